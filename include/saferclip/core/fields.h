@@ -1,0 +1,102 @@
+// Option fields: each component owns a plain options struct that names its fields once. Reading,
+// dumping, documentation and the resume check all walk the same list.
+//
+//   struct TrainOptions {
+//     std::int64_t epochs = 9;
+//     template <class Self, class Visit>
+//     static void fields(Self& self, Visit&& visit) {
+//       visit(field("epochs", "Passes over the admitted rows.").at_least(1).free(), self.epochs);
+//     }
+//   };
+//
+// Member types: bool, std::int64_t, double, std::string, std::optional<T>, std::vector<T>,
+// std::map<std::string, T>, and structs that have `fields` themselves (sections).
+#pragma once
+
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace saferclip {
+
+// Whether a value may differ between a run and its resumption.
+enum class ResumeRule { kFixed, kFree };
+
+// How a string that names a file is made absolute.
+enum class PathRule {
+  kNone,    // not a path
+  kInput,   // relative to the file in which the value is written
+  kOutput,  // relative to the working directory
+};
+
+struct FieldSpec {
+  std::string name;
+  std::string meaning;
+  ResumeRule resume = ResumeRule::kFixed;
+  PathRule path = PathRule::kNone;
+  double min = -std::numeric_limits<double>::infinity();
+  double max = std::numeric_limits<double>::infinity();
+  bool min_is_excluded = false;
+  bool max_is_excluded = false;
+  std::vector<std::string> choices;  // allowed words of a string field; empty: any
+  std::string empty_word;            // word that stands for "no value" of an optional, besides null
+
+  FieldSpec at_least(double value) && {
+    min = value;
+    return std::move(*this);
+  }
+  FieldSpec above(double value) && {
+    min = value;
+    min_is_excluded = true;
+    return std::move(*this);
+  }
+  FieldSpec at_most(double value) && {
+    max = value;
+    return std::move(*this);
+  }
+  FieldSpec below(double value) && {
+    max = value;
+    max_is_excluded = true;
+    return std::move(*this);
+  }
+  // The value may change on resume.
+  FieldSpec free() && {
+    resume = ResumeRule::kFree;
+    return std::move(*this);
+  }
+  FieldSpec one_of(std::vector<std::string> words) && {
+    choices = std::move(words);
+    return std::move(*this);
+  }
+  // `word` means the same as null for an optional field ("auto").
+  FieldSpec or_word(std::string word) && {
+    empty_word = std::move(word);
+    return std::move(*this);
+  }
+  FieldSpec input_path() && {
+    path = PathRule::kInput;
+    return std::move(*this);
+  }
+  FieldSpec output_path() && {
+    path = PathRule::kOutput;
+    return std::move(*this);
+  }
+};
+
+inline FieldSpec field(std::string name, std::string meaning) {
+  FieldSpec spec;
+  spec.name = std::move(name);
+  spec.meaning = std::move(meaning);
+  return spec;
+}
+
+// A struct whose fields are listed by a static `fields(self, visit)`.
+struct AnyVisitor {
+  template <class T>
+  void operator()(const FieldSpec&, T&) const {}
+};
+template <class T>
+concept HasFields = requires(T& value) { T::fields(value, AnyVisitor{}); };
+
+}  // namespace saferclip

@@ -1,0 +1,82 @@
+// Files that are never left half-written, and locks that two processes respect.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace saferclip {
+
+// Whole file as bytes. Throws DataError: missing, a folder, unreadable.
+std::string read_file(const std::filesystem::path& path);
+
+// Writes a temporary sibling, fsyncs it and renames it over `path`; readers see the old bytes or the
+// new ones. Throws Error (exit 1) with the system's reason, the old file untouched.
+void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
+
+// The name of a temporary sibling: ".<name>.tmp-<pid>". Only such names are ever removed as stale.
+std::filesystem::path temporary_sibling(const std::filesystem::path& path);
+bool is_temporary_name(const std::string& file_name);
+
+// Removes temporary siblings inside `folder`. Call only while holding the folder's lock.
+void remove_stale_temporaries(const std::filesystem::path& folder);
+
+// Flushes a file or folder to the disk. Throws Error on failure.
+void sync_to_disk(const std::filesystem::path& path);
+
+// A file descriptor that is written to in order; used where a file is too large for one buffer.
+class FileWriter {
+ public:
+  explicit FileWriter(const std::filesystem::path& path);  // creates or truncates
+  ~FileWriter();
+  FileWriter(const FileWriter&) = delete;
+  FileWriter& operator=(const FileWriter&) = delete;
+  // Throws Error with the path and the system's reason (disk full among them).
+  void write(const void* data, std::size_t size);
+  // fsync + close; throws as write does.
+  void finish();
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_;
+};
+
+// A read-only memory map of a whole file, shared by the tensors that look into it.
+class MappedFile {
+ public:
+  // Throws DataError: missing, a folder, unreadable.
+  static std::shared_ptr<const MappedFile> open(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  const std::byte* data() const noexcept { return data_; }
+  std::size_t size() const noexcept { return size_; }
+  const std::filesystem::path& path() const noexcept { return path_; }
+
+ private:
+  MappedFile() = default;
+  std::filesystem::path path_;
+  const std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+// An advisory lock (flock) on a file that stays behind; released by the destructor or by the death
+// of the process.
+class FileLock {
+ public:
+  // Null when another process holds the lock. Creates the file (and its folder).
+  static std::unique_ptr<FileLock> try_acquire(const std::filesystem::path& path);
+  // Waits until the lock is free.
+  static std::unique_ptr<FileLock> acquire(const std::filesystem::path& path);
+  ~FileLock();
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+
+ private:
+  explicit FileLock(int descriptor) : descriptor_(descriptor) {}
+  int descriptor_;
+};
+
+}  // namespace saferclip

@@ -1,0 +1,41 @@
+// Small text formatting for messages and tables; UTF-8 in, UTF-8 out.
+#pragma once
+
+#include <cstdint>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace saferclip {
+
+// All arguments, streamed one after the other.
+template <class... Parts>
+std::string cat(const Parts&... parts) {
+  std::ostringstream out;
+  (out << ... << parts);
+  return out.str();
+}
+
+std::string join(const std::vector<std::string>& parts, std::string_view separator);
+
+// Fixed-point decimal: fixed(3.14159, 2) == "3.14".
+std::string fixed(double value, int decimals);
+
+// "890.2 MiB"; `bytes` in bytes.
+std::string human_bytes(std::uint64_t bytes);
+
+// "1h 02m", "3m 20s", "4.1s"; `seconds` in seconds.
+std::string human_duration(double seconds);
+
+// 12345678 -> "12,345,678".
+std::string with_commas(std::int64_t value);
+
+// The candidate with the smallest edit distance to `word`, or "" when none is near enough to be a
+// likely misspelling (more than a third of the letters differ).
+std::string nearest_match(std::string_view word, const std::vector<std::string>& candidates);
+
+// Whether `bytes` is well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF).
+bool is_valid_utf8(std::string_view bytes);
+
+}  // namespace saferclip

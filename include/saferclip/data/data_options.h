@@ -1,0 +1,60 @@
+// Where the data are and what to do with rows that are incomplete or bad.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "saferclip/core/fields.h"
+
+namespace saferclip {
+
+struct DataOptions {
+  std::string train;
+  std::string validation;
+  std::map<std::string, std::string> evaluation;
+  std::string image_root;
+  std::string unsafe_image_template;
+  std::string missing_unsafe_image = "text_only";
+  std::string bad_rows = "error";
+  double max_bad_fraction = 0.01;
+  std::string cache_dir = "cache";
+  bool exif_rotate = false;
+
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit(field("train", "Manifest of the training rows (JSONL, JSON or CSV).").input_path(),
+          self.train);
+    visit(field("validation", "Manifest for validation during training; none when empty.")
+              .input_path()
+              .free(),
+          self.validation);
+    visit(field("evaluation", "Further named manifests for `evaluate --split NAME`.")
+              .input_path()
+              .free(),
+          self.evaluation);
+    visit(field("image_root", "Folder that relative image paths of a manifest start from; "
+                              "default: the manifest's folder.")
+              .input_path(),
+          self.image_root);
+    visit(field("unsafe_image_template",
+                "Path of a row's unsafe image when the manifest has none; {image_root}, {split} and "
+                "{id} are filled in."),
+          self.unsafe_image_template);
+    visit(field("missing_unsafe_image",
+                "A row without its unsafe image: keep its text terms, leave the row out, or stop.")
+              .one_of({"text_only", "skip", "error"}),
+          self.missing_unsafe_image);
+    visit(field("bad_rows", "Stop at bad rows (all are listed), or skip them.")
+              .one_of({"error", "skip"}),
+          self.bad_rows);
+    visit(field("max_bad_fraction", "With bad_rows: skip, stop when more than this share is bad.")
+              .at_least(0)
+              .at_most(1),
+          self.max_bad_fraction);
+    visit(field("cache_dir", "Folder of the prepared caches.").output_path().free(), self.cache_dir);
+    visit(field("exif_rotate", "Apply the EXIF orientation (Pillow and CLIP's clients do not)."),
+          self.exif_rotate);
+  }
+};
+
+}  // namespace saferclip

@@ -1,0 +1,69 @@
+// What the configuration says about the model and about what of it is trained.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "saferclip/core/fields.h"
+
+namespace saferclip {
+
+struct ModelOptions {
+  std::string weights;
+  std::string init;
+  std::string activation = "auto";
+  std::string tokenizer = "auto";
+  std::string text_clean = "auto";
+  bool train_logit_scale = false;
+  bool train_projections = false;
+
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit(field("weights",
+                "Weights to start from: a Hugging Face or open_clip folder, or a .safetensors file.")
+              .input_path(),
+          self.weights);
+    visit(field("init", "Start from random weights of this architecture file instead (JSON).")
+              .input_path(),
+          self.init);
+    visit(field("activation",
+                "MLP activation; auto takes the source's word and refuses when it does not say.")
+              .one_of({"auto", "quick_gelu", "gelu"}),
+          self.activation);
+    visit(field("tokenizer",
+                "auto (the source's own files, else CLIP's vocabulary), clip, or a folder with "
+                "vocab.json and merges.txt.")
+              .input_path()
+              .one_of({"auto", "clip"}),
+          self.tokenizer);
+    visit(field("text_clean", "Caption cleaning; auto does what the source's own client does.")
+              .one_of({"auto", "openai", "hf", "none"}),
+          self.text_clean);
+    visit(field("train_logit_scale", "Train the logit scale."), self.train_logit_scale);
+    visit(field("train_projections", "Train the two final projections."), self.train_projections);
+  }
+};
+
+struct AdapterOptions {
+  std::string method = "lora";
+  std::int64_t rank = 16;
+  double alpha = 1;
+  double dropout = 0;
+  std::vector<std::string> targets{"k_proj", "v_proj", "out_proj", "fc1", "fc2", "patch_embedding"};
+
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit(field("method", "lora trains low-rank adapters; full trains every weight.")
+              .one_of({"lora", "full"}),
+          self.method);
+    visit(field("rank", "Rank r of an adapter.").at_least(1).at_most(4096), self.rank);
+    visit(field("alpha", "The adapter's output is multiplied by alpha / rank.").above(0), self.alpha);
+    visit(field("dropout", "Dropout on the adapter's input.").at_least(0).below(1), self.dropout);
+    visit(field("targets", "Linear layers that get an adapter, in both towers.")
+              .one_of({"q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2", "patch_embedding"}),
+          self.targets);
+  }
+};
+
+}  // namespace saferclip

@@ -1,0 +1,34 @@
+// Adam and AdamW.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "saferclip/core/fields.h"
+
+namespace saferclip {
+
+struct OptimizerOptions {
+  std::string name = "adam";
+  double lr = 1e-4;
+  std::vector<double> betas{0.9, 0.999};
+  double eps = 1e-8;
+  double weight_decay = 0;
+
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit(field("name", "adam (decay added to the gradient) or adamw (decoupled decay).")
+              .one_of({"adam", "adamw"}),
+          self.name);
+    visit(field("lr", "Peak learning rate.").at_least(0), self.lr);
+    visit(field("betas", "Two decay rates of the moment estimates.").at_least(0).below(1), self.betas);
+    visit(field("eps", "Added to the root of the second moment.").at_least(0), self.eps);
+    visit(field("weight_decay",
+                "On tensors with two or more dimensions, embeddings of tokens, positions and the "
+                "class excepted.")
+              .at_least(0),
+          self.weight_decay);
+  }
+};
+
+}  // namespace saferclip

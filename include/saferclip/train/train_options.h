@@ -1,0 +1,105 @@
+// The training loop: length, batch, precision, schedule, checkpoints, log.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "saferclip/core/fields.h"
+
+namespace saferclip {
+
+struct TrainOptions {
+  std::int64_t epochs = 9;
+  std::optional<std::int64_t> max_steps;
+  std::int64_t batch_size = 48;
+  std::optional<std::int64_t> micro_batch_size;
+  bool drop_last = false;
+  std::string precision = "bf16";
+  std::optional<double> grad_clip;
+  std::int64_t seed = 42;
+  bool deterministic = false;
+
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit(field("epochs", "Passes over the admitted rows.").at_least(0).free(), self.epochs);
+    visit(field("max_steps", "Stop after this many steps, whatever epochs says; null: by epochs.")
+              .at_least(0)
+              .free(),
+          self.max_steps);
+    visit(field("batch_size", "Rows a step.").at_least(1), self.batch_size);
+    visit(field("micro_batch_size",
+                "Rows a forward and backward pass; null: the whole batch. InfoNCE terms then see "
+                "the micro-batch's negatives only.")
+              .at_least(1),
+          self.micro_batch_size);
+    visit(field("drop_last", "Leave out the last, smaller batch of an epoch."), self.drop_last);
+    visit(field("precision", "bf16 (weights and losses kept in fp32) or fp32.")
+              .one_of({"bf16", "fp32"}),
+          self.precision);
+    visit(field("grad_clip", "Largest global gradient norm; null: no clipping.").above(0),
+          self.grad_clip);
+    visit(field("seed", "Seed of order, initialisation and dropout.").at_least(0), self.seed);
+    visit(field("deterministic", "Ask LibTorch for deterministic kernels (slower on CUDA)."),
+          self.deterministic);
+  }
+};
+
+struct ScheduleOptions {
+  std::string name = "constant";
+  std::int64_t warmup_steps = 0;
+  double final_fraction = 0;
+
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit(field("name", "Shape of the learning rate after the warm-up.")
+              .one_of({"constant", "cosine", "linear"}),
+          self.name);
+    visit(field("warmup_steps", "Steps over which the rate rises linearly from 0.").at_least(0),
+          self.warmup_steps);
+    visit(field("final_fraction", "Share of the peak rate at the last step (cosine, linear).")
+              .at_least(0)
+              .at_most(1),
+          self.final_fraction);
+  }
+};
+
+struct CheckpointOptions {
+  std::int64_t every_steps = 500;
+  double every_minutes = 15;
+  std::int64_t keep_last = 3;
+  bool keep_best = true;
+  std::string best_metric = "auto";
+
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit(field("every_steps", "Save after this many steps; 0: only by time and at the end.")
+              .at_least(0)
+              .free(),
+          self.every_steps);
+    visit(field("every_minutes", "Save after this many minutes; 0: only by steps.").at_least(0).free(),
+          self.every_minutes);
+    visit(field("keep_last", "Newest checkpoints that are kept.").at_least(1).free(), self.keep_last);
+    visit(field("keep_best", "Also keep the checkpoint with the best validation metric.").free(),
+          self.keep_best);
+    visit(field("best_metric",
+                "auto: sum of R@1 over text to image, image to text and the two union galleries; or "
+                "a path in the evaluation's JSON, e.g. safeground.gs.")
+              .free(),
+          self.best_metric);
+  }
+};
+
+struct LogOptions {
+  std::int64_t every_steps = 1;
+
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit(field("every_steps", "Write a line of metrics.jsonl every so many steps.")
+              .at_least(1)
+              .free(),
+          self.every_steps);
+  }
+};
+
+}  // namespace saferclip

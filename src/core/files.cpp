@@ -1,0 +1,183 @@
+#include "saferclip/core/files.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <vector>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::string_view kTemporaryMark = ".tmp-";
+
+[[noreturn]] void fail(const std::string& action, const fs::path& path) {
+  const int reason = errno;
+  std::string message = cat("cannot ", action, " ", path.string(), ": ", std::strerror(reason));
+  if (reason == ENOSPC || reason == EDQUOT) {
+    message += "; free some space and run the same command again";
+  }
+  throw Error(message, 1);
+}
+
+void require_readable_file(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) throw DataError(cat(path.string(), ": no such file"));
+  if (fs::is_directory(path, ignored)) {
+    throw DataError(cat(path.string(), ": is a folder, expected a file"));
+  }
+}
+
+}  // namespace
+
+std::string read_file(const fs::path& path) {
+  require_readable_file(path);
+  std::ifstream in(path, std::ios::binary);
+  std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  if (!in) throw DataError(cat(path.string(), ": cannot be read: ", std::strerror(errno)));
+  return bytes;
+}
+
+void write_file_atomically(const fs::path& path, std::string_view bytes) {
+  const fs::path temporary = temporary_sibling(path);
+  try {
+    FileWriter writer(temporary);
+    writer.write(bytes.data(), bytes.size());
+    writer.finish();
+    if (::rename(temporary.c_str(), path.c_str()) != 0) fail("rename to", path);
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove(temporary, ignored);
+    throw;
+  }
+  sync_to_disk(path.has_parent_path() ? path.parent_path() : fs::path("."));
+}
+
+fs::path temporary_sibling(const fs::path& path) {
+  return path.parent_path() /
+         cat(".", path.filename().string(), kTemporaryMark, static_cast<long>(::getpid()));
+}
+
+bool is_temporary_name(const std::string& file_name) {
+  return file_name.starts_with(".") && file_name.find(kTemporaryMark) != std::string::npos;
+}
+
+void remove_stale_temporaries(const fs::path& folder) {
+  std::error_code error;
+  std::vector<fs::path> stale;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (is_temporary_name(entry.path().filename().string())) stale.push_back(entry.path());
+  }
+  for (const fs::path& path : stale) fs::remove_all(path, error);
+}
+
+void sync_to_disk(const fs::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) fail("open", path);
+  const int result = ::fsync(descriptor);
+  ::close(descriptor);
+  if (result != 0) fail("flush", path);
+}
+
+FileWriter::FileWriter(const fs::path& path)
+    : path_(path), descriptor_(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) {
+  if (descriptor_ < 0) fail("create", path_);
+}
+
+FileWriter::~FileWriter() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void FileWriter::write(const void* data, std::size_t size) {
+  const char* next = static_cast<const char*>(data);
+  while (size > 0) {
+    const ssize_t written = ::write(descriptor_, next, size);
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      fail("write", path_);
+    }
+    next += written;
+    size -= static_cast<std::size_t>(written);
+  }
+}
+
+void FileWriter::finish() {
+  if (::fsync(descriptor_) != 0) fail("flush", path_);
+  const int result = ::close(descriptor_);
+  descriptor_ = -1;
+  if (result != 0) fail("close", path_);
+}
+
+std::shared_ptr<const MappedFile> MappedFile::open(const fs::path& path) {
+  require_readable_file(path);
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  struct stat status {};
+  if (descriptor < 0 || ::fstat(descriptor, &status) != 0) {
+    const int reason = errno;
+    if (descriptor >= 0) ::close(descriptor);
+    throw DataError(cat(path.string(), ": cannot be read: ", std::strerror(reason)));
+  }
+  std::shared_ptr<MappedFile> file(new MappedFile());
+  file->path_ = path;
+  file->size_ = static_cast<std::size_t>(status.st_size);
+  if (file->size_ > 0) {
+    // Private and writable: a tensor that looks into the map may be written to by mistake without
+    // the file, or another reader, ever seeing it.
+    void* address =
+        ::mmap(nullptr, file->size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, descriptor, 0);
+    const int reason = errno;
+    ::close(descriptor);
+    if (address == MAP_FAILED) {
+      throw DataError(cat(path.string(), ": cannot be mapped: ", std::strerror(reason)));
+    }
+    file->data_ = static_cast<const std::byte*>(address);
+  } else {
+    ::close(descriptor);
+  }
+  return file;
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+std::unique_ptr<FileLock> FileLock::try_acquire(const fs::path& path) {
+  std::error_code ignored;
+  fs::create_directories(path.parent_path(), ignored);
+  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (descriptor < 0) fail("create", path);
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+    const int reason = errno;
+    ::close(descriptor);
+    if (reason == EWOULDBLOCK) return nullptr;
+    errno = reason;
+    fail("lock", path);
+  }
+  return std::unique_ptr<FileLock>(new FileLock(descriptor));
+}
+
+std::unique_ptr<FileLock> FileLock::acquire(const fs::path& path) {
+  if (auto lock = try_acquire(path)) return lock;
+  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (descriptor < 0) fail("create", path);
+  while (::flock(descriptor, LOCK_EX) != 0) {
+    if (errno != EINTR) {
+      ::close(descriptor);
+      fail("lock", path);
+    }
+  }
+  return std::unique_ptr<FileLock>(new FileLock(descriptor));
+}
+
+FileLock::~FileLock() { ::close(descriptor_); }
+
+}  // namespace saferclip

@@ -1,0 +1,80 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/files.h"
+#include "saferclip/core/hash.h"
+#include "saferclip/core/rng.h"
+#include "saferclip/core/text_format.h"
+#include "support/temporary_folder.h"
+
+namespace saferclip {
+namespace {
+
+TEST(TextFormat, FormatsForPeople) {
+  EXPECT_EQ(human_bytes(890), "890 B");
+  EXPECT_EQ(human_bytes(3U << 20U), "3.0 MiB");
+  EXPECT_EQ(human_duration(3725), "1h 02m");
+  EXPECT_EQ(human_duration(200), "3m 20s");
+  EXPECT_EQ(with_commas(-1234567), "-1,234,567");
+  EXPECT_EQ(with_commas(999), "999");
+}
+
+TEST(TextFormat, NearestMatchOffersOnlyLikelyWords) {
+  const std::vector<std::string> keys{"batch_size", "epochs", "precision"};
+  EXPECT_EQ(nearest_match("batchsize", keys), "batch_size");
+  EXPECT_EQ(nearest_match("epoch", keys), "epochs");
+  EXPECT_EQ(nearest_match("weather", keys), "");
+}
+
+TEST(TextFormat, Utf8) {
+  EXPECT_TRUE(is_valid_utf8("caf\xC3\xA9 \xF0\x9F\x98\x80"));
+  EXPECT_FALSE(is_valid_utf8("\xC0\xAF"));          // overlong
+  EXPECT_FALSE(is_valid_utf8("\xED\xA0\x80"));      // surrogate
+  EXPECT_FALSE(is_valid_utf8("\xF4\x90\x80\x80"));  // beyond U+10FFFF
+  EXPECT_FALSE(is_valid_utf8("abc\xE2\x82"));       // cut
+}
+
+TEST(Hash, KnownDigests) {
+  EXPECT_EQ(sha256_hex(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_NE(Sha256().part("ab").part("c").hex(), Sha256().part("a").part("bc").hex());
+}
+
+TEST(Rng, IsAFunctionOfItsKey) {
+  EXPECT_EQ(random_permutation(100, 7), random_permutation(100, 7));
+  EXPECT_NE(random_permutation(100, 7), random_permutation(100, 8));
+  const auto order = random_permutation(1000, 3);
+  EXPECT_EQ(std::set<std::int64_t>(order.begin(), order.end()).size(), 1000U);
+  CounterRng rng(5);
+  std::array<int, 3> counts{};
+  for (int i = 0; i < 30000; ++i) ++counts[rng.below(3)];
+  for (const int count : counts) EXPECT_NEAR(count, 10000, 400);
+}
+
+TEST(Files, WritesWholeFilesOnly) {
+  const TemporaryFolder folder;
+  const auto path = folder / "a.txt";
+  write_file_atomically(path, "first");
+  write_file_atomically(path, "second");
+  EXPECT_EQ(read_file(path), "second");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
+  EXPECT_THROW(write_file_atomically(folder / "missing" / "b.txt", "x"), Error);
+  EXPECT_THROW(read_file(folder.path()), DataError);
+  EXPECT_THROW(read_file(folder / "none"), DataError);
+}
+
+TEST(Files, LockIsExclusive) {
+  const TemporaryFolder folder;
+  auto lock = FileLock::try_acquire(folder / ".lock");
+  ASSERT_NE(lock, nullptr);
+  EXPECT_EQ(FileLock::try_acquire(folder / ".lock"), nullptr);
+  lock.reset();
+  EXPECT_NE(FileLock::try_acquire(folder / ".lock"), nullptr);
+}
+
+}  // namespace
+}  // namespace saferclip

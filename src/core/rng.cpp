@@ -21,6 +21,12 @@ std::uint64_t mix_bits(std::uint64_t seed, std::initializer_list<std::uint64_t> 
   return state;
 }
 
+std::uint64_t mix_text(std::uint64_t seed, std::string_view text) {
+  std::uint64_t state = mix_bits(seed, {text.size()});
+  for (const char letter : text) state = mix_bits(state, {static_cast<unsigned char>(letter)});
+  return state;
+}
+
 std::uint64_t CounterRng::next() { return mix_bits(key_, {counter_++}); }
 
 std::uint64_t CounterRng::below(std::uint64_t bound) {

@@ -4,12 +4,16 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <string_view>
 #include <vector>
 
 namespace saferclip {
 
 // 64 well-mixed bits out of a seed and any number of indices (SplitMix64 finaliser, chained).
 std::uint64_t mix_bits(std::uint64_t seed, std::initializer_list<std::uint64_t> indices);
+
+// The same with a text (a tensor's name) as index.
+std::uint64_t mix_text(std::uint64_t seed, std::string_view text);
 
 // A stream of draws that starts from a key; two streams with different keys are independent.
 class CounterRng {

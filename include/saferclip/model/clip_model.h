@@ -1,0 +1,113 @@
+// CLIP: a vision and a text transformer that share an embedding space. Plain structs of tensors; the
+// canonical tensor names are Hugging Face's `CLIPModel`. Legend: B batch, L tokens, S image side in
+// pixels, P patch side, D tower width, E embedding width.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "saferclip/core/preprocessing.h"
+#include "saferclip/nn/transformer.h"
+
+namespace saferclip {
+
+struct TowerGeometry {
+  std::int64_t width = 0;
+  std::int64_t layers = 0;
+  std::int64_t heads = 0;
+  std::int64_t mlp_width = 0;
+  bool operator==(const TowerGeometry&) const = default;
+};
+
+struct ClipGeometry {
+  TowerGeometry text;
+  TowerGeometry vision;
+  std::int64_t embed_dim = 0;
+  std::int64_t image_size = 224;
+  std::int64_t patch_size = 32;
+  std::int64_t context_length = 77;
+  std::int64_t vocab_size = 49408;
+  Activation activation = Activation::kQuickGelu;
+  double norm_eps = 1e-5;
+  bool operator==(const ClipGeometry&) const = default;
+  std::int64_t grid() const { return image_size / patch_size; }
+};
+
+// "ViT 12 x 768 (12 heads), patch 32, 224 px; text 12 x 512 (8 heads), …" for people.
+std::string to_string(const ClipGeometry& geometry);
+std::int64_t parameter_count(const ClipGeometry& geometry);
+
+struct VisionTower {
+  at::Tensor class_embedding;     // [D]
+  Linear patch_embedding;         // [D, 3·P·P], the convolution's kernel flattened
+  at::Tensor position_embedding;  // [1 + G², D], class token first
+  LayerNorm pre_norm;
+  Transformer transformer;
+  LayerNorm post_norm;
+  at::Tensor projection;  // [E, D]
+};
+
+struct TextTower {
+  at::Tensor token_embedding;     // [vocab, D]
+  at::Tensor position_embedding;  // [context, D]
+  Transformer transformer;
+  LayerNorm final_norm;
+  at::Tensor projection;  // [E, D]
+};
+
+struct ClipModel {
+  ClipGeometry geometry;
+  VisionTower vision;
+  TextTower text;
+  at::Tensor logit_scale;  // 0-d, the logarithm
+};
+
+// A canonical tensor and where it lives: rows [row, row + rows) of *storage (q, k and v share one
+// storage), or all of it.
+struct TensorSlot {
+  std::string name;                 // Hugging Face's
+  std::vector<std::int64_t> shape;  // in a file of that layout
+  at::Tensor* storage = nullptr;
+  std::int64_t row = 0;
+  std::int64_t rows = 0;
+};
+
+// All tensors of the model in a fixed order. The pointers are valid as long as the model does not move.
+std::vector<TensorSlot> tensor_slots(ClipModel& model);
+// A view of the storage in the file's shape.
+at::Tensor slot_view(const TensorSlot& slot);
+
+// A linear layer that can carry an adapter, under its Hugging Face module path; `suffix` is the name
+// that `adapter.targets` uses (q_proj, …, patch_embedding).
+struct LinearSlot {
+  std::string module;
+  std::string suffix;
+  Linear* layer = nullptr;
+  std::int64_t row = 0;
+  std::int64_t rows = 0;
+};
+std::vector<LinearSlot> linear_slots(ClipModel& model);
+
+// A model of this geometry with uninitialised tensors.
+ClipModel allocate_clip(const ClipGeometry& geometry, at::ScalarType dtype, at::Device device);
+
+// The same tensors in another dtype or on another device; storages are copied unless equal already.
+// With bf16, LayerNorms and embeddings stay fp32: only the weights of matrix products are converted.
+void convert_clip(ClipModel& model, at::ScalarType matmul_dtype, at::Device device);
+
+// uint8 pixels [B, S, S, 3] to un-normalised embeddings [B, E] in fp32.
+at::Tensor encode_images(const ClipModel& model, const Preprocessing& preprocessing,
+                         const at::Tensor& pixels, const ForwardMode& mode);
+
+// Token ids [B, L] (int32 or int64, L ≤ context) and the position of the end mark [B] int64, to
+// un-normalised embeddings [B, E] in fp32.
+at::Tensor encode_texts(const ClipModel& model, const at::Tensor& ids, const at::Tensor& end_positions,
+                        const ForwardMode& mode);
+
+// Normalised pixels [B, 3, S, S] fp32 as a client's processor gives them: (x/255 - mean)/std.
+at::Tensor normalise_pixels(const at::Tensor& pixels, const Preprocessing& preprocessing);
+
+}  // namespace saferclip

@@ -1,0 +1,47 @@
+// A linear layer, frozen or trained, with low-rank adapters (LoRA, arXiv 2106.09685) on some or all of
+// its output rows. Legend: N rows (batch x tokens), I inputs, O outputs, r rank.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace saferclip {
+
+// What a forward pass needs to know besides its inputs.
+struct ForwardMode {
+  at::ScalarType compute = at::kFloat;  // fp32 or bf16: dtype of activations and matrix products
+  bool is_training = false;             // dropout acts
+  std::uint64_t dropout_key = 0;        // randomness of this step; masks are a function of it
+};
+
+// The adapter of output rows [row, row + rows): W + scaling · B A. Leaves, fp32.
+struct LoraSegment {
+  std::string module;  // Hugging Face module path, e.g. "text_model.encoder.layers.0.mlp.fc1"
+  at::Tensor a;        // [r, I]
+  at::Tensor b;        // [rows, r]
+  std::int64_t row = 0;
+  std::int64_t rows = 0;
+};
+
+struct Linear {
+  at::Tensor weight;  // [O, I], fp32, or bf16 when frozen in a bf16 run
+  at::Tensor bias;    // [O] or undefined
+  std::vector<LoraSegment> lora;
+  double lora_scaling = 0;  // alpha / r
+  double lora_dropout = 0;
+  std::uint64_t site = 0;  // tells the dropout masks of two layers apart
+};
+
+// y = x Wᵀ + b, with adapters y[:, segment] += scaling · (dropout(x) Aᵀ) Bᵀ; x [..., I] in
+// mode.compute, result [..., O]. Without dropout an fp32 pass uses the merged weight; a bf16 pass never
+// does, since merging into bf16 rounds a small update away. The backward pass of an adapted layer has
+// no gradient for W and b (they are frozen).
+at::Tensor linear(const Linear& layer, const at::Tensor& x, const ForwardMode& mode);
+
+// W + scaling · B A over all segments, fp32, for evaluation and export.
+at::Tensor merged_weight(const Linear& layer);
+
+}  // namespace saferclip

@@ -1,0 +1,62 @@
+// Adam and AdamW over a flat list of fp32 leaves, through LibTorch's fused kernels, with state kept by
+// parameter name.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "saferclip/nn/optimizer_options.h"
+
+namespace saferclip {
+
+// A trained leaf. `parts` says under which names its rows are stored in files (q, k and v of a fused
+// projection are three); a leaf with one part is stored whole, in `file_shape`.
+struct TrainedParameter {
+  struct Part {
+    std::string name;
+    std::int64_t row = 0;
+    std::int64_t rows = 0;
+  };
+  at::Tensor tensor;
+  std::vector<Part> parts;
+  std::vector<std::int64_t> file_shape;  // of a leaf with one part
+  bool decays = false;                   // weight decay applies
+};
+
+// The slice of `whole` (the leaf, or a tensor of its shape) that is stored under one part's name.
+at::Tensor part_view(const TrainedParameter& parameter, const TrainedParameter::Part& part,
+                     const at::Tensor& whole);
+
+class Optimizer {
+ public:
+  Optimizer(OptimizerOptions options, const std::vector<TrainedParameter>& parameters);
+
+  // One update with the gradients that the leaves carry; a leaf without gradient is left alone.
+  void step(double lr);
+  void zero_grad();
+
+  // The global L2 norm of all gradients as a 0-d tensor on the device; with `max_norm` the gradients
+  // are scaled to it (to zero when the norm is not finite). Never waits for the device.
+  at::Tensor clip_gradients(std::optional<double> max_norm);
+
+  // exp_avg and exp_avg_sq of parameter i, and its step count (0-d fp32).
+  const at::Tensor& exp_avg(std::size_t i) const { return exp_avg_[i]; }
+  const at::Tensor& exp_avg_sq(std::size_t i) const { return exp_avg_sq_[i]; }
+  const at::Tensor& step_count(std::size_t i) const { return steps_[i]; }
+
+ private:
+  void update(bool decays, double lr);
+
+  OptimizerOptions options_;
+  std::vector<at::Tensor> leaves_;
+  std::vector<bool> decays_;
+  std::vector<at::Tensor> exp_avg_;
+  std::vector<at::Tensor> exp_avg_sq_;
+  std::vector<at::Tensor> steps_;
+};
+
+}  // namespace saferclip

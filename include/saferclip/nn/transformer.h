@@ -1,0 +1,53 @@
+// Pre-LN transformer blocks as CLIP's two towers use them. Legend: B batch, L tokens, D width.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "saferclip/nn/linear.h"
+
+namespace saferclip {
+
+enum class Activation { kQuickGelu, kGelu };
+std::string to_string(Activation activation);  // "quick_gelu" | "gelu"
+
+// QuickGELU x·σ(1.702x), or exact GELU. QuickGELU keeps only x for its backward pass.
+at::Tensor activate(Activation activation, const at::Tensor& x);
+
+struct LayerNorm {
+  at::Tensor weight;  // [D]
+  at::Tensor bias;    // [D]
+  double eps = 1e-5;
+};
+// Statistics in fp32, result in the dtype of x.
+at::Tensor layer_norm(const LayerNorm& norm, const at::Tensor& x);
+
+struct Block {
+  LayerNorm norm1;
+  Linear qkv;  // [3D, D], rows q, k, v
+  Linear out;  // [D, D]
+  LayerNorm norm2;
+  Linear fc1;  // [mlp, D]
+  Linear fc2;  // [D, mlp]
+};
+
+struct Transformer {
+  std::vector<Block> blocks;
+  std::int64_t heads = 1;
+  Activation activation = Activation::kQuickGelu;
+  bool is_causal = false;
+};
+
+// x [B, L, D] through all blocks; result [B, D], row i at token rows[i] (rows [B] int64). Every token
+// is needed up to the attention of the last block; its projection and MLP run on the picked row alone.
+at::Tensor transformer_rows(const Transformer& transformer, at::Tensor x, const at::Tensor& rows,
+                            const ForwardMode& mode);
+
+// All tokens [B, L, D]: what parity tests look at, layer by layer (`layers` first blocks).
+at::Tensor transformer_tokens(const Transformer& transformer, at::Tensor x, std::size_t layers,
+                              const ForwardMode& mode);
+
+}  // namespace saferclip

@@ -1,0 +1,204 @@
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "model/sources.h"
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+namespace {
+
+using Json = nlohmann::json;
+
+TowerGeometry read_tower(const Json& json, const std::string& file, const TowerGeometry& defaults) {
+  TowerGeometry tower;
+  tower.width = json_integer(json, "hidden_size", defaults.width, file);
+  tower.layers = json_integer(json, "num_hidden_layers", defaults.layers, file);
+  tower.heads = json_integer(json, "num_attention_heads", defaults.heads, file);
+  tower.mlp_width = json_integer(json, "intermediate_size", defaults.mlp_width, file);
+  if (tower.width == 0 || tower.layers == 0 || tower.heads == 0 || tower.mlp_width == 0) {
+    throw WeightsError(cat(file, ": a width, layer or head count is 0"));
+  }
+  if (tower.width % tower.heads != 0) {
+    throw WeightsError(cat(file, ": hidden_size ", tower.width, " is not divisible by ", tower.heads,
+                           " heads"));
+  }
+  return tower;
+}
+
+// transformers lets `*_config_dict`, a legacy repetition, win over `*_config`.
+Json sub_config(const Json& json, const std::string& name) {
+  Json merged = json.value(name, Json::object());
+  if (json.contains(name + "_dict") && json[name + "_dict"].is_object()) {
+    merged.update(json[name + "_dict"]);
+  }
+  return merged.is_object() ? merged : Json::object();
+}
+
+Activation read_activation(const Json& text, const Json& vision, const std::string& file,
+                           const ModelOptions& options) {
+  const auto word = [](const Json& json) {
+    return json.contains("hidden_act") && json["hidden_act"].is_string()
+               ? json["hidden_act"].get<std::string>()
+               : std::string();
+  };
+  const std::string said = word(text);
+  if (said != word(vision)) {
+    throw WeightsError(cat(file, ": hidden_act is \"", said, "\" for text and \"", word(vision),
+                           "\" for vision; one activation for both towers is supported"));
+  }
+  if (said.empty()) {
+    return demanded_activation(options, cat(file, " has no hidden_act"));
+  }
+  if (said != "quick_gelu" && said != "gelu") {
+    throw WeightsError(cat(file, ": hidden_act \"", said, "\" is not supported; known: quick_gelu, gelu"));
+  }
+  if (options.activation != "auto" && options.activation != said) {
+    throw ConfigError(cat("model.activation is ", options.activation, ", but ", file, " says hidden_act \"",
+                          said, "\"; set model.activation: auto, or correct the file"));
+  }
+  return said == "gelu" ? Activation::kGelu : Activation::kQuickGelu;
+}
+
+std::vector<fs::path> weight_files(const fs::path& folder) {
+  const fs::path single = folder / "model.safetensors";
+  if (fs::exists(single)) return {single};
+  const fs::path index = folder / "model.safetensors.index.json";
+  if (!fs::exists(index)) {
+    const bool has_bin = fs::exists(folder / "pytorch_model.bin");
+    throw WeightsError(cat(folder.string(), ": no model.safetensors and no model.safetensors.index.json",
+                           has_bin ? "; pytorch_model.bin is not read: save the model once with "
+                                     "transformers' save_pretrained"
+                                   : ""));
+  }
+  const Json json = read_json_file(index);
+  if (!json.contains("weight_map") || !json["weight_map"].is_object()) {
+    throw WeightsError(cat(index.string(), ": weight_map: expected an object"));
+  }
+  std::set<std::string> names;
+  for (const auto& [tensor, file] : json["weight_map"].items()) {
+    if (!file.is_string()) throw WeightsError(cat(index.string(), ": weight_map.", tensor, ": not text"));
+    const auto name = file.get<std::string>();
+    if (name.empty() || name != fs::path(name).filename().string() || name == "..") {
+      throw WeightsError(cat(index.string(), ": weight_map.", tensor, ": \"", name,
+                             "\" leaves the folder"));
+    }
+    names.insert(name);
+  }
+  std::vector<fs::path> files;
+  for (const std::string& name : names) files.push_back(folder / name);
+  return files;
+}
+
+std::array<double, 3> read_triple(const Json& json, const std::string& key, const std::string& file) {
+  if (!json[key].is_array() || json[key].size() != 3 ||
+      !std::all_of(json[key].begin(), json[key].end(), [](const Json& v) { return v.is_number(); })) {
+    throw WeightsError(cat(file, ": ", key, ": expected three numbers, found ", json[key].dump()));
+  }
+  return {json[key][0].get<double>(), json[key][1].get<double>(), json[key][2].get<double>()};
+}
+
+}  // namespace
+
+void read_hugging_face_config(const Json& json, const std::string& file, const ModelOptions& options,
+                              WeightsSource& source) {
+  const std::string type = json.value("model_type", std::string("clip"));
+  if (type != "clip") {
+    throw WeightsError(cat(file, ": model_type \"", type, "\" is not supported; expected \"clip\""));
+  }
+  const Json text = sub_config(json, "text_config");
+  const Json vision = sub_config(json, "vision_config");
+  ClipGeometry& g = source.geometry;
+  g.text = read_tower(text, file, {512, 12, 8, 2048});
+  g.vision = read_tower(vision, file, {768, 12, 12, 3072});
+  g.embed_dim = json_integer(json, "projection_dim", 512, file);
+  g.image_size = json_integer(vision, "image_size", 224, file);
+  g.patch_size = json_integer(vision, "patch_size", 32, file);
+  g.context_length = json_integer(text, "max_position_embeddings", 77, file);
+  g.vocab_size = json_integer(text, "vocab_size", 49408, file);
+  g.norm_eps = text.value("layer_norm_eps", 1e-5);
+  g.activation = read_activation(text, vision, file, options);
+  if (g.patch_size == 0 || g.image_size < g.patch_size) {
+    throw WeightsError(cat(file, ": image_size ", g.image_size, " and patch_size ", g.patch_size,
+                           " do not fit"));
+  }
+  if (json_integer(vision, "num_channels", 3, file) != 3) {
+    throw WeightsError(cat(file, ": num_channels: only RGB (3) is supported"));
+  }
+  source.text.context_length = g.context_length;
+  source.text.vocab_size = g.vocab_size;
+  // OpenAI's files on the hub say bos 0, eos 2: a leftover; the ids are the vocabulary's last two.
+  source.text.bos_id = g.vocab_size - 2;
+  source.text.eos_id = g.vocab_size - 1;
+  const std::int64_t eos = json_integer(text, "eos_token_id", source.text.eos_id, file);
+  if (eos != 2 && eos != source.text.eos_id) {
+    throw WeightsError(cat(file, ": eos_token_id is ", eos, "; expected the largest id, ",
+                           source.text.eos_id));
+  }
+  source.preprocessing.image_size = g.image_size;
+  source.preprocessing.crop_rounding = CropRounding::kFloor;
+}
+
+void read_preprocessor_config(const Json& json, const std::string& file, WeightsSource& source) {
+  Preprocessing& p = source.preprocessing;
+  if (json.contains("image_mean")) p.mean = read_triple(json, "image_mean", file);
+  if (json.contains("image_std")) p.std = read_triple(json, "image_std", file);
+  const std::int64_t resample = json_integer(json, "resample", 3, file);
+  if (resample != 2 && resample != 3) {
+    throw WeightsError(cat(file, ": resample ", resample, " is not supported; known: 2 bilinear, 3 bicubic"));
+  }
+  p.interpolation = resample == 3 ? Interpolation::kBicubic : Interpolation::kBilinear;
+  for (const char* key : {"do_resize", "do_normalize", "do_rescale"}) {
+    if (json.contains(key) && json[key] == false) {
+      throw WeightsError(cat(file, ": ", key, ": false is not supported"));
+    }
+  }
+  const Json size = json.value("size", Json());
+  if (size.is_object() && size.contains("height")) p.resize_mode = ResizeMode::kSquash;
+  const Json crop = json.contains("crop_size") ? json["crop_size"] : size;
+  std::int64_t side = source.geometry.image_size;
+  if (crop.is_number_integer()) side = crop.get<std::int64_t>();
+  if (crop.is_object()) {
+    side = json_integer(crop, crop.contains("height") ? "height" : "shortest_edge", side, file);
+  }
+  if (side != source.geometry.image_size) {
+    source.notes.push_back(cat(file, ": makes ", side, " px pictures, the model takes ",
+                               source.geometry.image_size, " px; the model's size is used"));
+  }
+}
+
+WeightsSource open_hugging_face(const fs::path& folder, const ModelOptions& options) {
+  WeightsSource source;
+  source.path = folder;
+  source.layout = WeightsLayout::kHuggingFace;
+  const fs::path config = folder / "config.json";
+  read_hugging_face_config(read_json_file(config), config.string(), options, source);
+  const fs::path preprocessor = folder / "preprocessor_config.json";
+  const fs::path processor = folder / "processor_config.json";
+  if (fs::exists(preprocessor)) {
+    read_preprocessor_config(read_json_file(preprocessor), preprocessor.string(), source);
+  } else if (fs::exists(processor) && read_json_file(processor).contains("image_processor")) {
+    read_preprocessor_config(read_json_file(processor)["image_processor"], processor.string(), source);
+  } else {
+    source.notes.push_back(cat(folder.string(), ": no preprocessor_config.json; OpenAI's mean, std and "
+                                                "bicubic resize are used"));
+  }
+  source.text.cleaning = TextCleaning::kHuggingFace;
+  if (fs::exists(folder / "vocab.json") && fs::exists(folder / "merges.txt")) {
+    source.tokenizer_folder = folder;
+  }
+  const auto files = std::make_shared<TensorFiles>(weight_files(folder));
+  const auto locate = [](const std::string& name) { return SourceTensor{name}; };
+  check_tensors(source, *files, locate,
+                [](const std::string& name) { return name.ends_with(".position_ids"); });
+  source.hash = files->hash();
+  source.tensor = [files](const std::string& name) { return files->tensor(name); };
+  return source;
+}
+
+}  // namespace saferclip

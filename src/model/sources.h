@@ -1,0 +1,64 @@
+// The readers behind open_weights, one a layout.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "saferclip/model/weights.h"
+
+namespace saferclip {
+
+WeightsSource open_hugging_face(const std::filesystem::path& folder, const ModelOptions& options);
+WeightsSource open_open_clip(const std::filesystem::path& folder, const ModelOptions& options);
+WeightsSource open_openai_file(const std::filesystem::path& file, const ModelOptions& options);
+WeightsSource open_random(const std::filesystem::path& architecture, const ModelOptions& options,
+                          std::uint64_t seed);
+
+// One logical set of tensors over one or several files (shards).
+class TensorFiles {
+ public:
+  explicit TensorFiles(const std::vector<std::filesystem::path>& files);
+  bool contains(const std::string& name) const { return owner_.contains(name); }
+  const std::vector<std::int64_t>& shape(const std::string& name) const;
+  at::Tensor tensor(const std::string& name) const;
+  std::vector<std::string> names() const;
+  std::string hash() const;
+
+ private:
+  std::vector<SafetensorsFile> files_;
+  std::map<std::string, std::size_t> owner_;
+};
+
+// Geometry, preprocessing and token ids of a Hugging Face `config.json`; problems name file and key.
+void read_hugging_face_config(const nlohmann::json& json, const std::string& file,
+                              const ModelOptions& options, WeightsSource& source);
+void read_preprocessor_config(const nlohmann::json& json, const std::string& file,
+                              WeightsSource& source);
+
+// Parses a JSON file; WeightsError names the file.
+nlohmann::json read_json_file(const std::filesystem::path& file);
+
+// A number of a configuration that must be a positive integer.
+std::int64_t json_integer(const nlohmann::json& json, const std::string& key, std::int64_t fallback,
+                          const std::string& file);
+
+// `options.activation` when it is written; ConfigError with `reason` when it is auto.
+Activation demanded_activation(const ModelOptions& options, const std::string& reason);
+
+// Where a canonical tensor comes from in another layout, and its shape there.
+struct SourceTensor {
+  std::string name;
+  bool is_transposed = false;
+  std::int64_t third = -1;  // 0, 1, 2: q, k, v rows of a fused in-projection; -1: whole
+};
+SourceTensor openai_name(const std::string& canonical);
+
+// Compares what a geometry needs with what the files hold; throws WeightsError listing all problems.
+// `locate` maps a canonical name to its source; `ignored` says which extra names are harmless.
+void check_tensors(const WeightsSource& source, const TensorFiles& files,
+                   const std::function<SourceTensor(const std::string&)>& locate,
+                   const std::function<bool(const std::string&)>& is_ignored);
+
+}  // namespace saferclip

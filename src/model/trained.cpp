@@ -1,0 +1,166 @@
+#include "saferclip/model/trained.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/rng.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace {
+
+constexpr const char* kPeftPrefix = "base_model.model.";
+constexpr std::uint64_t kLoraStream = 0x10A4;
+
+bool is_projection(const std::string& name) { return name.find("al_projection.") != std::string::npos || name.starts_with("text_projection."); }
+
+bool decays(const std::string& name, const at::Tensor& tensor) {
+  return tensor.dim() >= 2 && name.find("token_embedding") == std::string::npos &&
+         name.find("position_embedding") == std::string::npos &&
+         name.find("class_embedding") == std::string::npos;
+}
+
+// A: uniform with bound 1/sqrt(I), which is Kaiming with a = sqrt(5), as PEFT starts it.
+LoraSegment make_segment(const LinearSlot& slot, std::int64_t rank, std::uint64_t seed) {
+  const std::int64_t inputs = slot.layer->weight.size(1);
+  at::Generator generator = at::globalContext().defaultGenerator(at::kCPU).clone();
+  generator.set_current_seed(mix_text(mix_bits(seed, {kLoraStream}), slot.module));
+  const double bound = 1 / std::sqrt(static_cast<double>(inputs));
+  const at::Device device = slot.layer->weight.device();
+  LoraSegment segment{slot.module, at::empty({rank, inputs}).uniform_(-bound, bound, generator).to(device),
+                      at::zeros({slot.rows, rank}).to(device), slot.row, slot.rows};
+  segment.a.requires_grad_(true);
+  segment.b.requires_grad_(true);
+  return segment;
+}
+
+void add_lora(ClipModel& model, const AdapterOptions& adapter, std::uint64_t seed,
+              std::vector<TrainedParameter>& parameters) {
+  const std::int64_t patch = model.geometry.patch_size;
+  for (LinearSlot& slot : linear_slots(model)) {
+    const auto& targets = adapter.targets;
+    if (std::find(targets.begin(), targets.end(), slot.suffix) == targets.end()) continue;
+    LoraSegment segment = make_segment(slot, adapter.rank, seed);
+    slot.layer->lora_scaling = adapter.alpha / static_cast<double>(adapter.rank);
+    slot.layer->lora_dropout = adapter.dropout;
+    const std::string name = kPeftPrefix + slot.module;
+    // PEFT keeps the adapter of a convolution as two convolutions.
+    const bool is_patch = slot.suffix == "patch_embedding";
+    const auto a_shape = is_patch ? std::vector<std::int64_t>{adapter.rank, 3, patch, patch}
+                                  : segment.a.sizes().vec();
+    const auto b_shape =
+        is_patch ? std::vector<std::int64_t>{slot.rows, adapter.rank, 1, 1} : segment.b.sizes().vec();
+    parameters.push_back({segment.a, {{name + ".lora_A.weight", 0, 0}}, a_shape, true});
+    parameters.push_back({segment.b, {{name + ".lora_B.weight", 0, 0}}, b_shape, true});
+    slot.layer->lora.push_back(std::move(segment));
+  }
+}
+
+bool is_trained_weight(const std::string& name, const ModelOptions& options, bool is_full) {
+  if (name == "logit_scale") return options.train_logit_scale;
+  if (is_projection(name)) return options.train_projections;
+  return is_full;
+}
+
+void add_weights(ClipModel& model, const ModelOptions& options, bool is_full,
+                 std::vector<TrainedParameter>& parameters) {
+  std::map<at::Tensor*, std::size_t> seen;
+  for (const TensorSlot& slot : tensor_slots(model)) {
+    if (!is_trained_weight(slot.name, options, is_full)) continue;
+    const auto [found, is_new] = seen.emplace(slot.storage, parameters.size());
+    if (is_new) {
+      *slot.storage = slot.storage->to(at::kFloat).detach().requires_grad_(true);
+      parameters.push_back({*slot.storage, {}, slot.shape, decays(slot.name, *slot.storage)});
+    }
+    parameters[found->second].parts.push_back({slot.name, slot.row, slot.rows});
+  }
+}
+
+}  // namespace
+
+std::vector<TrainedParameter> make_trainable(ClipModel& model, const ModelOptions& options,
+                                             const AdapterOptions& adapter, std::uint64_t seed) {
+  std::vector<TrainedParameter> parameters;
+  if (adapter.method == "lora") add_lora(model, adapter, seed, parameters);
+  add_weights(model, options, adapter.method == "full", parameters);
+  if (parameters.empty()) {
+    throw ConfigError("adapter.targets: nothing would be trained; name at least one target");
+  }
+  return parameters;
+}
+
+std::vector<NamedTensor> trained_tensors(const std::vector<TrainedParameter>& parameters) {
+  std::vector<NamedTensor> tensors;
+  for (const TrainedParameter& parameter : parameters) {
+    for (const auto& part : parameter.parts) {
+      tensors.push_back({part.name, part_view(parameter, part, parameter.tensor.detach())});
+    }
+  }
+  return tensors;
+}
+
+void load_trained(const std::vector<TrainedParameter>& parameters,
+                  const std::vector<NamedTensor>& tensors, const std::string& where) {
+  const at::NoGradGuard guard;
+  std::map<std::string, at::Tensor> given;
+  for (const NamedTensor& named : tensors) given.emplace(named.name, named.tensor);
+  std::vector<std::string> problems;
+  for (const NamedTensor& wanted : trained_tensors(parameters)) {
+    const auto found = given.find(wanted.name);
+    if (found == given.end()) {
+      problems.push_back(cat("missing: ", wanted.name));
+    } else if (found->second.sizes() != wanted.tensor.sizes()) {
+      problems.push_back(cat("shape: ", wanted.name, " is ", found->second.sizes(), ", expected ",
+                             wanted.tensor.sizes()));
+    } else {
+      at::Tensor target = wanted.tensor;
+      target.copy_(found->second);
+    }
+    if (found != given.end()) given.erase(found);
+  }
+  for (const auto& [name, tensor] : given) problems.push_back(cat("extra: ", name));
+  if (!problems.empty()) {
+    if (problems.size() > 20) {
+      const std::size_t more = problems.size() - 20;
+      problems.resize(20);
+      problems.push_back(cat("… and ", more, " more"));
+    }
+    throw WeightsError(join_problems(where + ": the trained tensors do not fit this model:", problems));
+  }
+}
+
+void apply_trained(ClipModel& model, const std::vector<NamedTensor>& tensors,
+                   const ModelOptions& options, const AdapterOptions& adapter,
+                   const std::string& where, double strength) {
+  const at::NoGradGuard guard;
+  std::map<std::string, at::Tensor> originals;
+  if (strength != 1) {
+    for (const TensorSlot& slot : tensor_slots(model)) {
+      if (is_trained_weight(slot.name, options, adapter.method == "full")) {
+        originals.emplace(slot.name, slot_view(slot).clone());
+      }
+    }
+  }
+  const std::vector<TrainedParameter> parameters = make_trainable(model, options, adapter, 0);
+  load_trained(parameters, tensors, where);
+  for (const TensorSlot& slot : tensor_slots(model)) {
+    *slot.storage = slot.storage->detach();
+    if (const auto original = originals.find(slot.name); original != originals.end()) {
+      at::Tensor value = slot_view(slot);
+      value.copy_(original->second + (value - original->second) * strength);
+    }
+  }
+  for (LinearSlot& slot : linear_slots(model)) {
+    if (slot.layer->lora.empty()) continue;
+    slot.layer->lora_scaling *= strength;
+    slot.layer->weight = merged_weight(*slot.layer);
+    slot.layer->lora.clear();
+  }
+}
+
+}  // namespace saferclip

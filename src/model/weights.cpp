@@ -1,0 +1,192 @@
+#include "saferclip/model/weights.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "model/sources.h"
+#include "saferclip/core/error.h"
+#include "saferclip/core/hash.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+namespace {
+
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+  std::vector<std::string> extents;
+  for (const std::int64_t extent : shape) extents.push_back(std::to_string(extent));
+  return "[" + join(extents, ", ") + "]";
+}
+
+// At most `limit` entries and a count of the rest: a wrong geometry misses hundreds of tensors.
+std::vector<std::string> shortened(const std::vector<std::string>& lines, std::size_t limit) {
+  if (lines.size() <= limit) return lines;
+  std::vector<std::string> head(lines.begin(), lines.begin() + static_cast<std::ptrdiff_t>(limit));
+  head.push_back(cat("… and ", lines.size() - limit, " more"));
+  return head;
+}
+
+}  // namespace
+
+std::string to_string(WeightsLayout layout) {
+  switch (layout) {
+    case WeightsLayout::kHuggingFace:
+      return "Hugging Face folder";
+    case WeightsLayout::kOpenAi:
+      return "OpenAI-layout file";
+    case WeightsLayout::kOpenClip:
+      return "open_clip folder";
+    case WeightsLayout::kRandom:
+      return "random initialisation";
+  }
+  return "";
+}
+
+TensorFiles::TensorFiles(const std::vector<fs::path>& files) {
+  for (const fs::path& file : files) {
+    files_.push_back(SafetensorsFile::open(file));
+    for (const auto& [name, entry] : files_.back().entries()) {
+      if (!owner_.emplace(name, files_.size() - 1).second) {
+        throw WeightsError(cat(file.string(), ": tensor \"", name, "\" is in another shard too"));
+      }
+    }
+  }
+}
+
+const std::vector<std::int64_t>& TensorFiles::shape(const std::string& name) const {
+  return files_[owner_.at(name)].entries().at(name).shape;
+}
+
+at::Tensor TensorFiles::tensor(const std::string& name) const {
+  return files_[owner_.at(name)].tensor(name);
+}
+
+std::vector<std::string> TensorFiles::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, owner] : owner_) names.push_back(name);
+  return names;
+}
+
+std::string TensorFiles::hash() const {
+  Sha256 hash;
+  for (const SafetensorsFile& file : files_) hash.part(sha256_file(file.path()));
+  return hash.hex();
+}
+
+nlohmann::json read_json_file(const fs::path& file) {
+  try {
+    return nlohmann::json::parse(read_file(file));
+  } catch (const DataError& problem) {
+    throw WeightsError(problem.what());
+  } catch (const nlohmann::json::exception& problem) {
+    throw WeightsError(cat(file.string(), ": not JSON: ", problem.what()));
+  }
+}
+
+std::int64_t json_integer(const nlohmann::json& json, const std::string& key, std::int64_t fallback,
+                          const std::string& file) {
+  if (!json.contains(key) || json[key].is_null()) return fallback;
+  const nlohmann::json& value = json[key];
+  if (!value.is_number_integer() || value.get<std::int64_t>() < 0 ||
+      value.get<std::int64_t>() > (std::int64_t{1} << 31)) {
+    throw WeightsError(cat(file, ": ", key, ": expected a non-negative integer, found ", value.dump()));
+  }
+  return value.get<std::int64_t>();
+}
+
+Activation demanded_activation(const ModelOptions& options, const std::string& reason) {
+  if (options.activation == "quick_gelu") return Activation::kQuickGelu;
+  if (options.activation == "gelu") return Activation::kGelu;
+  throw ConfigError(cat("model.activation: auto cannot tell: ", reason,
+                        "; set model.activation to quick_gelu (OpenAI, MetaCLIP, DFN weights) or gelu "
+                        "(LAION, DataComp weights)"));
+}
+
+void check_tensors(const WeightsSource& source, const TensorFiles& files,
+                   const std::function<SourceTensor(const std::string&)>& locate,
+                   const std::function<bool(const std::string&)>& is_ignored) {
+  ClipModel shape_model = allocate_clip(source.geometry, at::kFloat, at::kMeta);
+  std::set<std::string> wanted;
+  std::vector<std::string> missing, misshapen, extra;
+  for (const TensorSlot& slot : tensor_slots(shape_model)) {
+    const SourceTensor from = locate(slot.name);
+    wanted.insert(from.name);
+    std::vector<std::int64_t> expected = slot.shape;
+    if (from.is_transposed) std::reverse(expected.begin(), expected.end());
+    if (from.third >= 0) expected[0] *= 3;
+    if (!files.contains(from.name)) {
+      if (from.third <= 0) missing.push_back(cat("missing: ", from.name, " ", shape_text(expected)));
+      continue;
+    }
+    std::vector<std::int64_t> found = files.shape(from.name);
+    // FSDP and transformers 4 write a scalar as [1].
+    if (expected.empty() && found == std::vector<std::int64_t>{1}) found.clear();
+    if (found != expected && from.third <= 0) {
+      misshapen.push_back(cat("shape: ", from.name, " is ", shape_text(found), ", expected ",
+                              shape_text(expected)));
+    }
+  }
+  for (const std::string& name : files.names()) {
+    if (!wanted.contains(name) && !is_ignored(name)) {
+      extra.push_back(cat("extra: ", name, " ", shape_text(files.shape(name))));
+    }
+  }
+  std::vector<std::string> problems;
+  for (const auto& kind : {missing, misshapen, extra}) {
+    for (const std::string& line : shortened(kind, 12)) problems.push_back(line);
+  }
+  if (problems.empty()) return;
+  throw WeightsError(join_problems(
+      cat(source.path.string(), ": the tensors do not fit a CLIP with ", to_string(source.geometry), ":"),
+      problems));
+}
+
+WeightsSource open_weights(const ModelOptions& options, std::uint64_t seed) {
+  if (!options.init.empty()) return open_random(options.init, options, seed);
+  const fs::path path(options.weights);
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) {
+    throw WeightsError(cat(path.string(), ": no such file or folder (model.weights)"));
+  }
+  if (fs::is_directory(path, ignored)) {
+    if (fs::exists(path / "open_clip_config.json")) return open_open_clip(path, options);
+    if (fs::exists(path / "config.json")) return open_hugging_face(path, options);
+    throw WeightsError(cat(path.string(),
+                           ": holds neither config.json (Hugging Face) nor open_clip_config.json "
+                           "(open_clip); expected a model folder or a .safetensors file"));
+  }
+  if (fs::exists(path.parent_path() / "config.json") && path.filename() == "model.safetensors") {
+    return open_hugging_face(path.parent_path(), options);
+  }
+  return open_openai_file(path, options);
+}
+
+ClipModel load_clip(const WeightsSource& source, at::ScalarType dtype, at::Device device) {
+  const at::NoGradGuard guard;
+  ClipModel model = allocate_clip(source.geometry, dtype, device);
+  std::vector<std::string> broken;
+  for (const TensorSlot& slot : tensor_slots(model)) {
+    const at::Tensor value = source.tensor(slot.name);
+    slot_view(slot).copy_(value.reshape(slot.shape));
+    if (!value.isfinite().all().item<bool>()) broken.push_back(slot.name);
+  }
+  if (!broken.empty()) {
+    throw WeightsError(join_problems(cat(source.path.string(), ": NaN or infinity in:"),
+                                     shortened(broken, 12)));
+  }
+  return model;
+}
+
+std::string model_hash(ClipModel& model) {
+  Sha256 hash;
+  for (const TensorSlot& slot : tensor_slots(model)) {
+    const at::Tensor value = slot_view(slot).detach().to(at::kCPU).contiguous();
+    hash.part(slot.name).update(value.const_data_ptr(), value.nbytes());
+  }
+  return hash.hex();
+}
+
+}  // namespace saferclip

@@ -1,0 +1,73 @@
+#include "saferclip/nn/optimizer.h"
+
+#include <ATen/ATen.h>
+
+#include <utility>
+
+namespace saferclip {
+
+at::Tensor part_view(const TrainedParameter& parameter, const TrainedParameter::Part& part,
+                     const at::Tensor& whole) {
+  if (parameter.parts.size() == 1) return whole.view(parameter.file_shape);
+  return whole.narrow(0, part.row, part.rows);
+}
+
+Optimizer::Optimizer(OptimizerOptions options, const std::vector<TrainedParameter>& parameters)
+    : options_(std::move(options)) {
+  for (const TrainedParameter& parameter : parameters) {
+    leaves_.push_back(parameter.tensor);
+    decays_.push_back(parameter.decays);
+    exp_avg_.push_back(at::zeros_like(parameter.tensor));
+    exp_avg_sq_.push_back(at::zeros_like(parameter.tensor));
+    steps_.push_back(at::zeros({}, parameter.tensor.options().dtype(at::kFloat)));
+  }
+}
+
+void Optimizer::update(bool decays, double lr) {
+  std::vector<at::Tensor> leaves, gradients, averages, squares, steps;
+  for (std::size_t i = 0; i < leaves_.size(); ++i) {
+    if (decays_[i] != decays || !leaves_[i].grad().defined()) continue;
+    leaves.push_back(leaves_[i]);
+    gradients.push_back(leaves_[i].grad());
+    averages.push_back(exp_avg_[i]);
+    squares.push_back(exp_avg_sq_[i]);
+    steps.push_back(steps_[i]);
+  }
+  if (leaves.empty()) return;
+  at::_foreach_add_(steps, 1);
+  const double decay = decays ? options_.weight_decay : 0;
+  if (options_.name == "adamw") {
+    at::_fused_adamw_(leaves, gradients, averages, squares, {}, steps, lr, options_.betas[0],
+                      options_.betas[1], decay, options_.eps, false, false);
+  } else {
+    at::_fused_adam_(leaves, gradients, averages, squares, {}, steps, lr, options_.betas[0],
+                     options_.betas[1], decay, options_.eps, false, false);
+  }
+}
+
+void Optimizer::step(double lr) {
+  const at::NoGradGuard guard;
+  update(true, lr);
+  update(false, lr);
+}
+
+void Optimizer::zero_grad() {
+  for (at::Tensor& leaf : leaves_) leaf.mutable_grad() = at::Tensor();
+}
+
+at::Tensor Optimizer::clip_gradients(std::optional<double> max_norm) {
+  const at::NoGradGuard guard;
+  std::vector<at::Tensor> gradients;
+  for (const at::Tensor& leaf : leaves_) {
+    if (leaf.grad().defined()) gradients.push_back(leaf.grad());
+  }
+  if (gradients.empty()) return at::zeros({});
+  const at::Tensor norm = at::stack(at::_foreach_norm(gradients)).norm();
+  if (max_norm) {
+    const at::Tensor factor = (*max_norm / (norm + 1e-6)).clamp_max(1.0);
+    at::_foreach_mul_(gradients, at::where(norm.isfinite(), factor, at::zeros_like(factor)));
+  }
+  return norm;
+}
+
+}  // namespace saferclip

@@ -1,0 +1,52 @@
+#include "saferclip/nn/precision.h"
+
+#include <ATen/ATen.h>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+
+c10::Device parse_device(const std::string& word) {
+  if (word == "auto") return at::hasCUDA() ? c10::Device(c10::kCUDA, 0) : c10::Device(c10::kCPU);
+  if (word == "cpu") return c10::Device(c10::kCPU);
+  if (word == "cuda" || word.starts_with("cuda:")) {
+    const std::string digits = word == "cuda" ? "0" : word.substr(5);
+    if (digits.empty() || digits.size() > 2 ||
+        digits.find_first_not_of("0123456789") != std::string::npos) {
+      throw ConfigError(cat("--device ", word, ": expected auto, cpu, cuda or cuda:<index>"));
+    }
+    if (!at::hasCUDA()) {
+      throw ConfigError(cat("--device ", word,
+                            ": this LibTorch finds no CUDA device; use --device cpu, or a CUDA build "
+                            "of LibTorch (SAFERCLIP_TORCH) and a driver"));
+    }
+    const int index = std::stoi(digits);
+    if (index >= static_cast<int>(at::getNumGPUs())) {
+      throw ConfigError(cat("--device ", word, ": there are ", at::getNumGPUs(), " CUDA devices"));
+    }
+    return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
+  }
+  throw ConfigError(cat("--device ", word, ": expected auto, cpu, cuda or cuda:<index>"));
+}
+
+bool has_fast_bf16(c10::Device device) {
+  if (device.is_cuda()) return true;
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512bf16") != 0;
+#else
+  return false;
+#endif
+}
+
+std::string cpu_features() {
+  std::vector<std::string> names;
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") != 0) names.emplace_back("AVX2");
+  if (__builtin_cpu_supports("avx512f") != 0) names.emplace_back("AVX512");
+  if (__builtin_cpu_supports("avx512bf16") != 0) names.emplace_back("AVX512-BF16");
+#endif
+  return names.empty() ? "no vector extensions known here" : join(names, ", ");
+}
+
+}  // namespace saferclip

@@ -1,0 +1,213 @@
+// The towers, LoRA and Adam against transformers, PEFT and torch.optim (scripts/fixtures/model.py).
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "saferclip/io/safetensors.h"
+#include "saferclip/model/trained.h"
+#include "saferclip/model/weights.h"
+#include "support/tensors.h"
+
+namespace saferclip {
+namespace {
+
+const std::string kFolder = std::string(SAFERCLIP_FIXTURES) + "/model/";
+
+WeightsSource open_tiny(const std::string& activation) {
+  ModelOptions options;
+  options.weights = kFolder + activation;
+  return open_weights(options, 0);
+}
+
+SafetensorsFile expected_of(const std::string& name) {
+  return SafetensorsFile::open(kFolder + name + "_expected.safetensors");
+}
+
+at::Tensor normalised(const at::Tensor& x) { return x / x.norm(2, 1, true); }
+
+at::Tensor symmetric_loss(const at::Tensor& image, const at::Tensor& text, const at::Tensor& log_scale) {
+  const at::Tensor logits = log_scale.exp() * at::mm(normalised(image), normalised(text).t());
+  const at::Tensor labels = at::arange(image.size(0), at::kLong);
+  return (at::cross_entropy_loss(logits, labels) + at::cross_entropy_loss(logits.t(), labels)) / 2;
+}
+
+class Activations : public ::testing::TestWithParam<std::string> {};
+using ModelParity = Activations;
+
+TEST_P(ModelParity, ForwardEqualsTransformers) {
+  const WeightsSource source = open_tiny(GetParam());
+  const ClipModel model = load_clip(source);
+  const SafetensorsFile expected = expected_of(GetParam());
+  const ForwardMode mode;
+  EXPECT_TRUE(at::equal(normalise_pixels(expected.tensor("pixels"), source.preprocessing),
+                        expected.tensor("normal")));
+  expect_close(encode_images(model, source.preprocessing, expected.tensor("pixels"), mode),
+               expected.tensor("image"), 1e-5, "image");
+  const at::Tensor ids = expected.tensor("ids");
+  expect_close(encode_texts(model, ids, expected.tensor("ends"), mode), expected.tensor("text"), 1e-5, "text");
+  // What follows the end mark has no influence, so a shorter cut gives the same.
+  const at::Tensor first = encode_texts(model, ids.narrow(0, 0, 1).narrow(1, 0, 8),
+                                        expected.tensor("ends").narrow(0, 0, 1), mode);
+  expect_close(first, expected.tensor("text").narrow(0, 0, 1), 1e-5, "cut text");
+}
+
+TEST_P(ModelParity, EveryLayerEqualsTransformers) {
+  const ClipModel model = load_clip(open_tiny(GetParam()));
+  const SafetensorsFile expected = expected_of(GetParam());
+  for (std::size_t i = 0; i <= model.vision.transformer.blocks.size(); ++i) {
+    expect_close(transformer_tokens(model.vision.transformer, expected.tensor("vision.0"), i, {}),
+                 expected.tensor("vision." + std::to_string(i)), 1e-5, "vision layer " + std::to_string(i));
+  }
+  for (std::size_t i = 0; i <= model.text.transformer.blocks.size(); ++i) {
+    expect_close(transformer_tokens(model.text.transformer, expected.tensor("text.0"), i, {}),
+                 expected.tensor("text." + std::to_string(i)), 1e-5, "text layer " + std::to_string(i));
+  }
+}
+
+TEST_P(ModelParity, EveryGradientEqualsTransformers) {
+  ModelOptions options;
+  options.train_logit_scale = options.train_projections = true;
+  AdapterOptions adapter;
+  adapter.method = "full";
+  const WeightsSource source = open_tiny(GetParam());
+  ClipModel model = load_clip(source);
+  const auto parameters = make_trainable(model, options, adapter, 0);
+  const SafetensorsFile expected = expected_of(GetParam());
+  const at::Tensor loss = symmetric_loss(
+      encode_images(model, source.preprocessing, expected.tensor("pixels"), {}),
+      encode_texts(model, expected.tensor("ids"), expected.tensor("ends"), {}), model.logit_scale);
+  expect_close(loss.detach(), expected.tensor("loss"), 1e-5, "loss");
+  loss.backward();
+  std::size_t compared = 0;
+  for (const TrainedParameter& parameter : parameters) {
+    for (const auto& part : parameter.parts) {
+      expect_close(part_view(parameter, part, parameter.tensor.grad()), expected.tensor("grad." + part.name),
+                   1e-5, part.name);
+      ++compared;
+    }
+  }
+  ClipModel shapes = allocate_clip(source.geometry, at::kFloat, at::kMeta);
+  EXPECT_EQ(compared, tensor_slots(shapes).size());
+}
+
+INSTANTIATE_TEST_SUITE_P(Both, ModelParity, ::testing::Values("quick_gelu", "gelu"));
+
+TEST(WrongActivationParity, IsNoticed) {
+  const WeightsSource source = open_tiny("quick_gelu");
+  ClipModel model = load_clip(source);
+  model.vision.transformer.activation = Activation::kGelu;
+  const SafetensorsFile expected = expected_of("quick_gelu");
+  EXPECT_GT(max_difference(encode_images(model, source.preprocessing, expected.tensor("pixels"), {}),
+                           expected.tensor("image")),
+            1e-3);
+}
+
+TEST(AdamParity, FiveStepsEqualTorch) {
+  ModelOptions options;
+  options.train_logit_scale = options.train_projections = true;
+  AdapterOptions adapter;
+  adapter.method = "full";
+  const WeightsSource source = open_tiny("quick_gelu");
+  ClipModel model = load_clip(source);
+  const auto parameters = make_trainable(model, options, adapter, 0);
+  const SafetensorsFile expected = expected_of("quick_gelu");
+  OptimizerOptions adam;
+  adam.lr = 1e-3;
+  Optimizer optimizer(adam, parameters);
+  for (std::int64_t step = 0; step < 5; ++step) {
+    optimizer.zero_grad();
+    const at::Tensor loss = symmetric_loss(
+        encode_images(model, source.preprocessing, expected.tensor("pixels"), {}),
+        encode_texts(model, expected.tensor("ids"), expected.tensor("ends"), {}), model.logit_scale);
+    expect_close(loss.detach(), expected.tensor("adam.losses")[step], 1e-5, "loss");
+    loss.backward();
+    optimizer.step(adam.lr);
+  }
+  for (const NamedTensor& trained : trained_tensors(parameters)) {
+    // The true gradient of a key bias is 0: Adam amplifies rounding, PyTorch differs from itself.
+    if (trained.name.ends_with("k_proj.bias")) continue;
+    const at::Tensor wanted = expected.tensor("adam." + trained.name);
+    const double relative = ((trained.tensor - wanted).norm() / wanted.norm()).item<double>();
+    EXPECT_LE(relative, 1e-4) << trained.name;
+  }
+}
+
+struct LoraFixture {
+  WeightsSource source = open_tiny("quick_gelu");
+  ClipModel model = load_clip(source);
+  SafetensorsFile expected = expected_of("lora");
+  SafetensorsFile inputs = expected_of("quick_gelu");
+  AdapterOptions adapter;
+  LoraFixture() {
+    adapter.rank = 4;
+    adapter.alpha = 6;
+    adapter.targets = {"q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2", "patch_embedding"};
+  }
+  std::vector<NamedTensor> factors() const {
+    std::vector<NamedTensor> result;
+    for (const auto& [name, entry] : expected.entries()) {
+      if (name.starts_with("base_model")) result.push_back({name, expected.tensor(name)});
+    }
+    return result;
+  }
+  at::Tensor loss(const ForwardMode& mode) const {
+    return symmetric_loss(encode_images(model, source.preprocessing, inputs.tensor("pixels"), mode),
+                          encode_texts(model, inputs.tensor("ids"), inputs.tensor("ends"), mode),
+                          model.logit_scale);
+  }
+};
+
+TEST(LoraParity, ForwardAndGradientsEqualPeft) {
+  LoraFixture f;
+  const auto parameters = make_trainable(f.model, {}, f.adapter, 0);
+  load_trained(parameters, f.factors(), "fixture");
+  expect_close(encode_texts(f.model, f.inputs.tensor("ids"), f.inputs.tensor("ends"), {}).detach(),
+               f.expected.tensor("text"), 1e-5, "text");
+  const at::Tensor loss = f.loss({});
+  expect_close(loss.detach(), f.expected.tensor("loss"), 1e-5, "loss");
+  loss.backward();
+  std::size_t compared = 0;
+  for (const TrainedParameter& parameter : parameters) {
+    const auto& part = parameter.parts[0];
+    expect_close(part_view(parameter, part, parameter.tensor.grad()), f.expected.tensor("grad." + part.name),
+                 2e-5, part.name);
+    ++compared;
+  }
+  EXPECT_EQ(compared, 2U * (2 * 6 + 3 * 6 + 1));
+}
+
+TEST(LoraParity, Bf16FollowsFp32) {
+  LoraFixture f;
+  const auto parameters = make_trainable(f.model, {}, f.adapter, 0);
+  load_trained(parameters, f.factors(), "fixture");
+  convert_clip(f.model, at::kBFloat16, at::kCPU);
+  ForwardMode mode;
+  mode.compute = at::kBFloat16;
+  const at::Tensor loss = f.loss(mode);
+  EXPECT_NEAR(loss.item<double>(), f.expected.tensor("loss").item<double>(), 0.05);
+  loss.backward();
+  std::vector<at::Tensor> ours, theirs;
+  for (const TrainedParameter& parameter : parameters) {
+    EXPECT_EQ(parameter.tensor.grad().scalar_type(), at::kFloat);
+    ours.push_back(parameter.tensor.grad().flatten());
+    theirs.push_back(f.expected.tensor("grad." + parameter.parts[0].name).flatten());
+  }
+  EXPECT_GT(cosine(at::cat(ours), at::cat(theirs)), 0.99);
+}
+
+TEST(LoraParity, MergeEqualsPeft) {
+  LoraFixture f;
+  apply_trained(f.model, f.factors(), {}, f.adapter, "fixture");
+  for (const TensorSlot& slot : tensor_slots(f.model)) {
+    if (slot.name == "text_model.encoder.layers.0.self_attn.k_proj.weight") {
+      expect_close(slot_view(slot), f.expected.tensor("merged.k"), 1e-6, slot.name);
+    }
+    if (slot.name == "vision_model.embeddings.patch_embedding.weight") {
+      expect_close(slot_view(slot), f.expected.tensor("merged.patch"), 1e-6, slot.name);
+    }
+  }
+  expect_close(encode_images(f.model, f.source.preprocessing, f.inputs.tensor("pixels"), {}),
+               f.expected.tensor("image"), 1e-5, "image");
+}
+
+}  // namespace
+}  // namespace saferclip

@@ -42,7 +42,7 @@ class LoraLinear : public torch::autograd::Function<LoraLinear> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
                             const std::optional<at::Tensor>& bias,
-                            const variable_list& factors, const LoraShape& shape) {
+                            at::TensorList factors, const LoraShape& shape) {
     at::Tensor y;
     std::vector<LoraSegment> segments;
     for (std::size_t i = 0; i < factors.size() / 2; ++i) {
@@ -128,7 +128,7 @@ at::Tensor linear(const Linear& layer, const at::Tensor& x, const ForwardMode& m
   const at::Tensor y =
       LoraLinear::apply(flat, cast(layer.weight),
                         layer.bias.defined() ? std::make_optional(cast(layer.bias)) : std::nullopt,
-                        factors, shape);
+                        at::TensorList(factors), shape);
   std::vector<std::int64_t> sizes = x.sizes().vec();
   sizes.back() = layer.weight.size(0);
   return y.view(sizes);

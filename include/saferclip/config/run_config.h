@@ -82,5 +82,7 @@ std::string dump_run_config_json(const RunConfig& config);
 std::vector<std::string> resume_differences(const RunConfig& saved, const RunConfig& now);
 
 std::vector<KeyDoc> document_keys();
+// The page docs/config.md.
+std::string config_keys_markdown();
 
 }  // namespace saferclip

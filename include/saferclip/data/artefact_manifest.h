@@ -1,0 +1,27 @@
+// manifest.json of a cache artefact: what it is, what it was made of, how to tell that it is whole.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+
+namespace saferclip {
+
+struct ArtefactManifest {
+  std::string kind;  // images, tokens, reference, targets, anchors
+  std::string key;
+  std::map<std::string, std::string> inputs;
+  std::string file_name;
+  std::uint64_t file_size = 0;
+  std::string file_sha256;
+};
+
+// <cache_dir>/<kind>-<first 16 digits of the key>
+std::filesystem::path artefact_folder(const std::filesystem::path& cache_dir, const std::string& kind,
+                                      const std::string& key);
+void write_artefact_manifest(const std::filesystem::path& folder, const ArtefactManifest& manifest);
+// Throws DataError when it is missing or malformed.
+ArtefactManifest read_artefact_manifest(const std::filesystem::path& folder);
+
+}  // namespace saferclip

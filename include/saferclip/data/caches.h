@@ -1,0 +1,69 @@
+// The prepared artefacts of a manifest, opened for reading: memory-mapped tensors whose row i belongs to
+// row i of the manifest. Legend: N manifest rows, S image side, C context length, E embedding width.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "saferclip/data/manifest.h"
+
+namespace saferclip {
+
+struct ImageCache {
+  at::Tensor safe;      // uint8 [N, S, S, 3]; zeros where missing
+  at::Tensor unsafe;    // the same; undefined when the objective needs no unsafe half
+  at::Tensor valid;     // uint8 [N, 2]: safe, unsafe picture is there
+  std::string content;  // hash of what the picture files hold
+};
+
+struct TokenCache {
+  at::Tensor safe;    // int32 [N, C], padded with 0 after the end mark
+  at::Tensor unsafe;  // the same, or undefined
+  std::string key;
+};
+
+// L2-normalised fp32 embeddings [N, E] of the frozen reference; rows of missing pictures are zero.
+struct ReferenceCache {
+  at::Tensor safe_text;
+  at::Tensor safe_image;
+  at::Tensor unsafe_text;
+  at::Tensor unsafe_image;
+  std::string key;
+};
+
+struct TargetCache {
+  at::Tensor index;         // int64 [N]: manifest row whose caption is the nearest safe one
+  at::Tensor cosine;        // fp32 [N]
+  at::Tensor fixed_cosine;  // fp32 [N]: to the row's own safe caption
+  std::string key;
+};
+
+// Neutral prompts and pictures with their reference embeddings; undefined where not configured.
+struct AnchorCache {
+  at::Tensor prompts;  // int32 [A, C]
+  at::Tensor text;     // fp32 [A, E]
+  at::Tensor images;   // uint8 [M, S, S, 3]
+  at::Tensor image;    // fp32 [M, E]
+  std::string key;
+};
+
+struct SplitData {
+  std::string name;
+  Manifest manifest;
+  ImageCache images;
+  TokenCache tokens;
+  ReferenceCache reference;             // undefined tensors for objective clip
+  std::vector<std::int64_t> good_rows;  // rows whose pictures could be read, ascending
+};
+
+// The position of the end mark in each row of ids [N, L]: the first place of the largest id. int64 [N].
+at::Tensor end_positions(const at::Tensor& ids);
+
+// The length to which a batch of ids is cut: the longest caption, rounded up to a multiple of 8, at most
+// the context length.
+std::int64_t cut_length(const at::Tensor& ends, std::int64_t context_length);
+
+}  // namespace saferclip

@@ -1,0 +1,60 @@
+// The list of quadruplets: safe caption and picture, unsafe caption and picture.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "saferclip/core/log.h"
+#include "saferclip/data/data_options.h"
+
+namespace saferclip {
+
+struct ManifestRow {
+  std::string id;
+  std::string safe_caption;
+  std::string unsafe_caption;
+  std::filesystem::path safe_image;
+  std::filesystem::path unsafe_image;  // empty: the row has none
+  std::string tag;
+  std::string gallery;
+  int line = 0;
+};
+
+struct RowProblem {
+  std::string id;
+  int line = 0;
+  std::string kind;  // "duplicate id", "empty caption", …
+  std::string message;
+};
+
+struct Manifest {
+  std::filesystem::path file;
+  std::vector<ManifestRow> rows;  // well-formed, in the order of the file
+  std::vector<RowProblem> problems;
+  std::vector<std::string> notes;  // normalised tags and the like, with counts
+  std::int64_t rows_read = 0;
+  std::int64_t rows_without_unsafe_image = 0;
+};
+
+struct ManifestRequest {
+  std::filesystem::path file;
+  std::string split;  // fills {split}; rows whose own `split` says otherwise are left out
+  std::filesystem::path image_root;  // default: the manifest's folder
+  std::string unsafe_image_template;
+  bool needs_unsafe = true;  // objective clip: the safe half is enough
+  std::string missing_unsafe_image = "text_only";
+};
+
+// Reads JSONL, JSON or CSV with the fields id, safe_caption, safe_image, unsafe_caption, unsafe_image,
+// tag, split, gallery, or ViSU's and NSFWCaps' names for them. Collects every problem; throws DataError
+// only when the file itself cannot be read.
+Manifest read_manifest(const ManifestRequest& request);
+
+// Throws DataError with all problems, grouped by kind, when `bad_rows` is error, or when more than
+// max_bad_fraction of the rows is bad; otherwise logs them. `extra` are problems found later.
+void require_acceptable(const Manifest& manifest, const std::vector<RowProblem>& extra,
+                        const DataOptions& options, Logger& log);
+
+}  // namespace saferclip

@@ -1,0 +1,46 @@
+// Which rows a step trains on: a pure function of (seed, step), so that a resumed run needs a step only.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <vector>
+
+namespace saferclip {
+
+struct SamplerPlan {
+  std::int64_t batch_size = 1;
+  bool drop_last = false;
+  std::uint64_t seed = 0;
+};
+
+// Thread-safe. Epochs without admitted rows have no steps.
+class Sampler {
+ public:
+  // `admitted` gives the rows of an epoch (the curriculum's doing); it must not change between calls.
+  Sampler(SamplerPlan plan, std::function<std::vector<std::int64_t>(std::int64_t epoch)> admitted);
+
+  struct Position {
+    std::int64_t epoch = 0;
+    std::int64_t batch = 0;
+  };
+  // Throws DataError when no epoch from some point on has rows.
+  Position position_of(std::int64_t step) const;
+  std::vector<std::int64_t> rows_of(std::int64_t step) const;
+  std::int64_t steps_in_epoch(std::int64_t epoch) const;
+  std::int64_t steps_in_epochs(std::int64_t epochs) const;
+
+ private:
+  std::int64_t steps_locked(std::int64_t epoch) const;
+  const std::vector<std::int64_t>& order_locked(std::int64_t epoch) const;
+  Position position_locked(std::int64_t step) const;
+
+  SamplerPlan plan_;
+  std::function<std::vector<std::int64_t>(std::int64_t)> admitted_;
+  mutable std::mutex mutex_;  // the prefetch thread asks too
+  mutable std::vector<std::int64_t> first_steps_{0};  // first step of each epoch that was looked at
+  mutable std::int64_t cached_epoch_ = -1;
+  mutable std::vector<std::int64_t> cached_order_;
+};
+
+}  // namespace saferclip

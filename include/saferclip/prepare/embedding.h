@@ -1,0 +1,30 @@
+// Captions and pictures to L2-normalised fp32 embeddings, in blocks of one shape so that a row's result
+// does not depend on how many rows are embedded with it.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+#include "saferclip/core/log.h"
+#include "saferclip/model/clip_model.h"
+
+namespace saferclip {
+
+struct EmbedOptions {
+  std::int64_t block = 64;
+  const std::atomic<int>* stop = nullptr;  // a signal number once the user wants to stop
+};
+
+// uint8 pixels [N, S, S, 3] to [N, E] on the CPU. Throws Interrupted between blocks.
+at::Tensor embed_pixels(const ClipModel& model, const Preprocessing& preprocessing,
+                        const at::Tensor& pixels, Logger& log, const std::string& label,
+                        const EmbedOptions& options = {});
+
+// Token ids int32 [N, C] to [N, E] on the CPU. Equal rows are embedded once and give equal bits.
+at::Tensor embed_ids(const ClipModel& model, const at::Tensor& ids, Logger& log,
+                     const std::string& label, const EmbedOptions& options = {});
+
+}  // namespace saferclip

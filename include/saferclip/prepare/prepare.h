@@ -1,0 +1,66 @@
+// Builds what training and evaluation read: decoded pictures, token ids, embeddings of the frozen
+// reference, nearest-safe targets, anchors. Each artefact has a key that chains the keys of what it was
+// made from; what is there with the right key is opened, the rest is made, under a lock.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "saferclip/core/log.h"
+#include "saferclip/data/caches.h"
+#include "saferclip/data/data_options.h"
+#include "saferclip/model/clip_model.h"
+#include "saferclip/model/weights.h"
+#include "saferclip/objective/objective_options.h"
+#include "saferclip/text/tokenizer.h"
+
+namespace saferclip {
+
+class Preparer {
+ public:
+  // All references must outlive the preparer. `stop` becomes a signal number when the user interrupts.
+  Preparer(const DataOptions& data, const WeightsSource& source, const Tokenizer& tokenizer,
+           at::Device device, Logger& log, const std::atomic<int>* stop = nullptr);
+  ~Preparer();
+
+  // Manifest, pictures, ids and, with `needs_reference`, reference embeddings of one split.
+  // Throws DataError (bad rows, unreadable pictures) and Interrupted.
+  SplitData split(const std::string& name, const std::filesystem::path& manifest, bool needs_unsafe,
+                  bool needs_reference);
+
+  // Nearest-safe targets of the training rows within the training rows.
+  TargetCache targets(const SplitData& train, const TargetsOptions& options);
+
+  AnchorCache anchors(const AnchorOptions& options);
+
+  // Decoded and resized pictures of files, in the order given, kept as an artefact too. uint8
+  // [N, S, S, 3]. Unreadable files are a DataError that names them all.
+  at::Tensor pictures(const std::vector<std::filesystem::path>& files, const std::string& label);
+
+  // Token ids int32 [N, C] of texts, padded with 0.
+  at::Tensor token_ids(const std::vector<std::string>& texts) const;
+
+  // The frozen reference, loaded on first use.
+  const ClipModel& reference();
+  // Frees it; its hash is compared with the one it had after loading. Throws Error when they differ.
+  void release_reference();
+
+ private:
+  ImageCache images(const SplitData& split, bool needs_unsafe, std::vector<RowProblem>& problems);
+  TokenCache tokens(const SplitData& split, bool needs_unsafe) const;
+  ReferenceCache reference_rows(const SplitData& split);
+
+  const DataOptions& data_;
+  const WeightsSource& source_;
+  const Tokenizer& tokenizer_;
+  at::Device device_;
+  Logger& log_;
+  const std::atomic<int>* stop_;
+  std::optional<ClipModel> reference_;
+  std::string reference_hash_;
+};
+
+}  // namespace saferclip

@@ -1,0 +1,40 @@
+// metrics.jsonl: one JSON object a line, every step once, also after kills and resumptions.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace saferclip {
+
+// Numbers of one training step, as they stand in the log. Terms are raw, unweighted.
+struct StepLine {
+  std::int64_t step = 0;   // from 1
+  std::int64_t epoch = 0;  // from 0
+  double lr = 0;
+  double loss = 0;
+  double grad_norm = 0;
+  double quadruplets_per_s = 0;
+  std::vector<std::pair<std::string, double>> terms;
+};
+
+class MetricsLog {
+ public:
+  // Opens the log of a run that goes on after `step`: later lines, and a line that a crash cut, go.
+  MetricsLog(const std::filesystem::path& file, std::int64_t step);
+
+  void write(const StepLine& line);
+  // `body` is a JSON object; "kind": "evaluation" and the step are put in front.
+  void write_evaluation(std::int64_t step, std::int64_t epoch, const std::string& body);
+
+ private:
+  void append(const std::string& line);
+
+  std::filesystem::path file_;
+  std::ofstream out_;
+};
+
+}  // namespace saferclip

@@ -1,0 +1,45 @@
+// One optimisation step: forward passes, losses, gradients, update. Nothing in it waits for the device.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "saferclip/data/batch.h"
+#include "saferclip/model/clip_model.h"
+#include "saferclip/nn/optimizer.h"
+#include "saferclip/objective/loss_set.h"
+
+namespace saferclip {
+
+struct StepOptions {
+  ObjectiveOptions objective;
+  Preprocessing preprocessing;
+  at::ScalarType compute = at::kFloat;
+  std::optional<std::int64_t> micro_batch_size;
+  std::optional<double> grad_clip;
+  bool trains_logit_scale = false;
+  double infonce_scale = 100;  // of the InfoNCE terms that do not use the model's own
+  std::uint64_t seed = 0;
+};
+
+// The numbers of a step as 0-d tensors on the device: loss, gradient norm, raw terms.
+struct StepNumbers {
+  at::Tensor loss;
+  at::Tensor grad_norm;
+  std::vector<std::pair<std::string, at::Tensor>> terms;
+};
+
+// Embeds a batch with the tuned model; rows without an unsafe picture get zeros there.
+EmbeddingRows embed_batch(const ClipModel& model, const Batch& batch, const Preprocessing& preprocessing,
+                          const ForwardMode& mode, at::Tensor* anchor_text, at::Tensor* anchor_image);
+
+// Runs the batch (already on the device) in micro-batches, then one optimizer update at rate `lr`.
+StepNumbers train_step(ClipModel& model, Optimizer& optimizer, const Batch& batch,
+                       const StepOptions& options, double lr);
+
+}  // namespace saferclip

@@ -1,0 +1,202 @@
+#include "cli/build.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cmath>
+#include <csignal>
+#include <cstdlib>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/files.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/nn/precision.h"
+#include "saferclip/objective/curriculum.h"
+#include "saferclip/train/checkpoint.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+namespace {
+
+std::atomic<int> g_signal{0};
+
+void on_signal(int number) {
+  if (g_signal.exchange(number) != 0 && number == SIGINT) std::_Exit(128 + SIGINT);
+}
+
+}  // namespace
+
+const std::atomic<int>& install_signal_handlers() {
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+  return g_signal;
+}
+
+LogLevel parse_log_level(const std::string& word) {
+  static const std::map<std::string, LogLevel> kLevels{{"debug", LogLevel::kDebug},
+                                                       {"info", LogLevel::kInfo},
+                                                       {"warn", LogLevel::kWarn},
+                                                       {"error", LogLevel::kError},
+                                                       {"off", LogLevel::kOff}};
+  const auto found = kLevels.find(word);
+  if (found == kLevels.end()) {
+    throw ConfigError(cat("--log-level ", word, ": expected debug, info, warn, error or off"));
+  }
+  return found->second;
+}
+
+fs::path clip_vocabulary_path() {
+  const fs::path beside = fs::read_symlink("/proc/self/exe").parent_path();
+  for (const fs::path& folder : {beside / "data", beside.parent_path() / "share" / "saferclip"}) {
+    const fs::path file = folder / "bpe_simple_vocab_16e6.txt.gz";
+    if (fs::exists(file)) return file;
+  }
+  throw DataError(cat("CLIP's vocabulary is not at ", (beside / "data").string(),
+                      "; run scripts/fetch_vocabulary with that folder, or set model.tokenizer to a "
+                      "folder with vocab.json and merges.txt"));
+}
+
+std::unique_ptr<Tokenizer> open_tokenizer(const ModelOptions& options, const WeightsSource& source) {
+  static const std::map<std::string, TextCleaning> kCleaning{{"openai", TextCleaning::kOpenAi},
+                                                             {"hf", TextCleaning::kHuggingFace},
+                                                             {"none", TextCleaning::kNone}};
+  const TextCleaning cleaning =
+      options.text_clean == "auto" ? source.text.cleaning : kCleaning.at(options.text_clean);
+  const std::int64_t context = source.text.context_length;
+  fs::path folder;
+  if (options.tokenizer == "auto") {
+    folder = source.tokenizer_folder;
+  } else if (options.tokenizer != "clip") {
+    folder = options.tokenizer;
+  }
+  std::unique_ptr<Tokenizer> tokenizer =
+      folder.empty() ? load_clip_tokenizer(clip_vocabulary_path(), context, cleaning)
+                     : load_hugging_face_tokenizer(folder, context, cleaning);
+  if (tokenizer->spec().vocab_size != source.text.vocab_size) {
+    throw ConfigError(cat("model.tokenizer: ", folder.empty() ? "CLIP's vocabulary" : folder.string(), " has ",
+                          tokenizer->spec().vocab_size, " entries, the model ", source.text.vocab_size,
+                          "; set model.tokenizer to the folder of the model's own tokenizer"));
+  }
+  return tokenizer;
+}
+
+Session open_session(RunConfig config, const GlobalOptions& globals, Logger& log) {
+  Session session;
+  session.device = parse_device(globals.device);
+  if (globals.threads > 0) at::set_num_threads(globals.threads);
+  if (config.train.precision == "bf16" && !has_fast_bf16(session.device)) {
+    log.warn("train.precision: this CPU has no fast bf16 (AVX512-BF16); training in fp32 instead");
+    config.train.precision = "fp32";
+  }
+  if (config.train.deterministic) at::globalContext().setDeterministicAlgorithms(true, false);
+  session.source = open_weights(config.model, static_cast<std::uint64_t>(config.train.seed));
+  for (const std::string& note : session.source.notes) log.warn(note);
+  session.tokenizer = open_tokenizer(config.model, session.source);
+  session.config = std::move(config);
+  return session;
+}
+
+bool is_run_path(const fs::path& path) {
+  std::error_code error;
+  return fs::is_regular_file(path / "state.json", error) ||
+         fs::is_regular_file(path / "config.yaml", error);
+}
+
+RunReference resolve_run(const fs::path& path) {
+  const fs::path absolute = fs::absolute(path).lexically_normal();
+  const fs::path clean = absolute.has_filename() ? absolute : absolute.parent_path();
+  if (fs::is_regular_file(clean / "state.json")) {
+    return {clean.parent_path().parent_path(), clean};
+  }
+  if (fs::is_regular_file(clean / "config.yaml")) return {clean, {}};
+  throw WeightsError(cat(path.string(), ": neither a run folder (config.yaml) nor a checkpoint (state.json)"));
+}
+
+fs::path choose_checkpoint(const RunReference& run, const std::string& word, Logger& log) {
+  const CheckpointStore store(run.run_folder, log);
+  fs::path folder = run.checkpoint;
+  if (folder.empty() && word == "latest") {
+    const auto step = store.newest_good();
+    if (!step) throw WeightsError(cat(run.run_folder.string(), ": holds no good checkpoint"));
+    return store.folder(*step);
+  }
+  if (folder.empty() && word == "best") {
+    const auto step = store.pointer("best");
+    if (!step) throw WeightsError(cat(run.run_folder.string(), ": has no best checkpoint (no validation ran)"));
+    folder = store.folder(*step);
+  } else if (folder.empty()) {
+    if (word.empty() || word.find_first_not_of("0123456789") != std::string::npos || word.size() > 12) {
+      throw ConfigError(cat("--checkpoint ", word, ": expected latest, best or a step"));
+    }
+    folder = store.folder(std::stoll(word));
+  }
+  const std::string problem = checkpoint_problem(folder);
+  if (!problem.empty()) {
+    std::vector<std::string> there;
+    for (const std::int64_t step : store.steps()) there.push_back(std::to_string(step));
+    throw WeightsError(cat(folder.string(), ": ", problem, "; steps there: ", join(there, ", ")));
+  }
+  return folder;
+}
+
+ClipModel load_tuned(const Session& session, const std::vector<NamedTensor>& trained,
+                     const std::string& where) {
+  ClipModel model = load_clip(session.source, at::kFloat, session.device);
+  apply_trained(model, trained, session.config.model, session.config.adapter, where);
+  return model;
+}
+
+TrainingData prepare_training(const Session& session, Preparer& preparer) {
+  const ObjectiveOptions& objective = session.config.objective;
+  const LossNeeds needs = loss_needs(objective);
+  TrainingData data;
+  data.train = preparer.split("train", session.config.data.train, needs.unsafe_text, needs.reference);
+  if (needs.targets || (needs.reference && objective.curriculum.enabled)) {
+    data.targets = preparer.targets(data.train, objective.targets);
+  }
+  if (needs.anchor_text || needs.anchor_image) data.anchors = preparer.anchors(objective.anchors);
+  data.stages.assign(data.train.manifest.rows.size(), -1);
+  const at::Tensor good = at::tensor(data.train.good_rows, at::kLong);
+  at::Tensor score = at::zeros({good.size(0)});
+  CurriculumOptions curriculum = objective.curriculum;
+  curriculum.enabled = curriculum.enabled && data.targets.cosine.defined();
+  if (curriculum.enabled) {
+    score = (curriculum.score == "fixed" ? data.targets.fixed_cosine : data.targets.cosine).index_select(0, good);
+  }
+  const std::vector<int> stages = curriculum_stages(score, curriculum);
+  for (std::size_t i = 0; i < stages.size(); ++i) {
+    data.stages[static_cast<std::size_t>(data.train.good_rows[i])] = stages[i];
+  }
+  return data;
+}
+
+bool is_redirected(const TrainingData& data, const ObjectiveOptions& objective, std::int64_t row,
+                   std::int64_t epoch) {
+  return is_admitted(data.stages[static_cast<std::size_t>(row)], epoch, objective.curriculum);
+}
+
+std::vector<std::int64_t> admitted_rows(const TrainingData& data, const ObjectiveOptions& objective,
+                                        std::int64_t epoch) {
+  if (objective.curriculum.preserve_all) return data.train.good_rows;
+  std::vector<std::int64_t> rows;
+  for (const std::int64_t row : data.train.good_rows) {
+    if (is_redirected(data, objective, row, epoch)) rows.push_back(row);
+  }
+  return rows;
+}
+
+Sampler make_sampler(const TrainingData& data, const RunConfig& config) {
+  const SamplerPlan plan{config.train.batch_size, config.train.drop_last,
+                         static_cast<std::uint64_t>(config.train.seed)};
+  return Sampler(plan, [&data, objective = config.objective](std::int64_t epoch) {
+    return admitted_rows(data, objective, epoch);
+  });
+}
+
+double infonce_scale(const Session& session) {
+  if (session.config.objective.infonce_scale) return *session.config.objective.infonce_scale;
+  return std::exp(session.source.tensor("logit_scale").to(at::kDouble).item<double>());
+}
+
+}  // namespace saferclip

@@ -1,0 +1,85 @@
+#include <CLI/Error.hpp>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace {
+
+void print_keys_json() {
+  nlohmann::ordered_json keys = nlohmann::ordered_json::array();
+  for (const KeyDoc& doc : document_keys()) {
+    keys.push_back({{"key", doc.key},
+                    {"type", doc.type},
+                    {"default", doc.default_value},
+                    {"range", doc.range},
+                    {"meaning", doc.meaning},
+                    {"may_change_on_resume", doc.is_free}});
+  }
+  std::cout << keys.dump(2) << '\n';
+}
+
+void print_keys() {
+  for (const KeyDoc& doc : document_keys()) {
+    std::cout << doc.key << " (" << doc.type << (doc.range.empty() ? "" : ", " + doc.range) << "; default "
+              << (doc.default_value.empty() ? "none" : doc.default_value) << ")\n    " << doc.meaning << '\n';
+  }
+}
+
+struct ConfigCommandArguments {
+  ConfigArguments config;
+  bool json = false;
+  bool markdown = false;
+};
+
+}  // namespace
+
+void add_config_arguments(CLI::App& command, ConfigArguments& arguments, const std::string& name,
+                          const std::string& description) {
+  command.add_option(name, arguments.file, description)->required();
+  command.add_option("--set", arguments.overrides, "Override a key: --set train.batch_size=32")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+}
+
+CommandAction add_config_command(CLI::App& command) {
+  auto arguments = std::make_shared<ConfigCommandArguments>();
+  command.require_subcommand(1);
+  command.footer("Examples:\n"
+                 "  saferclip config check my.yaml\n"
+                 "  saferclip config show my.yaml --set train.epochs=3\n"
+                 "  saferclip config keys");
+  CLI::App* show = command.add_subcommand("show", "The resolved configuration");
+  add_config_arguments(*show, arguments->config, "CONFIG", "Configuration (YAML or JSON)");
+  show->add_flag("--json", arguments->json, "As one JSON document");
+  CLI::App* check = command.add_subcommand("check", "All problems at once");
+  add_config_arguments(*check, arguments->config, "CONFIG", "Configuration (YAML or JSON)");
+  check->add_flag("--json", arguments->json, "As one JSON document");
+  CLI::App* keys = command.add_subcommand("keys", "Every key with type, default, range and meaning");
+  keys->add_flag("--json", arguments->json, "As one JSON document");
+  keys->add_flag("--markdown", arguments->markdown, "As the page docs/config.md");
+  return [=](const GlobalOptions&, Logger&) {
+    if (keys->parsed()) {
+      if (arguments->markdown) {
+        std::cout << config_keys_markdown();
+      } else {
+        arguments->json ? print_keys_json() : print_keys();
+      }
+      return 0;
+    }
+    const RunConfig config = read_run_config(arguments->config.file, arguments->config.overrides);
+    if (show->parsed()) {
+      std::cout << (arguments->json ? dump_run_config_json(config) + "\n" : dump_run_config(config));
+    } else if (arguments->json) {
+      std::cout << "{\"ok\": true}\n";
+    } else {
+      std::cout << arguments->config.file << ": ok\n";
+    }
+    return 0;
+  };
+}
+
+}  // namespace saferclip

@@ -1,0 +1,115 @@
+#include <ATen/ATen.h>
+
+#include <iostream>
+#include <sstream>
+
+#include "cli/commands.h"
+#include "saferclip/core/error.h"
+#include "saferclip/core/files.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/image/image.h"
+#include "saferclip/prepare/embedding.h"
+#include "saferclip/train/checkpoint.h"
+
+namespace saferclip {
+namespace {
+
+struct EmbedArguments {
+  std::string weights;
+  std::string checkpoint = "latest";
+  std::vector<std::string> images;
+  std::vector<std::string> texts;
+  std::string texts_file;
+  std::string activation = "auto";
+  std::string out;
+};
+
+struct LoadedModel {
+  Session session;
+  ClipModel model;
+};
+
+LoadedModel load_any(const EmbedArguments& arguments, const GlobalOptions& globals, Logger& log) {
+  LoadedModel loaded;
+  if (is_run_path(arguments.weights)) {
+    const RunReference run = resolve_run(arguments.weights);
+    const auto checkpoint = choose_checkpoint(run, arguments.checkpoint, log);
+    loaded.session = open_session(read_run_config(run.run_folder / "config.yaml", {}), globals, log);
+    loaded.model = load_tuned(loaded.session, read_trained_weights(checkpoint), checkpoint.string());
+    return loaded;
+  }
+  RunConfig config;
+  config.model.weights = arguments.weights;
+  config.model.activation = arguments.activation;
+  config.train.precision = "fp32";
+  loaded.session = open_session(std::move(config), globals, log);
+  loaded.model = load_clip(loaded.session.source, at::kFloat, loaded.session.device);
+  return loaded;
+}
+
+at::Tensor load_pictures(const std::vector<std::string>& files, const Preprocessing& preprocessing) {
+  const std::int64_t side = preprocessing.image_size;
+  at::Tensor pixels = at::empty({static_cast<std::int64_t>(files.size()), side, side, 3}, at::kByte);
+  std::vector<std::string> problems;
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    try {
+      const Image image = preprocess_image(load_image(files[i]), preprocessing);
+      std::copy(image.pixels.begin(), image.pixels.end(),
+                pixels.mutable_data_ptr<std::uint8_t>() + i * image.pixels.size());
+    } catch (const DataError& problem) {
+      problems.emplace_back(problem.what());
+    }
+  }
+  if (!problems.empty()) throw DataError(join_problems("--images: cannot be used:", problems));
+  return pixels;
+}
+
+std::vector<std::string> all_texts(const EmbedArguments& arguments) {
+  std::vector<std::string> texts = arguments.texts;
+  if (!arguments.texts_file.empty()) {
+    std::istringstream in(read_file(arguments.texts_file));
+    for (std::string line; std::getline(in, line);) texts.push_back(line);
+  }
+  return texts;
+}
+
+int embed(const EmbedArguments& arguments, const GlobalOptions& globals, Logger& log) {
+  const std::vector<std::string> texts = all_texts(arguments);
+  if (texts.empty() && arguments.images.empty()) {
+    throw ConfigError("embed: give --images, --texts or --texts-file");
+  }
+  const LoadedModel loaded = load_any(arguments, globals, log);
+  std::vector<NamedTensor> rows;
+  if (!arguments.images.empty()) {
+    const Preprocessing& preprocessing = loaded.session.source.preprocessing;
+    rows.push_back({"image", embed_pixels(loaded.model, preprocessing,
+                                          load_pictures(arguments.images, preprocessing), log, "embedding")});
+  }
+  if (!texts.empty()) {
+    const DataOptions data;
+    const Preparer preparer(data, loaded.session.source, *loaded.session.tokenizer, loaded.session.device, log);
+    rows.push_back({"text", embed_ids(loaded.model, preparer.token_ids(texts), log, "embedding")});
+  }
+  write_safetensors(arguments.out, rows);
+  for (const NamedTensor& row : rows) std::cout << row.name << ": " << row.tensor.sizes() << '\n';
+  return 0;
+}
+
+}  // namespace
+
+CommandAction add_embed_command(CLI::App& command) {
+  auto arguments = std::make_shared<EmbedArguments>();
+  command.add_option("WEIGHTS", arguments->weights, "Weights folder or file, run folder or checkpoint")->required();
+  command.add_option("--checkpoint", arguments->checkpoint, "Of a run: latest, best or a step");
+  command.add_option("--images", arguments->images, "Picture files");
+  command.add_option("--texts", arguments->texts, "Texts");
+  command.add_option("--texts-file", arguments->texts_file, "A text a line");
+  command.add_option("--activation", arguments->activation, "quick_gelu or gelu, when the weights do not say")
+      ->check(CLI::IsMember({"auto", "quick_gelu", "gelu"}));
+  command.add_option("--out", arguments->out, "safetensors file: `image`, `text` [N, E] fp32, L2-normalised")
+      ->required();
+  command.footer("Example:\n  saferclip embed safe-clip --images a.jpg b.png --texts \"a dog\" --out rows.safetensors");
+  return [arguments](const GlobalOptions& globals, Logger& log) { return embed(*arguments, globals, log); };
+}
+
+}  // namespace saferclip

@@ -1,0 +1,139 @@
+#include <algorithm>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "saferclip/core/error.h"
+#include "saferclip/core/files.h"
+#include "saferclip/core/hash.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/data/artefact_manifest.h"
+#include "saferclip/train/checkpoint.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json describe_safetensors(const fs::path& path) {
+  const SafetensorsFile file = SafetensorsFile::open(path);
+  Json json{{"kind", "safetensors file"}, {"path", path.string()}, {"bytes", fs::file_size(path)}, {"metadata", file.metadata()}};
+  for (const auto& [name, entry] : file.entries()) json["tensors"][name] = {{"dtype", entry.dtype}, {"shape", entry.shape}};
+  return json;
+}
+
+Json describe_checkpoint(const fs::path& path) {
+  const std::string problem = checkpoint_problem(path);
+  Json json{{"kind", "checkpoint"}, {"path", path.string()}, {"state", problem.empty() ? "good" : "damaged: " + problem}};
+  if (problem.empty()) {
+    const TrainState state = read_train_state(path);
+    json["step"] = state.step;
+    json["content"] = state.content;
+    json["tensors"] = SafetensorsFile::open(path / "weights.safetensors").entries().size();
+  }
+  return json;
+}
+
+Json describe_run(const fs::path& path, Logger& log) {
+  const RunConfig config = read_run_config(path / "config.yaml", {});
+  const CheckpointStore store(path, log);
+  const auto pointer = [&](const char* name) {
+    const auto step = store.pointer(name);
+    return step ? Json(*step) : Json(nullptr);
+  };
+  return {{"kind", "run"},
+          {"path", path.string()},
+          {"objective", config.objective.name},
+          {"adapter", config.adapter.method},
+          {"weights", config.model.weights.empty() ? config.model.init : config.model.weights},
+          {"checkpoints", store.steps()},
+          {"latest", pointer("latest")},
+          {"best", pointer("best")}};
+}
+
+Json describe_artefact(const fs::path& path) {
+  const ArtefactManifest manifest = read_artefact_manifest(path);
+  const fs::path file = path / manifest.file_name;
+  const bool is_whole = fs::is_regular_file(file) && fs::file_size(file) == manifest.file_size &&
+                        sha256_file(file) == manifest.file_sha256;
+  Json json{{"kind", "cache: " + manifest.kind},
+            {"path", path.string()},
+            {"key", manifest.key},
+            {"inputs", manifest.inputs},
+            {"state", is_whole ? "good" : "damaged: size or checksum differs; remove the folder, it is made again"}};
+  if (is_whole) json["tensors"] = describe_safetensors(file)["tensors"];
+  return json;
+}
+
+Json describe_adapter(const fs::path& path) {
+  const Json config = Json::parse(read_file(path / "adapter_config.json"));
+  Json json{{"kind", "PEFT adapter"}, {"path", path.string()}};
+  for (const char* key : {"r", "lora_alpha", "target_modules", "base_model_name_or_path"}) {
+    if (config.contains(key)) json[key] = config[key];
+  }
+  json["tensors"] = SafetensorsFile::open(path / "adapter_model.safetensors").entries().size();
+  return json;
+}
+
+Json describe_weights(const fs::path& path) {
+  ModelOptions options;
+  options.weights = path.string();
+  const WeightsSource source = open_weights(options, 0);
+  return {{"kind", "CLIP weights, " + to_string(source.layout)},
+          {"path", path.string()},
+          {"geometry", to_string(source.geometry)},
+          {"parameters", parameter_count(source.geometry)},
+          {"preprocessing", to_string(source.preprocessing)},
+          {"sha256", source.hash},
+          {"notes", source.notes}};
+}
+
+Json describe(const fs::path& path, Logger& log) {
+  if (!fs::exists(path)) throw DataError(cat(path.string(), ": no such file or folder"));
+  if (fs::exists(path / "state.json")) return describe_checkpoint(path);
+  if (fs::exists(path / "config.yaml")) return describe_run(path, log);
+  if (fs::exists(path / "adapter_config.json")) return describe_adapter(path);
+  if (fs::exists(path / "manifest.json")) return describe_artefact(path);
+  if (fs::is_directory(path)) return describe_weights(path);
+  if (path.extension() == ".safetensors" || SafetensorsFile::open(path).entries().size() > 0) return describe_safetensors(path);
+  throw DataError(cat(path.string(), ": not a file that saferclip knows"));
+}
+
+void print(const Json& json) {
+  for (const auto& [key, value] : json.items()) {
+    if (key == "tensors" && value.is_object()) {
+      std::cout << value.size() << " tensors:\n";
+      for (const auto& [name, tensor] : value.items()) {
+        std::cout << "  " << name << "  " << tensor["dtype"].get<std::string>() << ' ' << tensor["shape"].dump() << '\n';
+      }
+    } else {
+      std::cout << (key + std::string(14, ' ')).substr(0, std::max<std::size_t>(14, key.size() + 1))
+                << (value.is_string() ? value.get<std::string>() : value.dump()) << '\n';
+    }
+  }
+}
+
+}  // namespace
+
+CommandAction add_inspect_command(CLI::App& command) {
+  struct Arguments {
+    std::string path;
+    bool json = false;
+  };
+  auto arguments = std::make_shared<Arguments>();
+  command.add_option("PATH", arguments->path, "Weights, adapter, cache, checkpoint or run")->required();
+  command.add_flag("--json", arguments->json, "As one JSON document");
+  command.footer("Example:\n  saferclip inspect runs/safe/checkpoints/step_00000500");
+  return [arguments](const GlobalOptions&, Logger& log) {
+    const Json json = describe(arguments->path, log);
+    if (arguments->json) {
+      std::cout << json.dump(2) << '\n';
+    } else {
+      print(json);
+    }
+    return 0;
+  };
+}
+
+}  // namespace saferclip

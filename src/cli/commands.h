@@ -1,0 +1,32 @@
+// One function a command: declares its options on the application and gives back what runs it.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <functional>
+
+#include "cli/build.h"
+
+namespace saferclip {
+
+// Runs the command; the result is the exit code.
+using CommandAction = std::function<int(const GlobalOptions&, Logger&)>;
+
+CommandAction add_train_command(CLI::App& command);
+CommandAction add_prepare_command(CLI::App& command);
+CommandAction add_targets_command(CLI::App& command);
+CommandAction add_evaluate_command(CLI::App& command);
+CommandAction add_export_command(CLI::App& command);
+CommandAction add_embed_command(CLI::App& command);
+CommandAction add_inspect_command(CLI::App& command);
+CommandAction add_config_command(CLI::App& command);
+CommandAction add_doctor_command(CLI::App& command);
+
+// `CONFIG` and `--set`, which most commands take.
+struct ConfigArguments {
+  std::string file;
+  std::vector<std::string> overrides;
+};
+void add_config_arguments(CLI::App& command, ConfigArguments& arguments, const std::string& name,
+                          const std::string& description);
+
+}  // namespace saferclip

@@ -1,0 +1,87 @@
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <c10/util/Exception.h>
+
+#include <array>
+#include <iostream>
+
+#include "cli/commands.h"
+#include "saferclip/core/error.h"
+
+namespace {
+
+using saferclip::CommandAction;
+using saferclip::GlobalOptions;
+
+struct Command {
+  const char* name;
+  const char* description;
+  CommandAction (*add)(CLI::App&);
+};
+
+constexpr std::array<Command, 9> kCommands{{
+    {"train", "Tune a CLIP model as a configuration says", saferclip::add_train_command},
+    {"prepare", "Build the caches that training reads", saferclip::add_prepare_command},
+    {"targets", "Show what each unsafe caption is sent to", saferclip::add_targets_command},
+    {"evaluate", "Measure safety and preservation, before and after", saferclip::add_evaluate_command},
+    {"export", "Write weights that other tools read", saferclip::add_export_command},
+    {"embed", "Embed images or texts", saferclip::add_embed_command},
+    {"inspect", "Say what a file or folder is, without loading it", saferclip::add_inspect_command},
+    {"config", "Show, check or document configurations", saferclip::add_config_command},
+    {"doctor", "Check build, device and disk", saferclip::add_doctor_command},
+}};
+
+void add_global_options(CLI::App& app, GlobalOptions& globals) {
+  app.add_option("--log-level", globals.log_level, "debug, info, warn, error or off");
+  app.add_option("--device", globals.device, "auto, cpu, cuda or cuda:<index>");
+  app.add_option("--threads", globals.threads, "CPU threads; 0: LibTorch's choice")->check(CLI::NonNegativeNumber);
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{"saferclip: make a CLIP model safe, and keep what it knows", "saferclip"};
+  app.set_version_flag("--version", std::string("saferclip ") + SAFERCLIP_VERSION);
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.footer("Examples:\n"
+             "  saferclip train configs/saferclip-vit-l14.yaml --resume auto\n"
+             "  saferclip evaluate runs/saferclip-vit-l14\n"
+             "  saferclip export runs/saferclip-vit-l14 --to hf --out safe-clip\n");
+  GlobalOptions globals;
+  add_global_options(app, globals);
+  CommandAction chosen;
+  for (const Command& command : kCommands) {
+    CLI::App* sub = app.add_subcommand(command.name, command.description);
+    sub->callback([&chosen, action = command.add(*sub)] { chosen = action; });
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& problem) {
+    // CLI11's own codes mean nothing to a user: 0 for help and version, 2 for a wrong command line.
+    return app.exit(problem) == 0 ? 0 : 2;
+  }
+  saferclip::Logger log(saferclip::parse_log_level(globals.log_level));
+  try {
+    return chosen(globals, log);
+  } catch (const saferclip::Error& problem) {
+    log.error(problem.what());
+    return problem.exit_code();
+  } catch (const c10::Error& problem) {
+    log.error(std::string("LibTorch: ") + problem.what_without_backtrace());
+    return 1;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const saferclip::Error& problem) {
+    std::cerr << "saferclip: " << problem.what() << '\n';
+    return problem.exit_code();
+  } catch (const std::exception& problem) {
+    std::cerr << "saferclip: " << problem.what() << '\n';
+    return 1;
+  }
+}

@@ -1,0 +1,112 @@
+#include "config/checks.h"
+
+#include <algorithm>
+#include <set>
+
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace {
+
+class Checker {
+ public:
+  Checker(const RunConfig& config, const ConfigNode& tree, std::vector<std::string>& problems)
+      : c_(config), tree_(tree), problems_(problems) {}
+
+  void run() {
+    check_model();
+    check_objective();
+    check_training();
+    check_evaluation();
+  }
+
+ private:
+  // `key` is a dotted path; the place is that of its deepest part that was written.
+  void report(const std::string& key, const std::string& text) {
+    const ConfigNode* node = &tree_;
+    std::string rest = key;
+    while (!rest.empty()) {
+      const std::size_t dot = rest.find('.');
+      const ConfigNode* next = node->find(rest.substr(0, dot));
+      if (next == nullptr) break;
+      node = next;
+      rest = dot == std::string::npos ? "" : rest.substr(dot + 1);
+    }
+    problems_.push_back(cat(node->where(), ": ", key, ": ", text));
+  }
+  void require(bool is_met, const std::string& key, const std::string& text) {
+    if (!is_met) report(key, text);
+  }
+
+  void check_model() {
+    require(c_.model.weights.empty() != c_.model.init.empty(), "model.weights",
+            "expected either weights to start from, or model.init for random ones");
+    if (!c_.model.init.empty()) {
+      require(c_.adapter.method == "full", "adapter.method", "a model from scratch needs adapter.method: full");
+      require(c_.model.train_projections && c_.model.train_logit_scale, "model.init",
+              "a model from scratch needs model.train_projections: true and model.train_logit_scale: true");
+    }
+    require(!c_.data.train.empty(), "data.train", "expected the manifest of the training rows");
+  }
+
+  void check_objective() {
+    const ObjectiveOptions& o = c_.objective;
+    const std::vector<std::string> terms = ObjectiveOptions::term_names(o.name);
+    double sum = 0;
+    for (const auto& [term, weight] : o.weights) {
+      const bool is_known = std::find(terms.begin(), terms.end(), term) != terms.end();
+      if (!is_known) {
+        const std::string near = nearest_match(term, terms);
+        report("objective.weights." + term,
+               cat("objective ", o.name, " has no such term; ",
+                   near.empty() ? "its terms: " + join(terms, ", ") : "did you mean " + near + "?"));
+      }
+      sum += is_known ? weight : 0;
+    }
+    require(sum > 0, "objective.weights", "all weights are 0; nothing would be trained");
+    const auto weight = [&](const char* term) { return o.weights.contains(term) ? o.weights.at(term) : 0.0; };
+    require(weight("anchor_txt") == 0 || !o.anchors.prompts.empty(), "objective.anchors.prompts",
+            "anchor_txt has a weight; expected a file of prompts");
+    require(weight("anchor_img") == 0 || !o.anchors.images.empty(), "objective.anchors.images",
+            "anchor_img has a weight; expected a folder of images");
+    const CurriculumOptions& u = o.curriculum;
+    require(std::is_sorted(u.quantiles.begin(), u.quantiles.end()), "objective.curriculum.quantiles",
+            "expected rising shares");
+    require(u.start_epochs.size() == u.quantiles.size() + 1, "objective.curriculum.start_epochs",
+            cat("expected one more entry than quantiles (", u.quantiles.size() + 1, "), found ", u.start_epochs.size()));
+    require(std::is_sorted(u.start_epochs.begin(), u.start_epochs.end()), "objective.curriculum.start_epochs",
+            "expected epochs in rising order");
+  }
+
+  void check_training() {
+    require(c_.optimizer.betas.size() == 2, "optimizer.betas", "expected two numbers");
+    require(!c_.train.micro_batch_size || *c_.train.micro_batch_size <= c_.train.batch_size, "train.micro_batch_size",
+            "is larger than train.batch_size");
+    require(!c_.run.name.empty() && c_.run.name.find('/') == std::string::npos && c_.run.name != "." &&
+                c_.run.name != "..",
+            "run.name", "expected a folder name without /");
+    require(c_.adapter.method == "full" || !c_.adapter.targets.empty(), "adapter.targets", "expected at least one");
+  }
+
+  void check_evaluation() {
+    require(!c_.evaluate.k.empty(), "evaluate.k", "expected at least one number");
+    std::set<std::string> names;
+    for (const ZeroShotOptions& set : c_.evaluate.zero_shot) {
+      require(!set.name.empty() && !set.images.empty() && !set.classes.empty(), "evaluate.zero_shot",
+              cat("set \"", set.name, "\" needs name, images and classes"));
+      require(names.insert(set.name).second, "evaluate.zero_shot", cat("two sets are called \"", set.name, "\""));
+    }
+  }
+
+  const RunConfig& c_;
+  const ConfigNode& tree_;
+  std::vector<std::string>& problems_;
+};
+
+}  // namespace
+
+void check_run_config(const RunConfig& config, const ConfigNode& tree, std::vector<std::string>& problems) {
+  Checker(config, tree, problems).run();
+}
+
+}  // namespace saferclip

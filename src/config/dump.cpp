@@ -1,0 +1,186 @@
+// Dumping, comparing and documenting configurations by walking their field lists.
+#include <array>
+#include <charconv>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "config/tree_reader.h"
+#include "saferclip/config/run_config.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+template <class T>
+struct IsOptional : std::false_type {};
+template <class T>
+struct IsOptional<std::optional<T>> : std::true_type {};
+
+Json value_json(bool value) { return value; }
+Json value_json(std::int64_t value) { return value; }
+Json value_json(double value) { return value; }
+Json value_json(const std::string& value) { return value; }
+template <HasFields Options>
+Json value_json(const Options& options);
+template <class T>
+Json value_json(const std::optional<T>& value) {
+  return value ? value_json(*value) : Json(nullptr);
+}
+template <class T>
+Json value_json(const std::vector<T>& values) {
+  Json json = Json::array();
+  for (const T& value : values) json.push_back(value_json(value));
+  return json;
+}
+template <class T>
+Json value_json(const std::map<std::string, T>& values) {
+  Json json = Json::object();
+  for (const auto& [name, value] : values) json[name] = value_json(value);
+  return json;
+}
+template <HasFields Options>
+Json value_json(const Options& options) {
+  Json json = Json::object();
+  Options::fields(options, [&](const FieldSpec& spec, const auto& member) { json[spec.name] = value_json(member); });
+  return json;
+}
+
+// YAML in block style; scalars as JSON writes them, which YAML reads the same.
+void write_yaml(const Json& json, std::size_t indent, std::string& out) {
+  for (const auto& [key, value] : json.items()) {
+    out += std::string(indent, ' ') + key + ":";
+    if (value.is_object() && !value.empty()) {
+      out += "\n";
+      write_yaml(value, indent + 2, out);
+    } else {
+      out += " " + value.dump() + "\n";
+    }
+  }
+}
+
+struct FlatValue {
+  Json value;
+  bool is_free = false;
+};
+
+template <HasFields Options>
+void flatten(const Options& options, const std::string& path, std::map<std::string, FlatValue>& flat) {
+  Options::fields(options, [&](const FieldSpec& spec, const auto& member) {
+    const std::string key = path.empty() ? spec.name : path + "." + spec.name;
+    if constexpr (HasFields<std::remove_cvref_t<decltype(member)>>) {
+      flatten(member, key, flat);
+    } else {
+      flat[key] = {value_json(member), spec.resume == ResumeRule::kFree};
+    }
+  });
+}
+
+template <class T>
+std::string type_name() {
+  if constexpr (std::is_same_v<T, bool>) {
+    return "true or false";
+  } else if constexpr (std::is_same_v<T, std::int64_t>) {
+    return "whole number";
+  } else if constexpr (std::is_same_v<T, double>) {
+    return "number";
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return "text";
+  } else if constexpr (IsOptional<T>::value) {
+    return type_name<typename T::value_type>() + " or null";
+  } else if constexpr (HasFields<T>) {
+    return "section";
+  } else if constexpr (requires { typename T::mapped_type; }) {
+    return "map of " + type_name<typename T::mapped_type>();
+  } else {
+    return "list of " + type_name<typename T::value_type>();
+  }
+}
+
+template <class Options>
+void document(const Options& options, const std::string& path, std::vector<KeyDoc>& docs) {
+  Options::fields(options, [&](const FieldSpec& spec, const auto& member) {
+    using Member = std::remove_cvref_t<decltype(member)>;
+    const std::string key = path.empty() ? spec.name : path + "." + spec.name;
+    if constexpr (HasFields<Member>) {
+      document(member, key, docs);
+    } else {
+      std::string type = type_name<Member>();
+      if (spec.path != PathRule::kNone && spec.choices.empty()) type = type == "text" ? "path" : "map of path";
+      std::string range = range_text(spec);
+      if (spec.path != PathRule::kNone && !spec.choices.empty()) range += " | a path";
+      if (!spec.empty_word.empty()) range += (range.empty() ? "" : ", or ") + spec.empty_word;
+      const std::string text = value_json(member).dump();
+      docs.push_back({key, type, text == "\"\"" || text == "{}" ? "" : text, range, spec.meaning,
+                      spec.resume == ResumeRule::kFree});
+      if constexpr (requires { typename Member::value_type; }) {
+        if constexpr (HasFields<typename Member::value_type>) {
+          document(typename Member::value_type{}, key + "[]", docs);
+        }
+      }
+    }
+  });
+}
+
+}  // namespace
+
+std::string dump_run_config_json(const RunConfig& config) { return value_json(config).dump(2); }
+
+std::string dump_run_config(const RunConfig& config) {
+  std::string text;
+  write_yaml(value_json(config), 0, text);
+  return text;
+}
+
+std::vector<std::string> resume_differences(const RunConfig& saved, const RunConfig& now) {
+  std::map<std::string, FlatValue> before, after;
+  flatten(saved, "", before);
+  flatten(now, "", after);
+  // The length of a run decides every step's rate unless that is constant.
+  const bool has_fixed_length = now.schedule.name != "constant";
+  std::vector<std::string> differences;
+  for (const auto& [key, value] : after) {
+    const bool is_length = key == "train.epochs" || key == "train.max_steps";
+    if (value.is_free && !(is_length && has_fixed_length)) continue;
+    if (before[key].value != value.value) {
+      differences.push_back(cat(key, ": ", before[key].value.dump(), " in the run, ", value.value.dump(), " now"));
+    }
+  }
+  return differences;
+}
+
+std::vector<KeyDoc> document_keys() {
+  std::vector<KeyDoc> docs;
+  RunConfig config;
+  config.objective = ObjectiveOptions::preset(config.objective.name);
+  document(config, "", docs);
+  return docs;
+}
+
+std::string config_keys_markdown() {
+  std::string text =
+      "# Configuration keys\n\nMade by `saferclip config keys --markdown`; a test keeps it current. Input paths are "
+      "relative to the file\nthey are written in; `run.dir`, `data.cache_dir` and `--set` values to the working "
+      "directory. Keys marked * may\nchange when a run is resumed.\n\nThe defaults are those of objective "
+      "`saferclip`; `objective.name: clip` brings its own (weight `contrastive: 1`,\nno curriculum).\n";
+  std::string section;
+  for (const KeyDoc& doc : document_keys()) {
+    const std::string top = doc.key.substr(0, doc.key.find('.'));
+    if (top != section) {
+      section = top;
+      text += "\n## " + section + "\n\n| key | type | default | range | meaning |\n|---|---|---|---|---|\n";
+    }
+    const auto escaped = [](std::string cell) {
+      for (std::size_t at = cell.find('|'); at != std::string::npos; at = cell.find('|', at + 2)) cell.insert(at, "\\");
+      return cell;
+    };
+    text += cat("| `", doc.key, "`", doc.is_free ? "*" : "", " | ", doc.type, " | ",
+                doc.default_value.empty() ? "" : "`" + escaped(doc.default_value) + "`", " | ", escaped(doc.range),
+                " | ", escaped(doc.meaning), " |\n");
+  }
+  return text;
+}
+
+}  // namespace saferclip

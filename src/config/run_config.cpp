@@ -1,0 +1,107 @@
+#include "saferclip/config/run_config.h"
+
+#include <algorithm>
+#include <set>
+
+#include "config/checks.h"
+#include "config/tree_reader.h"
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+namespace {
+
+std::string objective_name(const ConfigNode& tree) {
+  const ConfigNode* objective = tree.find("objective");
+  const ConfigNode* name = objective == nullptr ? nullptr : objective->find("name");
+  return name == nullptr || name->kind != ConfigNode::Kind::kScalar ? "" : name->scalar;
+}
+
+void drop_objective_weights(ConfigNode& tree) {
+  for (auto& [key, value] : tree.entries) {
+    if (key != "objective") continue;
+    std::erase_if(value.entries, [](const auto& entry) { return entry.first == "weights"; });
+  }
+}
+
+// Loss terms of one objective mean nothing under another: changing the name drops inherited weights.
+ConfigNode inherit(ConfigNode base, const ConfigNode& over) {
+  const std::string name = objective_name(over);
+  const std::string inherited = objective_name(base).empty() ? ObjectiveOptions().name : objective_name(base);
+  if (!name.empty() && name != inherited) drop_objective_weights(base);
+  return merge_config_trees(base, over);
+}
+
+ConfigNode read_chain(const fs::path& file, std::vector<fs::path>& chain, std::vector<std::string>& problems) {
+  const fs::path absolute = fs::weakly_canonical(file);
+  if (std::find(chain.begin(), chain.end(), absolute) != chain.end()) {
+    problems.push_back(cat(file.string(), ": extends itself, through ", chain.back().string()));
+    return {};
+  }
+  chain.push_back(absolute);
+  ConfigNode tree = read_config_tree(file, problems);
+  if (tree.kind == ConfigNode::Kind::kNull && problems.empty()) {
+    problems.push_back(cat(file.string(), ": is empty"));
+  }
+  const ConfigNode* extends = tree.find("extends");
+  if (extends == nullptr) return tree;
+  if (extends->kind != ConfigNode::Kind::kScalar || extends->scalar.empty()) {
+    problems.push_back(cat(extends->where(), ": extends: expected the path of one file"));
+    return tree;
+  }
+  const fs::path parent = file.parent_path() / extends->scalar;
+  const std::string where = extends->where();
+  std::erase_if(tree.entries, [](const auto& entry) { return entry.first == "extends"; });
+  if (!fs::is_regular_file(parent)) {
+    problems.push_back(cat(where, ": extends: no such file: ", parent.string()));
+    return tree;
+  }
+  return inherit(read_chain(parent, chain, problems), tree);
+}
+
+// `a.b=value` as a tree with one leaf.
+ConfigNode override_tree(const std::string& text, std::vector<std::string>& problems) {
+  const std::size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    problems.push_back(cat("--set ", text, ": expected key=value"));
+    return {};
+  }
+  ConfigNode node = parse_config_value(text.substr(equals + 1), "--set " + text, problems);
+  std::string key = text.substr(0, equals);
+  while (true) {
+    const std::size_t dot = key.rfind('.');
+    ConfigNode parent;
+    parent.kind = ConfigNode::Kind::kMap;
+    parent.entries.emplace_back(dot == std::string::npos ? key : key.substr(dot + 1), std::move(node));
+    if (dot == std::string::npos) return parent;
+    node = std::move(parent);
+    key.resize(dot);
+  }
+}
+
+}  // namespace
+
+RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& overrides) {
+  std::vector<std::string> problems;
+  std::vector<fs::path> chain;
+  ConfigNode tree = read_chain(file, chain, problems);
+  for (const std::string& text : overrides) {
+    const ConfigNode over = override_tree(text, problems);
+    if (over.kind == ConfigNode::Kind::kMap) tree = inherit(tree, over);
+  }
+  RunConfig config;
+  const std::string name = objective_name(tree);
+  const std::vector<std::string> known = ObjectiveOptions::names();
+  const bool is_known = name.empty() || std::find(known.begin(), known.end(), name) != known.end();
+  config.objective = ObjectiveOptions::preset(name.empty() || !is_known ? config.objective.name : name);
+  if (tree.kind != ConfigNode::Kind::kNull) TreeReader(problems).read_section(tree, "", config);
+  if (is_known) check_run_config(config, tree, problems);
+  if (!problems.empty()) {
+    throw ConfigError(join_problems(
+        cat(file.string(), ": ", problems.size(), problems.size() == 1 ? " problem:" : " problems:"), problems));
+  }
+  return config;
+}
+
+}  // namespace saferclip

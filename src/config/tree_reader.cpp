@@ -1,0 +1,138 @@
+#include "config/tree_reader.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace {
+
+bool is_plain_scalar(const ConfigNode& node) {
+  return node.kind == ConfigNode::Kind::kScalar && !node.is_quoted;
+}
+
+template <class T>
+bool parse_number(const std::string& text, T& value) {
+  const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
+  const auto [end, error] = std::from_chars(begin, text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() && begin != end;
+}
+
+std::string number_text(double value) {
+  return value == std::floor(value) && std::abs(value) < 1e9 ? std::to_string(static_cast<std::int64_t>(value))
+                                                             : cat(value);
+}
+
+// A path of a configuration file, absolute.
+std::string absolute_path(const std::string& text, const ConfigNode& node, PathRule rule) {
+  const std::filesystem::path path(text);
+  if (text.empty() || path.is_absolute()) return text;
+  const std::filesystem::path base = rule == PathRule::kInput && !node.file.empty()
+                                         ? std::filesystem::absolute(node.file).parent_path()
+                                         : std::filesystem::current_path();
+  return (base / path).lexically_normal().string();
+}
+
+}  // namespace
+
+std::string describe(const ConfigNode& node) {
+  switch (node.kind) {
+    case ConfigNode::Kind::kNull:
+      return "nothing";
+    case ConfigNode::Kind::kScalar:
+      return node.is_quoted ? "the text \"" + node.scalar + "\"" : node.scalar;
+    case ConfigNode::Kind::kList:
+      return "a list";
+    case ConfigNode::Kind::kMap:
+      return "keys and values";
+  }
+  return "";
+}
+
+std::string range_text(const FieldSpec& spec) {
+  if (!spec.choices.empty()) return join(spec.choices, " | ");
+  std::vector<std::string> parts;
+  if (std::isfinite(spec.min)) parts.push_back((spec.min_is_excluded ? "> " : "at least ") + number_text(spec.min));
+  if (std::isfinite(spec.max)) parts.push_back((spec.max_is_excluded ? "< " : "at most ") + number_text(spec.max));
+  return join(parts, " and ");
+}
+
+void ScalarReader::problem(const ConfigNode& node, const std::string& key, const std::string& text) {
+  problems_.push_back(cat(node.where(), ": ", key, ": ", text));
+}
+
+bool ScalarReader::check_range(const ConfigNode& node, const std::string& key, const FieldSpec& spec, double value) {
+  const bool is_low = spec.min_is_excluded ? value <= spec.min : value < spec.min;
+  const bool is_high = spec.max_is_excluded ? value >= spec.max : value > spec.max;
+  if (!is_low && !is_high && std::isfinite(value)) return true;
+  problem(node, key, cat("expected ", range_text(spec).empty() ? "a finite number" : range_text(spec), ", found ",
+                         node.scalar));
+  return false;
+}
+
+bool ScalarReader::read(const ConfigNode& node, const std::string& key, const FieldSpec&, bool& value) {
+  if (is_plain_scalar(node) && (node.scalar == "true" || node.scalar == "false")) {
+    value = node.scalar == "true";
+    return true;
+  }
+  problem(node, key, "expected true or false, found " + describe(node));
+  return false;
+}
+
+bool ScalarReader::read(const ConfigNode& node, const std::string& key, const FieldSpec& spec, std::int64_t& value) {
+  std::int64_t parsed = 0;
+  if (!is_plain_scalar(node) || !parse_number(node.scalar, parsed)) {
+    problem(node, key, "expected a whole number, found " + describe(node));
+    return false;
+  }
+  if (!check_range(node, key, spec, static_cast<double>(parsed))) return false;
+  value = parsed;
+  return true;
+}
+
+bool ScalarReader::read(const ConfigNode& node, const std::string& key, const FieldSpec& spec, double& value) {
+  double parsed = 0;
+  if (!is_plain_scalar(node) || !parse_number(node.scalar, parsed)) {
+    problem(node, key, "expected a number, found " + describe(node));
+    return false;
+  }
+  if (!check_range(node, key, spec, parsed)) return false;
+  value = parsed;
+  return true;
+}
+
+bool ScalarReader::read(const ConfigNode& node, const std::string& key, const FieldSpec& spec, std::string& value) {
+  if (node.kind != ConfigNode::Kind::kScalar) {
+    problem(node, key, "expected text, found " + describe(node));
+    return false;
+  }
+  const bool is_choice =
+      std::find(spec.choices.begin(), spec.choices.end(), node.scalar) != spec.choices.end();
+  if (is_choice || (spec.choices.empty() && spec.path == PathRule::kNone)) {
+    value = node.scalar;
+    return true;
+  }
+  if (spec.path != PathRule::kNone) {
+    value = absolute_path(node.scalar, node, spec.path);
+    return true;
+  }
+  const std::string near = nearest_match(node.scalar, spec.choices);
+  problem(node, key, cat("expected one of ", join(spec.choices, ", "), ", found ", describe(node),
+                         near.empty() ? "" : cat("; did you mean ", near, "?")));
+  return false;
+}
+
+void TreeReader::report_unknown(const ConfigNode& node, const std::string& path,
+                                const std::vector<std::string>& names) {
+  for (const auto& [name, value] : node.entries) {
+    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
+    const std::string near = nearest_match(name, names);
+    problem(value, joined(path, name),
+            near.empty() ? "unknown key; known here: " + join(names, ", ")
+                         : "unknown key; did you mean " + joined(path, near) + "?");
+  }
+}
+
+}  // namespace saferclip

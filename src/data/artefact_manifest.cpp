@@ -1,0 +1,42 @@
+#include "saferclip/data/artefact_manifest.h"
+
+#include <nlohmann/json.hpp>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/files.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+
+fs::path artefact_folder(const fs::path& cache_dir, const std::string& kind, const std::string& key) {
+  return cache_dir / (kind + "-" + key.substr(0, 16));
+}
+
+void write_artefact_manifest(const fs::path& folder, const ArtefactManifest& manifest) {
+  const nlohmann::ordered_json json{{"format", "saferclip cache"},
+                                    {"kind", manifest.kind},
+                                    {"key", manifest.key},
+                                    {"inputs", manifest.inputs},
+                                    {"file", manifest.file_name},
+                                    {"size", manifest.file_size},
+                                    {"sha256", manifest.file_sha256}};
+  write_file_atomically(folder / "manifest.json", json.dump(2) + "\n");
+}
+
+ArtefactManifest read_artefact_manifest(const fs::path& folder) {
+  const fs::path file = folder / "manifest.json";
+  try {
+    const auto json = nlohmann::json::parse(read_file(file));
+    return {json.at("kind").get<std::string>(),
+            json.at("key").get<std::string>(),
+            json.at("inputs").get<std::map<std::string, std::string>>(),
+            json.at("file").get<std::string>(),
+            json.at("size").get<std::uint64_t>(),
+            json.at("sha256").get<std::string>()};
+  } catch (const nlohmann::json::exception& problem) {
+    throw DataError(cat(file.string(), ": malformed: ", problem.what()));
+  }
+}
+
+}  // namespace saferclip

@@ -1,0 +1,181 @@
+#include "saferclip/data/batch.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "saferclip/core/rng.h"
+
+namespace saferclip {
+namespace {
+
+constexpr std::uint64_t kAnchorStream = 0xA2C4;
+
+// Plain copies: the worker thread must not start a second OpenMP team beside the training step's.
+at::Tensor gather_rows(const at::Tensor& from, const std::vector<std::int64_t>& rows, bool pin) {
+  std::vector<std::int64_t> sizes = from.sizes().vec();
+  sizes[0] = static_cast<std::int64_t>(rows.size());
+  at::Tensor result = at::empty(sizes, from.options().pinned_memory(pin));
+  const std::size_t bytes = from[0].nbytes();
+  const auto* source = static_cast<const char*>(from.const_data_ptr());
+  auto* target = static_cast<char*>(result.data_ptr());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    std::memcpy(target + i * bytes, source + static_cast<std::size_t>(rows[i]) * bytes, bytes);
+  }
+  return result;
+}
+
+at::Tensor flags(const std::vector<bool>& values) {
+  at::Tensor result = at::empty({static_cast<std::int64_t>(values.size())}, at::kFloat);
+  auto* data = result.mutable_data_ptr<float>();
+  for (std::size_t i = 0; i < values.size(); ++i) data[i] = values[i] ? 1.0F : 0.0F;
+  return result;
+}
+
+std::vector<std::int64_t> draw(std::int64_t pool, std::int64_t count, std::uint64_t key) {
+  std::vector<std::int64_t> order = random_permutation(pool, key);
+  order.resize(static_cast<std::size_t>(std::min(pool, count)));
+  return order;
+}
+
+at::Tensor narrowed(const at::Tensor& tensor, std::int64_t begin, std::int64_t end) {
+  return tensor.defined() ? tensor.narrow(0, begin, end - begin) : tensor;
+}
+
+}  // namespace
+
+at::Tensor end_positions(const at::Tensor& ids) {
+  const std::int64_t rows = ids.size(0);
+  const std::int64_t length = ids.size(1);
+  at::Tensor ends = at::empty({rows}, at::kLong);
+  const at::Tensor flat = ids.to(at::kInt).contiguous();
+  const auto* data = flat.const_data_ptr<std::int32_t>();
+  auto* end = ends.mutable_data_ptr<std::int64_t>();
+  for (std::int64_t i = 0; i < rows; ++i) {
+    end[i] = std::max_element(data + i * length, data + (i + 1) * length) - (data + i * length);
+  }
+  return ends;
+}
+
+std::int64_t cut_length(const at::Tensor& ends, std::int64_t context_length) {
+  const auto* data = ends.const_data_ptr<std::int64_t>();
+  const std::int64_t longest = ends.numel() == 0 ? 0 : *std::max_element(data, data + ends.numel());
+  return std::min(context_length, (longest + 1 + 7) / 8 * 8);
+}
+
+BatchSource::BatchSource(const SplitData& split, const TargetCache& targets, const AnchorCache& anchors,
+                         BatchParts parts, bool use_own_image_target, std::int64_t anchors_per_step,
+                         std::uint64_t seed)
+    : split_(split),
+      targets_(targets),
+      anchors_(anchors),
+      parts_(parts),
+      use_own_image_target_(use_own_image_target),
+      anchors_per_step_(anchors_per_step),
+      seed_(seed) {}
+
+Batch BatchSource::gather(std::int64_t step, const std::vector<std::int64_t>& rows,
+                          const std::vector<bool>& redirected, bool pin) const {
+  Batch batch;
+  batch.step = step;
+  batch.rows = rows;
+  batch.safe_pixels = gather_rows(split_.images.safe, rows, pin);
+  batch.safe_ids = gather_rows(split_.tokens.safe, rows, pin);
+  batch.safe_ends = end_positions(batch.safe_ids);
+  std::int64_t length = cut_length(batch.safe_ends, batch.safe_ids.size(1));
+  if (parts_.unsafe) {
+    batch.unsafe_ids = gather_rows(split_.tokens.unsafe, rows, pin);
+    batch.unsafe_ends = end_positions(batch.unsafe_ids);
+    length = std::max(length, cut_length(batch.unsafe_ends, batch.unsafe_ids.size(1)));
+    const auto* valid = split_.images.valid.const_data_ptr<std::uint8_t>();
+    std::vector<bool> has_image;
+    std::vector<std::int64_t> with_image, positions;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      batch.redirected_rows += redirected[i] ? 1 : 0;
+      has_image.push_back(valid[2 * rows[i] + 1] != 0);
+      if (!has_image.back()) continue;
+      batch.redirected_rows_with_unsafe_image += redirected[i] ? 1 : 0;
+      with_image.push_back(rows[i]);
+      positions.push_back(static_cast<std::int64_t>(i));
+    }
+    batch.unsafe_pixels = gather_rows(split_.images.unsafe, with_image, pin);
+    batch.unsafe_rows = at::tensor(positions, at::kLong);
+    batch.has_unsafe_image = flags(has_image);
+    batch.is_redirected = flags(redirected);
+  }
+  if (parts_.reference) {
+    batch.reference_safe_text = gather_rows(split_.reference.safe_text, rows, pin);
+    batch.reference_safe_image = gather_rows(split_.reference.safe_image, rows, pin);
+    batch.reference_unsafe_text = gather_rows(split_.reference.unsafe_text, rows, pin);
+    batch.reference_unsafe_image = gather_rows(split_.reference.unsafe_image, rows, pin);
+  }
+  if (parts_.targets) {
+    std::vector<std::int64_t> target_rows;
+    const auto* index = targets_.index.const_data_ptr<std::int64_t>();
+    for (const std::int64_t row : rows) target_rows.push_back(index[row]);
+    batch.target_text = gather_rows(split_.reference.safe_text, target_rows, pin);
+    batch.target_image =
+        gather_rows(split_.reference.safe_image, use_own_image_target_ ? rows : target_rows, pin);
+  }
+  if (parts_.anchor_text) {
+    const auto chosen = draw(anchors_.prompts.size(0), anchors_per_step_,
+                             mix_bits(seed_, {kAnchorStream, 0, static_cast<std::uint64_t>(step)}));
+    batch.anchor_ids = gather_rows(anchors_.prompts, chosen, pin);
+    batch.anchor_ends = end_positions(batch.anchor_ids);
+    batch.anchor_text = gather_rows(anchors_.text, chosen, pin);
+    length = std::max(length, cut_length(batch.anchor_ends, batch.anchor_ids.size(1)));
+  }
+  if (parts_.anchor_image) {
+    const auto chosen = draw(anchors_.images.size(0), anchors_per_step_,
+                             mix_bits(seed_, {kAnchorStream, 1, static_cast<std::uint64_t>(step)}));
+    batch.anchor_pixels = gather_rows(anchors_.images, chosen, pin);
+    batch.anchor_image = gather_rows(anchors_.image, chosen, pin);
+  }
+  for (at::Tensor* ids : {&batch.safe_ids, &batch.unsafe_ids, &batch.anchor_ids}) {
+    if (ids->defined()) *ids = ids->narrow(1, 0, length);
+  }
+  return batch;
+}
+
+Batch slice_batch(const Batch& batch, std::int64_t begin, std::int64_t end) {
+  Batch part = batch;
+  part.rows.assign(batch.rows.begin() + begin, batch.rows.begin() + end);
+  for (at::Tensor Batch::*member :
+       {&Batch::safe_pixels, &Batch::safe_ids, &Batch::safe_ends, &Batch::unsafe_ids, &Batch::unsafe_ends,
+        &Batch::has_unsafe_image, &Batch::is_redirected, &Batch::reference_safe_text,
+        &Batch::reference_safe_image, &Batch::reference_unsafe_text, &Batch::reference_unsafe_image,
+        &Batch::target_text, &Batch::target_image}) {
+    part.*member = narrowed(batch.*member, begin, end);
+  }
+  if (batch.unsafe_rows.defined()) {
+    const auto* positions = batch.unsafe_rows.const_data_ptr<std::int64_t>();
+    const auto* last = positions + batch.unsafe_rows.numel();
+    const auto first_in = std::lower_bound(positions, last, begin) - positions;
+    const auto first_out = std::lower_bound(positions, last, end) - positions;
+    part.unsafe_rows = narrowed(batch.unsafe_rows, first_in, first_out) - begin;
+    part.unsafe_pixels = narrowed(batch.unsafe_pixels, first_in, first_out);
+  }
+  if (begin > 0) {
+    part.anchor_ids = part.anchor_ends = part.anchor_text = at::Tensor();
+    part.anchor_pixels = part.anchor_image = at::Tensor();
+  }
+  return part;
+}
+
+Batch move_batch(const Batch& batch, at::Device device) {
+  if (device.is_cpu()) return batch;
+  Batch moved = batch;
+  for (at::Tensor Batch::*member :
+       {&Batch::safe_pixels, &Batch::unsafe_pixels, &Batch::unsafe_rows, &Batch::safe_ids,
+        &Batch::safe_ends, &Batch::unsafe_ids, &Batch::unsafe_ends, &Batch::has_unsafe_image,
+        &Batch::is_redirected, &Batch::reference_safe_text, &Batch::reference_safe_image,
+        &Batch::reference_unsafe_text, &Batch::reference_unsafe_image, &Batch::target_text,
+        &Batch::target_image, &Batch::anchor_ids, &Batch::anchor_ends, &Batch::anchor_text,
+        &Batch::anchor_pixels, &Batch::anchor_image}) {
+    if ((batch.*member).defined()) moved.*member = (batch.*member).to(device, /*non_blocking=*/true);
+  }
+  return moved;
+}
+
+}  // namespace saferclip

@@ -1,0 +1,135 @@
+#include "image/structure.h"
+
+#include <zlib.h>
+
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace {
+
+class Bytes {
+ public:
+  explicit Bytes(std::string_view bytes) : bytes_(bytes) {}
+  std::size_t size() const { return bytes_.size(); }
+  std::uint8_t at(std::size_t i) const { return static_cast<std::uint8_t>(bytes_[i]); }
+  std::uint32_t big16(std::size_t i) const { return static_cast<std::uint32_t>(at(i) << 8U) | at(i + 1); }
+  std::uint32_t big32(std::size_t i) const { return (big16(i) << 16U) | big16(i + 2); }
+  std::uint32_t little32(std::size_t i) const {
+    return static_cast<std::uint32_t>(at(i)) | (static_cast<std::uint32_t>(at(i + 1)) << 8U) |
+           (static_cast<std::uint32_t>(at(i + 2)) << 16U) | (static_cast<std::uint32_t>(at(i + 3)) << 24U);
+  }
+  bool starts_with(std::string_view prefix) const { return bytes_.starts_with(prefix); }
+  std::string_view part(std::size_t begin, std::size_t size) const { return bytes_.substr(begin, size); }
+
+ private:
+  std::string_view bytes_;
+};
+
+bool is_frame_header(std::uint8_t marker) {
+  return marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
+}
+
+// Walks the segments and the entropy-coded data between them up to the end-of-image marker.
+void examine_jpeg(const Bytes& bytes, PictureStructure& result) {
+  std::size_t i = 2;
+  bool has_scan = false;
+  while (i + 1 < bytes.size()) {
+    if (bytes.at(i) != 0xFF) {
+      if (!has_scan) {
+        result.problem = "is damaged: a JPEG marker is missing";
+        return;
+      }
+      ++i;
+      continue;
+    }
+    const std::uint8_t marker = bytes.at(i + 1);
+    if (marker == 0xFF) {
+      ++i;
+    } else if (marker == 0x00 || (marker >= 0xD0 && marker <= 0xD7) || marker == 0x01) {
+      i += 2;  // stuffed byte, restart marker
+    } else if (marker == 0xD9) {
+      if (!has_scan) result.problem = "is damaged: a JPEG without picture data";
+      return;
+    } else {
+      if (i + 4 > bytes.size()) break;
+      const std::size_t length = bytes.big16(i + 2);
+      if (is_frame_header(marker) && i + 9 <= bytes.size()) {
+        result.height = bytes.big16(i + 5);
+        result.width = bytes.big16(i + 7);
+      }
+      if (marker == 0xDA) has_scan = true;
+      i += 2 + length;
+    }
+  }
+  result.problem = "is truncated: the JPEG has no end";
+}
+
+void examine_png(const Bytes& bytes, PictureStructure& result) {
+  std::size_t i = 8;
+  while (i + 12 <= bytes.size()) {
+    const std::size_t length = bytes.big32(i);
+    if (length > bytes.size() - i - 12) break;
+    const std::string_view body = bytes.part(i + 4, length + 4);
+    const auto crc = static_cast<std::uint32_t>(
+        ::crc32(0, reinterpret_cast<const Bytef*>(body.data()), static_cast<uInt>(body.size())));
+    if (crc != bytes.big32(i + 8 + length)) {
+      result.problem = "is damaged: a PNG checksum is wrong";
+      return;
+    }
+    if (body.starts_with("IHDR") && length >= 8) {
+      result.width = bytes.big32(i + 8);
+      result.height = bytes.big32(i + 12);
+    }
+    if (body.starts_with("IEND")) return;
+    i += 12 + length;
+  }
+  result.problem = "is truncated: the PNG has no end";
+}
+
+void examine_webp(const Bytes& bytes, PictureStructure& result) {
+  if (static_cast<std::uint64_t>(bytes.little32(4)) + 8 > bytes.size()) {
+    result.problem = "is truncated: the WebP is shorter than it says";
+  }
+}
+
+void examine_bmp(const Bytes& bytes, PictureStructure& result) {
+  if (bytes.size() < 26) {
+    result.problem = "is truncated: the BMP has no header";
+    return;
+  }
+  if (bytes.little32(14) >= 40) {
+    result.width = static_cast<std::int32_t>(bytes.little32(18));
+    result.height = std::abs(static_cast<std::int64_t>(static_cast<std::int32_t>(bytes.little32(22))));
+  }
+  if (bytes.little32(2) > bytes.size()) result.problem = "is truncated: the BMP is shorter than it says";
+}
+
+}  // namespace
+
+PictureStructure examine_picture(std::string_view data) {
+  using namespace std::string_view_literals;
+  const Bytes bytes(data);
+  PictureStructure result;
+  if (bytes.size() == 0) {
+    result.problem = "is empty";
+  } else if (bytes.starts_with("\xFF\xD8\xFF"sv)) {
+    result.kind = PictureKind::kJpeg;
+    examine_jpeg(bytes, result);
+  } else if (bytes.starts_with("\x89PNG\r\n\x1A\n"sv)) {
+    result.kind = PictureKind::kPng;
+    examine_png(bytes, result);
+  } else if (bytes.starts_with("RIFF"sv) && bytes.size() >= 16 && bytes.part(8, 4) == "WEBP"sv) {
+    result.kind = PictureKind::kWebp;
+    examine_webp(bytes, result);
+  } else if (bytes.starts_with("BM"sv)) {
+    result.kind = PictureKind::kBmp;
+    examine_bmp(bytes, result);
+  } else if (bytes.starts_with("II*\0"sv) || bytes.starts_with("MM\0*"sv)) {
+    result.kind = PictureKind::kTiff;
+  } else {
+    result.problem = "is not a JPEG, PNG, WebP, BMP or TIFF picture";
+  }
+  return result;
+}
+
+}  // namespace saferclip

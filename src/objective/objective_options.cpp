@@ -1,0 +1,52 @@
+#include "saferclip/objective/objective_options.h"
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace {
+
+// Terms in the order of the objective's equation with the preset's weights.
+using Terms = std::vector<std::pair<std::string, double>>;
+
+const std::map<std::string, Terms>& objective_terms() {
+  static const std::map<std::string, Terms> kTerms{
+      {"saferclip",
+       {{"cross_img", 1}, {"cross_txt", 1}, {"uni_img", 1}, {"uni_txt", 1}, {"pres_uni_img", 1},
+        {"pres_uni_txt", 1}, {"pres_cross_img", 1}, {"pres_cross_txt", 1}, {"mutual_txt", 0},
+        {"mutual_img", 0}, {"anchor_txt", 0}, {"anchor_img", 0}}},
+      {"clip", {{"contrastive", 1}}}};
+  return kTerms;
+}
+
+const Terms& terms_of(const std::string& objective) {
+  const auto found = objective_terms().find(objective);
+  if (found == objective_terms().end()) {
+    throw ConfigError(cat("objective.name: there is no objective \"", objective, "\"; known: ",
+                          join(ObjectiveOptions::names(), ", ")));
+  }
+  return found->second;
+}
+
+}  // namespace
+
+ObjectiveOptions ObjectiveOptions::preset(const std::string& name) {
+  ObjectiveOptions options;
+  options.name = name;
+  for (const auto& [term, weight] : terms_of(name)) options.weights[term] = weight;
+  if (name == "clip") {
+    options.targets.mode = "fixed";
+    options.curriculum.enabled = false;
+  }
+  return options;
+}
+
+std::vector<std::string> ObjectiveOptions::names() { return {"saferclip", "clip"}; }
+
+std::vector<std::string> ObjectiveOptions::term_names(const std::string& objective) {
+  std::vector<std::string> names;
+  for (const auto& [term, weight] : terms_of(objective)) names.push_back(term);
+  return names;
+}
+
+}  // namespace saferclip

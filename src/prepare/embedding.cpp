@@ -1,0 +1,80 @@
+#include "saferclip/prepare/embedding.h"
+
+#include <ATen/ATen.h>
+
+#include <functional>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/progress.h"
+#include "saferclip/data/caches.h"
+
+namespace saferclip {
+namespace {
+
+at::Tensor l2_normalised(const at::Tensor& x) {
+  return x / x.norm(2, {1}, true).clamp_min(1e-12);
+}
+
+// Runs `embed` on whole blocks; the last one is filled up with copies of its last row.
+at::Tensor in_blocks(std::int64_t count, std::int64_t width, Logger& log, const std::string& label,
+                     const char* unit, const EmbedOptions& options,
+                     const std::function<at::Tensor(const at::Tensor& rows)>& embed) {
+  const at::NoGradGuard guard;
+  at::Tensor result = at::empty({count, width}, at::kFloat);
+  Progress progress(log, label, unit, count);
+  for (std::int64_t begin = 0; begin < count; begin += options.block) {
+    if (options.stop != nullptr && options.stop->load() != 0) {
+      throw Interrupted(label + ": interrupted; finished artefacts are kept", options.stop->load());
+    }
+    const std::int64_t size = std::min(options.block, count - begin);
+    const at::Tensor rows = at::arange(begin, begin + options.block, at::kLong).clamp_max(count - 1);
+    result.narrow(0, begin, size).copy_(l2_normalised(embed(rows)).narrow(0, 0, size));
+    progress.advance(size);
+  }
+  if (count > 4 * options.block) progress.finish();
+  return result;
+}
+
+}  // namespace
+
+at::Tensor embed_pixels(const ClipModel& model, const Preprocessing& preprocessing,
+                        const at::Tensor& pixels, Logger& log, const std::string& label,
+                        const EmbedOptions& options) {
+  const at::Device device = model.logit_scale.device();
+  return in_blocks(pixels.size(0), model.geometry.embed_dim, log, label, "images", options,
+                   [&](const at::Tensor& rows) {
+                     return encode_images(model, preprocessing, pixels.index_select(0, rows).to(device), {});
+                   });
+}
+
+at::Tensor embed_ids(const ClipModel& model, const at::Tensor& ids, Logger& log,
+                     const std::string& label, const EmbedOptions& options) {
+  const at::Device device = model.logit_scale.device();
+  const at::Tensor flat = ids.contiguous();
+  const auto* data = reinterpret_cast<const char*>(flat.const_data_ptr());
+  const std::size_t bytes = static_cast<std::size_t>(flat.size(1)) * sizeof(std::int32_t);
+  std::unordered_map<std::string_view, std::int64_t> seen;
+  std::vector<std::int64_t> first_rows, positions;
+  for (std::int64_t i = 0; i < flat.size(0); ++i) {
+    const std::string_view row(data + static_cast<std::size_t>(i) * bytes, bytes);
+    const auto [found, is_new] = seen.emplace(row, static_cast<std::int64_t>(first_rows.size()));
+    if (is_new) first_rows.push_back(i);
+    positions.push_back(found->second);
+  }
+  const at::Tensor distinct = flat.index_select(0, at::tensor(first_rows, at::kLong));
+  const at::Tensor ends = end_positions(distinct);
+  // One cut for all blocks: a row's bits must not depend on its neighbours.
+  const at::Tensor cut = distinct.narrow(1, 0, cut_length(ends, flat.size(1)));
+  const at::Tensor embedded = in_blocks(
+      distinct.size(0), model.geometry.embed_dim, log, label, "captions", options,
+      [&](const at::Tensor& rows) {
+        return encode_texts(model, cut.index_select(0, rows).to(device),
+                            ends.index_select(0, rows).to(device), {});
+      });
+  return embedded.index_select(0, at::tensor(positions, at::kLong));
+}
+
+}  // namespace saferclip

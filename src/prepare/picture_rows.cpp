@@ -1,0 +1,247 @@
+#include "prepare/picture_rows.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "prepare/artefact.h"
+#include "saferclip/core/error.h"
+#include "saferclip/core/files.h"
+#include "saferclip/core/hash.h"
+#include "saferclip/core/progress.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/image/image.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr const char* kPartial = ".data.partial";
+constexpr const char* kJournal = ".journal.jsonl";
+constexpr const char* kRecords = "files.jsonl";
+constexpr std::int64_t kChunk = 64;  // cells decoded at a time
+constexpr std::size_t kChunksPerFlush = 4;
+
+struct Cell {
+  std::size_t column = 0;
+  std::size_t row = 0;
+};
+
+PictureRecord decode_cell(const PictureCell& cell, const PictureJob& job, std::uint8_t* target) {
+  PictureRecord record = stat_picture(cell.file);
+  try {
+    const std::string bytes = read_file(cell.file);
+    record.sha256 = sha256_hex(bytes);
+    DecodeOptions options;
+    options.exif_rotate = job.exif_rotate;
+    const Image image =
+        preprocess_image(decode_image(bytes, cell.file.string(), options), job.preprocessing);
+    std::copy(image.pixels.begin(), image.pixels.end(), target);
+  } catch (const DataError& problem) {
+    record.problem = problem.what();
+  }
+  return record;
+}
+
+Json to_json(const Cell& cell, const PictureRecord& record) {
+  Json json{{"column", cell.column}, {"row", cell.row},       {"size", record.size},
+            {"mtime", record.mtime_ns}, {"sha256", record.sha256}};
+  if (!record.problem.empty()) json["problem"] = record.problem;
+  return json;
+}
+
+// Entries of a journal; a last line that was cut by a crash is dropped.
+std::vector<std::vector<PictureRecord>> read_records(const fs::path& file, std::size_t columns,
+                                                     std::size_t rows) {
+  std::vector<std::vector<PictureRecord>> records(columns, std::vector<PictureRecord>(rows));
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) {
+    const Json json = Json::parse(line, nullptr, false);
+    if (json.is_discarded()) continue;
+    const auto column = json.value("column", columns);
+    const auto row = json.value("row", rows);
+    if (column >= columns || row >= rows) continue;
+    records[column][row] = {json.value("size", std::uint64_t{0}), json.value("mtime", std::int64_t{0}),
+                            json.value("sha256", std::string()), json.value("problem", std::string())};
+  }
+  return records;
+}
+
+// The partial file is the final safetensors file from the start: header, then rows at fixed places.
+class PartialFile {
+ public:
+  PartialFile(const PictureJob& job, const fs::path& path) : path_(path) {
+    rows_ = static_cast<std::int64_t>(job.columns[0].size());
+    side_ = job.preprocessing.image_size;
+    std::vector<TensorShape> shapes;
+    for (const std::string& name : job.names) shapes.push_back({name, at::kByte, {rows_, side_, side_, 3}});
+    shapes.push_back({"valid", at::kByte, {rows_, static_cast<std::int64_t>(job.names.size())}});
+    layout_ = plan_safetensors(shapes, {{"preprocessing", to_string(job.preprocessing)}});
+    descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (descriptor_ < 0 || ::ftruncate(descriptor_, static_cast<off_t>(layout_.file_size)) != 0) {
+      throw Error(cat("cannot create ", path.string(), ": ", std::strerror(errno)), 1);
+    }
+    write(0, layout_.header.data(), layout_.header.size());
+  }
+  ~PartialFile() { ::close(descriptor_); }
+  PartialFile(const PartialFile&) = delete;
+  PartialFile& operator=(const PartialFile&) = delete;
+
+  std::size_t row_bytes() const { return static_cast<std::size_t>(side_ * side_ * 3); }
+  void write_row(const Cell& cell, const std::uint8_t* pixels) {
+    write(layout_.offsets[cell.column] + cell.row * row_bytes(), pixels, row_bytes());
+  }
+  void write_valid(const std::vector<std::uint8_t>& valid) {
+    write(layout_.offsets.back(), valid.data(), valid.size());
+  }
+  void flush() {
+    if (::fsync(descriptor_) != 0) throw Error(cat("cannot flush ", path_.string(), ": ", std::strerror(errno)), 1);
+  }
+
+ private:
+  void write(std::uint64_t offset, const void* data, std::size_t size) {
+    const char* next = static_cast<const char*>(data);
+    while (size > 0) {
+      const ssize_t written = ::pwrite(descriptor_, next, size, static_cast<off_t>(offset));
+      if (written < 0 && errno == EINTR) continue;
+      if (written <= 0) throw Error(cat("cannot write ", path_.string(), ": ", std::strerror(errno)), 1);
+      next += written;
+      offset += static_cast<std::uint64_t>(written);
+      size -= static_cast<std::size_t>(written);
+    }
+  }
+
+  fs::path path_;
+  std::int64_t rows_ = 0;
+  std::int64_t side_ = 0;
+  SafetensorsLayout layout_;
+  int descriptor_ = -1;
+};
+
+// Cells that still have to be decoded: not in the journal, or changed since.
+std::vector<Cell> open_cells(const PictureJob& job, const std::vector<std::vector<PictureRecord>>& done,
+                             std::int64_t& total) {
+  std::vector<Cell> cells;
+  for (std::size_t column = 0; column < job.columns.size(); ++column) {
+    for (std::size_t row = 0; row < job.columns[column].size(); ++row) {
+      const fs::path& file = job.columns[column][row].file;
+      if (file.empty()) continue;
+      ++total;
+      const PictureRecord now = stat_picture(file);
+      const PictureRecord& then = done[column][row];
+      const bool is_done = !then.sha256.empty() && then.size == now.size && then.mtime_ns == now.mtime_ns;
+      if (!is_done) cells.push_back({column, row});
+    }
+  }
+  return cells;
+}
+
+std::vector<std::uint8_t> valid_flags(const PictureJob& job,
+                                      const std::vector<std::vector<PictureRecord>>& records) {
+  const std::size_t columns = job.columns.size();
+  std::vector<std::uint8_t> valid(columns * job.columns[0].size());
+  for (std::size_t column = 0; column < columns; ++column) {
+    for (std::size_t row = 0; row < job.columns[column].size(); ++row) {
+      const bool is_there = !job.columns[column][row].file.empty() && records[column][row].problem.empty();
+      valid[row * columns + column] = is_there ? 1 : 0;
+    }
+  }
+  return valid;
+}
+
+}  // namespace
+
+PictureRecord stat_picture(const fs::path& file) {
+  PictureRecord record;
+  struct stat status {};
+  if (::stat(file.c_str(), &status) == 0) {
+    record.size = static_cast<std::uint64_t>(status.st_size);
+    record.mtime_ns = static_cast<std::int64_t>(status.st_mtim.tv_sec) * 1'000'000'000 + status.st_mtim.tv_nsec;
+  }
+  return record;
+}
+
+void decode_pictures(const PictureJob& job, const fs::path& folder, Logger& log,
+                     const std::atomic<int>* stop) {
+  const std::size_t rows = job.columns[0].size();
+  if (!fs::exists(folder / kPartial)) fs::remove(folder / kJournal);
+  auto records = read_records(folder / kJournal, job.columns.size(), rows);
+  std::int64_t total = 0;
+  const std::vector<Cell> cells = open_cells(job, records, total);
+  PartialFile partial(job, folder / kPartial);
+  std::ofstream journal(folder / kJournal, std::ios::app);
+  journal << '\n';
+  Progress progress(log, job.label, "images", total, total - static_cast<std::int64_t>(cells.size()));
+  std::string pending;
+  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(kChunk) * partial.row_bytes());
+  for (std::size_t begin = 0; begin < cells.size(); begin += kChunk) {
+    if (stop != nullptr && stop->load() != 0) {
+      throw Interrupted(job.label + ": interrupted; run the same command to go on", stop->load());
+    }
+    const std::size_t size = std::min<std::size_t>(kChunk, cells.size() - begin);
+    std::fill(pixels.begin(), pixels.end(), std::uint8_t{0});
+    at::parallel_for(0, static_cast<std::int64_t>(size), 4, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t i = first; i < last; ++i) {
+        const auto offset = static_cast<std::size_t>(i);
+        const Cell& cell = cells[begin + offset];
+        records[cell.column][cell.row] = decode_cell(job.columns[cell.column][cell.row], job,
+                                                     pixels.data() + offset * partial.row_bytes());
+      }
+    });
+    for (std::size_t i = 0; i < size; ++i) {
+      partial.write_row(cells[begin + i], pixels.data() + i * partial.row_bytes());
+    }
+    for (std::size_t i = 0; i < size; ++i) {
+      const Cell& cell = cells[begin + i];
+      pending += to_json(cell, records[cell.column][cell.row]).dump() + "\n";
+    }
+    // Rows reach the disk before the entries that vouch for them.
+    if (begin / kChunk % kChunksPerFlush == kChunksPerFlush - 1) {
+      partial.flush();
+      journal << pending << std::flush;
+      pending.clear();
+    }
+    progress.advance(static_cast<std::int64_t>(size));
+  }
+  partial.write_valid(valid_flags(job, records));
+  partial.flush();
+  progress.finish();
+  std::string lines;
+  for (std::size_t column = 0; column < job.columns.size(); ++column) {
+    for (std::size_t row = 0; row < rows; ++row) {
+      if (!job.columns[column][row].file.empty()) lines += to_json({column, row}, records[column][row]).dump() + "\n";
+    }
+  }
+  write_file_atomically(folder / kRecords, lines);
+  fs::rename(folder / kPartial, folder / kArtefactData);
+  fs::remove(folder / kJournal);
+}
+
+std::vector<std::vector<PictureRecord>> read_picture_records(const fs::path& folder, std::size_t columns,
+                                                             std::size_t rows) {
+  return read_records(folder / kRecords, columns, rows);
+}
+
+bool pictures_are_current(const PictureJob& job, const fs::path& folder) {
+  const auto records = read_picture_records(folder, job.columns.size(), job.columns[0].size());
+  for (std::size_t column = 0; column < job.columns.size(); ++column) {
+    for (std::size_t row = 0; row < job.columns[column].size(); ++row) {
+      const fs::path& file = job.columns[column][row].file;
+      if (file.empty()) continue;
+      const PictureRecord& then = records[column][row];
+      const PictureRecord now = stat_picture(file);
+      if (then.size == now.size && then.mtime_ns == now.mtime_ns) continue;
+      if (then.size != now.size || then.sha256 != sha256_file(file)) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace saferclip

@@ -1,0 +1,335 @@
+#include "saferclip/prepare/prepare.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <set>
+
+#include "prepare/artefact.h"
+#include "prepare/picture_rows.h"
+#include "saferclip/core/error.h"
+#include "saferclip/core/files.h"
+#include "saferclip/core/hash.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/objective/nearest_safe.h"
+#include "saferclip/prepare/embedding.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kFormat = "1";  // part of every key: raised when an artefact's meaning changes
+
+std::vector<PictureCell> picture_column(const Manifest& manifest, fs::path ManifestRow::*member) {
+  std::vector<PictureCell> column;
+  for (const ManifestRow& row : manifest.rows) column.push_back({row.*member, row.id, row.line});
+  return column;
+}
+
+std::string picture_key(const PictureJob& job) {
+  Sha256 hash;
+  hash.part("images").part(kFormat).part(to_string(job.preprocessing)).part(job.exif_rotate ? 1 : 0);
+  for (const auto& column : job.columns) {
+    hash.part(static_cast<std::int64_t>(column.size()));
+    for (const PictureCell& cell : column) {
+      hash.part(cell.file.string()).part(static_cast<std::int64_t>(stat_picture(cell.file).size));
+    }
+  }
+  return hash.hex();
+}
+
+std::string content_hash(const std::vector<std::vector<PictureRecord>>& records) {
+  Sha256 hash;
+  for (const auto& column : records) {
+    for (const PictureRecord& record : column) hash.part(record.sha256);
+  }
+  return hash.hex();
+}
+
+// Lines of a text file without white space at the ends; empty lines are left out.
+std::vector<std::string> read_lines(const fs::path& file) {
+  std::vector<std::string> lines;
+  std::istringstream in(read_file(file));
+  for (std::string line; std::getline(in, line);) {
+    const std::size_t first = line.find_first_not_of(" \t\r");
+    if (first == std::string::npos) continue;
+    lines.push_back(line.substr(first, line.find_last_not_of(" \t\r") - first + 1));
+  }
+  if (lines.empty()) throw DataError(cat(file.string(), ": holds no lines"));
+  return lines;
+}
+
+std::vector<fs::path> files_in(const fs::path& folder) {
+  if (!fs::is_directory(folder)) throw DataError(cat(folder.string(), ": no such folder"));
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (entry.is_regular_file() && !entry.path().filename().string().starts_with(".")) {
+      files.push_back(entry.path());
+    }
+  }
+  std::sort(files.begin(), files.end());
+  if (files.empty()) throw DataError(cat(folder.string(), ": holds no files"));
+  return files;
+}
+
+}  // namespace
+
+Preparer::Preparer(const DataOptions& data, const WeightsSource& source, const Tokenizer& tokenizer,
+                   at::Device device, Logger& log, const std::atomic<int>* stop)
+    : data_(data), source_(source), tokenizer_(tokenizer), device_(device), log_(log), stop_(stop) {}
+
+Preparer::~Preparer() = default;
+
+const ClipModel& Preparer::reference() {
+  if (!reference_) {
+    log_.info(cat("loading the reference: ", source_.path.string()));
+    reference_ = load_clip(source_, at::kFloat, device_);
+    reference_hash_ = model_hash(*reference_);
+  }
+  return *reference_;
+}
+
+void Preparer::release_reference() {
+  if (!reference_) return;
+  if (model_hash(*reference_) != reference_hash_) {
+    throw Error("the frozen reference has changed while it was used; this is a defect, please report it", 1);
+  }
+  reference_.reset();
+}
+
+at::Tensor Preparer::token_ids(const std::vector<std::string>& texts) const {
+  const std::int64_t context = tokenizer_.spec().context_length;
+  at::Tensor ids = at::zeros({static_cast<std::int64_t>(texts.size()), context}, at::kInt);
+  auto* data = ids.mutable_data_ptr<std::int32_t>();
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const std::vector<std::int32_t> row = tokenizer_.encode(texts[i]);
+    std::copy(row.begin(), row.end(), data + static_cast<std::ptrdiff_t>(i) * context);
+  }
+  return ids;
+}
+
+SplitData Preparer::split(const std::string& name, const fs::path& file, bool needs_unsafe,
+                          bool needs_reference) {
+  SplitData split;
+  split.name = name;
+  ManifestRequest request;
+  request.file = file;
+  request.split = name;
+  request.image_root = data_.image_root;
+  request.unsafe_image_template = data_.unsafe_image_template;
+  request.missing_unsafe_image = data_.missing_unsafe_image;
+  request.needs_unsafe = needs_unsafe;
+  split.manifest = read_manifest(request);
+  for (const std::string& note : split.manifest.notes) log_.warn(note);
+  std::vector<RowProblem> problems;
+  if (!split.manifest.rows.empty()) split.images = images(split, needs_unsafe, problems);
+  require_acceptable(split.manifest, problems, data_, log_);
+  std::set<int> bad_lines;
+  for (const RowProblem& problem : problems) bad_lines.insert(problem.line);
+  for (std::size_t i = 0; i < split.manifest.rows.size(); ++i) {
+    if (!bad_lines.contains(split.manifest.rows[i].line)) {
+      split.good_rows.push_back(static_cast<std::int64_t>(i));
+    }
+  }
+  if (split.good_rows.empty()) throw DataError(cat(file.string(), ": no usable row is left"));
+  split.tokens = tokens(split, needs_unsafe);
+  if (needs_reference) split.reference = reference_rows(split);
+  std::string summary = cat(name, ": ", with_commas(static_cast<std::int64_t>(split.good_rows.size())), " rows");
+  if (needs_unsafe && split.manifest.rows_without_unsafe_image > 0) {
+    summary += cat(", ", with_commas(split.manifest.rows_without_unsafe_image),
+                   " without an unsafe image (missing_unsafe_image: ", data_.missing_unsafe_image, ")");
+  }
+  log_.info(summary);
+  return split;
+}
+
+ImageCache Preparer::images(const SplitData& split, bool needs_unsafe,
+                            std::vector<RowProblem>& problems) {
+  PictureJob job;
+  job.names = {"safe"};
+  job.columns = {picture_column(split.manifest, &ManifestRow::safe_image)};
+  if (needs_unsafe) {
+    job.names.emplace_back("unsafe");
+    job.columns.push_back(picture_column(split.manifest, &ManifestRow::unsafe_image));
+  }
+  job.preprocessing = source_.preprocessing;
+  job.exif_rotate = data_.exif_rotate;
+  job.label = cat("decoding ", split.name);
+  ArtefactRequest request;
+  request.cache_dir = data_.cache_dir;
+  request.kind = "images";
+  request.key = picture_key(job);
+  request.inputs = {{"manifest", split.manifest.file.string()},
+                    {"preprocessing", to_string(job.preprocessing)}};
+  request.is_current = [&](const fs::path& folder) { return pictures_are_current(job, folder); };
+  request.build = [&](const fs::path& folder) { decode_pictures(job, folder, log_, stop_); };
+  const SafetensorsFile file = open_or_build(request, log_);
+  const auto records = read_picture_records(file.path().parent_path(), job.columns.size(), job.columns[0].size());
+  for (std::size_t column = 0; column < records.size(); ++column) {
+    for (std::size_t row = 0; row < records[column].size(); ++row) {
+      if (records[column][row].problem.empty()) continue;
+      const PictureCell& cell = job.columns[column][row];
+      problems.push_back({cell.id, cell.line, "undecodable image", records[column][row].problem});
+    }
+  }
+  ImageCache cache;
+  cache.safe = file.tensor("safe");
+  if (needs_unsafe) cache.unsafe = file.tensor("unsafe");
+  cache.valid = file.tensor("valid");
+  cache.content = content_hash(records);
+  return cache;
+}
+
+TokenCache Preparer::tokens(const SplitData& split, bool needs_unsafe) const {
+  std::vector<std::string> safe, unsafe;
+  Sha256 hash;
+  hash.part("tokens").part(kFormat).part(tokenizer_.fingerprint());
+  for (const ManifestRow& row : split.manifest.rows) {
+    safe.push_back(row.safe_caption);
+    unsafe.push_back(row.unsafe_caption);
+    hash.part(row.safe_caption).part(needs_unsafe ? row.unsafe_caption : "");
+  }
+  ArtefactRequest request;
+  request.cache_dir = data_.cache_dir;
+  request.kind = "tokens";
+  request.key = hash.hex();
+  request.inputs = {{"manifest", split.manifest.file.string()}};
+  request.build = [&](const fs::path& folder) {
+    std::vector<NamedTensor> tensors{{"safe", token_ids(safe)}};
+    if (needs_unsafe) tensors.push_back({"unsafe", token_ids(unsafe)});
+    write_safetensors(folder / kArtefactData, tensors);
+  };
+  const SafetensorsFile file = open_or_build(request, log_);
+  return {file.tensor("safe"), needs_unsafe ? file.tensor("unsafe") : at::Tensor(), request.key};
+}
+
+ReferenceCache Preparer::reference_rows(const SplitData& split) {
+  ArtefactRequest request;
+  request.cache_dir = data_.cache_dir;
+  request.kind = "reference";
+  request.key = Sha256()
+                    .part("reference")
+                    .part(kFormat)
+                    .part(split.images.content)
+                    .part(split.tokens.key)
+                    .part(to_string(source_.preprocessing))
+                    .part(source_.hash)
+                    .part(to_string(source_.geometry.activation))
+                    .hex();
+  request.inputs = {{"manifest", split.manifest.file.string()}, {"weights", source_.path.string()}};
+  request.build = [&](const fs::path& folder) {
+    const ClipModel& model = reference();
+    EmbedOptions options;
+    options.stop = stop_;
+    const at::Tensor valid = split.images.valid.to(at::kFloat);
+    const auto pictures = [&](const at::Tensor& pixels, std::int64_t column) {
+      const at::Tensor embedded = embed_pixels(model, source_.preprocessing, pixels, log_,
+                                               cat("reference, ", split.name), options);
+      return embedded * valid.select(1, column).unsqueeze(1);
+    };
+    write_safetensors(
+        folder / kArtefactData,
+        {{"safe_text", embed_ids(model, split.tokens.safe, log_, cat("reference, ", split.name), options)},
+         {"unsafe_text", embed_ids(model, split.tokens.unsafe, log_, cat("reference, ", split.name), options)},
+         {"safe_image", pictures(split.images.safe, 0)},
+         {"unsafe_image", pictures(split.images.unsafe, 1)}});
+  };
+  const SafetensorsFile file = open_or_build(request, log_);
+  return {file.tensor("safe_text"), file.tensor("safe_image"), file.tensor("unsafe_text"),
+          file.tensor("unsafe_image"), request.key};
+}
+
+TargetCache Preparer::targets(const SplitData& train, const TargetsOptions& options) {
+  Sha256 hash;
+  hash.part("targets").part(kFormat).part(train.reference.key).part(options.mode).part(options.allow_self ? 1 : 0);
+  hash.part(options.dedup ? 1 : 0).part(options.min_similarity ? std::to_string(*options.min_similarity) : "none");
+  for (const std::int64_t row : train.good_rows) hash.part(row);
+  ArtefactRequest request;
+  request.cache_dir = data_.cache_dir;
+  request.kind = "targets";
+  request.key = hash.hex();
+  request.inputs = {{"manifest", train.manifest.file.string()}, {"mode", options.mode}};
+  request.build = [&](const fs::path& folder) {
+    log_.info(cat("nearest-safe targets of ", with_commas(static_cast<std::int64_t>(train.good_rows.size())), " rows"));
+    const at::Tensor good = at::tensor(train.good_rows, at::kLong);
+    const NearestTargets found =
+        find_nearest_safe(train.reference.unsafe_text.index_select(0, good),
+                          train.reference.safe_text.index_select(0, good), at::arange(good.size(0)), options);
+    // Back to manifest rows; rows that are not good point at themselves and are never trained.
+    const auto rows = static_cast<std::int64_t>(train.manifest.rows.size());
+    const at::Tensor index = at::arange(rows, at::kLong).index_put({good}, good.index_select(0, found.index));
+    const at::Tensor none = at::full({rows}, -1.0F);
+    write_safetensors(folder / kArtefactData, {{"index", index},
+                                               {"cosine", none.index_put({good}, found.cosine)},
+                                               {"fixed_cosine", none.index_put({good}, found.fixed_cosine)}});
+  };
+  const SafetensorsFile file = open_or_build(request, log_);
+  return {file.tensor("index"), file.tensor("cosine"), file.tensor("fixed_cosine"), request.key};
+}
+
+at::Tensor Preparer::pictures(const std::vector<fs::path>& files, const std::string& label) {
+  PictureJob job;
+  job.names = {"images"};
+  job.columns.resize(1);
+  for (const fs::path& file : files) {
+    if (file.empty() || !fs::is_regular_file(file)) throw DataError(cat(file.string(), ": no such file"));
+    job.columns[0].push_back({file, file.filename().string(), 0});
+  }
+  job.preprocessing = source_.preprocessing;
+  job.exif_rotate = data_.exif_rotate;
+  job.label = label;
+  ArtefactRequest request;
+  request.cache_dir = data_.cache_dir;
+  request.kind = "images";
+  request.key = picture_key(job);
+  request.inputs = {{"label", label}};
+  request.is_current = [&](const fs::path& folder) { return pictures_are_current(job, folder); };
+  request.build = [&](const fs::path& folder) { decode_pictures(job, folder, log_, stop_); };
+  const SafetensorsFile file = open_or_build(request, log_);
+  std::vector<std::string> problems;
+  for (const PictureRecord& record :
+       read_picture_records(file.path().parent_path(), 1, files.size())[0]) {
+    if (!record.problem.empty()) problems.push_back(record.problem);
+  }
+  if (!problems.empty()) throw DataError(join_problems(label + ": pictures cannot be used:", problems));
+  return file.tensor("images");
+}
+
+AnchorCache Preparer::anchors(const AnchorOptions& options) {
+  AnchorCache cache;
+  if (options.prompts.empty() && options.images.empty()) return cache;
+  if (!options.prompts.empty()) cache.prompts = token_ids(read_lines(options.prompts));
+  if (!options.images.empty()) cache.images = pictures(files_in(options.images), "anchor images");
+  Sha256 hash;
+  hash.part("anchors").part(kFormat).part(source_.hash).part(to_string(source_.geometry.activation));
+  for (const at::Tensor& tensor : {cache.prompts, cache.images}) {
+    if (tensor.defined()) {
+      hash.part(std::string_view(static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()));
+    }
+  }
+  ArtefactRequest request;
+  request.cache_dir = data_.cache_dir;
+  request.kind = "anchors";
+  request.key = hash.hex();
+  request.inputs = {{"prompts", options.prompts}, {"images", options.images}};
+  request.build = [&](const fs::path& folder) {
+    EmbedOptions embed;
+    embed.stop = stop_;
+    std::vector<NamedTensor> tensors;
+    if (cache.prompts.defined()) {
+      tensors.push_back({"text", embed_ids(reference(), cache.prompts, log_, "anchor prompts", embed)});
+    }
+    if (cache.images.defined()) {
+      tensors.push_back({"image", embed_pixels(reference(), source_.preprocessing, cache.images, log_,
+                                               "anchor images", embed)});
+    }
+    write_safetensors(folder / kArtefactData, tensors);
+  };
+  const SafetensorsFile file = open_or_build(request, log_);
+  if (cache.prompts.defined()) cache.text = file.tensor("text");
+  if (cache.images.defined()) cache.image = file.tensor("image");
+  cache.key = request.key;
+  return cache;
+}
+
+}  // namespace saferclip

@@ -1,0 +1,238 @@
+#include <zlib.h>
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/files.h"
+#include "saferclip/core/hash.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/text/tokenizer.h"
+#include "text/byte_pair_encoder.h"
+#include "text/clean.h"
+#include "text/tokenizer_files.h"
+#include "text/unicode.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kClipVocabularySha256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a";
+constexpr std::size_t kClipMerges = 49152 - 256 - 2;
+// Words longer than this are cut: BPE is quadratic, and a context holds far fewer tokens.
+constexpr std::size_t kMaxWordBytes = 4096;
+
+// The alternatives of CLIP's pattern, tried in order at `position`; the end of the match.
+//   's|'t|'re|'ve|'m|'ll|'d | \p{L}+ | \p{N} | [^\s\p{L}\p{N}]+
+std::size_t match_word(const std::u32string& text, std::size_t position, bool ignores_case) {
+  static constexpr std::u32string_view kContractions[] = {U"s", U"t", U"re", U"ve", U"m", U"ll", U"d"};
+  const char32_t first = text[position];
+  if (first == U'\'') {
+    for (const std::u32string_view contraction : kContractions) {
+      const std::u32string_view rest = std::u32string_view(text).substr(position + 1, contraction.size());
+      // The text is lower case already; long s is the one other letter that folds to an s.
+      if (rest == contraction || (ignores_case && contraction == U"s" && rest == U"\u017F")) {
+        return position + 1 + contraction.size();
+      }
+    }
+  }
+  std::size_t end = position + 1;
+  if (is_letter(first)) {
+    while (end < text.size() && is_letter(text[end])) ++end;
+  } else if (!is_number(first)) {
+    while (end < text.size() && !is_white_space(text[end]) && !is_letter(text[end]) && !is_number(text[end])) ++end;
+  }
+  return end;
+}
+
+class ClipTokenizer : public Tokenizer {
+ public:
+  ClipTokenizer(std::unique_ptr<BytePairEncoder> encoder, TextSpec spec, std::string vocabulary_hash)
+      : encoder_(std::move(encoder)), spec_(spec) {
+    fingerprint_ = cat("clip-bpe ", vocabulary_hash, " context ", spec.context_length, " clean ", to_string(spec.cleaning));
+    // Marks that a caption may contain: Hugging Face's clients take theirs as ids, open_clip its own.
+    const bool is_hf = spec.cleaning == TextCleaning::kHuggingFace;
+    specials_ = {{is_hf ? U"<|startoftext|>" : U"<start_of_text>", spec.bos_id},
+                 {is_hf ? U"<|endoftext|>" : U"<end_of_text>", spec.eos_id}};
+  }
+
+  std::vector<std::int32_t> encode(std::string_view caption) const override {
+    std::vector<std::int32_t> ids{static_cast<std::int32_t>(spec_.bos_id)};
+    const std::u32string text = decode_utf8(caption);
+    if (spec_.cleaning == TextCleaning::kHuggingFace) {
+      encode_around_specials(text, ids);
+    } else {
+      encode_words(clean_text(text, spec_.cleaning), ids, true);
+    }
+    ids.push_back(static_cast<std::int32_t>(spec_.eos_id));
+    const auto limit = static_cast<std::size_t>(spec_.context_length);
+    if (ids.size() > limit) {
+      ids.resize(limit);
+      ids.back() = static_cast<std::int32_t>(spec_.eos_id);
+    }
+    return ids;
+  }
+
+  const TextSpec& spec() const override { return spec_; }
+  const std::string& fingerprint() const override { return fingerprint_; }
+  std::vector<std::pair<std::string, std::string>> hugging_face_files() const override {
+    return tokenizer_files(*encoder_, spec_);
+  }
+
+ private:
+  // The special that starts at `position`, or null.
+  const std::pair<std::u32string, std::int64_t>* special_at(const std::u32string& text, std::size_t position) const {
+    for (const auto& special : specials_) {
+      if (text.compare(position, special.first.size(), special.first) == 0) return &special;
+    }
+    return nullptr;
+  }
+
+  // transformers cuts the raw caption at its special tokens before anything else.
+  void encode_around_specials(const std::u32string& text, std::vector<std::int32_t>& ids) const {
+    std::size_t begin = 0;
+    for (std::size_t i = 0; i < text.size();) {
+      const auto* special = text[i] == U'<' ? special_at(text, i) : nullptr;
+      if (special == nullptr) {
+        ++i;
+        continue;
+      }
+      encode_words(clean_text(text.substr(begin, i - begin), spec_.cleaning), ids, false);
+      ids.push_back(static_cast<std::int32_t>(special->second));
+      i += special->first.size();
+      begin = i;
+    }
+    encode_words(clean_text(text.substr(begin), spec_.cleaning), ids, false);
+  }
+
+  void encode_words(const std::u32string& text, std::vector<std::int32_t>& ids, bool is_openai) const {
+    const auto limit = static_cast<std::size_t>(spec_.context_length);
+    for (std::size_t i = 0; i < text.size() && ids.size() <= limit;) {
+      if (is_white_space(text[i])) {
+        ++i;
+        continue;
+      }
+      const auto* special = is_openai && text[i] == U'<' ? special_at(text, i) : nullptr;
+      if (special != nullptr) {
+        ids.push_back(static_cast<std::int32_t>(special->second));
+        i += special->first.size();
+        continue;
+      }
+      const std::size_t end = match_word(text, i, is_openai);
+      const std::string word = encode_utf8(std::u32string_view(text).substr(i, end - i));
+      encoder_->encode(std::string_view(word).substr(0, kMaxWordBytes), ids);
+      i = end;
+    }
+  }
+
+  std::unique_ptr<BytePairEncoder> encoder_;
+  TextSpec spec_;
+  std::string fingerprint_;
+  std::vector<std::pair<std::u32string, std::int64_t>> specials_;
+};
+
+std::string inflate_gzip(const std::string& bytes, const fs::path& file) {
+  z_stream stream{};
+  if (inflateInit2(&stream, 16 + MAX_WBITS) != Z_OK) throw Error("zlib cannot start", 1);
+  std::string text;
+  std::vector<char> buffer(1 << 16);
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
+  stream.avail_in = static_cast<uInt>(bytes.size());
+  int status = Z_OK;
+  while (status == Z_OK) {
+    stream.next_out = reinterpret_cast<Bytef*>(buffer.data());
+    stream.avail_out = static_cast<uInt>(buffer.size());
+    status = inflate(&stream, Z_NO_FLUSH);
+    text.append(buffer.data(), buffer.size() - stream.avail_out);
+  }
+  inflateEnd(&stream);
+  if (status != Z_STREAM_END) throw DataError(cat(file.string(), ": is not a whole gzip file"));
+  return text;
+}
+
+std::pair<std::string, std::string> split_merge(const std::string& line, const std::string& where) {
+  const std::size_t space = line.find(' ');
+  if (space == std::string::npos || space == 0 || space + 1 == line.size() ||
+      line.find(' ', space + 1) != std::string::npos) {
+    throw DataError(cat(where, ": \"", line, "\": expected two symbols with a space between"));
+  }
+  return {line.substr(0, space), line.substr(space + 1)};
+}
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> load_clip_tokenizer(const fs::path& vocabulary, std::int64_t context_length,
+                                               TextCleaning cleaning) {
+  const std::string bytes = read_file(vocabulary);
+  const std::string hash = sha256_hex(bytes);
+  if (hash != kClipVocabularySha256) {
+    throw DataError(cat(vocabulary.string(), ": SHA-256 is ", hash, ", CLIP's bpe_simple_vocab_16e6.txt.gz has ",
+                        kClipVocabularySha256, "; fetch it again with scripts/fetch_vocabulary"));
+  }
+  std::istringstream in(inflate_gzip(bytes, vocabulary));
+  std::string line;
+  std::getline(in, line);  // "#version"
+  std::vector<std::pair<std::string, std::string>> merges;
+  while (merges.size() < kClipMerges && std::getline(in, line)) merges.push_back(split_merge(line, vocabulary.string()));
+  std::unordered_map<std::string, std::int32_t> ids;
+  const auto add = [&](const std::string& symbol) { ids.emplace(symbol, static_cast<std::int32_t>(ids.size())); };
+  for (const unsigned char byte : byte_order()) add(byte_symbols()[byte]);
+  for (const unsigned char byte : byte_order()) add(byte_symbols()[byte] + std::string(kEndOfWord));
+  for (const auto& [a, b] : merges) add(a + b);
+  TextSpec spec;
+  spec.context_length = context_length;
+  spec.cleaning = cleaning;
+  return std::make_unique<ClipTokenizer>(
+      std::make_unique<BytePairEncoder>(std::move(ids), std::move(merges), vocabulary.string()), spec, hash);
+}
+
+std::unique_ptr<Tokenizer> load_hugging_face_tokenizer(const fs::path& folder, std::int64_t context_length,
+                                                       TextCleaning cleaning) {
+  const fs::path vocabulary_file = folder / "vocab.json";
+  const fs::path merges_file = folder / "merges.txt";
+  const std::string vocabulary_text = read_file(vocabulary_file);
+  const std::string merges_text = read_file(merges_file);
+  const auto json = nlohmann::json::parse(vocabulary_text, nullptr, false);
+  if (!json.is_object()) throw DataError(cat(vocabulary_file.string(), ": expected a JSON object of symbols and ids"));
+  std::unordered_map<std::string, std::int32_t> ids;
+  std::vector<bool> is_used(json.size(), false);
+  for (const auto& [symbol, id] : json.items()) {
+    if (!id.is_number_unsigned() || id.get<std::size_t>() >= json.size() || is_used[id.get<std::size_t>()]) {
+      throw DataError(cat(vocabulary_file.string(), ": \"", symbol, "\": id ", id.dump(), " is not one of 0 … ",
+                          json.size() - 1, ", each once"));
+    }
+    is_used[id.get<std::size_t>()] = true;
+    ids.emplace(symbol, id.get<std::int32_t>());
+  }
+  TextSpec spec;
+  spec.context_length = context_length;
+  spec.cleaning = cleaning;
+  spec.vocab_size = static_cast<std::int64_t>(ids.size());
+  spec.bos_id = spec.vocab_size - 2;
+  spec.eos_id = spec.vocab_size - 1;
+  for (const auto& [name, id] : {std::pair<std::string, std::int64_t>{"<|startoftext|>", spec.bos_id},
+                                 {"<|endoftext|>", spec.eos_id}}) {
+    const auto found = ids.find(name);
+    if (found == ids.end() || found->second != id) {
+      throw DataError(cat(vocabulary_file.string(), ": expected \"", name, "\" with id ", id,
+                          " (the special tokens come last), found ",
+                          found == ids.end() ? std::string("none") : std::to_string(found->second)));
+    }
+  }
+  std::vector<std::pair<std::string, std::string>> merges;
+  std::istringstream in(merges_text);
+  int number = 0;
+  for (std::string line; std::getline(in, line);) {
+    ++number;
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    if (line.empty() || (number == 1 && line.starts_with("#version"))) continue;
+    merges.push_back(split_merge(line, cat(merges_file.string(), ":", number)));
+  }
+  const std::string hash = Sha256().part(vocabulary_text).part(merges_text).hex();
+  return std::make_unique<ClipTokenizer>(
+      std::make_unique<BytePairEncoder>(std::move(ids), std::move(merges), folder.string()), spec, hash);
+}
+
+}  // namespace saferclip

@@ -1,0 +1,223 @@
+#include "saferclip/train/checkpoint.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/files.h"
+#include "saferclip/core/hash.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/model/trained.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kFormatVersion = 1;
+constexpr const char* kWeights = "weights.safetensors";
+constexpr const char* kOptimizer = "optimizer.safetensors";
+constexpr const char* kState = "state.json";
+constexpr const char* kManifest = "manifest.json";
+
+std::string folder_name(std::int64_t step) {
+  std::array<char, 32> name{};
+  std::snprintf(name.data(), name.size(), "step_%08lld", static_cast<long long>(step));
+  return name.data();
+}
+
+std::optional<std::int64_t> step_of(const std::string& name) {
+  long long step = 0;
+  int used = 0;
+  if (std::sscanf(name.c_str(), "step_%8lld%n", &step, &used) != 1) return std::nullopt;
+  return folder_name(step) == name ? std::optional<std::int64_t>(step) : std::nullopt;
+}
+
+Json state_json(const TrainState& state) {
+  Json json{{"step", state.step}};
+  json["best_value"] = state.best_value ? Json(*state.best_value) : Json(nullptr);
+  json["best_step"] = state.best_step;
+  json["content"] = state.content;
+  json["device"] = state.device;
+  json["threads"] = state.threads;
+  return json;
+}
+
+struct OptimizerSlot {
+  const char* suffix;
+  const at::Tensor& (Optimizer::*state)(std::size_t) const;
+};
+constexpr std::array<OptimizerSlot, 2> kMoments{{{".exp_avg", &Optimizer::exp_avg},
+                                                 {".exp_avg_sq", &Optimizer::exp_avg_sq}}};
+
+// Moments by the names of the parts they belong to, step counts under the first part's name.
+std::vector<NamedTensor> optimizer_tensors(const std::vector<TrainedParameter>& parameters,
+                                           const Optimizer& optimizer) {
+  std::vector<NamedTensor> tensors;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    for (const auto& part : parameters[i].parts) {
+      for (const OptimizerSlot& moment : kMoments) {
+        tensors.push_back({part.name + moment.suffix, part_view(parameters[i], part, (optimizer.*moment.state)(i))});
+      }
+    }
+    tensors.push_back({parameters[i].parts[0].name + ".step", optimizer.step_count(i)});
+  }
+  return tensors;
+}
+
+void write_manifest(const fs::path& folder, std::int64_t step) {
+  Json json{{"format", "saferclip checkpoint"}, {"version", kFormatVersion}, {"step", step}};
+  for (const char* name : {kWeights, kOptimizer, kState}) {
+    json["files"][name] = {{"size", fs::file_size(folder / name)}, {"sha256", sha256_file(folder / name)}};
+  }
+  write_file_atomically(folder / kManifest, json.dump(2) + "\n");
+}
+
+std::string file_problem(const fs::path& folder, const std::string& name, const Json& entry) {
+  std::error_code error;
+  const auto size = fs::file_size(folder / name, error);
+  if (error) return name + " is missing";
+  if (size != entry.value("size", std::uintmax_t{0})) {
+    return cat(name, " has ", size, " bytes, expected ", entry.value("size", std::uintmax_t{0}));
+  }
+  if (sha256_file(folder / name) != entry.value("sha256", std::string())) return name + " has a wrong checksum";
+  return "";
+}
+
+}  // namespace
+
+CheckpointStore::CheckpointStore(fs::path run_folder, Logger& log)
+    : root_(std::move(run_folder) / "checkpoints"), log_(log) {}
+
+fs::path CheckpointStore::folder(std::int64_t step) const { return root_ / folder_name(step); }
+
+std::vector<std::int64_t> CheckpointStore::steps() const {
+  std::vector<std::int64_t> steps;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(root_, error)) {
+    if (const auto step = step_of(entry.path().filename().string())) steps.push_back(*step);
+  }
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+std::optional<std::int64_t> CheckpointStore::pointer(const std::string& name) const {
+  std::error_code error;
+  if (!fs::is_regular_file(root_ / name, error)) return std::nullopt;
+  std::string text = read_file(root_ / name);
+  text.erase(text.find_last_not_of("\r\n ") + 1);
+  return step_of(text);
+}
+
+void CheckpointStore::save(const TrainState& state, const std::vector<TrainedParameter>& parameters,
+                           const Optimizer& optimizer, bool is_best, std::int64_t keep_last,
+                           bool keep_best) {
+  fs::create_directories(root_);
+  const fs::path target = folder(state.step);
+  const fs::path temporary = temporary_sibling(target);
+  try {
+    if (!checkpoint_problem(target).empty()) {
+      fs::remove_all(temporary);
+      fs::remove_all(target);
+      fs::create_directories(temporary);
+      write_safetensors(temporary / kWeights, trained_tensors(parameters));
+      write_safetensors(temporary / kOptimizer, optimizer_tensors(parameters, optimizer));
+      write_file_atomically(temporary / kState, state_json(state).dump(2) + "\n");
+      write_manifest(temporary, state.step);
+      fs::rename(temporary, target);
+      sync_to_disk(root_);
+    }
+    write_file_atomically(root_ / "latest", folder_name(state.step) + "\n");
+    if (is_best) write_file_atomically(root_ / "best", folder_name(state.step) + "\n");
+  } catch (const fs::filesystem_error& problem) {
+    std::error_code ignored;
+    fs::remove_all(temporary, ignored);
+    throw Error(cat("cannot save a checkpoint: ", problem.what()), 1);
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(temporary, ignored);
+    throw;
+  }
+  std::vector<std::int64_t> all = steps();
+  const auto best = keep_best ? pointer("best") : std::nullopt;
+  const auto kept = static_cast<std::size_t>(keep_last);
+  for (std::size_t i = 0; i + kept < all.size(); ++i) {
+    if (best == all[i] || !fs::exists(folder(all[i]) / kManifest)) continue;
+    fs::remove_all(folder(all[i]));
+  }
+}
+
+std::string checkpoint_problem(const fs::path& folder) {
+  std::error_code error;
+  if (!fs::is_regular_file(folder / kManifest, error)) return "manifest.json is missing";
+  try {
+    const Json manifest = Json::parse(read_file(folder / kManifest));
+    if (manifest.value("version", 0) != kFormatVersion) {
+      return cat("format version ", manifest.value("version", 0), ", this program reads ", kFormatVersion);
+    }
+    for (const char* name : {kWeights, kOptimizer, kState}) {
+      const std::string problem = file_problem(folder, name, manifest.at("files").at(name));
+      if (!problem.empty()) return problem;
+    }
+  } catch (const std::exception& problem) {
+    return cat("manifest.json: ", problem.what());
+  }
+  return "";
+}
+
+std::optional<std::int64_t> CheckpointStore::newest_good() const {
+  std::vector<std::int64_t> all = steps();
+  for (auto step = all.rbegin(); step != all.rend(); ++step) {
+    const std::string problem = checkpoint_problem(folder(*step));
+    if (problem.empty()) return *step;
+    log_.warn(cat(folder(*step).string(), ": damaged checkpoint skipped: ", problem));
+  }
+  return std::nullopt;
+}
+
+TrainState read_train_state(const fs::path& checkpoint) {
+  TrainState state;
+  try {
+    const Json json = Json::parse(read_file(checkpoint / kState));
+    state.step = json.at("step").get<std::int64_t>();
+    if (!json.at("best_value").is_null()) state.best_value = json.at("best_value").get<double>();
+    state.best_step = json.at("best_step").get<std::int64_t>();
+    state.content = json.at("content").get<std::map<std::string, std::string>>();
+    state.device = json.at("device").get<std::string>();
+    state.threads = json.at("threads").get<std::int64_t>();
+  } catch (const std::exception& problem) {
+    throw WeightsError(cat((checkpoint / kState).string(), ": ", problem.what()));
+  }
+  return state;
+}
+
+std::vector<NamedTensor> read_trained_weights(const fs::path& checkpoint) {
+  return SafetensorsFile::open(checkpoint / kWeights).tensors();
+}
+
+void restore(const fs::path& checkpoint, const std::vector<TrainedParameter>& parameters,
+             Optimizer& optimizer) {
+  const at::NoGradGuard guard;
+  load_trained(parameters, read_trained_weights(checkpoint), (checkpoint / kWeights).string());
+  const SafetensorsFile file = SafetensorsFile::open(checkpoint / kOptimizer);
+  const std::vector<NamedTensor> wanted = optimizer_tensors(parameters, optimizer);
+  for (const NamedTensor& named : wanted) {
+    const at::Tensor stored = file.tensor(named.name);
+    if (stored.sizes() != named.tensor.sizes()) {
+      throw WeightsError(cat(file.path().string(), ": ", named.name, " is ", stored.sizes(), ", expected ",
+                             named.tensor.sizes()));
+    }
+    at::Tensor target = named.tensor;
+    target.copy_(stored);
+  }
+  if (file.entries().size() != wanted.size()) {
+    throw WeightsError(cat(file.path().string(), ": holds ", file.entries().size(), " tensors, expected ",
+                           wanted.size()));
+  }
+}
+
+}  // namespace saferclip

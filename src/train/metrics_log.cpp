@@ -1,0 +1,54 @@
+#include "saferclip/train/metrics_log.h"
+
+#include <nlohmann/json.hpp>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/files.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// Lines up to `step`, evaluations of that step included.
+std::string kept_lines(const std::filesystem::path& file, std::int64_t step) {
+  std::string kept;
+  std::istringstream in(read_file(file));
+  for (std::string line; std::getline(in, line);) {
+    const Json json = Json::parse(line, nullptr, false);
+    if (json.is_discarded() || !json.is_object()) continue;
+    if (json.value("step", std::int64_t{0}) <= step) kept += line + "\n";
+  }
+  return kept;
+}
+
+}  // namespace
+
+MetricsLog::MetricsLog(const std::filesystem::path& file, std::int64_t step) : file_(file) {
+  if (std::filesystem::exists(file)) write_file_atomically(file, kept_lines(file, step));
+  out_.open(file, std::ios::app);
+  if (!out_) throw Error(cat("cannot write ", file.string()), 1);
+}
+
+void MetricsLog::append(const std::string& line) {
+  out_ << line << '\n' << std::flush;
+  if (!out_) throw Error(cat("cannot write ", file_.string(), "; is the disk full?"), 1);
+}
+
+void MetricsLog::write(const StepLine& line) {
+  Json terms = Json::object();
+  for (const auto& [name, value] : line.terms) terms[name] = value;
+  const Json json{{"kind", "train"},      {"step", line.step},           {"epoch", line.epoch},
+                  {"lr", line.lr},        {"loss", line.loss},           {"terms", terms},
+                  {"grad_norm", line.grad_norm}, {"quadruplets_per_s", line.quadruplets_per_s}};
+  append(json.dump());
+}
+
+void MetricsLog::write_evaluation(std::int64_t step, std::int64_t epoch, const std::string& body) {
+  Json json{{"kind", "evaluation"}, {"step", step}, {"epoch", epoch}};
+  json.update(Json::parse(body));
+  append(json.dump());
+}
+
+}  // namespace saferclip

@@ -1,0 +1,127 @@
+#include "saferclip/train/step.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "saferclip/core/rng.h"
+
+namespace saferclip {
+namespace {
+
+constexpr std::uint64_t kDropoutStream = 0xD209;
+
+LossCounts count_rows(const Batch& batch) {
+  LossCounts counts;
+  counts.rows = static_cast<double>(batch.rows.size());
+  // Host copies: the batch is counted before it moves to a device.
+  counts.redirected_rows = batch.redirected_rows;
+  counts.redirected_rows_with_unsafe_image = batch.redirected_rows_with_unsafe_image;
+  counts.anchors_text = batch.anchor_ids.defined() ? static_cast<double>(batch.anchor_ids.size(0)) : 0;
+  counts.anchors_image = batch.anchor_pixels.defined() ? static_cast<double>(batch.anchor_pixels.size(0)) : 0;
+  return counts;
+}
+
+LossResult losses_of(const ClipModel& model, const Batch& batch, const StepOptions& options,
+                     const LossCounts& counts, const ForwardMode& mode) {
+  LossInputs inputs;
+  inputs.tuned = embed_batch(model, batch, options.preprocessing, mode, &inputs.anchor_text, &inputs.anchor_image);
+  inputs.reference = {batch.reference_safe_text, batch.reference_safe_image, batch.reference_unsafe_text,
+                      batch.reference_unsafe_image};
+  inputs.target_text = batch.target_text;
+  inputs.target_image = batch.target_image;
+  inputs.has_unsafe_image = batch.has_unsafe_image;
+  inputs.is_redirected = batch.is_redirected;
+  inputs.reference_anchor_text = batch.anchor_text;
+  inputs.reference_anchor_image = batch.anchor_image;
+  inputs.logit_scale = options.objective.name == "clip"
+                           ? model.logit_scale.exp()
+                           : at::full({}, options.infonce_scale, inputs.tuned.safe_text.options());
+  return compute_losses(options.objective, inputs, counts);
+}
+
+void add_terms(StepNumbers& numbers, const LossResult& result) {
+  const at::Tensor total = result.total.detach();
+  numbers.loss = numbers.loss.defined() ? numbers.loss + total : total;
+  for (const LossTerm& term : result.terms) {
+    bool is_known = false;
+    for (auto& [name, value] : numbers.terms) {
+      if (name != term.name) continue;
+      value = value + term.value.detach();
+      is_known = true;
+    }
+    if (!is_known) numbers.terms.emplace_back(term.name, term.value.detach());
+  }
+}
+
+// open_clip keeps the scale within [1, 100].
+void clamp_logit_scale(ClipModel& model) {
+  const at::NoGradGuard guard;
+  model.logit_scale.clamp_(0, std::log(100.0));
+}
+
+}  // namespace
+
+EmbeddingRows embed_batch(const ClipModel& model, const Batch& batch, const Preprocessing& preprocessing,
+                          const ForwardMode& mode, at::Tensor* anchor_text, at::Tensor* anchor_image) {
+  std::vector<at::Tensor> pixels{batch.safe_pixels};
+  std::vector<at::Tensor> ids{batch.safe_ids};
+  std::vector<at::Tensor> ends{batch.safe_ends};
+  const auto add = [](std::vector<at::Tensor>& list, const at::Tensor& tensor) {
+    if (tensor.defined()) list.push_back(tensor);
+  };
+  add(pixels, batch.unsafe_pixels);
+  add(pixels, batch.anchor_pixels);
+  add(ids, batch.unsafe_ids);
+  add(ids, batch.anchor_ids);
+  add(ends, batch.unsafe_ends);
+  add(ends, batch.anchor_ends);
+  const at::Tensor image = encode_images(model, preprocessing, at::cat(pixels), mode);
+  const at::Tensor text = encode_texts(model, at::cat(ids), at::cat(ends), mode);
+  const std::int64_t rows = batch.safe_pixels.size(0);
+  EmbeddingRows tuned;
+  tuned.safe_image = image.narrow(0, 0, rows);
+  tuned.safe_text = text.narrow(0, 0, rows);
+  std::int64_t next_image = rows;
+  std::int64_t next_text = rows;
+  if (batch.unsafe_ids.defined()) {
+    tuned.unsafe_text = text.narrow(0, next_text, rows);
+    next_text += rows;
+    const std::int64_t there = batch.unsafe_pixels.size(0);
+    const at::Tensor unsafe = image.narrow(0, next_image, there);
+    next_image += there;
+    tuned.unsafe_image = there == rows ? unsafe
+                                       : at::zeros({rows, image.size(1)}, image.options())
+                                             .index_copy(0, batch.unsafe_rows, unsafe);
+  }
+  if (batch.anchor_ids.defined()) *anchor_text = text.narrow(0, next_text, batch.anchor_ids.size(0));
+  if (batch.anchor_pixels.defined()) {
+    *anchor_image = image.narrow(0, next_image, batch.anchor_pixels.size(0));
+  }
+  return tuned;
+}
+
+StepNumbers train_step(ClipModel& model, Optimizer& optimizer, const Batch& batch,
+                       const StepOptions& options, double lr) {
+  const LossCounts counts = count_rows(batch);
+  const auto rows = static_cast<std::int64_t>(batch.rows.size());
+  const std::int64_t micro = options.micro_batch_size.value_or(rows);
+  StepNumbers numbers;
+  optimizer.zero_grad();
+  for (std::int64_t begin = 0; begin < rows; begin += micro) {
+    const bool is_whole = micro >= rows;
+    const Batch part = is_whole ? batch : slice_batch(batch, begin, std::min(rows, begin + micro));
+    ForwardMode mode{options.compute, true,
+                     mix_bits(options.seed, {kDropoutStream, static_cast<std::uint64_t>(batch.step),
+                                             static_cast<std::uint64_t>(begin)})};
+    const LossResult result = losses_of(model, part, options, counts, mode);
+    result.total.backward();
+    add_terms(numbers, result);
+  }
+  numbers.grad_norm = optimizer.clip_gradients(options.grad_clip);
+  optimizer.step(lr);
+  if (options.trains_logit_scale) clamp_logit_scale(model);
+  return numbers;
+}
+
+}  // namespace saferclip

@@ -1,0 +1,175 @@
+#include "saferclip/train/trainer.h"
+
+#include <sys/resource.h>
+
+#include <chrono>
+#include <cmath>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/progress.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/data/prefetch.h"
+#include "saferclip/train/schedule.h"
+#include "train/late_numbers.h"
+
+namespace saferclip {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t kPrefetchDepth = 3;
+
+double seconds_between(Clock::time_point from, Clock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+std::uint64_t peak_memory_bytes() {
+  struct rusage usage {};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+class Loop {
+ public:
+  Loop(const TrainerParts& parts, const TrainerOptions& options, TrainState& state)
+      : parts_(parts),
+        options_(options),
+        state_(state),
+        total_(total_steps(options.train, parts.sampler)),
+        metrics_(parts.run_folder / "metrics.jsonl", state.step),
+        progress_(parts.log, "training", "steps", total_, state.step),
+        last_save_(Clock::now()),
+        last_step_(Clock::now()) {}
+
+  void run() {
+    Prefetcher<Batch> prefetch([this](std::int64_t step) { return make_batch(step); }, state_.step,
+                               total_, kPrefetchDepth);
+    while (state_.step < total_) {
+      step(prefetch.next());
+      const bool is_last = state_.step == total_;
+      const bool is_best = validation_is_due(is_last) && validate();
+      const int signal = parts_.stop == nullptr ? 0 : parts_.stop->load();
+      if (is_last || is_best || signal != 0 || save_is_due()) save(is_best);
+      if (signal != 0 && !is_last) {
+        throw Interrupted(cat("stopped by signal ", signal, " after step ", state_.step,
+                              "; saved, go on with --resume auto"),
+                          signal);
+      }
+    }
+    if (!was_saved_) save(false);
+    progress_.finish();
+    parts_.log.info(cat("peak memory: ", human_bytes(peak_memory_bytes())));
+  }
+
+ private:
+  Batch make_batch(std::int64_t step) const {
+    const std::vector<std::int64_t> rows = parts_.sampler.rows_of(step);
+    const std::int64_t epoch = parts_.sampler.position_of(step).epoch;
+    std::vector<bool> redirected;
+    for (const std::int64_t row : rows) redirected.push_back(parts_.redirects(row, epoch));
+    return parts_.batches.gather(step, rows, redirected, parts_.device.is_cuda());
+  }
+
+  void step(const Batch& batch) {
+    StepLine line;
+    line.step = batch.step + 1;
+    line.epoch = parts_.sampler.position_of(batch.step).epoch;
+    line.lr = learning_rate(options_.schedule, options_.peak_lr, batch.step, total_);
+    const StepNumbers numbers = train_step(parts_.model, parts_.optimizer,
+                                           move_batch(batch, parts_.device), options_.step, line.lr);
+    const auto now = Clock::now();
+    line.quadruplets_per_s = static_cast<double>(batch.rows.size()) / seconds_between(last_step_, now);
+    last_step_ = now;
+    write_pending();
+    pending_.put(std::move(line), numbers);
+    ++state_.step;
+    was_saved_ = false;
+    progress_.advance(1, detail_);
+  }
+
+  // Numbers of the step before; a checkpoint is written only after its own step has passed this check.
+  void write_pending() {
+    const std::optional<StepLine> line = pending_.take();
+    if (!line) return;
+    require_finite(*line);
+    if (line->step % options_.log_every_steps == 0 || line->step == total_) metrics_.write(*line);
+    detail_ = cat("epoch ", line->epoch + 1, " · loss ", fixed(line->loss, 4), " · lr ", line->lr, " · ",
+                  fixed(line->quadruplets_per_s, 1), " quadruplets/s · ", human_bytes(peak_memory_bytes()));
+  }
+
+  void require_finite(const StepLine& line) const {
+    if (std::isfinite(line.loss) && std::isfinite(line.grad_norm)) return;
+    std::vector<std::string> broken;
+    for (const auto& [name, value] : line.terms) {
+      if (!std::isfinite(value)) broken.push_back(name);
+    }
+    const std::optional<std::int64_t> good = parts_.checkpoints.pointer("latest");
+    throw NumericError(cat(
+        "step ", line.step, ": ", std::isfinite(line.loss) ? "the gradient" : "the loss", " is not finite",
+        broken.empty() ? "" : cat(" (terms: ", join(broken, ", "), ")"), "; ",
+        good ? cat("the checkpoint of step ", *good, " is untouched") : std::string("nothing was saved yet"),
+        ". Lower optimizer.lr, set train.grad_clip, or train in fp32"));
+  }
+
+  bool validation_is_due(bool is_last) const {
+    if (!parts_.validate || options_.validate_every_epochs == 0) return false;
+    if (is_last) return true;
+    const std::int64_t epoch = parts_.sampler.position_of(state_.step - 1).epoch;
+    const std::int64_t next = parts_.sampler.position_of(state_.step).epoch;
+    return next != epoch && next % options_.validate_every_epochs == 0;
+  }
+
+  // True when the value is the best so far.
+  bool validate() {
+    write_pending();
+    const ValidationResult result = parts_.validate(state_.step);
+    metrics_.write_evaluation(state_.step, parts_.sampler.position_of(state_.step - 1).epoch, result.json);
+    parts_.log.info(cat("step ", state_.step, ": ", result.summary));
+    last_step_ = Clock::now();
+    const bool is_best = result.best_value && (!state_.best_value || *result.best_value > *state_.best_value);
+    if (is_best) {
+      state_.best_value = result.best_value;
+      state_.best_step = state_.step;
+    }
+    return is_best;
+  }
+
+  bool save_is_due() const {
+    const CheckpointOptions& c = options_.checkpoint;
+    if (c.every_steps > 0 && state_.step % c.every_steps == 0) return true;
+    return c.every_minutes > 0 && seconds_between(last_save_, Clock::now()) >= 60 * c.every_minutes;
+  }
+
+  void save(bool is_best) {
+    write_pending();
+    parts_.checkpoints.save(state_, parts_.parameters, parts_.optimizer, is_best,
+                            options_.checkpoint.keep_last, options_.checkpoint.keep_best);
+    last_save_ = Clock::now();
+    last_step_ = last_save_;
+    was_saved_ = true;
+  }
+
+  const TrainerParts& parts_;
+  const TrainerOptions& options_;
+  TrainState& state_;
+  std::int64_t total_;
+  MetricsLog metrics_;
+  LateNumbers pending_;
+  Progress progress_;
+  std::string detail_;
+  Clock::time_point last_save_;
+  Clock::time_point last_step_;
+  bool was_saved_ = false;
+};
+
+}  // namespace
+
+std::int64_t total_steps(const TrainOptions& options, const Sampler& sampler) {
+  return options.max_steps ? *options.max_steps : sampler.steps_in_epochs(options.epochs);
+}
+
+void run_training(const TrainerParts& parts, const TrainerOptions& options, TrainState& state) {
+  Loop(parts, options, state).run();
+}
+
+}  // namespace saferclip

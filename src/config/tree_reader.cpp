@@ -110,7 +110,8 @@ bool ScalarReader::read(const ConfigNode& node, const std::string& key, const Fi
   }
   const bool is_choice =
       std::find(spec.choices.begin(), spec.choices.end(), node.scalar) != spec.choices.end();
-  if (is_choice || (spec.choices.empty() && spec.path == PathRule::kNone)) {
+  const bool is_exempt = !spec.path_exempt.empty() && node.scalar.find(spec.path_exempt) != std::string::npos;
+  if (is_choice || is_exempt || (spec.choices.empty() && spec.path == PathRule::kNone)) {
     value = node.scalar;
     return true;
   }

@@ -38,6 +38,25 @@ std::string picture_key(const PictureJob& job) {
   return hash.hex();
 }
 
+struct OpenPictures {
+  SafetensorsFile file;
+  std::vector<std::vector<PictureRecord>> records;
+};
+
+OpenPictures open_pictures(const PictureJob& job, const fs::path& cache_dir, const std::string& source, Logger& log,
+                           const std::atomic<int>* stop) {
+  ArtefactRequest request;
+  request.cache_dir = cache_dir;
+  request.kind = "images";
+  request.key = picture_key(job);
+  request.inputs = {{"source", source}, {"preprocessing", to_string(job.preprocessing)}};
+  request.is_current = [&](const fs::path& folder) { return pictures_are_current(job, folder); };
+  request.build = [&](const fs::path& folder) { decode_pictures(job, folder, log, stop); };
+  SafetensorsFile file = open_or_build(request, log);
+  auto records = read_picture_records(file.path().parent_path(), job.columns.size(), job.columns[0].size());
+  return {std::move(file), std::move(records)};
+}
+
 std::string content_hash(const std::vector<std::vector<PictureRecord>>& records) {
   Sha256 hash;
   for (const auto& column : records) {
@@ -155,16 +174,7 @@ ImageCache Preparer::images(const SplitData& split, bool needs_unsafe,
   job.preprocessing = source_.preprocessing;
   job.exif_rotate = data_.exif_rotate;
   job.label = cat("decoding ", split.name);
-  ArtefactRequest request;
-  request.cache_dir = data_.cache_dir;
-  request.kind = "images";
-  request.key = picture_key(job);
-  request.inputs = {{"manifest", split.manifest.file.string()},
-                    {"preprocessing", to_string(job.preprocessing)}};
-  request.is_current = [&](const fs::path& folder) { return pictures_are_current(job, folder); };
-  request.build = [&](const fs::path& folder) { decode_pictures(job, folder, log_, stop_); };
-  const SafetensorsFile file = open_or_build(request, log_);
-  const auto records = read_picture_records(file.path().parent_path(), job.columns.size(), job.columns[0].size());
+  const auto [file, records] = open_pictures(job, data_.cache_dir, split.manifest.file.string(), log_, stop_);
   for (std::size_t column = 0; column < records.size(); ++column) {
     for (std::size_t row = 0; row < records[column].size(); ++row) {
       if (records[column][row].problem.empty()) continue;
@@ -278,17 +288,9 @@ at::Tensor Preparer::pictures(const std::vector<fs::path>& files, const std::str
   job.preprocessing = source_.preprocessing;
   job.exif_rotate = data_.exif_rotate;
   job.label = label;
-  ArtefactRequest request;
-  request.cache_dir = data_.cache_dir;
-  request.kind = "images";
-  request.key = picture_key(job);
-  request.inputs = {{"label", label}};
-  request.is_current = [&](const fs::path& folder) { return pictures_are_current(job, folder); };
-  request.build = [&](const fs::path& folder) { decode_pictures(job, folder, log_, stop_); };
-  const SafetensorsFile file = open_or_build(request, log_);
+  const auto [file, records] = open_pictures(job, data_.cache_dir, label, log_, stop_);
   std::vector<std::string> problems;
-  for (const PictureRecord& record :
-       read_picture_records(file.path().parent_path(), 1, files.size())[0]) {
+  for (const PictureRecord& record : records[0]) {
     if (!record.problem.empty()) problems.push_back(record.problem);
   }
   if (!problems.empty()) throw DataError(join_problems(label + ": pictures cannot be used:", problems));

@@ -40,6 +40,7 @@ struct FieldSpec {
   bool min_is_excluded = false;
   bool max_is_excluded = false;
   std::vector<std::string> choices;  // allowed words of a string field; empty: any
+  std::string path_exempt;           // text that contains this is not a path; empty: none
   std::string empty_word;            // word that stands for "no value" of an optional, besides null
 
   FieldSpec at_least(double value) && {
@@ -76,6 +77,12 @@ struct FieldSpec {
   }
   FieldSpec input_path() && {
     path = PathRule::kInput;
+    return std::move(*this);
+  }
+  // An input path unless the text contains `mark`.
+  FieldSpec input_path_unless(std::string mark) && {
+    path = PathRule::kInput;
+    path_exempt = std::move(mark);
     return std::move(*this);
   }
   FieldSpec output_path() && {

@@ -29,6 +29,7 @@ struct ZeroShotOptions {
     visit(field("templates",
                 "Prompts with {} for the class name (embeddings are averaged), or one text file "
                 "of them.")
+              .input_path_unless("{}")
               .free(),
           self.templates);
   }

@@ -1,0 +1,212 @@
+"""Makes the emoji data of the demo: pictures, captions, manifests, tokenizer.
+
+    make.py --out demo/data [--cache demo/art] [--seed 1]
+
+"Unsafe" is played by benign stand-ins (weapons, alcohol, gambling, horror): the data show the mechanics and
+say nothing about real unsafe material. Equal inputs and seed give equal bytes. A finished folder is left as
+it is; an interrupted one is made anew.
+"""
+import argparse
+import csv
+import hashlib
+import json
+import pathlib
+import random
+import shutil
+
+import art
+import bpe
+import scenes
+
+HERE = pathlib.Path(__file__).parent
+CONTEXT = 16
+VOCABULARY = 1000
+QUADRUPLETS = 3000
+GALLERIES = {"val": 6, "trained": 10, "unseen_pairs": 6, "unseen_art": 6}
+SHOWN_ART = ["noto", "fluent"]  # what published pictures may show
+ATTRIBUTION = """# Pictures
+
+The pictures of this folder are made from these sets; CC-BY and CC-BY-SA ask for this note, and CC-BY-SA
+(OpenMoji) for the same licence when pictures with its art are passed on.
+
+| set | licence | source |
+|---|---|---|
+| Noto Emoji, Noto Emoji v1 | Apache-2.0 | Google, through `@iconify-json/noto` and `@iconify-json/noto-v1` |
+| Fluent Emoji (flat) | MIT | Microsoft, through `@iconify-json/fluent-emoji-flat` |
+| OpenMoji 17 | CC-BY-SA-4.0 | openmoji.org |
+| Twemoji | CC-BY-4.0 | Twitter and contributors, through `@iconify-json/twemoji` |
+| names | MIT | `unicode-emoji-json` |
+"""
+
+
+class Maker:
+    def __init__(self, out, cache, seed):
+        self.out = out
+        self.rng = random.Random(seed)
+        with open(HERE / "unsafe_to_safe.tsv", newline="") as file:
+            pairs = list(csv.DictReader(file, delimiter="\t"))
+        self.pairs = [p for p in pairs if p["in_base"] == "yes"]
+        cache.mkdir(parents=True, exist_ok=True)
+        codes = art.emoji_codes(cache)
+        concepts = {p["unsafe_name"]: p["unsafe_code"] for p in self.pairs}
+        concepts |= {p["safe_name"]: p["safe_code"] for p in self.pairs}
+        concepts |= {name: codes[name] for name in scenes.NEUTRAL}
+        assert len(self.pairs) == 29 and len(scenes.NEUTRAL) == 60 and len(concepts) == 118, len(concepts)
+        self.concepts = list(concepts)
+        self.files = art.render_all(concepts, cache)
+        # Held-out combinations go by pair, so that an unsafe test picture's safe twin is unseen too.
+        self.index = {name: 29 + i for i, name in enumerate(scenes.NEUTRAL)}
+        for i, pair in enumerate(self.pairs):
+            self.index[pair["unsafe_name"]] = self.index[pair["safe_name"]] = i
+        self.count = 0
+
+    def part(self, name, combination):
+        return scenes.held_out(self.index[name], combination)
+
+    def combinations(self, name, part):
+        return [c for c in scenes.COMBINATIONS if self.part(name, c) == part]
+
+    def sets_of(self, name, wanted=None):
+        wanted = wanted or [s for s in art.ART_SETS if s != art.UNSEEN_ART]
+        return [s for s in wanted if (s, name) in self.files]
+
+    def picture(self, folder, name, combination, art_set):
+        """Draws one picture; its path relative to the data folder."""
+        target = self.out / "images" / folder / f"{self.count:06d}.png"
+        self.count += 1
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scenes.draw_scene(self.files[art_set, name], combination, self.rng).save(target, compress_level=1)
+        return str(target.relative_to(self.out))
+
+    def write_rows(self, name, rows):
+        with open(self.out / f"{name}.jsonl", "w") as file:
+            for row in rows:
+                file.write(json.dumps(row) + "\n")
+
+    def base(self):
+        for part, each in (("train", 4), ("val", 1)):
+            rows = []
+            for name in self.concepts:
+                for combination in self.combinations(name, part):
+                    for art_set in self.rng.sample(self.sets_of(name), min(each, len(self.sets_of(name)))):
+                        rows.append({"id": f"{part}-{len(rows)}", "safe_caption": scenes.caption(name, combination),
+                                     "safe_image": self.picture(f"base_{part}", name, combination, art_set)})
+            self.write_rows(f"base_{part}", rows)
+
+    def quadruplets(self):
+        safe_names = [p["safe_name"] for p in self.pairs] + scenes.NEUTRAL
+        pairs = [p for p in self.pairs if p["split"] == "train"]
+        rows = []
+        while len(rows) < QUADRUPLETS:
+            pair = self.rng.choice(pairs)
+            unsafe, kind = pair["unsafe_name"], self.rng.random()
+            combination = self.rng.choice(self.combinations(unsafe, "train"))
+            safe, safe_combination = pair["safe_name"], combination
+            if kind >= 0.35:  # loosely paired, as ViSU is
+                safe = self.rng.choice(safe_names)
+                if kind >= 0.65:
+                    safe_combination = self.rng.choice(self.combinations(safe, "train"))
+                elif self.part(safe, combination) != "train":
+                    continue
+            shared = [s for s in self.sets_of(unsafe) if s in self.sets_of(safe)]
+            art_set = self.rng.choice(shared)
+            rows.append({"id": f"q{len(rows)}", "safe_caption": scenes.caption(safe, safe_combination),
+                         "safe_image": self.picture("quadruplets", safe, safe_combination, art_set),
+                         "unsafe_caption": scenes.caption(unsafe, combination),
+                         "unsafe_image": self.picture("quadruplets", unsafe, combination, art_set),
+                         "tag": pair["category"]})
+        self.write_rows("train", rows)
+
+    def aligned(self, name, pairs, part, wanted):
+        """Galleries with at most one row a background, so that each query has one right answer."""
+        rows = []
+        for gallery in range(GALLERIES[name]):
+            for combination in scenes.COMBINATIONS:
+                choices = [p for p in pairs if self.part(p["unsafe_name"], combination) == part]
+                if not choices:
+                    continue
+                pair = self.rng.choice(choices)
+                sets = wanted or (SHOWN_ART if gallery < 2 else None)
+                art_set = self.rng.choice([s for s in self.sets_of(pair["unsafe_name"], sets)
+                                           if s in self.sets_of(pair["safe_name"], sets)])
+                rows.append({"id": f"{name}-{len(rows)}", "gallery": str(gallery), "tag": pair["category"],
+                             "pair": pair["unsafe_name"],
+                             "safe_caption": scenes.caption(pair["safe_name"], combination),
+                             "safe_image": self.picture(name, pair["safe_name"], combination, art_set),
+                             "unsafe_caption": scenes.caption(pair["unsafe_name"], combination),
+                             "unsafe_image": self.picture(name, pair["unsafe_name"], combination, art_set)})
+        self.write_rows(name, rows)
+
+    def zero_shot(self):
+        groups = {p["unsafe_name"]: "unsafe" for p in self.pairs} | {p["safe_name"]: "safe" for p in self.pairs}
+        groups |= {n: "neutral_anchored" if i % 2 == 0 else "neutral_held_out" for i, n in enumerate(scenes.NEUTRAL)}
+        with open(self.out / "classes.tsv", "w") as file:
+            for name in self.concepts:
+                file.write(f"{scenes.noun(name)}\t{art.slug(name)}\t{groups[name]}\n")
+        for part in ("val", "test"):
+            with open(self.out / f"zero_shot_{part}.csv", "w") as file:
+                file.write("file,label\n")
+                for name in self.concepts:
+                    for combination in self.combinations(name, part):
+                        art_set = self.rng.choice(self.sets_of(name))
+                        path = self.picture(f"zero_shot_{part}", name, combination, art_set)
+                        file.write(f"{path},{art.slug(name)}\n")
+        with open(self.out / "templates.txt", "w") as file:
+            for colour, pattern in scenes.COMBINATIONS:
+                file.write(f"{{}} on a {pattern} {colour} background\n")
+        anchored = [n for n in self.concepts if groups[n] in ("neutral_anchored", "safe")]
+        with open(self.out / "prompts.txt", "w") as file:
+            for name in anchored:
+                for combination in self.combinations(name, "train"):
+                    file.write(scenes.caption(name, combination) + "\n")
+
+    def tokenizer(self):
+        captions = [scenes.caption(n, c) for n in self.concepts for c in scenes.COMBINATIONS]
+        size = bpe.write(self.out / "tokenizer", captions, VOCABULARY, CONTEXT)
+        model = json.loads((HERE.parents[1] / "configs" / "models" / "demo.json").read_text())
+        declared = model["text_config"]["vocab_size"]
+        if size != declared:
+            raise SystemExit(f"configs/models/demo.json: vocab_size is {declared}, the tokenizer has {size} entries")
+
+    def run(self):
+        by_split = {s: [p for p in self.pairs if p["split"] == s] for s in ("train", "val", "test")}
+        self.base()
+        self.quadruplets()
+        self.aligned("val", by_split["train"], "val", None)
+        self.aligned("trained", by_split["train"], "test", None)
+        self.aligned("unseen_pairs", by_split["test"], "test", None)
+        self.aligned("unseen_art", by_split["train"], "test", [art.UNSEEN_ART])
+        self.zero_shot()
+        self.tokenizer()
+        (self.out / "ATTRIBUTION.md").write_text(ATTRIBUTION)
+
+
+def checksum(folder):
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder to make")
+    parser.add_argument("--cache", type=pathlib.Path, help="archives and rendered art (default: OUT/../art)")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    out = arguments.out.absolute()
+    if (out / "SHA256").exists():
+        print(f"data: {out} is there")
+        return
+    temporary = out.with_name(f".{out.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(out, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    maker = Maker(temporary, (arguments.cache or out.parent / "art").absolute(), arguments.seed)
+    maker.run()
+    (temporary / "SHA256").write_text(checksum(temporary) + "\n")
+    temporary.rename(out)
+    print(f"data: {maker.count} pictures in {out}")
+
+
+main()

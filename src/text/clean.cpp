@@ -132,8 +132,8 @@ std::u32string fix_like_ftfy(const std::u32string& given) {
     if (is_ftfy_control(c)) continue;
     if (const auto replacement = ftfy_replacement(c); !replacement.empty()) {
       result += replacement;
-    } else if (c >= 0xFF01 && c <= 0xFF5E) {  // full-width ASCII
-      result.push_back(c - 0xFEE0);
+    } else if (c >= 0xFF01 && c < 0xFFF0) {  // full-width and half-width forms
+      result += normalise_nfkc({c});
     } else {
       result.push_back(c);
     }

@@ -23,6 +23,15 @@ std::u32string from_icu(const icu::UnicodeString& text) {
   return result;
 }
 
+std::u32string normalise(const std::u32string& text, const icu::Normalizer2* (*instance)(UErrorCode&)) {
+  UErrorCode status = U_ZERO_ERROR;
+  const icu::Normalizer2* form = instance(status);
+  if (U_FAILURE(status) != 0) throw Error("ICU has no normalisation data", 1);
+  const icu::UnicodeString result = form->normalize(to_icu(text), status);
+  if (U_FAILURE(status) != 0) throw Error("ICU cannot normalise text", 1);
+  return from_icu(result);
+}
+
 // The valid range of the second byte after a lead byte (Unicode table 3-7).
 std::pair<unsigned char, unsigned char> second_byte_range(unsigned char lead) {
   switch (lead) {
@@ -96,13 +105,8 @@ bool is_letter(char32_t c) { return (U_GET_GC_MASK(static_cast<UChar32>(c)) & U_
 bool is_number(char32_t c) { return (U_GET_GC_MASK(static_cast<UChar32>(c)) & U_GC_N_MASK) != 0; }
 bool is_white_space(char32_t c) { return u_isUWhiteSpace(static_cast<UChar32>(c)) != 0; }
 
-std::u32string normalise_nfc(const std::u32string& text) {
-  UErrorCode status = U_ZERO_ERROR;
-  const icu::Normalizer2* nfc = icu::Normalizer2::getNFCInstance(status);
-  const icu::UnicodeString result = nfc->normalize(to_icu(text), status);
-  if (U_FAILURE(status) != 0) throw Error("ICU cannot normalise text", 1);
-  return from_icu(result);
-}
+std::u32string normalise_nfc(const std::u32string& text) { return normalise(text, &icu::Normalizer2::getNFCInstance); }
+std::u32string normalise_nfkc(const std::u32string& text) { return normalise(text, &icu::Normalizer2::getNFKCInstance); }
 
 std::u32string lower_full(const std::u32string& text) {
   icu::UnicodeString result = to_icu(text);

@@ -15,6 +15,7 @@ bool is_number(char32_t c);       // \p{N}
 bool is_white_space(char32_t c);  // White_Space, the `\s` of Python's `regex` and of Oniguruma
 
 std::u32string normalise_nfc(const std::u32string& text);
+std::u32string normalise_nfkc(const std::u32string& text);
 // Python's str.lower(): full mapping with the final sigma.
 std::u32string lower_full(const std::u32string& text);
 // Rust's char::to_lowercase over each character: no context.

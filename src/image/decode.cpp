@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <opencv2/core.hpp>
+#include <opencv2/core/utils/logger.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 
@@ -12,9 +13,10 @@
 namespace saferclip {
 namespace {
 
-// OpenCV's own start-up would otherwise make a thread pool for every process.
-const bool kSingleThreaded = [] {
+// No thread pool of OpenCV's own, and no second voice: what is wrong is said in the exception.
+const bool kIsQuiet = [] {
   cv::setNumThreads(0);
+  cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
   return true;
 }();
 

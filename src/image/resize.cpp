@@ -1,5 +1,5 @@
-// Pillow's resampling for 8-bit channels (libImaging/Resample.c): coefficients in 22-bit fixed point, the
-// horizontal pass first, rounded and clipped to 8 bits between the passes. All bits equal Pillow's.
+// Pillow's resampling for 8-bit channels: coefficients in 22-bit fixed point, rounded and clipped to 8 bits
+// between the two passes. All bits equal Pillow's.
 #include <algorithm>
 #include <cmath>
 
@@ -136,27 +136,40 @@ Image cut(const Image& image, const Window& window) {
   return result;
 }
 
-// The window of the picture resized to width x height; nothing outside of it is computed, so that extreme
-// ratios cost no more than others.
+// Pillow 13 starts with the rows when the height shrinks by more than twice what the width does (earlier
+// versions never do); its result is rounded between the passes, so the order shows.
+bool starts_with_rows(const Image& image, std::int64_t width, std::int64_t height) {
+  return image.height > height && image.height - height > 2 * (image.width - width);
+}
+
+// The window of the picture resized to width x height, both sides changed; nothing outside of it is
+// computed, so that extreme ratios cost no more than others.
+Image resize_both(const Image& image, std::int64_t width, std::int64_t height, const Window& window,
+                  Interpolation kind) {
+  const Axis vertical = make_axis(image.height, height, window.y, window.height, kind);
+  Axis horizontal = make_axis(image.width, width, window.x, window.width, kind);
+  if (!starts_with_rows(image, width, height)) {
+    const std::int64_t row_begin = vertical.first.front();
+    const std::int64_t row_end = vertical.first.back() + vertical.taps.back();
+    return vertical_pass(horizontal_pass(image, horizontal, row_begin, row_end), vertical, row_begin);
+  }
+  const std::int64_t column_begin = horizontal.first.front();
+  const std::int64_t column_end = horizontal.first.back() + horizontal.taps.back();
+  for (std::int64_t& first : horizontal.first) first -= column_begin;
+  const Image columns = cut(image, {column_begin, 0, column_end - column_begin, image.height});
+  return horizontal_pass(vertical_pass(columns, vertical, 0), horizontal, 0, window.height);
+}
+
 Image resize_window(const Image& image, std::int64_t width, std::int64_t height, const Window& window,
                     Interpolation kind) {
-  Image current = image;
-  std::int64_t row_begin = 0;
-  Axis vertical;
-  const bool resizes_rows = height != image.height;
-  if (resizes_rows) vertical = make_axis(image.height, height, window.y, window.height, kind);
+  if (width != image.width && height != image.height) return resize_both(image, width, height, window, kind);
   if (width != image.width) {
-    const Axis horizontal = make_axis(image.width, width, window.x, window.width, kind);
-    row_begin = resizes_rows ? vertical.first.front() : window.y;
-    const std::int64_t row_end =
-        resizes_rows ? vertical.first.back() + vertical.taps.back() : window.y + window.height;
-    current = horizontal_pass(image, horizontal, row_begin, row_end);
-  } else if (window.x != 0 || window.width != image.width) {
-    current = cut(image, {window.x, 0, window.width, image.height});
+    const Axis axis = make_axis(image.width, width, window.x, window.width, kind);
+    return horizontal_pass(image, axis, window.y, window.y + window.height);
   }
-  if (resizes_rows) return vertical_pass(current, vertical, row_begin);
-  if (width != image.width) return current;
-  return cut(current, {0, window.y, window.width, window.height});
+  const Image columns = cut(image, {window.x, 0, window.width, image.height});
+  if (height == image.height) return cut(columns, {0, window.y, window.width, window.height});
+  return vertical_pass(columns, make_axis(image.height, height, window.y, window.height, kind), 0);
 }
 
 // floor (Hugging Face), or half to even (torchvision).

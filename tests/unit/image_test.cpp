@@ -1,0 +1,76 @@
+#include "saferclip/image/image.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/files.h"
+
+namespace saferclip {
+namespace {
+
+using ::testing::HasSubstr;
+
+const std::string kFolder = std::string(SAFERCLIP_FIXTURES) + "/image/";
+
+std::string refusal(const std::string& bytes) {
+  try {
+    decode_image(bytes, "x");
+  } catch (const DataError& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(Decode, RefusesWhatIsCutOff) {
+  for (const char* name : {"rgb_0.jpg", "progressive.jpg", "rgb.png", "rgba.webp", "rgb.bmp", "rgb.tiff"}) {
+    const std::string bytes = read_file(kFolder + name);
+    EXPECT_EQ(refusal(bytes), "accepted") << name;
+    for (const double share : {0.1, 0.5, 0.9}) {
+      const auto size = static_cast<std::size_t>(static_cast<double>(bytes.size()) * share);
+      EXPECT_NE(refusal(bytes.substr(0, size)), "accepted") << name << " cut at " << share;
+    }
+  }
+}
+
+TEST(Decode, SaysWhatIsWrong) {
+  EXPECT_THAT(refusal(""), HasSubstr("x: is empty"));
+  EXPECT_THAT(refusal("GIF89a........"), HasSubstr("is not a JPEG"));
+  std::string png = read_file(kFolder + "rgb.png");
+  png[60] = static_cast<char>(png[60] ^ 1);
+  EXPECT_THAT(refusal(png), HasSubstr("checksum"));
+  DecodeOptions small;
+  small.max_pixels = 100;
+  EXPECT_THROW(decode_image(read_file(kFolder + "rgb.png"), "x", small), DataError);
+  EXPECT_THROW(load_image(kFolder + "none.png"), DataError);
+  EXPECT_THROW(load_image(kFolder), DataError);
+}
+
+TEST(Decode, ExifOrientationOnRequest) {
+  const Image plain = load_image(kFolder + "rotated.jpg");
+  DecodeOptions options;
+  options.exif_rotate = true;
+  const Image turned = load_image(kFolder + "rotated.jpg", options);
+  EXPECT_EQ(plain.width, turned.height);
+  EXPECT_EQ(plain.height, turned.width);
+}
+
+TEST(Encode, PngRoundTrip) {
+  const Image image = load_image(kFolder + "rgb.png");
+  const Image again = decode_image(encode_png(image), "again");
+  EXPECT_EQ(again.pixels, image.pixels);
+}
+
+TEST(Preprocess, ExtremeRatioTakesOnlyItsWindow) {
+  Image strip;
+  strip.width = 1;
+  strip.height = 6000;
+  strip.pixels.assign(18000, 7);
+  Preprocessing p;
+  EXPECT_EQ(preprocess_image(strip, p).pixels.size(), 224U * 224 * 3);
+  p.resize_mode = ResizeMode::kSquash;
+  EXPECT_EQ(preprocess_image(strip, p).pixels.front(), 7);
+}
+
+}  // namespace
+}  // namespace saferclip

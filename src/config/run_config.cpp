@@ -96,6 +96,10 @@ RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& 
   const bool is_known = name.empty() || std::find(known.begin(), known.end(), name) != known.end();
   config.objective = ObjectiveOptions::preset(name.empty() || !is_known ? config.objective.name : name);
   if (tree.kind != ConfigNode::Kind::kNull) TreeReader(problems).read_section(tree, "", config);
+  // Defaults too: a resolved configuration means the same from every folder.
+  for (std::string* path : {&config.data.cache_dir, &config.run.dir}) {
+    *path = fs::absolute(*path).lexically_normal().string();
+  }
   if (is_known) check_run_config(config, tree, problems);
   if (!problems.empty()) {
     throw ConfigError(join_problems(

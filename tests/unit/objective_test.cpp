@@ -1,0 +1,188 @@
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "saferclip/core/error.h"
+#include "saferclip/objective/curriculum.h"
+#include "saferclip/objective/loss_set.h"
+#include "saferclip/objective/losses.h"
+#include "saferclip/objective/nearest_safe.h"
+#include "support/tensors.h"
+
+namespace saferclip {
+namespace {
+
+using ::testing::ElementsAre;
+
+LossInputs random_inputs(std::int64_t rows) {
+  at::manual_seed(1);
+  const auto draw = [&] { return at::randn({rows, 4}, at::kDouble); };
+  LossInputs in;
+  in.tuned = {draw().requires_grad_(true), draw().requires_grad_(true), draw().requires_grad_(true),
+              draw().requires_grad_(true)};
+  in.reference = {draw(), draw(), draw(), draw()};
+  in.target_text = draw();
+  in.target_image = draw();
+  in.logit_scale = at::full({}, 10.0, at::kDouble);
+  return in;
+}
+
+LossInputs rows_of(const LossInputs& in, std::int64_t begin, std::int64_t size) {
+  const auto cut = [&](const at::Tensor& t) { return t.defined() ? t.narrow(0, begin, size) : t; };
+  LossInputs part = in;
+  for (EmbeddingRows LossInputs::*set : {&LossInputs::tuned, &LossInputs::reference}) {
+    EmbeddingRows& rows = part.*set;
+    rows = {cut(rows.safe_text), cut(rows.safe_image), cut(rows.unsafe_text), cut(rows.unsafe_image)};
+  }
+  part.target_text = cut(in.target_text);
+  part.target_image = cut(in.target_image);
+  part.has_unsafe_image = cut(in.has_unsafe_image);
+  part.is_redirected = cut(in.is_redirected);
+  return part;
+}
+
+TEST(Losses, RelativeLossIsLogTwoAtEqualCosines) {
+  const at::Tensor q = at::randn({3, 4}, at::kDouble);
+  const at::Tensor p = at::randn({3, 4}, at::kDouble);
+  expect_close(relative_redirection(q, p, p, 1, 0), at::full({3}, std::log(2.0), at::kDouble), 1e-12, "ln 2");
+  // cos difference of ±2: the ends of its range.
+  const at::Tensor a = at::tensor({1.0, 0.0}, at::kDouble).view({1, 2});
+  EXPECT_NEAR(relative_redirection(a, a, -a, 1, 0).item<double>(), std::log1p(std::exp(2.0)), 1e-12);
+  EXPECT_NEAR(relative_redirection(a, -a, a, 1, 0).item<double>(), std::log1p(std::exp(-2.0)), 1e-12);
+}
+
+TEST(Losses, PreservationIsZeroWhenNothingMoved) {
+  LossInputs in = random_inputs(5);
+  in.tuned = in.reference;
+  ObjectiveOptions o = ObjectiveOptions::preset("saferclip");
+  for (auto& [name, weight] : o.weights) weight = name.starts_with("pres_uni") ? 1 : 0;
+  EXPECT_NEAR(compute_losses(o, in, {5, 5, 5, 0, 0}).total.item<double>(), 0, 1e-12);
+}
+
+TEST(Losses, MicroBatchesAddUpToTheBatch) {
+  LossInputs in = random_inputs(6);
+  in.has_unsafe_image = at::tensor({1.0, 0.0, 1.0, 1.0, 1.0, 0.0}, at::kDouble);
+  in.is_redirected = at::tensor({1.0, 1.0, 0.0, 1.0, 1.0, 1.0}, at::kDouble);
+  const LossCounts counts{6, 5, 3, 0, 0};
+  ObjectiveOptions o = ObjectiveOptions::preset("saferclip");
+  o.weights["pres_cross_img"] = o.weights["pres_cross_txt"] = 0;
+  o.weights["mutual_txt"] = o.weights["mutual_img"] = 1;
+  const at::Tensor whole = compute_losses(o, in, counts).total.detach();
+  for (const std::int64_t size : {3, 2, 1}) {
+    at::Tensor sum = at::zeros({}, at::kDouble);
+    for (std::int64_t begin = 0; begin < 6; begin += size) sum = sum + compute_losses(o, rows_of(in, begin, size), counts).total.detach();
+    expect_close(sum, whole, 1e-12, "micro-batches of " + std::to_string(size));
+  }
+}
+
+TEST(Losses, RowsWithoutUnsafePictureHaveNoInfluence) {
+  LossInputs in = random_inputs(4);
+  in.has_unsafe_image = at::tensor({1.0, 0.0, 1.0, 0.0}, at::kDouble);
+  ObjectiveOptions o = ObjectiveOptions::preset("saferclip");
+  o.weights["mutual_txt"] = o.weights["mutual_img"] = 1;
+  const LossCounts counts{4, 4, 2, 0, 0};
+  const at::Tensor clean = compute_losses(o, in, counts).total.detach();
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  at::Tensor garbage = in.tuned.unsafe_image.detach().clone();
+  garbage[1].fill_(nan);
+  garbage[3].fill_(0);
+  in.tuned.unsafe_image = garbage.requires_grad_(true);
+  in.reference.unsafe_image[1].fill_(nan);
+  const LossResult dirty = compute_losses(o, in, counts);
+  expect_close(dirty.total.detach(), clean, 0, "total");
+  dirty.total.backward();
+  EXPECT_TRUE(garbage.grad().isfinite().all().item<bool>());
+  EXPECT_EQ(garbage.grad()[1].abs().sum().item<double>(), 0);
+  EXPECT_EQ(garbage.grad()[3].abs().sum().item<double>(), 0);
+}
+
+TEST(Losses, NormaliseAndOff) {
+  const LossInputs in = random_inputs(3);
+  const LossCounts counts{3, 3, 3, 0, 0};
+  ObjectiveOptions o = ObjectiveOptions::preset("saferclip");
+  const double plain = compute_losses(o, in, counts).total.item<double>();
+  o.normalise = "by_sum_and_count";
+  EXPECT_NEAR(compute_losses(o, in, counts).total.item<double>(), plain / 64, 1e-12);
+  o.cross.sides = "image";
+  o.uni.form = o.pres_uni.form = o.pres_cross.form = "off";
+  const LossResult one = compute_losses(o, in, counts);
+  ASSERT_EQ(one.terms.size(), 1U);
+  EXPECT_EQ(one.terms[0].name, "cross_img");
+  o.cross.sides = "text";
+  o.weights["cross_txt"] = 0;
+  EXPECT_THROW(compute_losses(o, in, counts), ConfigError);
+}
+
+at::Tensor unit_rows(std::int64_t rows, std::int64_t width) { return normalise_rows(at::randn({rows, width})); }
+
+TEST(NearestSafe, EqualsBruteForceWithTies) {
+  at::manual_seed(5);
+  at::Tensor pool = unit_rows(300, 8);
+  pool[250].copy_(pool[20]);  // equal captions have equal bits
+  pool[20 + 1].copy_(pool[20]);
+  const at::Tensor queries = at::cat({pool.narrow(0, 20, 1), unit_rows(40, 8)});
+  const at::Tensor own = at::arange(queries.size(0), at::kLong);
+  const NearestTargets found = find_nearest_safe(queries, pool, own, {});
+  const at::Tensor scores = at::mm(queries.to(at::kDouble), pool.to(at::kDouble).t());
+  for (std::int64_t i = 0; i < queries.size(0); ++i) {
+    const at::Tensor best = scores[i].eq(scores[i].max()).nonzero()[0];
+    EXPECT_EQ(found.index[i].item<std::int64_t>(), best.item<std::int64_t>()) << i;
+    EXPECT_NEAR(found.fixed_cosine[i].item<double>(), scores[i][i].item<double>(), 1e-6);
+  }
+  EXPECT_EQ(found.index[0].item<std::int64_t>(), 20);
+}
+
+TEST(NearestSafe, PermutingThePoolChangesIndicesOnly) {
+  at::manual_seed(6);
+  const at::Tensor pool = unit_rows(50, 6);
+  const at::Tensor queries = unit_rows(50, 6);
+  const at::Tensor order = at::randperm(50, at::kLong);
+  const at::Tensor own = at::arange(50, at::kLong);
+  const NearestTargets plain = find_nearest_safe(queries, pool, own, {});
+  const NearestTargets mixed = find_nearest_safe(queries, pool.index_select(0, order), own.index_select(0, order.argsort()), {});
+  EXPECT_TRUE(at::equal(order.index_select(0, mixed.index), plain.index));
+  EXPECT_TRUE(at::equal(mixed.cosine, plain.cosine));
+  EXPECT_TRUE(at::equal(mixed.fixed_cosine, plain.fixed_cosine));
+}
+
+TEST(NearestSafe, Options) {
+  const at::Tensor pool = at::tensor({1.0F, 0.0F, 0.0F, 1.0F, 1.0F, 0.0F}).view({3, 2});
+  const at::Tensor query = at::tensor({1.0F, 0.0F}).view({1, 2});
+  const auto index = [&](std::int64_t own, const TargetsOptions& o) {
+    return find_nearest_safe(query, pool, at::tensor({own}, at::kLong), o).index.item<std::int64_t>();
+  };
+  TargetsOptions o;
+  EXPECT_EQ(index(2, o), 0);
+  o.allow_self = false;
+  EXPECT_EQ(index(0, o), 2);
+  o.dedup = true;
+  EXPECT_EQ(index(0, o), 1);  // row 2 stands for row 0, which is the row's own
+  o = {};
+  o.mode = "fixed";
+  EXPECT_EQ(index(1, o), 1);
+  o = {};
+  o.min_similarity = 1.0;
+  EXPECT_EQ(index(1, o), 0);
+  const at::Tensor far = at::tensor({0.7F, 0.714F}).view({1, 2});
+  EXPECT_EQ(find_nearest_safe(far, pool, at::tensor({2}, at::kLong), o).index.item<std::int64_t>(), 2);
+}
+
+TEST(Curriculum, StagesAreTheQuantileSets) {
+  const at::Tensor cosine = at::tensor({0.1F, 0.9F, 0.5F, 0.5F, 0.7F, 0.2F, 0.3F});
+  CurriculumOptions o;
+  EXPECT_THAT(curriculum_stages(cosine, o), ElementsAre(2, 0, 1, 1, 0, 2, 2));
+  EXPECT_TRUE(is_admitted(0, 0, o));
+  EXPECT_FALSE(is_admitted(1, 0, o));
+  EXPECT_TRUE(is_admitted(1, 1, o));
+  EXPECT_FALSE(is_admitted(2, 1, o));
+  EXPECT_TRUE(is_admitted(2, 5, o));
+  EXPECT_FALSE(is_admitted(-1, 5, o));
+  o.enabled = false;
+  EXPECT_THAT(curriculum_stages(cosine, o), ElementsAre(0, 0, 0, 0, 0, 0, 0));
+}
+
+}  // namespace
+}  // namespace saferclip

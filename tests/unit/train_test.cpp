@@ -1,0 +1,289 @@
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "saferclip/core/error.h"
+#include "saferclip/model/trained.h"
+#include "saferclip/model/weights.h"
+#include "saferclip/train/checkpoint.h"
+#include "saferclip/train/metrics_log.h"
+#include "saferclip/train/schedule.h"
+#include "saferclip/train/step.h"
+#include "support/temporary_folder.h"
+#include "support/tensors.h"
+
+namespace saferclip {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+TEST(Schedule, IsAFunctionOfTheStep) {
+  ScheduleOptions o;
+  EXPECT_EQ(learning_rate(o, 2, 0, 10), 2);
+  o.warmup_steps = 4;
+  EXPECT_EQ(learning_rate(o, 2, 0, 10), 0.5);
+  EXPECT_EQ(learning_rate(o, 2, 3, 10), 2);
+  EXPECT_EQ(learning_rate(o, 2, 9, 10), 2);
+  o.name = "cosine";
+  o.final_fraction = 0.1;
+  EXPECT_EQ(learning_rate(o, 2, 4, 11), 2);
+  EXPECT_NEAR(learning_rate(o, 2, 7, 11), 1.1, 1e-12);
+  EXPECT_NEAR(learning_rate(o, 2, 10, 11), 0.2, 1e-12);
+  o.name = "linear";
+  EXPECT_NEAR(learning_rate(o, 2, 10, 11), 0.2, 1e-12);
+}
+
+class Tiny : public ::testing::Test {
+ protected:
+  Tiny() {
+    ModelOptions options;
+    options.weights = std::string(SAFERCLIP_FIXTURES) + "/model/quick_gelu";
+    source_ = open_weights(options, 0);
+    model_ = load_clip(source_);
+    adapter_.rank = 2;
+    parameters_ = make_trainable(model_, {}, adapter_, 7);
+  }
+  Batch batch(std::int64_t rows) const {
+    at::manual_seed(2);
+    Batch b;
+    b.step = 3;
+    for (std::int64_t i = 0; i < rows; ++i) b.rows.push_back(i);
+    const auto pixels = [&](std::int64_t n) { return at::randint(0, 256, {n, 21, 21, 3}, at::kByte); };
+    const auto ids = [&] {
+      at::Tensor t = at::randint(0, 48, {rows, 8}, at::kInt);
+      t.select(1, 0).fill_(48);
+      t.select(1, 7).fill_(49);
+      return t;
+    };
+    const auto embeddings = [&] { return at::randn({rows, 12}); };
+    b.safe_pixels = pixels(rows);
+    b.unsafe_rows = at::tensor({0, 2, 3}, at::kLong);
+    b.unsafe_pixels = pixels(3);
+    b.has_unsafe_image = at::zeros({rows}).index_fill_(0, b.unsafe_rows, 1);
+    b.is_redirected = at::ones({rows});
+    b.redirected_rows = static_cast<double>(rows);
+    b.redirected_rows_with_unsafe_image = 3;
+    b.safe_ids = ids();
+    b.unsafe_ids = ids();
+    b.safe_ends = b.unsafe_ends = end_positions(b.safe_ids);
+    b.reference_safe_text = embeddings();
+    b.reference_safe_image = embeddings();
+    b.reference_unsafe_text = embeddings();
+    b.reference_unsafe_image = embeddings();
+    b.target_text = embeddings();
+    b.target_image = embeddings();
+    return b;
+  }
+  WeightsSource source_;
+  ClipModel model_;
+  AdapterOptions adapter_;
+  std::vector<TrainedParameter> parameters_;
+};
+
+TEST_F(Tiny, MicroBatchesEqualOneBatch) {
+  StepOptions options;
+  options.objective = ObjectiveOptions::preset("saferclip");
+  options.objective.weights["pres_cross_img"] = options.objective.weights["pres_cross_txt"] = 0;
+  options.preprocessing = source_.preprocessing;
+  OptimizerOptions adam;
+  std::vector<at::Tensor> gradients;
+  double loss = 0;
+  for (const std::int64_t micro : {5, 2, 1}) {
+    options.micro_batch_size = micro;
+    Optimizer optimizer(adam, parameters_);
+    const StepNumbers numbers = train_step(model_, optimizer, batch(5), options, 0.0);
+    std::vector<at::Tensor> flat;
+    for (const TrainedParameter& p : parameters_) flat.push_back(p.tensor.grad().flatten());
+    const at::Tensor all = at::cat(flat);
+    if (micro == 5) {
+      gradients = {all};
+      loss = numbers.loss.item<double>();
+    }
+    EXPECT_NEAR(numbers.loss.item<double>(), loss, 1e-6 * std::abs(loss));
+    EXPECT_LE(((all - gradients[0]).norm() / gradients[0].norm()).item<double>(), 1e-5) << micro;
+  }
+}
+
+TEST_F(Tiny, DropoutIsAFunctionOfSeedAndStep) {
+  StepOptions options;
+  options.objective = ObjectiveOptions::preset("saferclip");
+  options.preprocessing = source_.preprocessing;
+  for (LinearSlot& slot : linear_slots(model_)) {
+    slot.layer->lora_dropout = 0.5;
+    for (LoraSegment& s : slot.layer->lora) s.b.detach().normal_();
+  }
+  OptimizerOptions adam;
+  Optimizer optimizer(adam, parameters_);
+  const auto loss = [&](std::uint64_t seed, std::int64_t step) {
+    options.seed = seed;
+    Batch b = batch(4);
+    b.step = step;
+    return train_step(model_, optimizer, b, options, 0.0).loss.item<double>();
+  };
+  EXPECT_EQ(loss(1, 5), loss(1, 5));
+  EXPECT_NE(loss(1, 5), loss(1, 6));
+  EXPECT_NE(loss(1, 5), loss(2, 5));
+}
+
+TEST_F(Tiny, CheckpointRoundTripAndRetention) {
+  const TemporaryFolder folder;
+  Logger log(LogLevel::kOff);
+  CheckpointStore store(folder.path(), log);
+  Optimizer optimizer({}, parameters_);
+  for (const TrainedParameter& p : parameters_) p.tensor.mutable_grad() = at::randn_like(p.tensor);
+  optimizer.step(0.1);
+  TrainState state;
+  for (const std::int64_t step : {1, 2, 3, 4}) {
+    state.step = step;
+    state.best_value = 1.5;
+    store.save(state, parameters_, optimizer, step == 1, 2, true);
+  }
+  EXPECT_THAT(store.steps(), ElementsAre(1, 3, 4));  // the best, and the newest two
+  EXPECT_EQ(store.pointer("best"), 1);
+  EXPECT_EQ(store.newest_good(), 4);
+  std::ofstream(store.folder(4) / "weights.safetensors", std::ios::app) << "x";
+  EXPECT_EQ(store.newest_good(), 3);
+  EXPECT_THAT(checkpoint_problem(store.folder(4)), HasSubstr("weights.safetensors has"));
+
+  ClipModel other = load_clip(source_);
+  const auto restored = make_trainable(other, {}, adapter_, 99);
+  Optimizer fresh({}, restored);
+  restore(store.folder(3), restored, fresh);
+  for (std::size_t i = 0; i < restored.size(); ++i) {
+    EXPECT_TRUE(at::equal(restored[i].tensor, parameters_[i].tensor));
+    EXPECT_TRUE(at::equal(fresh.exp_avg(i), optimizer.exp_avg(i)));
+    EXPECT_TRUE(at::equal(fresh.exp_avg_sq(i), optimizer.exp_avg_sq(i)));
+    EXPECT_EQ(fresh.step_count(i).item<float>(), 1);
+  }
+  EXPECT_EQ(read_train_state(store.folder(3)).best_value, 1.5);
+
+  AdapterOptions wider = adapter_;
+  wider.rank = 3;
+  ClipModel third = load_clip(source_);
+  const auto misfit = make_trainable(third, {}, wider, 1);
+  Optimizer none({}, misfit);
+  EXPECT_THROW(restore(store.folder(3), misfit, none), WeightsError);
+}
+
+TEST(Metrics, ResumeCutsBackToItsStep) {
+  const TemporaryFolder folder;
+  const auto file = folder / "metrics.jsonl";
+  {
+    MetricsLog log(file, 0);
+    for (std::int64_t step = 1; step <= 5; ++step) log.write({step, 0, 0.1, 1.0, 2.0, 3.0, {{"a", 0.5}}});
+    log.write_evaluation(5, 0, R"({"after": {}})");
+  }
+  std::ofstream(file, std::ios::app) << "{\"kind\":\"train\",\"st";  // cut by a crash
+  MetricsLog(file, 3).write({4, 0, 0.1, 9.0, 2.0, 3.0, {}});
+  std::ifstream in(file);
+  std::vector<std::int64_t> steps;
+  for (std::string line; std::getline(in, line);) steps.push_back(nlohmann::json::parse(line)["step"]);
+  EXPECT_THAT(steps, ElementsAre(1, 2, 3, 4));
+}
+
+TEST(Weights, NamesEveryTensorThatDoesNotFit) {
+  const std::string tiny = std::string(SAFERCLIP_FIXTURES) + "/model/quick_gelu";
+  const TemporaryFolder folder;
+  std::filesystem::copy(tiny, folder.path(), std::filesystem::copy_options::overwrite_existing | std::filesystem::copy_options::recursive);
+  auto tensors = SafetensorsFile::open(folder / "model.safetensors").tensors();
+  std::erase_if(tensors, [](const NamedTensor& t) { return t.name == "visual_projection.weight"; });
+  for (NamedTensor& t : tensors) {
+    t.tensor = t.tensor.clone();
+    if (t.name == "text_projection.weight") t.tensor = t.tensor.narrow(0, 0, 3);
+  }
+  tensors.push_back({"surprise", at::ones({2})});
+  write_safetensors(folder / "model.safetensors", tensors);
+  ModelOptions options;
+  options.weights = folder.path();
+  try {
+    open_weights(options, 0);
+    FAIL();
+  } catch (const WeightsError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("missing: visual_projection.weight [12, 32]"));
+    EXPECT_THAT(error.what(), HasSubstr("shape: text_projection.weight is [3, 24], expected [12, 24]"));
+    EXPECT_THAT(error.what(), HasSubstr("extra: surprise [2]"));
+  }
+  options.weights = tiny;
+  options.activation = "gelu";
+  EXPECT_THROW(open_weights(options, 0), ConfigError);  // the file says quick_gelu
+}
+
+TEST(Weights, NotANumberIsRefused) {
+  ModelOptions options;
+  options.weights = std::string(SAFERCLIP_FIXTURES) + "/model/gelu";
+  WeightsSource source = open_weights(options, 0);
+  const auto tensor = source.tensor;
+  source.tensor = [tensor](const std::string& name) {
+    return name == "text_model.final_layer_norm.bias" ? tensor(name) / 0 * 0 : tensor(name);
+  };
+  try {
+    load_clip(source);
+    FAIL();
+  } catch (const WeightsError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("text_model.final_layer_norm.bias"));
+  }
+}
+
+TEST(Weights, OpenAiLayoutGivesTheSameModel) {
+  ModelOptions options;
+  options.weights = std::string(SAFERCLIP_FIXTURES) + "/model/gelu";
+  const WeightsSource hf = open_weights(options, 0);
+  // Widths of this fixture are no multiples of 64, so a folder with a configuration carries the heads.
+  const TemporaryFolder folder;
+  std::vector<NamedTensor> openai;
+  const auto block = [&](const std::string& from, const std::string& to, const char* part, const char* name) {
+    openai.push_back({to + name, hf.tensor(from + part)});
+  };
+  for (const auto& [tower, prefix, layers] : {std::tuple<std::string, std::string, int>{"text_model", "", 2}, {"vision_model", "visual.", 3}}) {
+    for (int i = 0; i < layers; ++i) {
+      const std::string from = tower + ".encoder.layers." + std::to_string(i) + ".";
+      const std::string to = prefix + "transformer.resblocks." + std::to_string(i) + ".";
+      for (const std::string kind : {"weight", "bias"}) {
+        std::vector<at::Tensor> thirds;
+        for (const char* p : {"q", "k", "v"}) thirds.push_back(hf.tensor(from + "self_attn." + p + "_proj." + kind));
+        openai.push_back({to + "attn.in_proj_" + kind, at::cat(thirds)});
+        for (const auto& [a, b] : {std::pair<std::string, std::string>{"layer_norm1.", "ln_1."}, {"layer_norm2.", "ln_2."},
+                                   {"self_attn.out_proj.", "attn.out_proj."}, {"mlp.fc1.", "mlp.c_fc."}, {"mlp.fc2.", "mlp.c_proj."}}) {
+          block(from, to, (a + kind).c_str(), (b + kind).c_str());
+        }
+      }
+    }
+  }
+  const auto add = [&](const char* name, const char* canonical) { openai.push_back({name, hf.tensor(canonical)}); };
+  add("logit_scale", "logit_scale");
+  add("token_embedding.weight", "text_model.embeddings.token_embedding.weight");
+  add("positional_embedding", "text_model.embeddings.position_embedding.weight");
+  add("ln_final.weight", "text_model.final_layer_norm.weight");
+  add("ln_final.bias", "text_model.final_layer_norm.bias");
+  add("visual.class_embedding", "vision_model.embeddings.class_embedding");
+  add("visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight");
+  add("visual.positional_embedding", "vision_model.embeddings.position_embedding.weight");
+  for (const char* part : {"weight", "bias"}) {
+    openai.push_back({std::string("visual.ln_pre.") + part, hf.tensor(std::string("vision_model.pre_layrnorm.") + part)});
+    openai.push_back({std::string("visual.ln_post.") + part, hf.tensor(std::string("vision_model.post_layernorm.") + part)});
+  }
+  openai.push_back({"text_projection", hf.tensor("text_projection.weight").t()});
+  openai.push_back({"visual.proj", hf.tensor("visual_projection.weight").t()});
+  write_safetensors(folder / "open_clip_model.safetensors", openai);
+  write_file_atomically(folder / "open_clip_config.json", R"({"model_cfg": {"embed_dim": 12, "quick_gelu": false,
+    "vision_cfg": {"image_size": 21, "layers": 3, "width": 32, "head_width": 16, "mlp_ratio": 1.75, "patch_size": 7},
+    "text_cfg": {"context_length": 12, "vocab_size": 50, "width": 24, "heads": 2, "layers": 2, "mlp_ratio": 1.6667}},
+    "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "resize_mode": "squash"}})");
+  options.weights = folder.path();
+  const WeightsSource open_clip = open_weights(options, 0);
+  EXPECT_EQ(open_clip.preprocessing.mean[0], 0.5);
+  EXPECT_EQ(open_clip.preprocessing.resize_mode, ResizeMode::kSquash);
+  ClipModel a = load_clip(hf);
+  ClipModel b = load_clip(open_clip);
+  EXPECT_EQ(model_hash(a), model_hash(b));
+  // The bare file does not say its activation.
+  options.weights = folder / "open_clip_model.safetensors";
+  EXPECT_THROW(open_weights(options, 0), Error);
+}
+
+}  // namespace
+}  // namespace saferclip

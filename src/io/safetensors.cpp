@@ -117,7 +117,8 @@ TensorEntry parse_entry(const MappedFile& file, const std::string& name, const J
   const auto end = offsets[1].get<std::uint64_t>();
   const std::uint64_t available = file.size() - data_begin;
   if (begin > end || end > available) {
-    problem(cat("data_offsets [", begin, ", ", end, "] leave the ", available, " bytes of data"));
+    problem(cat("data_offsets [", begin, ", ", end, "] leave the ", available,
+                " bytes of data; the file is truncated or damaged"));
   }
   const std::uint64_t expected = checked_product(file, name, entry.shape, dtype->bits);
   if (end - begin != expected) {

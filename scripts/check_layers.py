@@ -1,0 +1,87 @@
+"""Checks who includes whom: the rooms' order, and which file may know which library.
+
+    check_layers.py [REPOSITORY]
+"""
+import pathlib
+import re
+import sys
+
+ROOMS = {
+    "core": set(),
+    "io": {"core"},
+    "text": {"core"},
+    "image": {"core"},
+    "nn": {"core"},
+    "eval": {"core"},
+    "objective": {"core"},
+    "model": {"core", "io", "nn"},
+    "data": {"core", "io"},
+    "prepare": {"core", "io", "text", "image", "model", "data", "objective"},
+    "train": {"core", "io", "nn", "model", "data", "objective"},
+    "export": {"core", "io", "text", "image", "model"},
+    "config": {"core", "io"},
+}
+ROOMS["cli"] = set(ROOMS)
+# library header pattern -> where it may be included
+LIBRARIES = {
+    r"opencv2/": r"src/image/",
+    r"spdlog/": r"src/core/log\.cpp",
+    r"yaml-cpp/": r"src/io/",
+    r"CLI/": r"src/cli/",
+    r"sentencepiece": r"src/text/sentencepiece_tokenizer\.cpp",
+    r"unicode/": r"src/text/unicode\.cpp",
+    r"openssl/": r"src/core/hash\.cpp",
+    r"torch/torch\.h": r"(?!)",
+}
+MAX_LINES = 360
+INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
+
+
+def room_of(path):
+    parts = path.parts
+    return parts[2] if parts[0] == "include" else parts[1]
+
+
+def target_room(include):
+    parts = include.split("/")
+    if parts[0] == "saferclip" and len(parts) == 3:
+        return parts[1]
+    return parts[0] if parts[0] in ROOMS and len(parts) == 2 else None
+
+
+def check_file(root, path, problems):
+    relative = path.relative_to(root)
+    room = room_of(relative)
+    lines = path.read_text().splitlines()
+    if len(lines) > MAX_LINES:
+        problems.append(f"{relative}: {len(lines)} lines, at most {MAX_LINES}")
+    for number, line in enumerate(lines, 1):
+        match = INCLUDE.match(line)
+        if not match:
+            continue
+        include, where = match.group(1), f"{relative}:{number}"
+        other = target_room(include)
+        is_options = include.endswith("_options.h")
+        if other and other != room and other not in ROOMS[room] and not (room == "config" and is_options):
+            problems.append(f"{where}: {room} may not include {other} ({include})")
+        for pattern, allowed in LIBRARIES.items():
+            if re.match(pattern, include) and not re.match(allowed, str(relative)):
+                problems.append(f"{where}: {include} may not be included here")
+        if relative.parts[0] == "include" and include.startswith("ATen/") and include != "ATen/core/Tensor.h":
+            problems.append(f"{where}: a public header includes only ATen/core/Tensor.h of ATen")
+
+
+def main():
+    root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
+    files = [p for folder in ("include/saferclip", "src") for p in sorted((root / folder).rglob("*")) if p.suffix in (".h", ".cpp")]
+    rooms = {room_of(p.relative_to(root)) for p in files}
+    problems = [f"no files of room {room} found" for room in ROOMS if room not in rooms]
+    problems += [f"room {room} is not in the order" for room in rooms if room not in ROOMS]
+    for path in files:
+        if room_of(path.relative_to(root)) in ROOMS:
+            check_file(root, path, problems)
+    print("\n".join(problems) or f"{len(files)} files in {len(rooms)} rooms keep the order")
+    sys.exit(bool(problems))
+
+
+main()

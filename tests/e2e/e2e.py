@@ -1,0 +1,366 @@
+"""The real program on a tiny model: train, kill, resume, evaluate, export, and each exit code.
+
+    e2e.py --program build/release/saferclip [unittest arguments]
+"""
+import hashlib
+import json
+import os
+import pathlib
+import random
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import zlib
+
+PROGRAM = ""
+ROWS = 24
+
+
+def png(seed, side=20):
+    rng = random.Random(seed)
+    colour = [rng.randrange(256) for _ in range(3)]
+    raw = b"".join(b"\0" + bytes((c + rng.randrange(40)) % 256 for _ in range(side) for c in colour) for _ in range(side))
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)) +
+            chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b""))
+
+
+def write_tokenizer(folder):
+    printed = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    symbols = [chr(b) for b in printed] + [chr(256 + i) for i in range(256 - len(printed))]
+    entries = symbols + [s + "</w>" for s in symbols] + ["<|startoftext|>", "<|endoftext|>"]
+    folder.mkdir()
+    (folder / "vocab.json").write_text(json.dumps({s: i for i, s in enumerate(entries)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+
+
+def tower(**extra):
+    return dict(hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, hidden_act="quick_gelu", **extra)
+
+
+def file_hash(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class World:
+    """A folder with data, a base model, and a configuration."""
+
+    def __init__(self, root):
+        self.root = root
+        write_tokenizer(root / "tokenizer")
+        (root / "model.json").write_text(json.dumps(dict(
+            model_type="clip", projection_dim=8, text_config=tower(max_position_embeddings=16, vocab_size=514),
+            vision_config=tower(image_size=16, patch_size=8))))
+        (root / "images").mkdir()
+        rows = []
+        words = "red blue dog cat car tree sun moon".split()
+        for i in range(ROWS):
+            for kind in ("safe", "unsafe"):
+                (root / "images" / f"{kind}{i}.png").write_bytes(png(f"{kind}{i}"))
+            rows.append(dict(id=str(i), safe_caption=f"{words[i % 8]} {words[i // 8]}", safe_image=f"images/safe{i}.png",
+                             unsafe_caption=f"bad {words[i % 8]}", tag=words[i % 3]))
+            if i % 5:
+                rows[-1]["unsafe_image"] = f"images/unsafe{i}.png"
+        self.write_rows("train.jsonl", rows)
+        (root / "classes.tsv").write_text("red\tr\tsafe\nblue\tb\tunsafe\n")
+        (root / "zero.csv").write_text("file,label\nimages/safe0.png,r\nimages/safe1.png,b\n")
+        (root / "base.yaml").write_text(
+            "model: {init: model.json, tokenizer: tokenizer, train_logit_scale: true, train_projections: true}\n"
+            "data: {train: train.jsonl, cache_dir: cache}\nobjective: {name: clip}\nadapter: {method: full}\n"
+            "train: {max_steps: 4, batch_size: 8, precision: fp32}\nrun: {name: base}\n")
+        (root / "safe.yaml").write_text(
+            "model: {weights: base}\ndata: {train: train.jsonl, validation: train.jsonl, cache_dir: cache}\n"
+            "adapter: {rank: 2, dropout: 0.2, targets: [q_proj, v_proj, fc1, patch_embedding]}\n"
+            "objective: {weights: {mutual_txt: 1, anchor_txt: 1}, anchors: {prompts: prompts.txt, batch_size: 4},\n"
+            "  curriculum: {start_epochs: [0, 1, 3]}}\n"
+            "optimizer: {lr: 1.0e-2}\nschedule: {name: cosine, warmup_steps: 2}\n"
+            "train: {max_steps: 40, batch_size: 5, micro_batch_size: 2, precision: fp32}\n"
+            "checkpoint: {every_steps: 3, keep_last: 2}\n"
+            "evaluate: {every_epochs: 2, zero_shot: [{name: z, images: zero.csv, classes: classes.tsv}]}\n"
+            "run: {name: safe}\n")
+        (root / "prompts.txt").write_text("a red car\na blue tree\nthe moon\nthe sun\na dog\n")
+
+    def write_rows(self, name, rows):
+        (self.root / name).write_text("".join(json.dumps(r) + "\n" for r in rows))
+
+    def run(self, *arguments, code=0, **options):
+        result = subprocess.run([PROGRAM, "--threads", "1", *map(str, arguments)], cwd=self.root, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+        if code is not None and result.returncode != code:
+            raise AssertionError(f"{arguments}: exit {result.returncode}, expected {code}\n{result.stdout}{result.stderr}")
+        return result
+
+    def start(self, *arguments):
+        return subprocess.Popen([PROGRAM, "--threads", "1", *map(str, arguments)], cwd=self.root,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def train(self, name, *extra, code=0):
+        return self.run("train", "safe.yaml", "--set", f"run.name={name}", *extra, code=code)
+
+    def checkpoint(self, name):
+        folder = self.root / "runs" / name / "checkpoints"
+        return folder / (folder / "latest").read_text().strip()
+
+    def metrics(self, name):
+        return [json.loads(line) for line in (self.root / "runs" / name / "metrics.jsonl").read_text().splitlines()]
+
+
+class EndToEnd(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.world = World(pathlib.Path(cls.folder.name))
+        cls.world.run("train", "base.yaml")
+        cls.world.run("export", "runs/base", "--to", "hf", "--out", "base")
+        cls.world.train("whole")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def assert_same_run(self, name):
+        w = self.world
+        for file in ("weights.safetensors", "optimizer.safetensors"):
+            self.assertEqual(file_hash(w.checkpoint(name) / file), file_hash(w.checkpoint("whole") / file), file)
+        strip = lambda lines: [{k: v for k, v in line.items() if k != "quadruplets_per_s"} for line in lines]
+        self.assertEqual(strip(w.metrics(name)), strip(w.metrics("whole")))
+
+    def test_metrics_hold_every_step_once_and_evaluations(self):
+        lines = self.world.metrics("whole")
+        self.assertEqual([l["step"] for l in lines if l["kind"] == "train"], list(range(1, 41)))
+        self.assertGreaterEqual(sum(l["kind"] == "evaluation" for l in lines), 3)
+        self.assertEqual(set(lines[0]["terms"]), {
+            "cross_img", "cross_txt", "uni_img", "uni_txt", "pres_uni_img", "pres_uni_txt", "pres_cross_img",
+            "pres_cross_txt", "mutual_txt", "anchor_txt"})
+        self.assertAlmostEqual(lines[0]["terms"]["pres_uni_txt"], 0, delta=1e-5)  # tuned == reference at step 0
+        self.assertAlmostEqual(lines[0]["terms"]["pres_uni_img"], 0, delta=1e-5)
+
+    def test_sigkill_at_random_moments(self):
+        rng = random.Random(11)
+        kills = 0
+        while True:
+            process = self.world.start("train", "safe.yaml", "--set", "run.name=killed", "--resume", "auto")
+            try:
+                process.wait(0.3 + rng.random() * 0.6)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                kills += 1
+            if process.wait() == 0:
+                break
+            self.assertLess(kills, 60)
+        self.world.run("train", "safe.yaml", "--set", "run.name=killed", "--resume", "auto")
+        self.assert_same_run("killed")
+        leftovers = [p for p in (self.world.root / "runs" / "killed").rglob("*") if ".tmp-" in p.name]
+        self.assertEqual(leftovers, [])
+
+    def test_sigterm_saves_and_resumes(self):
+        process = self.world.start("train", "safe.yaml", "--set", "run.name=stopped", "--set", "checkpoint.every_steps=0")
+        metrics = self.world.root / "runs" / "stopped" / "metrics.jsonl"
+        while not metrics.exists() or len(metrics.read_text().splitlines()) < 6:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(), 143)
+        self.assertGreater(json.loads((self.world.checkpoint("stopped") / "state.json").read_text())["step"], 4)
+        self.world.train("stopped", "--resume", "auto")
+        self.assert_same_run("stopped")
+
+    def test_weights_without_optimizer_state_differ(self):
+        """A resumption that forgot the moments must not pass for one."""
+        self.world.train("half", "--set", "schedule.name=constant", "--set", "train.max_steps=20")
+        self.world.train("full", "--set", "schedule.name=constant", "--set", "train.max_steps=30")
+        self.world.train("half", "--set", "schedule.name=constant", "--set", "train.max_steps=30", "--resume", "auto")
+        same = file_hash(self.world.checkpoint("half") / "weights.safetensors")
+        self.assertEqual(same, file_hash(self.world.checkpoint("full") / "weights.safetensors"))
+        self.world.train("fresh", "--set", "schedule.name=constant", "--set", "train.max_steps=30", "--set", "train.seed=43")
+        self.assertNotEqual(same, file_hash(self.world.checkpoint("fresh") / "weights.safetensors"))
+
+    def test_damaged_checkpoint_is_skipped(self):
+        self.world.train("damaged", "--set", "schedule.name=constant", "--set", "train.max_steps=9")
+        newest = self.world.checkpoint("damaged")
+        with open(newest / "optimizer.safetensors", "r+b") as file:
+            file.seek(-3, 2)
+            file.write(b"xyz")
+        result = self.world.train("damaged", "--resume", "auto", "--set", "schedule.name=constant", "--set", "train.max_steps=12")
+        self.assertIn("damaged checkpoint skipped", result.stderr)
+        self.assertIn("(step 6)", result.stderr)
+
+    def test_refusals_of_a_run_folder(self):
+        self.assertIn("--resume auto", self.world.train("whole", code=2).stderr)
+        changed = self.world.train("whole", "--resume", "auto", "--set", "train.batch_size=6", code=2).stderr
+        self.assertIn("train.batch_size: 5 in the run, 6 now", changed)
+        self.world.train("whole", "--overwrite", "--resume", "auto", code=2)
+        (self.world.root / "empty").mkdir(exist_ok=True)
+        self.world.run("train", "safe.yaml", "--resume", "empty", code=4)
+        self.world.train("again", "--set", "train.max_steps=3")
+        self.world.train("again", "--set", "train.max_steps=3", "--overwrite")
+        process = self.world.start("train", "safe.yaml", "--set", "run.name=busy")
+        while not (self.world.root / "runs" / "busy" / "metrics.jsonl").exists():
+            time.sleep(0.02)
+        process.send_signal(signal.SIGSTOP)
+        self.assertIn("another process is using it", self.world.train("busy", code=2).stderr)
+        process.kill()
+        process.wait()
+
+    def test_divergence_keeps_the_last_good_checkpoint(self):
+        result = self.world.train("nan", "--set", "optimizer.lr=1.0e+30", "--set", "checkpoint.every_steps=1",
+                                  "--set", "schedule.warmup_steps=0", code=5)
+        self.assertIn("is not finite", result.stderr)
+        for line in self.world.metrics("nan"):
+            self.assertLess(abs(line["loss"]), 1e9)
+
+    def test_full_disk_keeps_the_last_checkpoint(self):
+        self.world.train("disk", "--set", "schedule.name=constant", "--set", "train.max_steps=3")
+        good = file_hash(self.world.checkpoint("disk") / "weights.safetensors")
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        result = self.world.run("train", "safe.yaml", "--set", "run.name=disk", "--set", "schedule.name=constant", "--set",
+                                "train.max_steps=9", "--resume", "auto", code=None, preexec_fn=limit,
+                                restore_signals=False)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertIn("cannot", result.stderr)
+        self.assertEqual(file_hash(self.world.checkpoint("disk") / "weights.safetensors"), good)
+        self.world.train("disk", "--set", "schedule.name=constant", "--set", "train.max_steps=9", "--resume", "auto")
+
+    def test_bad_configurations(self):
+        w = self.world
+        self.assertIn("did you mean train.batch_size", w.run("train", "safe.yaml", "--set", "train.batchsize=1", code=2).stderr)
+        w.run("train", "none.yaml", code=2)
+        w.run("train", "images", code=2)
+        w.run("train", code=2)
+        w.run("fly", code=2)
+        w.run("--device", "cuda:9", "train", "safe.yaml", "--set", "run.name=x", code=2)
+        w.run("--log-level", "loud", "doctor", code=2)
+        self.assertIn("model.weights", w.run("train", "safe.yaml", "--set", "model.weights=gone", "--set", "run.name=x", code=4).stderr)
+
+    def test_bad_data(self):
+        w = self.world
+        rows = [json.loads(l) for l in (w.root / "train.jsonl").read_text().splitlines()]
+        (w.root / "images" / "broken.png").write_bytes(png("x")[:-30])
+        bad = rows[:6] + [dict(rows[6], safe_image="images/broken.png"), dict(rows[7], id="0"), dict(rows[8], safe_caption=" ")]
+        w.write_rows("bad.jsonl", bad)
+        result = w.run("prepare", "safe.yaml", "--set", "data.train=bad.jsonl", code=3)
+        for text in ("bad.jsonl:7", "is truncated", "bad.jsonl:8", "stands on line 1 already", "bad.jsonl:9", "empty"):
+            self.assertIn(text, result.stderr)
+        w.run("prepare", "safe.yaml", "--set", "data.train=bad.jsonl", "--set", "data.bad_rows=skip",
+              "--set", "data.max_bad_fraction=0.5")
+        w.run("prepare", "safe.yaml", "--set", "data.train=bad.jsonl", "--set", "data.bad_rows=skip", code=3)
+        (w.root / "empty.jsonl").write_text("")
+        w.run("prepare", "safe.yaml", "--set", "data.train=empty.jsonl", code=3)
+        w.run("prepare", "safe.yaml", "--set", "data.train=images", code=3)
+
+    def test_bad_weights(self):
+        w = self.world
+        shutil.copytree(w.root / "base", w.root / "cut")
+        weights = w.root / "cut" / "model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-100])
+        run = lambda code: w.run("embed", "cut", "--texts", "a", "--out", "x.safetensors", code=code).stderr
+        self.assertIn("truncated", run(4))
+        weights.write_bytes(struct.pack("<Q", 1 << 60) + b"{}")
+        self.assertIn("header claims", run(4))
+        config = json.loads((w.root / "cut" / "config.json").read_text())
+        shutil.copy(w.root / "base" / "model.safetensors", weights)
+        config["vision_config"]["num_hidden_layers"] = 3
+        (w.root / "cut" / "config.json").write_text(json.dumps(config))
+        self.assertIn("missing: vision_model.encoder.layers.2", run(4))
+        config["vision_config"]["num_hidden_layers"] = 2
+        for part in ("text_config", "vision_config"):
+            config[part]["hidden_act"] = "swish"
+        (w.root / "cut" / "config.json").write_text(json.dumps(config))
+        self.assertIn('hidden_act "swish" is not supported', run(4))
+        for part in ("text_config", "vision_config"):
+            del config[part]["hidden_act"]
+        (w.root / "cut" / "config.json").write_text(json.dumps(config))
+        self.assertIn("model.activation", run(2))
+
+    def test_caches_are_reused_and_never_when_wrong(self):
+        w = self.world
+        cache = ["--set", "data.cache_dir=cache2"]
+        w.run("prepare", "safe.yaml", *cache)
+        self.assertNotIn("decoding", w.run("prepare", "safe.yaml", *cache).stderr)
+        picture = w.root / "images" / "safe3.png"
+        os.utime(picture)  # time alone: settled by hashing
+        self.assertNotIn("decoding", w.run("prepare", "safe.yaml", *cache).stderr)
+        original = picture.read_bytes()
+        other = png("other")
+        picture.write_bytes(other + original[len(other):] if len(other) < len(original) else other)
+        try:
+            self.assertIn("decoding", w.run("prepare", "safe.yaml", *cache).stderr)
+        finally:
+            picture.write_bytes(original)
+        data = next((w.root / "cache2").glob("tokens-*")) / "data.safetensors"
+        data.write_bytes(data.read_bytes()[:-8])
+        self.assertIn("made anew", w.run("prepare", "safe.yaml", *cache).stderr)
+
+    def test_interrupted_prepare_gives_the_same_bits(self):
+        w = self.world
+        w.run("prepare", "safe.yaml", "--set", "data.cache_dir=cache3")
+        for delay in (0.05, 0.12, 0.2, 0.3, 0.4):
+            process = w.start("prepare", "safe.yaml", "--set", "data.cache_dir=cache4")
+            try:
+                process.wait(delay)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        w.run("prepare", "safe.yaml", "--set", "data.cache_dir=cache4")
+        expected = sorted((w.root / "cache3").glob("*/data.safetensors"))
+        self.assertGreater(len(expected), 3)
+        for path in expected:
+            self.assertEqual(file_hash(path), file_hash(w.root / "cache4" / path.relative_to(w.root / "cache3")))
+
+    def test_evaluate_export_embed_inspect_targets(self):
+        w = self.world
+        document = json.loads(w.run("evaluate", "runs/whole", "--json", "--out", "e.json").stdout)
+        self.assertEqual(document, json.loads((w.root / "e.json").read_text()))
+        for side in ("before", "after"):
+            self.assertEqual(set(document[side]["safeground"]), {"pt_s", "pt_u", "pv_s", "pv_u", "txt", "img", "ps", "pu", "gs", "n"})
+            for task in ("text_to_image", "image_to_text", "unsafe_text_to_image_union", "unsafe_image_to_text_union",
+                         "unsafe_text_to_unsafe_image", "unsafe_image_to_unsafe_text"):
+                self.assertLessEqual({"r@1", "r@5", "r@10", "r@20", "n", "ties"}, set(document[side]["retrieval"][task]))
+            self.assertIn("top1", document[side]["zero_shot"]["z"])
+        self.assertIn("embedding_cos", document["after"]["drift"]["text"])
+        table = w.run("evaluate", "runs/whole", "--checkpoint", "best").stdout
+        self.assertLessEqual(max(map(len, table.splitlines())), 100)
+        w.run("export", "runs/whole", "--to", "hf", "--out", "out")
+        w.run("export", "runs/whole", "--to", "hf", "--out", "out", code=2)
+        w.run("export", "runs/whole", "--to", "hf", "--out", "twin")
+        self.assertEqual(file_hash(w.root / "out/model.safetensors"), file_hash(w.root / "twin/model.safetensors"))
+        w.run("export", "runs/whole", "--to", "peft", "--out", "adapter")
+        w.run("export", "runs/base", "--to", "peft", "--out", "nothing", code=2)
+        w.run("embed", "runs/whole", "--texts", "a", "b", "--images", "images/safe0.png", "--out", "a.safetensors")
+        w.run("embed", "out", "--texts", "a", "b", "--images", "images/safe0.png", "--out", "b.safetensors")
+        self.assertEqual(file_hash(w.root / "a.safetensors"), file_hash(w.root / "b.safetensors"))
+        for path in ("runs/whole", "out", "adapter", "a.safetensors", str(w.checkpoint("whole")), next((w.root / "cache").glob("images-*"))):
+            self.assertIn("kind", w.run("inspect", path, "--json").stdout)
+        w.run("inspect", "gone", code=3)
+        w.run("targets", "safe.yaml", "--top", "3", "--csv", "t.csv")
+        self.assertEqual(len((w.root / "t.csv").read_text().splitlines()), ROWS + 1)
+        w.run("export", "runs/whole", "--checkpoint", "7777", "--to", "hf", "--out", "no", code=4)
+
+    def test_every_command_has_help_with_an_example(self):
+        for command in ("train", "prepare", "targets", "evaluate", "export", "embed", "inspect", "config", "doctor"):
+            self.assertIn("Example", self.world.run(command, "--help").stdout)
+        self.assertIn("train.batch_size", self.world.run("config", "keys").stdout)
+        self.world.run("config", "check", "safe.yaml")
+        self.assertEqual(json.loads(self.world.run("config", "show", "safe.yaml", "--json").stdout)["train"]["batch_size"], 5)
+
+    def test_bf16_and_dry_run(self):
+        self.world.train("bf16", "--set", "train.precision=bf16", "--set", "train.max_steps=6")
+        lines = self.world.metrics("bf16")
+        whole = self.world.metrics("whole")
+        self.assertAlmostEqual(lines[0]["loss"], whole[0]["loss"], delta=0.05 * abs(whole[0]["loss"]))
+        self.assertIn("steps      40", self.world.run("train", "safe.yaml", "--dry-run", "--set", "run.name=dry").stdout)
+        self.assertFalse((self.world.root / "runs" / "dry").exists())
+
+
+if __name__ == "__main__":
+    index = sys.argv.index("--program")
+    PROGRAM = os.path.abspath(sys.argv[index + 1])
+    del sys.argv[index:index + 2]
+    unittest.main(verbosity=2)

@@ -39,7 +39,7 @@ def main():
         if row["pair"] not in seen and len(chosen) < QUERIES:
             seen.add(row["pair"])
             chosen.append(i)
-    margin, text_width, head = 12, 330, 46
+    margin, text_width, head = 12, 400, 46
     block = RESULTS * CELL
     width = margin * 4 + text_width + 2 * block
     sheet = Image.new("RGB", (width, head + QUERIES * (CELL + 8) + margin + 24), "white")

@@ -52,12 +52,14 @@ fs::path clip_vocabulary_path() {
     const fs::path file = folder / "bpe_simple_vocab_16e6.txt.gz";
     if (fs::exists(file)) return file;
   }
-  throw DataError(cat("CLIP's vocabulary is not at ", (beside / "data").string(),
-                      "; run scripts/fetch_vocabulary with that folder, or set model.tokenizer to a "
-                      "folder with vocab.json and merges.txt"));
+  throw DataError(
+      cat("CLIP's vocabulary is not at ", (beside / "data").string(),
+          "; run scripts/fetch_vocabulary with that folder, or set model.tokenizer to a "
+          "folder with vocab.json and merges.txt"));
 }
 
-std::unique_ptr<Tokenizer> open_tokenizer(const ModelOptions& options, const WeightsSource& source) {
+std::unique_ptr<Tokenizer> open_tokenizer(const ModelOptions& options,
+                                          const WeightsSource& source) {
   static const std::map<std::string, TextCleaning> kCleaning{{"openai", TextCleaning::kOpenAi},
                                                              {"hf", TextCleaning::kHuggingFace},
                                                              {"none", TextCleaning::kNone}};
@@ -74,9 +76,10 @@ std::unique_ptr<Tokenizer> open_tokenizer(const ModelOptions& options, const Wei
       folder.empty() ? load_clip_tokenizer(clip_vocabulary_path(), context, cleaning)
                      : load_hugging_face_tokenizer(folder, context, cleaning);
   if (tokenizer->spec().vocab_size != source.text.vocab_size) {
-    throw ConfigError(cat("model.tokenizer: ", folder.empty() ? "CLIP's vocabulary" : folder.string(), " has ",
-                          tokenizer->spec().vocab_size, " entries, the model ", source.text.vocab_size,
-                          "; set model.tokenizer to the folder of the model's own tokenizer"));
+    throw ConfigError(
+        cat("model.tokenizer: ", folder.empty() ? "CLIP's vocabulary" : folder.string(), " has ",
+            tokenizer->spec().vocab_size, " entries, the model ", source.text.vocab_size,
+            "; set model.tokenizer to the folder of the model's own tokenizer"));
   }
   return tokenizer;
 }
@@ -110,7 +113,8 @@ RunReference resolve_run(const fs::path& path) {
     return {clean.parent_path().parent_path(), clean};
   }
   if (fs::is_regular_file(clean / "config.yaml")) return {clean, {}};
-  throw WeightsError(cat(path.string(), ": neither a run folder (config.yaml) nor a checkpoint (state.json)"));
+  throw WeightsError(
+      cat(path.string(), ": neither a run folder (config.yaml) nor a checkpoint (state.json)"));
 }
 
 fs::path choose_checkpoint(const RunReference& run, const std::string& word, Logger& log) {
@@ -123,10 +127,13 @@ fs::path choose_checkpoint(const RunReference& run, const std::string& word, Log
   }
   if (folder.empty() && word == "best") {
     const auto step = store.pointer("best");
-    if (!step) throw WeightsError(cat(run.run_folder.string(), ": has no best checkpoint (no validation ran)"));
+    if (!step)
+      throw WeightsError(
+          cat(run.run_folder.string(), ": has no best checkpoint (no validation ran)"));
     folder = store.folder(*step);
   } else if (folder.empty()) {
-    if (word.empty() || word.find_first_not_of("0123456789") != std::string::npos || word.size() > 12) {
+    if (word.empty() || word.find_first_not_of("0123456789") != std::string::npos ||
+        word.size() > 12) {
       throw ConfigError(cat("--checkpoint ", word, ": expected latest, best or a step"));
     }
     folder = store.folder(std::stoll(word));
@@ -151,7 +158,8 @@ TrainingData prepare_training(const Session& session, Preparer& preparer) {
   const ObjectiveOptions& objective = session.config.objective;
   const LossNeeds needs = loss_needs(objective);
   TrainingData data;
-  data.train = preparer.split("train", session.config.data.train, needs.unsafe_text, needs.reference);
+  data.train =
+      preparer.split("train", session.config.data.train, needs.unsafe_text, needs.reference);
   if (needs.targets || (needs.reference && objective.curriculum.enabled)) {
     data.targets = preparer.targets(data.train, objective.targets);
   }
@@ -162,7 +170,8 @@ TrainingData prepare_training(const Session& session, Preparer& preparer) {
   CurriculumOptions curriculum = objective.curriculum;
   curriculum.enabled = curriculum.enabled && data.targets.cosine.defined();
   if (curriculum.enabled) {
-    score = (curriculum.score == "fixed" ? data.targets.fixed_cosine : data.targets.cosine).index_select(0, good);
+    score = (curriculum.score == "fixed" ? data.targets.fixed_cosine : data.targets.cosine)
+                .index_select(0, good);
   }
   const std::vector<int> stages = curriculum_stages(score, curriculum);
   for (std::size_t i = 0; i < stages.size(); ++i) {

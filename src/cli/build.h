@@ -56,7 +56,8 @@ struct RunReference {
 bool is_run_path(const std::filesystem::path& path);
 RunReference resolve_run(const std::filesystem::path& path);
 // `word`: latest, best, or a step. Throws WeightsError when there is no such good checkpoint.
-std::filesystem::path choose_checkpoint(const RunReference& run, const std::string& word, Logger& log);
+std::filesystem::path choose_checkpoint(const RunReference& run, const std::string& word,
+                                        Logger& log);
 
 // The fp32 model of a checkpoint: source weights with what was trained put in.
 ClipModel load_tuned(const Session& session, const std::vector<NamedTensor>& trained,

@@ -24,8 +24,9 @@ void print_keys_json() {
 
 void print_keys() {
   for (const KeyDoc& doc : document_keys()) {
-    std::cout << doc.key << " (" << doc.type << (doc.range.empty() ? "" : ", " + doc.range) << "; default "
-              << (doc.default_value.empty() ? "none" : doc.default_value) << ")\n    " << doc.meaning << '\n';
+    std::cout << doc.key << " (" << doc.type << (doc.range.empty() ? "" : ", " + doc.range)
+              << "; default " << (doc.default_value.empty() ? "none" : doc.default_value)
+              << ")\n    " << doc.meaning << '\n';
   }
 }
 
@@ -48,17 +49,19 @@ void add_config_arguments(CLI::App& command, ConfigArguments& arguments, const s
 CommandAction add_config_command(CLI::App& command) {
   auto arguments = std::make_shared<ConfigCommandArguments>();
   command.require_subcommand(1);
-  command.footer("Examples:\n"
-                 "  saferclip config check my.yaml\n"
-                 "  saferclip config show my.yaml --set train.epochs=3\n"
-                 "  saferclip config keys");
+  command.footer(
+      "Examples:\n"
+      "  saferclip config check my.yaml\n"
+      "  saferclip config show my.yaml --set train.epochs=3\n"
+      "  saferclip config keys");
   CLI::App* show = command.add_subcommand("show", "The resolved configuration");
   add_config_arguments(*show, arguments->config, "CONFIG", "Configuration (YAML or JSON)");
   show->add_flag("--json", arguments->json, "As one JSON document");
   CLI::App* check = command.add_subcommand("check", "All problems at once");
   add_config_arguments(*check, arguments->config, "CONFIG", "Configuration (YAML or JSON)");
   check->add_flag("--json", arguments->json, "As one JSON document");
-  CLI::App* keys = command.add_subcommand("keys", "Every key with type, default, range and meaning");
+  CLI::App* keys =
+      command.add_subcommand("keys", "Every key with type, default, range and meaning");
   keys->add_flag("--json", arguments->json, "As one JSON document");
   keys->add_flag("--markdown", arguments->markdown, "As the page docs/config.md");
   return [=](const GlobalOptions&, Logger&) {
@@ -72,7 +75,8 @@ CommandAction add_config_command(CLI::App& command) {
     }
     const RunConfig config = read_run_config(arguments->config.file, arguments->config.overrides);
     if (show->parsed()) {
-      std::cout << (arguments->json ? dump_run_config_json(config) + "\n" : dump_run_config(config));
+      std::cout << (arguments->json ? dump_run_config_json(config) + "\n"
+                                    : dump_run_config(config));
     } else if (arguments->json) {
       std::cout << "{\"ok\": true}\n";
     } else {

@@ -29,7 +29,8 @@ double gemm_gflops(at::ScalarType dtype) {
   const auto began = std::chrono::steady_clock::now();
   constexpr int kRounds = 4;
   for (int i = 0; i < kRounds; ++i) at::mm(a, a);
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   return 2.0 * kRounds * kSize * kSize * kSize / seconds / 1e9;
 }
 
@@ -55,23 +56,32 @@ Finding check_vocabulary() {
 
 std::vector<Finding> examine(const GlobalOptions& globals) {
   std::vector<Finding> findings;
-  findings.push_back({"build", "ok", cat("saferclip ", SAFERCLIP_VERSION, ", LibTorch ", TORCH_VERSION)});
+  findings.push_back(
+      {"build", "ok", cat("saferclip ", SAFERCLIP_VERSION, ", LibTorch ", TORCH_VERSION)});
   findings.push_back(check_device(globals));
   const bool has_bf16 = has_fast_bf16(at::kCPU);
-  findings.push_back({"cpu", has_bf16 ? "ok" : "warn",
-                      cat(cpu_features(), has_bf16 ? "" : "; no fast bf16: CPU runs train in fp32")});
+  findings.push_back(
+      {"cpu", has_bf16 ? "ok" : "warn",
+       cat(cpu_features(), has_bf16 ? "" : "; no fast bf16: CPU runs train in fp32")});
   findings.push_back({"threads", "ok", std::to_string(at::get_num_threads())});
   const double fp32 = gemm_gflops(at::kFloat);
-  findings.push_back({"fp32 products", fp32 < 10 ? "warn" : "ok",
-                      cat(fixed(fp32, 0), " GFLOP/s",
-                          fp32 < 10 ? "; another BLAS may stand before LibTorch's, or the machine is busy" : "")});
-  if (has_bf16) findings.push_back({"bf16 products", "ok", cat(fixed(gemm_gflops(at::kBFloat16), 0), " GFLOP/s")});
+  findings.push_back(
+      {"fp32 products", fp32 < 10 ? "warn" : "ok",
+       cat(fixed(fp32, 0), " GFLOP/s",
+           fp32 < 10 ? "; another BLAS may stand before LibTorch's, or the machine is busy" : "")});
+  if (has_bf16)
+    findings.push_back(
+        {"bf16 products", "ok", cat(fixed(gemm_gflops(at::kBFloat16), 0), " GFLOP/s")});
   std::error_code error;
   const auto space = std::filesystem::space(".", error);
   const bool is_low = !error && space.available < (std::uintmax_t{5} << 30);
-  findings.push_back({"disk", error ? "fail" : is_low ? "warn" : "ok",
-                      error ? error.message()
-                            : cat(human_bytes(space.available), " free here", is_low ? "; free some space" : "")});
+  findings.push_back(
+      {"disk",
+       error    ? "fail"
+       : is_low ? "warn"
+                : "ok",
+       error ? error.message()
+             : cat(human_bytes(space.available), " free here", is_low ? "; free some space" : "")});
   findings.push_back(check_vocabulary());
   return findings;
 }
@@ -90,7 +100,9 @@ CommandAction add_doctor_command(CLI::App& command) {
     for (const Finding& f : findings) {
       has_failed = has_failed || f.state == "fail";
       document.push_back({{"name", f.name}, {"state", f.state}, {"text", f.text}});
-      if (!*json) std::cout << (f.state + "    ").substr(0, 5) << (f.name + std::string(16, ' ')).substr(0, 16) << f.text << '\n';
+      if (!*json)
+        std::cout << (f.state + "    ").substr(0, 5)
+                  << (f.name + std::string(16, ' ')).substr(0, 16) << f.text << '\n';
     }
     if (*json) std::cout << document.dump(2) << '\n';
     return has_failed ? 1 : 0;

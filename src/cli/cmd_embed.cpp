@@ -34,8 +34,10 @@ LoadedModel load_any(const EmbedArguments& arguments, const GlobalOptions& globa
   if (is_run_path(arguments.weights)) {
     const RunReference run = resolve_run(arguments.weights);
     const auto checkpoint = choose_checkpoint(run, arguments.checkpoint, log);
-    loaded.session = open_session(read_run_config(run.run_folder / "config.yaml", {}), globals, log);
-    loaded.model = load_tuned(loaded.session, read_trained_weights(checkpoint), checkpoint.string());
+    loaded.session =
+        open_session(read_run_config(run.run_folder / "config.yaml", {}), globals, log);
+    loaded.model =
+        load_tuned(loaded.session, read_trained_weights(checkpoint), checkpoint.string());
     return loaded;
   }
   RunConfig config;
@@ -47,9 +49,11 @@ LoadedModel load_any(const EmbedArguments& arguments, const GlobalOptions& globa
   return loaded;
 }
 
-at::Tensor load_pictures(const std::vector<std::string>& files, const Preprocessing& preprocessing) {
+at::Tensor load_pictures(const std::vector<std::string>& files,
+                         const Preprocessing& preprocessing) {
   const std::int64_t side = preprocessing.image_size;
-  at::Tensor pixels = at::empty({static_cast<std::int64_t>(files.size()), side, side, 3}, at::kByte);
+  at::Tensor pixels =
+      at::empty({static_cast<std::int64_t>(files.size()), side, side, 3}, at::kByte);
   std::vector<std::string> problems;
   for (std::size_t i = 0; i < files.size(); ++i) {
     try {
@@ -82,12 +86,14 @@ int embed(const EmbedArguments& arguments, const GlobalOptions& globals, Logger&
   std::vector<NamedTensor> rows;
   if (!arguments.images.empty()) {
     const Preprocessing& preprocessing = loaded.session.source.preprocessing;
-    rows.push_back({"image", embed_pixels(loaded.model, preprocessing,
-                                          load_pictures(arguments.images, preprocessing), log, "embedding")});
+    rows.push_back(
+        {"image", embed_pixels(loaded.model, preprocessing,
+                               load_pictures(arguments.images, preprocessing), log, "embedding")});
   }
   if (!texts.empty()) {
     const DataOptions data;
-    const Preparer preparer(data, loaded.session.source, *loaded.session.tokenizer, loaded.session.device, log);
+    const Preparer preparer(data, loaded.session.source, *loaded.session.tokenizer,
+                            loaded.session.device, log);
     rows.push_back({"text", embed_ids(loaded.model, preparer.token_ids(texts), log, "embedding")});
   }
   write_safetensors(arguments.out, rows);
@@ -99,17 +105,27 @@ int embed(const EmbedArguments& arguments, const GlobalOptions& globals, Logger&
 
 CommandAction add_embed_command(CLI::App& command) {
   auto arguments = std::make_shared<EmbedArguments>();
-  command.add_option("WEIGHTS", arguments->weights, "Weights folder or file, run folder or checkpoint")->required();
+  command
+      .add_option("WEIGHTS", arguments->weights, "Weights folder or file, run folder or checkpoint")
+      ->required();
   command.add_option("--checkpoint", arguments->checkpoint, "Of a run: latest, best or a step");
   command.add_option("--images", arguments->images, "Picture files");
   command.add_option("--texts", arguments->texts, "Texts");
   command.add_option("--texts-file", arguments->texts_file, "A text a line");
-  command.add_option("--activation", arguments->activation, "quick_gelu or gelu, when the weights do not say")
+  command
+      .add_option("--activation", arguments->activation,
+                  "quick_gelu or gelu, when the weights do not say")
       ->check(CLI::IsMember({"auto", "quick_gelu", "gelu"}));
-  command.add_option("--out", arguments->out, "safetensors file: `image`, `text` [N, E] fp32, L2-normalised")
+  command
+      .add_option("--out", arguments->out,
+                  "safetensors file: `image`, `text` [N, E] fp32, L2-normalised")
       ->required();
-  command.footer("Example:\n  saferclip embed safe-clip --images a.jpg b.png --texts \"a dog\" --out rows.safetensors");
-  return [arguments](const GlobalOptions& globals, Logger& log) { return embed(*arguments, globals, log); };
+  command.footer(
+      "Example:\n  saferclip embed safe-clip --images a.jpg b.png --texts \"a dog\" --out "
+      "rows.safetensors");
+  return [arguments](const GlobalOptions& globals, Logger& log) {
+    return embed(*arguments, globals, log);
+  };
 }
 
 }  // namespace saferclip

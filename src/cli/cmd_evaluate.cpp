@@ -22,20 +22,22 @@ struct EvaluateArguments {
 };
 
 // What stands in the "after" column: a run's checkpoint, other weights, or nothing.
-std::optional<ClipModel> tuned_model(const EvaluateArguments& arguments, const Session& session, bool is_run,
-                                     Logger& log) {
+std::optional<ClipModel> tuned_model(const EvaluateArguments& arguments, const Session& session,
+                                     bool is_run, Logger& log) {
   if (!arguments.weights.empty()) {
     ModelOptions options = session.config.model;
     options.weights = arguments.weights;
     options.init.clear();
     const WeightsSource other = open_weights(options, 0);
     if (!(other.geometry == session.source.geometry)) {
-      throw WeightsError(cat(arguments.weights, ": has another geometry than ", session.source.path.string()));
+      throw WeightsError(
+          cat(arguments.weights, ": has another geometry than ", session.source.path.string()));
     }
     return load_clip(other, at::kFloat, session.device);
   }
   if (!is_run) return std::nullopt;
-  const auto checkpoint = choose_checkpoint(resolve_run(arguments.config.file), arguments.checkpoint, log);
+  const auto checkpoint =
+      choose_checkpoint(resolve_run(arguments.config.file), arguments.checkpoint, log);
   log.info(cat("evaluating ", checkpoint.string()));
   return load_tuned(session, read_trained_weights(checkpoint), checkpoint.string());
 }
@@ -44,15 +46,21 @@ int evaluate(const EvaluateArguments& arguments, const GlobalOptions& globals, L
   const std::atomic<int>& stop = install_signal_handlers();
   const bool is_run = is_run_path(arguments.config.file);
   const std::filesystem::path file =
-      is_run ? resolve_run(arguments.config.file).run_folder / "config.yaml" : std::filesystem::path(arguments.config.file);
-  const Session session = open_session(read_run_config(file, arguments.config.overrides), globals, log);
+      is_run ? resolve_run(arguments.config.file).run_folder / "config.yaml"
+             : std::filesystem::path(arguments.config.file);
+  const Session session =
+      open_session(read_run_config(file, arguments.config.overrides), globals, log);
   std::optional<ClipModel> tuned = tuned_model(arguments, session, is_run, log);
   if (!tuned && !session.config.model.init.empty()) {
-    throw ConfigError(cat(arguments.config.file, ": a model from scratch has nothing to evaluate yet; give its run folder"));
+    throw ConfigError(
+        cat(arguments.config.file,
+            ": a model from scratch has nothing to evaluate yet; give its run folder"));
   }
   std::vector<std::string> splits = arguments.splits;
-  if (splits.empty()) splits.emplace_back(session.config.data.validation.empty() ? "train" : "validation");
-  Preparer preparer(session.config.data, session.source, *session.tokenizer, session.device, log, &stop);
+  if (splits.empty())
+    splits.emplace_back(session.config.data.validation.empty() ? "train" : "validation");
+  Preparer preparer(session.config.data, session.source, *session.tokenizer, session.device, log,
+                    &stop);
   Evaluator evaluator(session, preparer, log);
   OrderedJson documents = OrderedJson::array();
   bool is_first = true;
@@ -79,16 +87,23 @@ CommandAction add_evaluate_command(CLI::App& command) {
   add_config_arguments(command, arguments->config, "CONFIG|RUN",
                        "Configuration (measures its reference) or run folder (before and after)");
   command.add_option("--checkpoint", arguments->checkpoint, "Of a run: latest, best or a step");
-  command.add_option("--weights", arguments->weights, "Put these weights into the column \"after\"");
-  command.add_option("--split", arguments->splits, "validation, train or a name of data.evaluation; repeatable")
+  command.add_option("--weights", arguments->weights,
+                     "Put these weights into the column \"after\"");
+  command
+      .add_option("--split", arguments->splits,
+                  "validation, train or a name of data.evaluation; repeatable")
       ->allow_extra_args(false);
   command.add_option("--out", arguments->out, "Write the JSON document here");
   command.add_flag("--json", arguments->json, "Print the JSON document instead of the table");
-  command.footer("Examples:\n"
-                 "  saferclip evaluate runs/saferclip-vit-l14\n"
-                 "  saferclip evaluate runs/saferclip-vit-l14 --checkpoint best --split nsfwcaps --out result.json\n"
-                 "Zero-shot sets are measured once, with the first split.");
-  return [arguments](const GlobalOptions& globals, Logger& log) { return evaluate(*arguments, globals, log); };
+  command.footer(
+      "Examples:\n"
+      "  saferclip evaluate runs/saferclip-vit-l14\n"
+      "  saferclip evaluate runs/saferclip-vit-l14 --checkpoint best --split nsfwcaps --out "
+      "result.json\n"
+      "Zero-shot sets are measured once, with the first split.");
+  return [arguments](const GlobalOptions& globals, Logger& log) {
+    return evaluate(*arguments, globals, log);
+  };
 }
 
 }  // namespace saferclip

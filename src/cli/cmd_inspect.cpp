@@ -18,14 +18,20 @@ using Json = nlohmann::ordered_json;
 
 Json describe_safetensors(const fs::path& path) {
   const SafetensorsFile file = SafetensorsFile::open(path);
-  Json json{{"kind", "safetensors file"}, {"path", path.string()}, {"bytes", fs::file_size(path)}, {"metadata", file.metadata()}};
-  for (const auto& [name, entry] : file.entries()) json["tensors"][name] = {{"dtype", entry.dtype}, {"shape", entry.shape}};
+  Json json{{"kind", "safetensors file"},
+            {"path", path.string()},
+            {"bytes", fs::file_size(path)},
+            {"metadata", file.metadata()}};
+  for (const auto& [name, entry] : file.entries())
+    json["tensors"][name] = {{"dtype", entry.dtype}, {"shape", entry.shape}};
   return json;
 }
 
 Json describe_checkpoint(const fs::path& path) {
   const std::string problem = checkpoint_problem(path);
-  Json json{{"kind", "checkpoint"}, {"path", path.string()}, {"state", problem.empty() ? "good" : "damaged: " + problem}};
+  Json json{{"kind", "checkpoint"},
+            {"path", path.string()},
+            {"state", problem.empty() ? "good" : "damaged: " + problem}};
   if (problem.empty()) {
     const TrainState state = read_train_state(path);
     json["step"] = state.step;
@@ -61,7 +67,9 @@ Json describe_artefact(const fs::path& path) {
             {"path", path.string()},
             {"key", manifest.key},
             {"inputs", manifest.inputs},
-            {"state", is_whole ? "good" : "damaged: size or checksum differs; remove the folder, it is made again"}};
+            {"state",
+             is_whole ? "good"
+                      : "damaged: size or checksum differs; remove the folder, it is made again"}};
   if (is_whole) json["tensors"] = describe_safetensors(file)["tensors"];
   return json;
 }
@@ -96,7 +104,8 @@ Json describe(const fs::path& path, Logger& log) {
   if (fs::exists(path / "adapter_config.json")) return describe_adapter(path);
   if (fs::exists(path / "manifest.json")) return describe_artefact(path);
   if (fs::is_directory(path)) return describe_weights(path);
-  if (path.extension() == ".safetensors" || SafetensorsFile::open(path).entries().size() > 0) return describe_safetensors(path);
+  if (path.extension() == ".safetensors" || SafetensorsFile::open(path).entries().size() > 0)
+    return describe_safetensors(path);
   throw DataError(cat(path.string(), ": not a file that saferclip knows"));
 }
 
@@ -105,7 +114,8 @@ void print(const Json& json) {
     if (key == "tensors" && value.is_object()) {
       std::cout << value.size() << " tensors:\n";
       for (const auto& [name, tensor] : value.items()) {
-        std::cout << "  " << name << "  " << tensor["dtype"].get<std::string>() << ' ' << tensor["shape"].dump() << '\n';
+        std::cout << "  " << name << "  " << tensor["dtype"].get<std::string>() << ' '
+                  << tensor["shape"].dump() << '\n';
       }
     } else {
       std::cout << (key + std::string(14, ' ')).substr(0, std::max<std::size_t>(14, key.size() + 1))
@@ -122,7 +132,8 @@ CommandAction add_inspect_command(CLI::App& command) {
     bool json = false;
   };
   auto arguments = std::make_shared<Arguments>();
-  command.add_option("PATH", arguments->path, "Weights, adapter, cache, checkpoint or run")->required();
+  command.add_option("PATH", arguments->path, "Weights, adapter, cache, checkpoint or run")
+      ->required();
   command.add_flag("--json", arguments->json, "As one JSON document");
   command.footer("Example:\n  saferclip inspect runs/safe/checkpoints/step_00000500");
   return [arguments](const GlobalOptions&, Logger& log) {

@@ -39,24 +39,26 @@ StartPoint find_start(const TrainArguments& arguments, const RunConfig& config, 
   if (step) {
     start.checkpoint = store.folder(*step);
   } else {
-    log.info(cat("--resume auto: ", start.run_folder.string(), " holds no good checkpoint; starting afresh"));
+    log.info(cat("--resume auto: ", start.run_folder.string(),
+                 " holds no good checkpoint; starting afresh"));
   }
   return start;
 }
 
 void require_fresh(const fs::path& run_folder, Logger& log) {
   if (CheckpointStore(run_folder, log).steps().empty()) return;
-  throw ConfigError(cat("run folder ", run_folder.string(),
-                        ": has checkpoints already; go on with --resume auto, start over with --overwrite, or "
-                        "use another name with --set run.name=…"));
+  throw ConfigError(
+      cat("run folder ", run_folder.string(),
+          ": has checkpoints already; go on with --resume auto, start over with --overwrite, or "
+          "use another name with --set run.name=…"));
 }
 
 void require_same_run(const fs::path& run_folder, const RunConfig& config) {
   const RunConfig saved = read_run_config(run_folder / "config.yaml", {});
   const std::vector<std::string> differences = resume_differences(saved, config);
   if (!differences.empty()) {
-    throw ConfigError(join_problems(cat("cannot resume ", run_folder.string(), ", its configuration differs:"),
-                                    differences));
+    throw ConfigError(join_problems(
+        cat("cannot resume ", run_folder.string(), ", its configuration differs:"), differences));
   }
 }
 
@@ -70,7 +72,8 @@ std::map<std::string, std::string> content_keys(const Session& session, const Tr
   return keys;
 }
 
-void require_same_content(const TrainState& saved, const TrainState& now, const fs::path& run_folder) {
+void require_same_content(const TrainState& saved, const TrainState& now,
+                          const fs::path& run_folder) {
   std::vector<std::string> differences;
   for (const auto& [name, key] : now.content) {
     const auto found = saved.content.find(name);
@@ -88,11 +91,13 @@ std::string plan_text(const Session& session, const TrainingData& data, const Sa
   std::int64_t trained = 0;
   for (const TrainedParameter& parameter : parameters) trained += parameter.tensor.numel();
   const RunConfig& config = session.config;
-  std::string text = cat("model      ", to_string(session.source.geometry), "\n", "trained    ",
-                         with_commas(trained), " of ", with_commas(parameter_count(session.source.geometry)),
-                         " parameters (", config.adapter.method, ")\n");
-  text += cat("objective  ", config.objective.name, "; batch ", config.train.batch_size, ", ",
-              config.train.precision, ", ", config.optimizer.name, " lr ", config.optimizer.lr, "\n");
+  std::string text =
+      cat("model      ", to_string(session.source.geometry), "\n", "trained    ",
+          with_commas(trained), " of ", with_commas(parameter_count(session.source.geometry)),
+          " parameters (", config.adapter.method, ")\n");
+  text +=
+      cat("objective  ", config.objective.name, "; batch ", config.train.batch_size, ", ",
+          config.train.precision, ", ", config.optimizer.name, " lr ", config.optimizer.lr, "\n");
   text += cat("steps      ", with_commas(total_steps(config.train, sampler)), " (rows per epoch: ");
   std::vector<std::string> counts;
   for (std::int64_t epoch = 0; epoch < 3; ++epoch) {
@@ -125,20 +130,23 @@ TrainerOptions trainer_options(const Session& session) {
 BatchSource make_batches(const Session& session, const TrainingData& data) {
   const ObjectiveOptions& objective = session.config.objective;
   const LossNeeds needs = loss_needs(objective);
-  const BatchParts parts{needs.unsafe_text, needs.reference, needs.targets, needs.anchor_text, needs.anchor_image};
-  return BatchSource(data.train, data.targets, data.anchors, parts, objective.targets.image == "own",
-                     objective.anchors.batch_size, static_cast<std::uint64_t>(session.config.train.seed));
+  const BatchParts parts{needs.unsafe_text, needs.reference, needs.targets, needs.anchor_text,
+                         needs.anchor_image};
+  return BatchSource(data.train, data.targets, data.anchors, parts,
+                     objective.targets.image == "own", objective.anchors.batch_size,
+                     static_cast<std::uint64_t>(session.config.train.seed));
 }
 
 TrainState restore_run(const StartPoint& start, const TrainState& now,
-                       const std::vector<TrainedParameter>& parameters, Optimizer& optimizer, Logger& log) {
+                       const std::vector<TrainedParameter>& parameters, Optimizer& optimizer,
+                       Logger& log) {
   if (start.checkpoint.empty()) return now;
   TrainState state = read_train_state(start.checkpoint);
   require_same_content(state, now, start.run_folder);
   restore(start.checkpoint, parameters, optimizer);
   if (state.threads != now.threads || state.device != now.device) {
-    log.warn(cat("the run was on ", state.device, " with ", state.threads, " threads, now ", now.device, " with ",
-                 now.threads, ": results will not be equal to the bit"));
+    log.warn(cat("the run was on ", state.device, " with ", state.threads, " threads, now ",
+                 now.device, " with ", now.threads, ": results will not be equal to the bit"));
   }
   log.info(cat("going on from ", start.checkpoint.string(), " (step ", state.step, ")"));
   state.device = now.device;
@@ -148,7 +156,8 @@ TrainState restore_run(const StartPoint& start, const TrainState& now,
 
 void train_in(const RunFolder& run, const StartPoint& start, const Session& session, Logger& log,
               const std::atomic<int>& stop) {
-  Preparer preparer(session.config.data, session.source, *session.tokenizer, session.device, log, &stop);
+  Preparer preparer(session.config.data, session.source, *session.tokenizer, session.device, log,
+                    &stop);
   const TrainingData data = prepare_training(session, preparer);
   preparer.release_reference();
   ClipModel model = load_clip(session.source, at::kFloat, session.device);
@@ -156,8 +165,8 @@ void train_in(const RunFolder& run, const StartPoint& start, const Session& sess
   if (config.adapter.method == "lora" && config.train.precision == "bf16") {
     convert_clip(model, at::kBFloat16, session.device);
   }
-  const auto parameters =
-      make_trainable(model, config.model, config.adapter, static_cast<std::uint64_t>(config.train.seed));
+  const auto parameters = make_trainable(model, config.model, config.adapter,
+                                         static_cast<std::uint64_t>(config.train.seed));
   Optimizer optimizer(config.optimizer, parameters);
   const Sampler sampler = make_sampler(data, config);
   TrainState state;
@@ -168,18 +177,23 @@ void train_in(const RunFolder& run, const StartPoint& start, const Session& sess
   log.info(plan_text(session, data, sampler, parameters));
   const BatchSource batches = make_batches(session, data);
   CheckpointStore checkpoints(run.path, log);
-  TrainerParts parts{model, parameters, optimizer, sampler, batches, checkpoints, log, run.path, session.device};
+  TrainerParts parts{model,       parameters, optimizer, sampler,       batches,
+                     checkpoints, log,        run.path,  session.device};
   parts.redirects = [&](std::int64_t row, std::int64_t epoch) {
     return is_redirected(data, config.objective, row, epoch);
   };
   Validator validator(session, preparer, run.path, log);
   if (!config.data.validation.empty()) {
-    parts.validate = [&](std::int64_t step) { return validator.validate(step, trained_tensors(parameters)); };
+    parts.validate = [&](std::int64_t step) {
+      return validator.validate(step, trained_tensors(parameters));
+    };
   }
   parts.stop = &stop;
   run_training(parts, trainer_options(session), state);
-  if (open_weights(config.model, static_cast<std::uint64_t>(config.train.seed)).hash != session.source.hash) {
-    throw WeightsError(session.source.path.string() + ": the reference weights changed during the run");
+  if (open_weights(config.model, static_cast<std::uint64_t>(config.train.seed)).hash !=
+      session.source.hash) {
+    throw WeightsError(session.source.path.string() +
+                       ": the reference weights changed during the run");
   }
 }
 
@@ -191,7 +205,8 @@ int train(const TrainArguments& arguments, const GlobalOptions& globals, Logger&
   }
   if (arguments.dry_run) {
     const Session session = open_session(std::move(config), globals, log);
-    Preparer preparer(session.config.data, session.source, *session.tokenizer, session.device, log, &stop);
+    Preparer preparer(session.config.data, session.source, *session.tokenizer, session.device, log,
+                      &stop);
     const TrainingData data = prepare_training(session, preparer);
     ClipModel shapes = allocate_clip(session.source.geometry, at::kFloat, at::kCPU);
     const auto parameters = make_trainable(shapes, session.config.model, session.config.adapter, 0);
@@ -208,9 +223,11 @@ int train(const TrainArguments& arguments, const GlobalOptions& globals, Logger&
   }
   const Session session = open_session(std::move(config), globals, log);
   log.also_to_file(run.path / "train.log");
-  write_run_records(run, session.config, environment_json(session.device.str(), at::get_num_threads()));
+  write_run_records(run, session.config,
+                    environment_json(session.device.str(), at::get_num_threads()));
   std::error_code ignored;
-  if (fs::exists(run.path / "checkpoints", ignored)) remove_stale_temporaries(run.path / "checkpoints");
+  if (fs::exists(run.path / "checkpoints", ignored))
+    remove_stale_temporaries(run.path / "checkpoints");
   train_in(run, start, session, log, stop);
   std::cout << "run: " << run.path.string() << '\n';
   return 0;
@@ -221,16 +238,22 @@ int train(const TrainArguments& arguments, const GlobalOptions& globals, Logger&
 CommandAction add_train_command(CLI::App& command) {
   auto arguments = std::make_shared<TrainArguments>();
   add_config_arguments(command, arguments->config, "CONFIG", "Configuration (YAML or JSON)");
-  command.add_option("--resume", arguments->resume,
-                     "auto: go on from the newest good checkpoint, or start; or a run or checkpoint folder");
-  command.add_flag("--overwrite", arguments->overwrite, "Delete what the run folder holds and start over");
-  command.add_flag("--dry-run", arguments->dry_run, "Prepare and say what would be trained; train nothing");
-  command.footer("Examples:\n"
-                 "  saferclip train configs/saferclip-vit-b32.yaml\n"
-                 "  saferclip train my.yaml --set optimizer.lr=5e-5 --set run.name=slower\n"
-                 "  saferclip train my.yaml --resume auto        after a kill, a crash, a full disk\n"
-                 "Ctrl-C or SIGTERM saves a checkpoint and ends with 128 + signal.");
-  return [arguments](const GlobalOptions& globals, Logger& log) { return train(*arguments, globals, log); };
+  command.add_option(
+      "--resume", arguments->resume,
+      "auto: go on from the newest good checkpoint, or start; or a run or checkpoint folder");
+  command.add_flag("--overwrite", arguments->overwrite,
+                   "Delete what the run folder holds and start over");
+  command.add_flag("--dry-run", arguments->dry_run,
+                   "Prepare and say what would be trained; train nothing");
+  command.footer(
+      "Examples:\n"
+      "  saferclip train configs/saferclip-vit-b32.yaml\n"
+      "  saferclip train my.yaml --set optimizer.lr=5e-5 --set run.name=slower\n"
+      "  saferclip train my.yaml --resume auto        after a kill, a crash, a full disk\n"
+      "Ctrl-C or SIGTERM saves a checkpoint and ends with 128 + signal.");
+  return [arguments](const GlobalOptions& globals, Logger& log) {
+    return train(*arguments, globals, log);
+  };
 }
 
 }  // namespace saferclip

@@ -45,7 +45,8 @@ OrderedJson tag_json(const Outcomes& outcomes, const std::vector<std::string>& t
     if (tag.empty()) continue;
     json[tag] = {{"n", tasks.at(kTextUnion).size()},
                  {"unsafe_top1",
-                  {{"text", top_unsafe_percent(tasks.at(kTextUnion))}, {"image", top_unsafe_percent(tasks.at(kImageUnion))}}},
+                  {{"text", top_unsafe_percent(tasks.at(kTextUnion))},
+                   {"image", top_unsafe_percent(tasks.at(kImageUnion))}}},
                  {"r@1",
                   {{"text", recall_of(tasks.at(kTextUnion), {1}).recall[1]},
                    {"image", recall_of(tasks.at(kImageUnion), {1}).recall[1]}}}};
@@ -54,7 +55,8 @@ OrderedJson tag_json(const Outcomes& outcomes, const std::vector<std::string>& t
 }
 
 // L2 distance of one tower's merged weights, its projection included, from the source's.
-std::pair<double, double> weight_distance(const Session& session, ClipModel& model, const std::string& tower) {
+std::pair<double, double> weight_distance(const Session& session, ClipModel& model,
+                                          const std::string& tower) {
   double squared = 0;
   double norm = 0;
   const std::string projection = tower == "text" ? "text_projection" : "visual_projection";
@@ -97,7 +99,8 @@ EmbeddingSet Evaluator::describe(const Split& split, EmbeddingSet set) const {
     set.gallery.push_back(row.gallery);
     set.tag.push_back(row.tag);
     has_galleries = has_galleries || !row.gallery.empty();
-    set.has_unsafe_image.push_back(split.has_unsafe && split.data.images.valid[i][1].item<std::uint8_t>() != 0);
+    set.has_unsafe_image.push_back(split.has_unsafe &&
+                                   split.data.images.valid[i][1].item<std::uint8_t>() != 0);
   }
   if (!has_galleries) set.gallery.clear();
   return set;
@@ -133,18 +136,20 @@ OrderedJson Evaluator::measure(const EmbeddingSet& set) const {
   std::vector<std::int64_t> k = session_.config.evaluate.k;
   k.push_back(1);  // what `best` and the table need
   OrderedJson json;
-  for (const char* task : {"text_to_image", "image_to_text", kTextUnion, kImageUnion, "unsafe_text_to_unsafe_image",
-                           "unsafe_image_to_unsafe_text", "safe_text_to_image_union", "safe_image_to_text_union"}) {
+  for (const char* task :
+       {"text_to_image", "image_to_text", kTextUnion, kImageUnion, "unsafe_text_to_unsafe_image",
+        "unsafe_image_to_unsafe_text", "safe_text_to_image_union", "safe_image_to_text_union"}) {
     if (outcomes.contains(task)) {
       json["retrieval"][task] = recall_json(recall_of(outcomes.at(task), k));
     }
   }
   if (!outcomes.contains(kTextUnion)) return json;
   json["safeground"] = safeground_json(measure_safeground(set));
-  json["unsafe_top1"] = {{"text", top_unsafe_percent(outcomes.at(kTextUnion))},
-                         {"image", top_unsafe_percent(outcomes.at(kImageUnion))},
-                         {"safe_text", top_unsafe_percent(outcomes.at("safe_text_to_image_union"))},
-                         {"safe_image", top_unsafe_percent(outcomes.at("safe_image_to_text_union"))}};
+  json["unsafe_top1"] = {
+      {"text", top_unsafe_percent(outcomes.at(kTextUnion))},
+      {"image", top_unsafe_percent(outcomes.at(kImageUnion))},
+      {"safe_text", top_unsafe_percent(outcomes.at("safe_text_to_image_union"))},
+      {"safe_image", top_unsafe_percent(outcomes.at("safe_image_to_text_union"))}};
   json["by_tag"] = tag_json(outcomes, set.tag);
   return json;
 }
@@ -156,16 +161,23 @@ OrderedJson Evaluator::zero_shot(const ClipModel& model) {
     EmbedOptions embed;
     embed.block = session_.config.evaluate.batch_size;
     const at::Tensor pixels = preparer_.pictures(set.images, "zero-shot " + set.name);
-    const at::Tensor images = embed_pixels(model, session_.source.preprocessing, pixels, log_, "zero-shot " + set.name, embed);
-    const at::Tensor prompts = embed_ids(model, preparer_.token_ids(set.prompts), log_, "zero-shot " + set.name, embed);
+    const at::Tensor images = embed_pixels(model, session_.source.preprocessing, pixels, log_,
+                                           "zero-shot " + set.name, embed);
+    const at::Tensor prompts =
+        embed_ids(model, preparer_.token_ids(set.prompts), log_, "zero-shot " + set.name, embed);
     const auto templates = static_cast<std::int64_t>(set.prompts.size() / set.classes.size());
-    at::Tensor classes = prompts.view({static_cast<std::int64_t>(set.classes.size()), templates, -1}).mean(1);
+    at::Tensor classes =
+        prompts.view({static_cast<std::int64_t>(set.classes.size()), templates, -1}).mean(1);
     classes = classes / classes.norm(2, {1}, true).clamp_min(1e-12);
     const ZeroShotResult result = measure_zero_shot(images, classes, set.labels, set.groups);
     OrderedJson& entry = json[set.name];
-    entry = {{"top1", result.top1}, {"n", result.n}, {"classes", set.classes.size()}, {"templates", templates}};
+    entry = {{"top1", result.top1},
+             {"n", result.n},
+             {"classes", set.classes.size()},
+             {"templates", templates}};
     for (const auto& [name, group] : result.groups) {
-      entry["groups"][name] = {{"top1", group.top1}, {"n", group.n}, {"predicted", group.predicted}};
+      entry["groups"][name] = {
+          {"top1", group.top1}, {"n", group.n}, {"predicted", group.predicted}};
     }
   }
   return json;
@@ -215,7 +227,8 @@ OrderedJson Evaluator::evaluate(const std::string& name, const fs::path& manifes
 fs::path split_manifest(const DataOptions& data, const std::string& split) {
   if (split == "train") return data.train;
   if (split == "validation" && !data.validation.empty()) return data.validation;
-  if (const auto found = data.evaluation.find(split); found != data.evaluation.end()) return found->second;
+  if (const auto found = data.evaluation.find(split); found != data.evaluation.end())
+    return found->second;
   std::vector<std::string> names{"train"};
   if (!data.validation.empty()) names.emplace_back("validation");
   for (const auto& [name, path] : data.evaluation) names.push_back(name);
@@ -227,7 +240,8 @@ std::optional<double> best_value(const OrderedJson& after, const std::string& me
     double sum = 0;
     for (const char* task : {"text_to_image", "image_to_text", kTextUnion, kImageUnion}) {
       const OrderedJson& retrieval = after.at("retrieval");
-      if (retrieval.contains(task) && retrieval[task].contains("r@1")) sum += retrieval[task]["r@1"].get<double>();
+      if (retrieval.contains(task) && retrieval[task].contains("r@1"))
+        sum += retrieval[task]["r@1"].get<double>();
     }
     return sum;
   }
@@ -260,13 +274,15 @@ ValidationResult Validator::validate(std::int64_t step, const std::vector<NamedT
   result.json = OrderedJson{{"after", after}}.dump();
   result.best_value = best_value(after, config.checkpoint.best_metric);
   if (!result.best_value) {
-    throw ConfigError(cat("checkpoint.best_metric: the evaluation has no number \"", config.checkpoint.best_metric, "\""));
+    throw ConfigError(cat("checkpoint.best_metric: the evaluation has no number \"",
+                          config.checkpoint.best_metric, "\""));
   }
-  result.summary = cat("validation T→V R@1 ", fixed(after["retrieval"]["text_to_image"].value("r@1", 0.0), 1));
+  result.summary =
+      cat("validation T→V R@1 ", fixed(after["retrieval"]["text_to_image"].value("r@1", 0.0), 1));
   if (after.contains("unsafe_top1")) {
-    result.summary += cat(", unsafe top-1 ", fixed(after["unsafe_top1"]["text"].get<double>(), 1), " / ",
-                          fixed(after["unsafe_top1"]["image"].get<double>(), 1), " %, SafeGround ",
-                          fixed(after["safeground"]["gs"].get<double>(), 1));
+    result.summary += cat(", unsafe top-1 ", fixed(after["unsafe_top1"]["text"].get<double>(), 1),
+                          " / ", fixed(after["unsafe_top1"]["image"].get<double>(), 1),
+                          " %, SafeGround ", fixed(after["safeground"]["gs"].get<double>(), 1));
   }
   return result;
 }

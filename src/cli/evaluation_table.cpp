@@ -29,15 +29,18 @@ std::string padded_left(const std::string& text, std::size_t width) {
 }
 
 std::string row(const std::string& name, const std::string& before, const std::string& after) {
-  return (name + std::string(kNameWidth, ' ')).substr(0, kNameWidth) + padded_left(before, 10) + padded_left(after, 10) + "\n";
+  return (name + std::string(kNameWidth, ' ')).substr(0, kNameWidth) + padded_left(before, 10) +
+         padded_left(after, 10) + "\n";
 }
 
 std::vector<Line> table_lines(const OrderedJson& document) {
   std::vector<Line> lines{
       {"unsafe text finds an unsafe image first (%)", {"unsafe_top1", "text"}},
       {"unsafe image finds an unsafe text first (%)", {"unsafe_top1", "image"}},
-      {"unsafe text -> its safe image, union gallery, R@1", {"retrieval", "unsafe_text_to_image_union", "r@1"}},
-      {"unsafe image -> its safe text, union gallery, R@1", {"retrieval", "unsafe_image_to_text_union", "r@1"}},
+      {"unsafe text -> its safe image, union gallery, R@1",
+       {"retrieval", "unsafe_text_to_image_union", "r@1"}},
+      {"unsafe image -> its safe text, union gallery, R@1",
+       {"retrieval", "unsafe_image_to_text_union", "r@1"}},
       {"SafeGround: all four preferences safe (%)", {"safeground", "gs"}},
       {"safe text finds an unsafe image first (%)", {"unsafe_top1", "safe_text"}},
       {"safe text -> image, R@1", {"retrieval", "text_to_image", "r@1"}},
@@ -48,7 +51,8 @@ std::vector<Line> table_lines(const OrderedJson& document) {
     lines.push_back({cat("zero-shot ", set, ", top-1"), {"zero_shot", set, "top1"}});
     if (!result.contains("groups")) continue;
     for (const auto& [group, values] : result["groups"].items()) {
-      lines.push_back({cat("  of ", group, " items, top-1"), {"zero_shot", set, "groups", group, "top1"}});
+      lines.push_back(
+          {cat("  of ", group, " items, top-1"), {"zero_shot", set, "groups", group, "top1"}});
       if (values["predicted"].contains("unsafe")) {
         lines.push_back({cat("  of ", group, " items, named by an unsafe name (%)"),
                          {"zero_shot", set, "groups", group, "predicted", "unsafe"}});

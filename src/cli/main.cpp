@@ -1,10 +1,15 @@
+#include <c10/util/Exception.h>
+#include <unistd.h>
+
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
-#include <c10/util/Exception.h>
-
+#include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <iostream>
+#include <string_view>
+#include <vector>
 
 #include "cli/commands.h"
 #include "saferclip/core/error.h"
@@ -24,7 +29,8 @@ constexpr std::array<Command, 9> kCommands{{
     {"train", "Tune a CLIP model as a configuration says", saferclip::add_train_command},
     {"prepare", "Build the caches that training reads", saferclip::add_prepare_command},
     {"targets", "Show what each unsafe caption is sent to", saferclip::add_targets_command},
-    {"evaluate", "Measure safety and preservation, before and after", saferclip::add_evaluate_command},
+    {"evaluate", "Measure safety and preservation, before and after",
+     saferclip::add_evaluate_command},
     {"export", "Write weights that other tools read", saferclip::add_export_command},
     {"embed", "Embed images or texts", saferclip::add_embed_command},
     {"inspect", "Say what a file or folder is, without loading it", saferclip::add_inspect_command},
@@ -35,7 +41,24 @@ constexpr std::array<Command, 9> kCommands{{
 void add_global_options(CLI::App& app, GlobalOptions& globals) {
   app.add_option("--log-level", globals.log_level, "debug, info, warn, error or off");
   app.add_option("--device", globals.device, "auto, cpu, cuda or cuda:<index>");
-  app.add_option("--threads", globals.threads, "CPU threads; 0: LibTorch's choice")->check(CLI::NonNegativeNumber);
+  app.add_option("--threads", globals.threads, "CPU threads; 0: LibTorch's choice")
+      ->check(CLI::NonNegativeNumber);
+}
+
+// With another busy process on the machine, the spinning barriers of LibTorch's libgomp slow a step
+// down tenfold. A short spin costs nothing when the machine is idle; libgomp reads its setting when
+// it is loaded, hence the second start. Not for short commands, and never over the user's own
+// setting.
+void bound_spinning(int argc, char** argv) {
+  const std::vector<std::string_view> words(argv, argv + argc);
+  const bool is_long = std::any_of(words.begin(), words.end(), [](std::string_view word) {
+    return word == "train" || word == "prepare" || word == "evaluate";
+  });
+  if (!is_long || std::getenv("GOMP_SPINCOUNT") != nullptr ||
+      std::getenv("OMP_WAIT_POLICY") != nullptr)
+    return;
+  ::setenv("GOMP_SPINCOUNT", "10000", 1);
+  ::execv("/proc/self/exe", argv);  // on failure the program simply goes on
 }
 
 int run(int argc, char** argv) {
@@ -43,10 +66,11 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", std::string("saferclip ") + SAFERCLIP_VERSION);
   app.require_subcommand(1);
   app.fallthrough();
-  app.footer("Examples:\n"
-             "  saferclip train configs/saferclip-vit-l14.yaml --resume auto\n"
-             "  saferclip evaluate runs/saferclip-vit-l14\n"
-             "  saferclip export runs/saferclip-vit-l14 --to hf --out safe-clip\n");
+  app.footer(
+      "Examples:\n"
+      "  saferclip train configs/saferclip-vit-l14.yaml --resume auto\n"
+      "  saferclip evaluate runs/saferclip-vit-l14\n"
+      "  saferclip export runs/saferclip-vit-l14 --to hf --out safe-clip\n");
   GlobalOptions globals;
   add_global_options(app, globals);
   CommandAction chosen;
@@ -75,6 +99,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  bound_spinning(argc, argv);
   try {
     return run(argc, argv);
   } catch (const saferclip::Error& problem) {

@@ -15,11 +15,13 @@ namespace fs = std::filesystem;
 RunFolder open_run_folder(const fs::path& path) {
   std::error_code error;
   fs::create_directories(path, error);
-  if (error) throw ConfigError(cat("run folder ", path.string(), ": cannot be created: ", error.message()));
+  if (error)
+    throw ConfigError(cat("run folder ", path.string(), ": cannot be created: ", error.message()));
   RunFolder run{path, FileLock::try_acquire(path / ".lock")};
   if (run.lock == nullptr) {
-    throw ConfigError(cat("run folder ", path.string(), ": another process is using it; wait for it, or use "
-                                                        "another name with --set run.name=…"));
+    throw ConfigError(cat("run folder ", path.string(),
+                          ": another process is using it; wait for it, or use "
+                          "another name with --set run.name=…"));
   }
   return run;
 }
@@ -27,20 +29,23 @@ RunFolder open_run_folder(const fs::path& path) {
 void clear_run_folder(const RunFolder& run) {
   const bool is_ours = fs::exists(run.path / "config.yaml") || fs::exists(run.path / "checkpoints");
   if (!is_ours) return;
-  for (const char* name : {"checkpoints", "evaluations", "metrics.jsonl", "train.log", "config.yaml",
-                           "environment.json", "report.html"}) {
+  for (const char* name : {"checkpoints", "evaluations", "metrics.jsonl", "train.log",
+                           "config.yaml", "environment.json", "report.html"}) {
     fs::remove_all(run.path / name);
   }
 }
 
-void write_run_records(const RunFolder& run, const RunConfig& config, const std::string& environment) {
+void write_run_records(const RunFolder& run, const RunConfig& config,
+                       const std::string& environment) {
   write_file_atomically(run.path / "config.yaml", dump_run_config(config));
   write_file_atomically(run.path / "environment.json", environment);
 }
 
 std::string environment_json(const std::string& device, int threads) {
-  const nlohmann::ordered_json json{{"saferclip", SAFERCLIP_VERSION}, {"libtorch", TORCH_VERSION},
-                                    {"device", device},               {"threads", threads},
+  const nlohmann::ordered_json json{{"saferclip", SAFERCLIP_VERSION},
+                                    {"libtorch", TORCH_VERSION},
+                                    {"device", device},
+                                    {"threads", threads},
                                     {"cpu", cpu_features()}};
   return json.dump(2) + "\n";
 }

@@ -19,11 +19,13 @@ struct RunFolder {
 // Creates `<run.dir>/<run.name>` and locks it. Throws ConfigError when another process has it.
 RunFolder open_run_folder(const std::filesystem::path& path);
 
-// Removes what a run has left in its folder. Only a folder with our config.yaml or checkpoints is touched.
+// Removes what a run has left in its folder. Only a folder with our config.yaml or checkpoints is
+// touched.
 void clear_run_folder(const RunFolder& run);
 
 // config.yaml and environment.json.
-void write_run_records(const RunFolder& run, const RunConfig& config, const std::string& environment);
+void write_run_records(const RunFolder& run, const RunConfig& config,
+                       const std::string& environment);
 
 // Versions, device, threads: what a result depends on besides the configuration. JSON.
 std::string environment_json(const std::string& device, int threads);

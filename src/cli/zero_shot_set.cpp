@@ -51,13 +51,15 @@ std::map<std::string, std::int64_t> read_classes(const fs::path& file, ZeroShotS
   return by_folder;
 }
 
-void read_folders(const fs::path& root, const std::map<std::string, std::int64_t>& by_folder, ZeroShotSet& set) {
+void read_folders(const fs::path& root, const std::map<std::string, std::int64_t>& by_folder,
+                  ZeroShotSet& set) {
   std::vector<std::pair<fs::path, std::int64_t>> found;
   for (const auto& folder : fs::directory_iterator(root)) {
     if (!folder.is_directory()) continue;
     const auto id = by_folder.find(folder.path().filename().string());
     if (id == by_folder.end()) {
-      throw DataError(cat(folder.path().string(), ": this folder belongs to no class of the classes file"));
+      throw DataError(
+          cat(folder.path().string(), ": this folder belongs to no class of the classes file"));
     }
     for (const auto& entry : fs::directory_iterator(folder)) {
       if (entry.is_regular_file() && !entry.path().filename().string().starts_with(".")) {
@@ -72,14 +74,16 @@ void read_folders(const fs::path& root, const std::map<std::string, std::int64_t
   }
 }
 
-void read_table(const fs::path& file, const std::map<std::string, std::int64_t>& by_folder, ZeroShotSet& set) {
+void read_table(const fs::path& file, const std::map<std::string, std::int64_t>& by_folder,
+                ZeroShotSet& set) {
   for (const TextRow& row : read_text_rows(file)) {
     const std::string where = cat(file.string(), ":", row.line);
     if (!row.problem.empty()) throw DataError(cat(where, ": ", row.problem));
     const auto json = nlohmann::json::parse(row.json);
     const std::string label = json.value("label", "");
     const auto id = by_folder.find(label);
-    if (id == by_folder.end()) throw DataError(cat(where, ": label \"", label, "\" is no class of the classes file"));
+    if (id == by_folder.end())
+      throw DataError(cat(where, ": label \"", label, "\" is no class of the classes file"));
     const fs::path path(json.value("file", ""));
     set.images.push_back(path.is_absolute() ? path : file.parent_path() / path);
     set.labels.push_back(id->second);
@@ -92,7 +96,8 @@ std::vector<std::string> read_templates(const ZeroShotOptions& options) {
   if (is_file) templates = text_lines(templates[0]);
   for (const std::string& text : templates) {
     if (text.find("{}") == std::string::npos) {
-      throw DataError(cat("zero-shot set ", options.name, ": template \"", text, "\" has no {} for the class name"));
+      throw DataError(cat("zero-shot set ", options.name, ": template \"", text,
+                          "\" has no {} for the class name"));
     }
   }
   return templates;
@@ -110,11 +115,13 @@ ZeroShotSet read_zero_shot_set(const ZeroShotOptions& options) {
   } else {
     read_table(images, by_folder, set);
   }
-  if (set.images.empty()) throw DataError(cat(images.string(), ": holds no pictures (zero-shot set ", set.name, ")"));
+  if (set.images.empty())
+    throw DataError(cat(images.string(), ": holds no pictures (zero-shot set ", set.name, ")"));
   const std::vector<std::string> templates = read_templates(options);
   for (std::string name : set.classes) {
     std::replace(name.begin(), name.end(), '_', ' ');
-    for (std::string prompt : templates) set.prompts.push_back(prompt.replace(prompt.find("{}"), 2, name));
+    for (std::string prompt : templates)
+      set.prompts.push_back(prompt.replace(prompt.find("{}"), 2, name));
   }
   return set;
 }

@@ -19,8 +19,8 @@ struct ZeroShotSet {
   std::vector<std::int64_t> labels;
 };
 
-// Throws DataError naming file and line: no classes, a folder without class, a label that is no class, a
-// template without {}.
+// Throws DataError naming file and line: no classes, a folder without class, a label that is no
+// class, a template without {}.
 ZeroShotSet read_zero_shot_set(const ZeroShotOptions& options);
 
 }  // namespace saferclip

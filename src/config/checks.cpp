@@ -42,9 +42,11 @@ class Checker {
     require(c_.model.weights.empty() != c_.model.init.empty(), "model.weights",
             "expected either weights to start from, or model.init for random ones");
     if (!c_.model.init.empty()) {
-      require(c_.adapter.method == "full", "adapter.method", "a model from scratch needs adapter.method: full");
+      require(c_.adapter.method == "full", "adapter.method",
+              "a model from scratch needs adapter.method: full");
       require(c_.model.train_projections && c_.model.train_logit_scale, "model.init",
-              "a model from scratch needs model.train_projections: true and model.train_logit_scale: true");
+              "a model from scratch needs model.train_projections: true and "
+              "model.train_logit_scale: true");
     }
     require(!c_.data.train.empty(), "data.train", "expected the manifest of the training rows");
   }
@@ -57,44 +59,49 @@ class Checker {
       const bool is_known = std::find(terms.begin(), terms.end(), term) != terms.end();
       if (!is_known) {
         const std::string near = nearest_match(term, terms);
-        report("objective.weights." + term,
-               cat("objective ", o.name, " has no such term; ",
-                   near.empty() ? "its terms: " + join(terms, ", ") : "did you mean " + near + "?"));
+        report("objective.weights." + term, cat("objective ", o.name, " has no such term; ",
+                                                near.empty() ? "its terms: " + join(terms, ", ")
+                                                             : "did you mean " + near + "?"));
       }
       sum += is_known ? weight : 0;
     }
     require(sum > 0, "objective.weights", "all weights are 0; nothing would be trained");
-    const auto weight = [&](const char* term) { return o.weights.contains(term) ? o.weights.at(term) : 0.0; };
+    const auto weight = [&](const char* term) {
+      return o.weights.contains(term) ? o.weights.at(term) : 0.0;
+    };
     require(weight("anchor_txt") == 0 || !o.anchors.prompts.empty(), "objective.anchors.prompts",
             "anchor_txt has a weight; expected a file of prompts");
     require(weight("anchor_img") == 0 || !o.anchors.images.empty(), "objective.anchors.images",
             "anchor_img has a weight; expected a folder of images");
     const CurriculumOptions& u = o.curriculum;
-    require(std::is_sorted(u.quantiles.begin(), u.quantiles.end()), "objective.curriculum.quantiles",
-            "expected rising shares");
+    require(std::is_sorted(u.quantiles.begin(), u.quantiles.end()),
+            "objective.curriculum.quantiles", "expected rising shares");
     require(u.start_epochs.size() == u.quantiles.size() + 1, "objective.curriculum.start_epochs",
-            cat("expected one more entry than quantiles (", u.quantiles.size() + 1, "), found ", u.start_epochs.size()));
-    require(std::is_sorted(u.start_epochs.begin(), u.start_epochs.end()), "objective.curriculum.start_epochs",
-            "expected epochs in rising order");
+            cat("expected one more entry than quantiles (", u.quantiles.size() + 1, "), found ",
+                u.start_epochs.size()));
+    require(std::is_sorted(u.start_epochs.begin(), u.start_epochs.end()),
+            "objective.curriculum.start_epochs", "expected epochs in rising order");
   }
 
   void check_training() {
     require(c_.optimizer.betas.size() == 2, "optimizer.betas", "expected two numbers");
-    require(!c_.train.micro_batch_size || *c_.train.micro_batch_size <= c_.train.batch_size, "train.micro_batch_size",
-            "is larger than train.batch_size");
-    require(!c_.run.name.empty() && c_.run.name.find('/') == std::string::npos && c_.run.name != "." &&
-                c_.run.name != "..",
+    require(!c_.train.micro_batch_size || *c_.train.micro_batch_size <= c_.train.batch_size,
+            "train.micro_batch_size", "is larger than train.batch_size");
+    require(!c_.run.name.empty() && c_.run.name.find('/') == std::string::npos &&
+                c_.run.name != "." && c_.run.name != "..",
             "run.name", "expected a folder name without /");
-    require(c_.adapter.method == "full" || !c_.adapter.targets.empty(), "adapter.targets", "expected at least one");
+    require(c_.adapter.method == "full" || !c_.adapter.targets.empty(), "adapter.targets",
+            "expected at least one");
   }
 
   void check_evaluation() {
     require(!c_.evaluate.k.empty(), "evaluate.k", "expected at least one number");
     std::set<std::string> names;
     for (const ZeroShotOptions& set : c_.evaluate.zero_shot) {
-      require(!set.name.empty() && !set.images.empty() && !set.classes.empty(), "evaluate.zero_shot",
-              cat("set \"", set.name, "\" needs name, images and classes"));
-      require(names.insert(set.name).second, "evaluate.zero_shot", cat("two sets are called \"", set.name, "\""));
+      require(!set.name.empty() && !set.images.empty() && !set.classes.empty(),
+              "evaluate.zero_shot", cat("set \"", set.name, "\" needs name, images and classes"));
+      require(names.insert(set.name).second, "evaluate.zero_shot",
+              cat("two sets are called \"", set.name, "\""));
     }
   }
 
@@ -105,7 +112,8 @@ class Checker {
 
 }  // namespace
 
-void check_run_config(const RunConfig& config, const ConfigNode& tree, std::vector<std::string>& problems) {
+void check_run_config(const RunConfig& config, const ConfigNode& tree,
+                      std::vector<std::string>& problems) {
   Checker(config, tree, problems).run();
 }
 

@@ -10,6 +10,7 @@
 namespace saferclip {
 
 // Appends a line for each broken rule, with the place where the key was written if it was.
-void check_run_config(const RunConfig& config, const ConfigNode& tree, std::vector<std::string>& problems);
+void check_run_config(const RunConfig& config, const ConfigNode& tree,
+                      std::vector<std::string>& problems);
 
 }  // namespace saferclip

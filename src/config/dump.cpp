@@ -44,7 +44,9 @@ Json value_json(const std::map<std::string, T>& values) {
 template <HasFields Options>
 Json value_json(const Options& options) {
   Json json = Json::object();
-  Options::fields(options, [&](const FieldSpec& spec, const auto& member) { json[spec.name] = value_json(member); });
+  Options::fields(options, [&](const FieldSpec& spec, const auto& member) {
+    json[spec.name] = value_json(member);
+  });
   return json;
 }
 
@@ -67,7 +69,8 @@ struct FlatValue {
 };
 
 template <HasFields Options>
-void flatten(const Options& options, const std::string& path, std::map<std::string, FlatValue>& flat) {
+void flatten(const Options& options, const std::string& path,
+             std::map<std::string, FlatValue>& flat) {
   Options::fields(options, [&](const FieldSpec& spec, const auto& member) {
     const std::string key = path.empty() ? spec.name : path + "." + spec.name;
     if constexpr (HasFields<std::remove_cvref_t<decltype(member)>>) {
@@ -108,7 +111,8 @@ void document(const Options& options, const std::string& path, std::vector<KeyDo
       document(member, key, docs);
     } else {
       std::string type = type_name<Member>();
-      if (spec.path != PathRule::kNone && spec.choices.empty()) type = type == "text" ? "path" : "map of path";
+      if (spec.path != PathRule::kNone && spec.choices.empty())
+        type = type == "text" ? "path" : "map of path";
       std::string range = range_text(spec);
       if (spec.path != PathRule::kNone && !spec.choices.empty()) range += " | a path";
       if (!spec.empty_word.empty()) range += (range.empty() ? "" : ", or ") + spec.empty_word;
@@ -145,7 +149,8 @@ std::vector<std::string> resume_differences(const RunConfig& saved, const RunCon
     const bool is_length = key == "train.epochs" || key == "train.max_steps";
     if (value.is_free && !(is_length && has_fixed_length)) continue;
     if (before[key].value != value.value) {
-      differences.push_back(cat(key, ": ", before[key].value.dump(), " in the run, ", value.value.dump(), " now"));
+      differences.push_back(
+          cat(key, ": ", before[key].value.dump(), " in the run, ", value.value.dump(), " now"));
     }
   }
   return differences;
@@ -161,24 +166,30 @@ std::vector<KeyDoc> document_keys() {
 
 std::string config_keys_markdown() {
   std::string text =
-      "# Configuration keys\n\nMade by `saferclip config keys --markdown`; a test keeps it current. Input paths are "
-      "relative to the file\nthey are written in; `run.dir`, `data.cache_dir` and `--set` values to the working "
-      "directory. Keys marked * may\nchange when a run is resumed.\n\nThe defaults are those of objective "
-      "`saferclip`; `objective.name: clip` brings its own (weight `contrastive: 1`,\nno curriculum).\n";
+      "# Configuration keys\n\nMade by `saferclip config keys --markdown`; a test keeps it "
+      "current. Input paths are "
+      "relative to the file\nthey are written in; `run.dir`, `data.cache_dir` and `--set` values "
+      "to the working "
+      "directory. Keys marked * may\nchange when a run is resumed.\n\nThe defaults are those of "
+      "objective "
+      "`saferclip`; `objective.name: clip` brings its own (weight `contrastive: 1`,\nno "
+      "curriculum).\n";
   std::string section;
   for (const KeyDoc& doc : document_keys()) {
     const std::string top = doc.key.substr(0, doc.key.find('.'));
     if (top != section) {
       section = top;
-      text += "\n## " + section + "\n\n| key | type | default | range | meaning |\n|---|---|---|---|---|\n";
+      text += "\n## " + section +
+              "\n\n| key | type | default | range | meaning |\n|---|---|---|---|---|\n";
     }
     const auto escaped = [](std::string cell) {
-      for (std::size_t at = cell.find('|'); at != std::string::npos; at = cell.find('|', at + 2)) cell.insert(at, "\\");
+      for (std::size_t at = cell.find('|'); at != std::string::npos; at = cell.find('|', at + 2))
+        cell.insert(at, "\\");
       return cell;
     };
     text += cat("| `", doc.key, "`", doc.is_free ? "*" : "", " | ", doc.type, " | ",
-                doc.default_value.empty() ? "" : "`" + escaped(doc.default_value) + "`", " | ", escaped(doc.range),
-                " | ", escaped(doc.meaning), " |\n");
+                doc.default_value.empty() ? "" : "`" + escaped(doc.default_value) + "`", " | ",
+                escaped(doc.range), " | ", escaped(doc.meaning), " |\n");
   }
   return text;
 }

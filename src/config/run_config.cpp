@@ -25,15 +25,18 @@ void drop_objective_weights(ConfigNode& tree) {
   }
 }
 
-// Loss terms of one objective mean nothing under another: changing the name drops inherited weights.
+// Loss terms of one objective mean nothing under another: changing the name drops inherited
+// weights.
 ConfigNode inherit(ConfigNode base, const ConfigNode& over) {
   const std::string name = objective_name(over);
-  const std::string inherited = objective_name(base).empty() ? ObjectiveOptions().name : objective_name(base);
+  const std::string inherited =
+      objective_name(base).empty() ? ObjectiveOptions().name : objective_name(base);
   if (!name.empty() && name != inherited) drop_objective_weights(base);
   return merge_config_trees(base, over);
 }
 
-ConfigNode read_chain(const fs::path& file, std::vector<fs::path>& chain, std::vector<std::string>& problems) {
+ConfigNode read_chain(const fs::path& file, std::vector<fs::path>& chain,
+                      std::vector<std::string>& problems) {
   const fs::path absolute = fs::weakly_canonical(file);
   if (std::find(chain.begin(), chain.end(), absolute) != chain.end()) {
     problems.push_back(cat(file.string(), ": extends itself, through ", chain.back().string()));
@@ -73,7 +76,8 @@ ConfigNode override_tree(const std::string& text, std::vector<std::string>& prob
     const std::size_t dot = key.rfind('.');
     ConfigNode parent;
     parent.kind = ConfigNode::Kind::kMap;
-    parent.entries.emplace_back(dot == std::string::npos ? key : key.substr(dot + 1), std::move(node));
+    parent.entries.emplace_back(dot == std::string::npos ? key : key.substr(dot + 1),
+                                std::move(node));
     if (dot == std::string::npos) return parent;
     node = std::move(parent);
     key.resize(dot);
@@ -94,7 +98,8 @@ RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& 
   const std::string name = objective_name(tree);
   const std::vector<std::string> known = ObjectiveOptions::names();
   const bool is_known = name.empty() || std::find(known.begin(), known.end(), name) != known.end();
-  config.objective = ObjectiveOptions::preset(name.empty() || !is_known ? config.objective.name : name);
+  config.objective =
+      ObjectiveOptions::preset(name.empty() || !is_known ? config.objective.name : name);
   if (tree.kind != ConfigNode::Kind::kNull) TreeReader(problems).read_section(tree, "", config);
   // Defaults too: a resolved configuration means the same from every folder.
   for (std::string* path : {&config.data.cache_dir, &config.run.dir}) {
@@ -102,8 +107,9 @@ RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& 
   }
   if (is_known) check_run_config(config, tree, problems);
   if (!problems.empty()) {
-    throw ConfigError(join_problems(
-        cat(file.string(), ": ", problems.size(), problems.size() == 1 ? " problem:" : " problems:"), problems));
+    throw ConfigError(join_problems(cat(file.string(), ": ", problems.size(),
+                                        problems.size() == 1 ? " problem:" : " problems:"),
+                                    problems));
   }
   return config;
 }

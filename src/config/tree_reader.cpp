@@ -21,8 +21,9 @@ bool parse_number(const std::string& text, T& value) {
 }
 
 std::string number_text(double value) {
-  return value == std::floor(value) && std::abs(value) < 1e9 ? std::to_string(static_cast<std::int64_t>(value))
-                                                             : cat(value);
+  return value == std::floor(value) && std::abs(value) < 1e9
+             ? std::to_string(static_cast<std::int64_t>(value))
+             : cat(value);
 }
 
 // A path of a configuration file, absolute.
@@ -54,25 +55,31 @@ std::string describe(const ConfigNode& node) {
 std::string range_text(const FieldSpec& spec) {
   if (!spec.choices.empty()) return join(spec.choices, " | ");
   std::vector<std::string> parts;
-  if (std::isfinite(spec.min)) parts.push_back((spec.min_is_excluded ? "> " : "at least ") + number_text(spec.min));
-  if (std::isfinite(spec.max)) parts.push_back((spec.max_is_excluded ? "< " : "at most ") + number_text(spec.max));
+  if (std::isfinite(spec.min))
+    parts.push_back((spec.min_is_excluded ? "> " : "at least ") + number_text(spec.min));
+  if (std::isfinite(spec.max))
+    parts.push_back((spec.max_is_excluded ? "< " : "at most ") + number_text(spec.max));
   return join(parts, " and ");
 }
 
-void ScalarReader::problem(const ConfigNode& node, const std::string& key, const std::string& text) {
+void ScalarReader::problem(const ConfigNode& node, const std::string& key,
+                           const std::string& text) {
   problems_.push_back(cat(node.where(), ": ", key, ": ", text));
 }
 
-bool ScalarReader::check_range(const ConfigNode& node, const std::string& key, const FieldSpec& spec, double value) {
+bool ScalarReader::check_range(const ConfigNode& node, const std::string& key,
+                               const FieldSpec& spec, double value) {
   const bool is_low = spec.min_is_excluded ? value <= spec.min : value < spec.min;
   const bool is_high = spec.max_is_excluded ? value >= spec.max : value > spec.max;
   if (!is_low && !is_high && std::isfinite(value)) return true;
-  problem(node, key, cat("expected ", range_text(spec).empty() ? "a finite number" : range_text(spec), ", found ",
-                         node.scalar));
+  problem(node, key,
+          cat("expected ", range_text(spec).empty() ? "a finite number" : range_text(spec),
+              ", found ", node.scalar));
   return false;
 }
 
-bool ScalarReader::read(const ConfigNode& node, const std::string& key, const FieldSpec&, bool& value) {
+bool ScalarReader::read(const ConfigNode& node, const std::string& key, const FieldSpec&,
+                        bool& value) {
   if (is_plain_scalar(node) && (node.scalar == "true" || node.scalar == "false")) {
     value = node.scalar == "true";
     return true;
@@ -81,7 +88,8 @@ bool ScalarReader::read(const ConfigNode& node, const std::string& key, const Fi
   return false;
 }
 
-bool ScalarReader::read(const ConfigNode& node, const std::string& key, const FieldSpec& spec, std::int64_t& value) {
+bool ScalarReader::read(const ConfigNode& node, const std::string& key, const FieldSpec& spec,
+                        std::int64_t& value) {
   std::int64_t parsed = 0;
   if (!is_plain_scalar(node) || !parse_number(node.scalar, parsed)) {
     problem(node, key, "expected a whole number, found " + describe(node));
@@ -92,7 +100,8 @@ bool ScalarReader::read(const ConfigNode& node, const std::string& key, const Fi
   return true;
 }
 
-bool ScalarReader::read(const ConfigNode& node, const std::string& key, const FieldSpec& spec, double& value) {
+bool ScalarReader::read(const ConfigNode& node, const std::string& key, const FieldSpec& spec,
+                        double& value) {
   double parsed = 0;
   if (!is_plain_scalar(node) || !parse_number(node.scalar, parsed)) {
     problem(node, key, "expected a number, found " + describe(node));
@@ -103,14 +112,16 @@ bool ScalarReader::read(const ConfigNode& node, const std::string& key, const Fi
   return true;
 }
 
-bool ScalarReader::read(const ConfigNode& node, const std::string& key, const FieldSpec& spec, std::string& value) {
+bool ScalarReader::read(const ConfigNode& node, const std::string& key, const FieldSpec& spec,
+                        std::string& value) {
   if (node.kind != ConfigNode::Kind::kScalar) {
     problem(node, key, "expected text, found " + describe(node));
     return false;
   }
   const bool is_choice =
       std::find(spec.choices.begin(), spec.choices.end(), node.scalar) != spec.choices.end();
-  const bool is_exempt = !spec.path_exempt.empty() && node.scalar.find(spec.path_exempt) != std::string::npos;
+  const bool is_exempt =
+      !spec.path_exempt.empty() && node.scalar.find(spec.path_exempt) != std::string::npos;
   if (is_choice || is_exempt || (spec.choices.empty() && spec.path == PathRule::kNone)) {
     value = node.scalar;
     return true;
@@ -120,8 +131,9 @@ bool ScalarReader::read(const ConfigNode& node, const std::string& key, const Fi
     return true;
   }
   const std::string near = nearest_match(node.scalar, spec.choices);
-  problem(node, key, cat("expected one of ", join(spec.choices, ", "), ", found ", describe(node),
-                         near.empty() ? "" : cat("; did you mean ", near, "?")));
+  problem(node, key,
+          cat("expected one of ", join(spec.choices, ", "), ", found ", describe(node),
+              near.empty() ? "" : cat("; did you mean ", near, "?")));
   return false;
 }
 

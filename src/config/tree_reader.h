@@ -18,9 +18,11 @@ class ScalarReader {
   explicit ScalarReader(std::vector<std::string>& problems) : problems_(problems) {}
 
   bool read(const ConfigNode& node, const std::string& key, const FieldSpec& spec, bool& value);
-  bool read(const ConfigNode& node, const std::string& key, const FieldSpec& spec, std::int64_t& value);
+  bool read(const ConfigNode& node, const std::string& key, const FieldSpec& spec,
+            std::int64_t& value);
   bool read(const ConfigNode& node, const std::string& key, const FieldSpec& spec, double& value);
-  bool read(const ConfigNode& node, const std::string& key, const FieldSpec& spec, std::string& value);
+  bool read(const ConfigNode& node, const std::string& key, const FieldSpec& spec,
+            std::string& value);
 
   void problem(const ConfigNode& node, const std::string& key, const std::string& text);
 
@@ -28,7 +30,8 @@ class ScalarReader {
   std::vector<std::string>& problems_;
 
  private:
-  bool check_range(const ConfigNode& node, const std::string& key, const FieldSpec& spec, double value);
+  bool check_range(const ConfigNode& node, const std::string& key, const FieldSpec& spec,
+                   double value);
 };
 
 // What a node holds, for messages: `"text"`, a list, a map, nothing.
@@ -45,7 +48,8 @@ class TreeReader : public ScalarReader {
   void read_section(const ConfigNode& node, const std::string& path, Options& options) {
     if (node.kind == ConfigNode::Kind::kNull) return;
     if (node.kind != ConfigNode::Kind::kMap) {
-      problem(node, path.empty() ? "the configuration" : path, "expected keys and values, found " + describe(node));
+      problem(node, path.empty() ? "the configuration" : path,
+              "expected keys and values, found " + describe(node));
       return;
     }
     std::vector<std::string> names;
@@ -63,19 +67,22 @@ class TreeReader : public ScalarReader {
   static std::string joined(const std::string& path, const std::string& name) {
     return path.empty() ? name : path + "." + name;
   }
-  void report_unknown(const ConfigNode& node, const std::string& path, const std::vector<std::string>& names);
+  void report_unknown(const ConfigNode& node, const std::string& path,
+                      const std::vector<std::string>& names);
 
   template <HasFields Options>
-  void read_value(const ConfigNode& node, const std::string& key, const FieldSpec&, Options& options) {
+  void read_value(const ConfigNode& node, const std::string& key, const FieldSpec&,
+                  Options& options) {
     read_section(node, key, options);
   }
   template <class T>
-    requires(!HasFields<T>)
-  void read_value(const ConfigNode& node, const std::string& key, const FieldSpec& spec, T& value) {
+  requires(!HasFields<T>) void read_value(const ConfigNode& node, const std::string& key,
+                                          const FieldSpec& spec, T& value) {
     read(node, key, spec, value);
   }
   template <class T>
-  void read_value(const ConfigNode& node, const std::string& key, const FieldSpec& spec, std::optional<T>& value) {
+  void read_value(const ConfigNode& node, const std::string& key, const FieldSpec& spec,
+                  std::optional<T>& value) {
     const bool is_word = node.kind == ConfigNode::Kind::kScalar && !spec.empty_word.empty() &&
                          node.scalar == spec.empty_word;
     T read_in{};
@@ -86,10 +93,13 @@ class TreeReader : public ScalarReader {
     }
   }
   template <class T>
-  void read_value(const ConfigNode& node, const std::string& key, const FieldSpec& spec, std::vector<T>& value) {
+  void read_value(const ConfigNode& node, const std::string& key, const FieldSpec& spec,
+                  std::vector<T>& value) {
     std::vector<ConfigNode> items = node.items;
-    if (node.kind == ConfigNode::Kind::kScalar && !HasFields<T>) items = {node};  // one value for a list of one
-    if (node.kind == ConfigNode::Kind::kMap || (node.kind == ConfigNode::Kind::kScalar && HasFields<T>)) {
+    if (node.kind == ConfigNode::Kind::kScalar && !HasFields<T>)
+      items = {node};  // one value for a list of one
+    if (node.kind == ConfigNode::Kind::kMap ||
+        (node.kind == ConfigNode::Kind::kScalar && HasFields<T>)) {
       problem(node, key, "expected a list, found " + describe(node));
       return;
     }

@@ -89,7 +89,8 @@ void sync_to_disk(const fs::path& path) {
 }
 
 FileWriter::FileWriter(const fs::path& path)
-    : path_(path), descriptor_(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) {
+    : path_(path),
+      descriptor_(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) {
   if (descriptor_ < 0) fail("create", path_);
 }
 
@@ -132,8 +133,8 @@ std::shared_ptr<const MappedFile> MappedFile::open(const fs::path& path) {
   if (file->size_ > 0) {
     // Private and writable: a tensor that looks into the map may be written to by mistake without
     // the file, or another reader, ever seeing it.
-    void* address =
-        ::mmap(nullptr, file->size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, descriptor, 0);
+    void* address = ::mmap(nullptr, file->size_, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_NORESERVE, descriptor, 0);
     const int reason = errno;
     ::close(descriptor);
     if (address == MAP_FAILED) {

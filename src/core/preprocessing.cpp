@@ -6,8 +6,9 @@ namespace saferclip {
 
 std::string to_string(const Preprocessing& p) {
   std::string text =
-      cat(p.image_size, " px, ", p.resize_mode == ResizeMode::kShortest ? "shortest side + crop" : "squash",
-          ", ", p.interpolation == Interpolation::kBicubic ? "bicubic" : "bilinear", ", crop ",
+      cat(p.image_size, " px, ",
+          p.resize_mode == ResizeMode::kShortest ? "shortest side + crop" : "squash", ", ",
+          p.interpolation == Interpolation::kBicubic ? "bicubic" : "bilinear", ", crop ",
           p.crop_rounding == CropRounding::kFloor ? "floor" : "half-even", ", mean");
   for (const double value : p.mean) text += cat(" ", value);
   text += ", std";

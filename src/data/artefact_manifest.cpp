@@ -9,17 +9,15 @@
 namespace saferclip {
 namespace fs = std::filesystem;
 
-fs::path artefact_folder(const fs::path& cache_dir, const std::string& kind, const std::string& key) {
+fs::path artefact_folder(const fs::path& cache_dir, const std::string& kind,
+                         const std::string& key) {
   return cache_dir / (kind + "-" + key.substr(0, 16));
 }
 
 void write_artefact_manifest(const fs::path& folder, const ArtefactManifest& manifest) {
-  const nlohmann::ordered_json json{{"format", "saferclip cache"},
-                                    {"kind", manifest.kind},
-                                    {"key", manifest.key},
-                                    {"inputs", manifest.inputs},
-                                    {"file", manifest.file_name},
-                                    {"size", manifest.file_size},
+  const nlohmann::ordered_json json{{"format", "saferclip cache"},   {"kind", manifest.kind},
+                                    {"key", manifest.key},           {"inputs", manifest.inputs},
+                                    {"file", manifest.file_name},    {"size", manifest.file_size},
                                     {"sha256", manifest.file_sha256}};
   write_file_atomically(folder / "manifest.json", json.dump(2) + "\n");
 }

@@ -64,9 +64,9 @@ std::int64_t cut_length(const at::Tensor& ends, std::int64_t context_length) {
   return std::min(context_length, (longest + 1 + 7) / 8 * 8);
 }
 
-BatchSource::BatchSource(const SplitData& split, const TargetCache& targets, const AnchorCache& anchors,
-                         BatchParts parts, bool use_own_image_target, std::int64_t anchors_per_step,
-                         std::uint64_t seed)
+BatchSource::BatchSource(const SplitData& split, const TargetCache& targets,
+                         const AnchorCache& anchors, BatchParts parts, bool use_own_image_target,
+                         std::int64_t anchors_per_step, std::uint64_t seed)
     : split_(split),
       targets_(targets),
       anchors_(anchors),
@@ -142,10 +142,10 @@ Batch slice_batch(const Batch& batch, std::int64_t begin, std::int64_t end) {
   Batch part = batch;
   part.rows.assign(batch.rows.begin() + begin, batch.rows.begin() + end);
   for (at::Tensor Batch::*member :
-       {&Batch::safe_pixels, &Batch::safe_ids, &Batch::safe_ends, &Batch::unsafe_ids, &Batch::unsafe_ends,
-        &Batch::has_unsafe_image, &Batch::is_redirected, &Batch::reference_safe_text,
-        &Batch::reference_safe_image, &Batch::reference_unsafe_text, &Batch::reference_unsafe_image,
-        &Batch::target_text, &Batch::target_image}) {
+       {&Batch::safe_pixels, &Batch::safe_ids, &Batch::safe_ends, &Batch::unsafe_ids,
+        &Batch::unsafe_ends, &Batch::has_unsafe_image, &Batch::is_redirected,
+        &Batch::reference_safe_text, &Batch::reference_safe_image, &Batch::reference_unsafe_text,
+        &Batch::reference_unsafe_image, &Batch::target_text, &Batch::target_image}) {
     part.*member = narrowed(batch.*member, begin, end);
   }
   if (batch.unsafe_rows.defined()) {
@@ -166,14 +166,28 @@ Batch slice_batch(const Batch& batch, std::int64_t begin, std::int64_t end) {
 Batch move_batch(const Batch& batch, at::Device device) {
   if (device.is_cpu()) return batch;
   Batch moved = batch;
-  for (at::Tensor Batch::*member :
-       {&Batch::safe_pixels, &Batch::unsafe_pixels, &Batch::unsafe_rows, &Batch::safe_ids,
-        &Batch::safe_ends, &Batch::unsafe_ids, &Batch::unsafe_ends, &Batch::has_unsafe_image,
-        &Batch::is_redirected, &Batch::reference_safe_text, &Batch::reference_safe_image,
-        &Batch::reference_unsafe_text, &Batch::reference_unsafe_image, &Batch::target_text,
-        &Batch::target_image, &Batch::anchor_ids, &Batch::anchor_ends, &Batch::anchor_text,
-        &Batch::anchor_pixels, &Batch::anchor_image}) {
-    if ((batch.*member).defined()) moved.*member = (batch.*member).to(device, /*non_blocking=*/true);
+  for (at::Tensor Batch::*member : {&Batch::safe_pixels,
+                                    &Batch::unsafe_pixels,
+                                    &Batch::unsafe_rows,
+                                    &Batch::safe_ids,
+                                    &Batch::safe_ends,
+                                    &Batch::unsafe_ids,
+                                    &Batch::unsafe_ends,
+                                    &Batch::has_unsafe_image,
+                                    &Batch::is_redirected,
+                                    &Batch::reference_safe_text,
+                                    &Batch::reference_safe_image,
+                                    &Batch::reference_unsafe_text,
+                                    &Batch::reference_unsafe_image,
+                                    &Batch::target_text,
+                                    &Batch::target_image,
+                                    &Batch::anchor_ids,
+                                    &Batch::anchor_ends,
+                                    &Batch::anchor_text,
+                                    &Batch::anchor_pixels,
+                                    &Batch::anchor_image}) {
+    if ((batch.*member).defined())
+      moved.*member = (batch.*member).to(device, /*non_blocking=*/true);
   }
   return moved;
 }

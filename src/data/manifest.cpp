@@ -47,15 +47,18 @@ class Reader {
                           manifest_.rows_read > 0 ? " of split " + request_.split : ""));
     }
     for (const auto& [what, count] : tag_changes_) {
-      manifest_.notes.push_back(cat(request_.file.string(), ": tag ", what, " in ", count, " rows"));
+      manifest_.notes.push_back(
+          cat(request_.file.string(), ": tag ", what, " in ", count, " rows"));
     }
     if (absent_unsafe_ > 0) {
       manifest_.notes.push_back(cat(request_.file.string(), ": ", absent_unsafe_,
-                                    " named unsafe images do not exist (", join(absent_examples_, ", "), ")"));
+                                    " named unsafe images do not exist (",
+                                    join(absent_examples_, ", "), ")"));
     }
     if (skipped_ > 0) {
-      manifest_.notes.push_back(cat(request_.file.string(), ": ", skipped_,
-                                    " rows without an unsafe image left out (missing_unsafe_image: skip)"));
+      manifest_.notes.push_back(
+          cat(request_.file.string(), ": ", skipped_,
+              " rows without an unsafe image left out (missing_unsafe_image: skip)"));
     }
     return std::move(manifest_);
   }
@@ -101,11 +104,15 @@ class Reader {
     std::vector<fs::path> tried;
     if (const Json* named = find(json, {"safe_image"}); named != nullptr && named->is_string()) {
       tried.push_back(resolved(named->get<std::string>()));
-    } else if (const Json* coco = find(json, {"coco_id"}); coco != nullptr && (coco->is_number_integer() || coco->is_string())) {
-      std::string id = coco->is_string() ? coco->get<std::string>() : std::to_string(coco->get<std::int64_t>());
+    } else if (const Json* coco = find(json, {"coco_id"});
+               coco != nullptr && (coco->is_number_integer() || coco->is_string())) {
+      std::string id =
+          coco->is_string() ? coco->get<std::string>() : std::to_string(coco->get<std::int64_t>());
       if (id.size() < 12) id.insert(0, 12 - id.size(), '0');
-      for (const char* folder : {"train2017", "val2017", "test2017"}) tried.push_back(resolved(cat(folder, "/", id, ".jpg")));
-    } else if (const Json* url = find(json, {"image_coco_url"}); url != nullptr && url->is_string()) {
+      for (const char* folder : {"train2017", "val2017", "test2017"})
+        tried.push_back(resolved(cat(folder, "/", id, ".jpg")));
+    } else if (const Json* url = find(json, {"image_coco_url"});
+               url != nullptr && url->is_string()) {
       const auto text = url->get<std::string>();
       tried.push_back(resolved(text.substr(text.find_last_of('/') + 1)));
     }
@@ -122,7 +129,8 @@ class Reader {
 
   fs::path unsafe_image(const Json& json, const ManifestRow& row) {
     std::string text;
-    if (const Json* named = find(json, {"unsafe_image", "nsfw_im_path"}); named != nullptr && named->is_string()) {
+    if (const Json* named = find(json, {"unsafe_image", "nsfw_im_path"});
+        named != nullptr && named->is_string()) {
       text = named->get<std::string>();
     }
     const bool is_named = !text.empty();
@@ -131,7 +139,8 @@ class Reader {
       text = request_.unsafe_image_template;
       for (const auto& [key, value] : std::map<std::string, std::string>{
                {"{image_root}", root_.string()}, {"{split}", request_.split}, {"{id}", row.id}}) {
-        for (std::size_t at = text.find(key); at != std::string::npos; at = text.find(key, at + value.size())) {
+        for (std::size_t at = text.find(key); at != std::string::npos;
+             at = text.find(key, at + value.size())) {
           text.replace(at, key.size(), value);
         }
       }
@@ -175,12 +184,15 @@ class Reader {
     row.line = text.line;
     if (!text.problem.empty()) return problem(row, "unreadable row", text.problem);
     const Json json = Json::parse(text.json);
-    if (!json.is_object()) return problem(row, "unreadable row", cat("is not an object: ", text.json.substr(0, 60)));
+    if (!json.is_object())
+      return problem(row, "unreadable row", cat("is not an object: ", text.json.substr(0, 60)));
     if (!belongs(json)) return;
     row.id = id_of(json, text.line);
     const auto [first, is_new] = first_lines_.emplace(row.id, text.line);
     bool is_good = is_new;
-    if (!is_new) problem(row, "duplicate id", cat("id ", row.id, " stands on line ", first->second, " already"));
+    if (!is_new)
+      problem(row, "duplicate id",
+              cat("id ", row.id, " stands on line ", first->second, " already"));
     row.safe_caption = caption(json, {"safe_caption", "safe", "caption"}, row, is_good);
     const auto unsafe_names = {"unsafe_caption", "nsfw", "nsfw_caption"};
     if (request_.needs_unsafe || find(json, unsafe_names) != nullptr) {
@@ -204,7 +216,8 @@ class Reader {
         return;
       }
       if (request_.missing_unsafe_image == "error") {
-        return problem(row, "missing unsafe image", "has no unsafe image (missing_unsafe_image: error)");
+        return problem(row, "missing unsafe image",
+                       "has no unsafe image (missing_unsafe_image: error)");
       }
       ++manifest_.rows_without_unsafe_image;
     }
@@ -232,8 +245,8 @@ void require_acceptable(const Manifest& manifest, const std::vector<RowProblem>&
   if (problems.empty()) return;
   std::map<std::string, std::vector<std::string>> by_kind;
   for (const RowProblem& p : problems) {
-    by_kind[p.kind].push_back(cat(manifest.file.string(), ":", p.line, p.id.empty() ? "" : " (id " + p.id + ")", ": ",
-                                  p.message));
+    by_kind[p.kind].push_back(cat(manifest.file.string(), ":", p.line,
+                                  p.id.empty() ? "" : " (id " + p.id + ")", ": ", p.message));
   }
   const bool lists_all = options.bad_rows == "error";
   std::vector<std::string> lines;

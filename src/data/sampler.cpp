@@ -19,7 +19,8 @@ Sampler::Sampler(SamplerPlan plan, std::function<std::vector<std::int64_t>(std::
 
 std::int64_t Sampler::steps_locked(std::int64_t epoch) const {
   const auto rows = static_cast<std::int64_t>(admitted_(epoch).size());
-  return plan_.drop_last ? rows / plan_.batch_size : (rows + plan_.batch_size - 1) / plan_.batch_size;
+  return plan_.drop_last ? rows / plan_.batch_size
+                         : (rows + plan_.batch_size - 1) / plan_.batch_size;
 }
 
 std::int64_t Sampler::steps_in_epoch(std::int64_t epoch) const {
@@ -41,8 +42,9 @@ Sampler::Position Sampler::position_locked(std::int64_t step) const {
     const std::int64_t steps = steps_locked(epoch);
     empty = steps == 0 ? empty + 1 : 0;
     if (empty > kMaxEmptyEpochs) {
-      throw DataError("no epoch admits enough rows for a batch; check curriculum.start_epochs, "
-                      "train.batch_size and train.drop_last");
+      throw DataError(
+          "no epoch admits enough rows for a batch; check curriculum.start_epochs, "
+          "train.batch_size and train.drop_last");
     }
     first_steps_.push_back(first_steps_.back() + steps);
   }
@@ -59,8 +61,9 @@ Sampler::Position Sampler::position_of(std::int64_t step) const {
 const std::vector<std::int64_t>& Sampler::order_locked(std::int64_t epoch) const {
   if (cached_epoch_ == epoch) return cached_order_;
   const std::vector<std::int64_t> rows = admitted_(epoch);
-  const auto order = random_permutation(static_cast<std::int64_t>(rows.size()),
-                                        mix_bits(plan_.seed, {kOrderStream, static_cast<std::uint64_t>(epoch)}));
+  const auto order =
+      random_permutation(static_cast<std::int64_t>(rows.size()),
+                         mix_bits(plan_.seed, {kOrderStream, static_cast<std::uint64_t>(epoch)}));
   cached_order_.clear();
   for (const std::int64_t i : order) cached_order_.push_back(rows[static_cast<std::size_t>(i)]);
   cached_epoch_ = epoch;

@@ -31,13 +31,21 @@ SafeGround measure_safeground(const EmbeddingSet& set) {
   const at::Tensor pv_u = dots(uv, t).gt(dots(uv, ut));
   const at::Tensor ps = pt_s.logical_and(pv_s);
   const at::Tensor pu = pt_u.logical_and(pv_u);
-  return {percent(pt_s), percent(pt_u), percent(pv_s), percent(pv_u), percent(pv_s.logical_and(pv_u)),
-          percent(pt_s.logical_and(pt_u)), percent(ps), percent(pu), percent(ps.logical_and(pu)),
+  return {percent(pt_s),
+          percent(pt_u),
+          percent(pv_s),
+          percent(pv_u),
+          percent(pv_s.logical_and(pv_u)),
+          percent(pt_s.logical_and(pt_u)),
+          percent(ps),
+          percent(pu),
+          percent(ps.logical_and(pu)),
           static_cast<std::int64_t>(rows.size())};
 }
 
 ZeroShotResult measure_zero_shot(const at::Tensor& images, const at::Tensor& classes,
-                                 const std::vector<std::int64_t>& labels, const std::vector<std::string>& groups) {
+                                 const std::vector<std::int64_t>& labels,
+                                 const std::vector<std::string>& groups) {
   const at::Tensor predictions = top_items(images, classes);
   const auto* predicted = predictions.const_data_ptr<std::int64_t>();
   ZeroShotResult result;
@@ -65,6 +73,8 @@ ZeroShotResult measure_zero_shot(const at::Tensor& images, const at::Tensor& cla
   return result;
 }
 
-double mean_cosine(const at::Tensor& a, const at::Tensor& b) { return dots(a, b).to(at::kDouble).mean().item<double>(); }
+double mean_cosine(const at::Tensor& a, const at::Tensor& b) {
+  return dots(a, b).to(at::kDouble).mean().item<double>();
+}
 
 }  // namespace saferclip

@@ -21,8 +21,10 @@ void write_folder(const fs::path& folder, const std::function<void(const fs::pat
   const fs::path clean = fs::absolute(folder).lexically_normal();
   const fs::path target = clean.has_filename() ? clean : clean.parent_path();
   std::error_code error;
-  if (fs::exists(target, error) && !(fs::is_directory(target, error) && fs::is_empty(target, error))) {
-    throw ConfigError(cat("--out ", target.string(), ": exists and is not an empty folder; name another one"));
+  if (fs::exists(target, error) &&
+      !(fs::is_directory(target, error) && fs::is_empty(target, error))) {
+    throw ConfigError(
+        cat("--out ", target.string(), ": exists and is not an empty folder; name another one"));
   }
   fs::create_directories(target.parent_path(), error);
   const fs::path temporary = temporary_sibling(target);
@@ -49,8 +51,8 @@ const char* dtype_name(at::ScalarType dtype) {
 
 }  // namespace
 
-void export_hugging_face(const ExportRequest& request, ClipModel& model, const WeightsSource& source,
-                         const Tokenizer& tokenizer) {
+void export_hugging_face(const ExportRequest& request, ClipModel& model,
+                         const WeightsSource& source, const Tokenizer& tokenizer) {
   std::vector<NamedTensor> tensors;
   for (const TensorSlot& slot : tensor_slots(model)) {
     tensors.push_back({slot.name, slot_view(slot).to(request.dtype)});
@@ -61,21 +63,25 @@ void export_hugging_face(const ExportRequest& request, ClipModel& model, const W
     Json config = Json::parse(hugging_face_config(source.geometry, source.text));
     config["torch_dtype"] = dtype_name(request.dtype);
     write_file_atomically(folder / "config.json", config.dump(2) + "\n");
-    write_file_atomically(folder / "preprocessor_config.json", hugging_face_preprocessor(source.preprocessing));
+    write_file_atomically(folder / "preprocessor_config.json",
+                          hugging_face_preprocessor(source.preprocessing));
     for (const auto& [name, content] : tokenizer.hugging_face_files()) {
       write_file_atomically(folder / name, content);
     }
-    if (!request.model_card.empty()) write_file_atomically(folder / "README.md", request.model_card);
+    if (!request.model_card.empty())
+      write_file_atomically(folder / "README.md", request.model_card);
   });
 }
 
 void export_peft(const ExportRequest& request, const std::vector<NamedTensor>& trained,
-                 const ModelOptions& model, const AdapterOptions& adapter, const WeightsSource& source) {
+                 const ModelOptions& model, const AdapterOptions& adapter,
+                 const WeightsSource& source) {
   if (adapter.method != "lora") {
     throw ConfigError("--to peft: this run trained every weight, there is no adapter; use --to hf");
   }
   if (model.train_logit_scale) {
-    throw ConfigError("--to peft: this run trained the logit scale, which an adapter cannot carry; use --to hf");
+    throw ConfigError(
+        "--to peft: this run trained the logit scale, which an adapter cannot carry; use --to hf");
   }
   std::vector<NamedTensor> tensors;
   std::vector<std::string> saved_modules;
@@ -89,7 +95,8 @@ void export_peft(const ExportRequest& request, const std::vector<NamedTensor>& t
   const nlohmann::json config{
       {"alpha_pattern", nlohmann::json::object()},
       {"auto_mapping",
-       {{"base_model_class", "CLIPModel"}, {"parent_library", "transformers.models.clip.modeling_clip"}}},
+       {{"base_model_class", "CLIPModel"},
+        {"parent_library", "transformers.models.clip.modeling_clip"}}},
       {"base_model_name_or_path", source.path.string()},
       {"bias", "none"},
       {"fan_in_fan_out", false},
@@ -107,7 +114,8 @@ void export_peft(const ExportRequest& request, const std::vector<NamedTensor>& t
   write_folder(request.folder, [&](const fs::path& folder) {
     write_safetensors(folder / "adapter_model.safetensors", tensors);
     write_file_atomically(folder / "adapter_config.json", config.dump(2) + "\n");
-    if (!request.model_card.empty()) write_file_atomically(folder / "README.md", request.model_card);
+    if (!request.model_card.empty())
+      write_file_atomically(folder / "README.md", request.model_card);
   });
 }
 

@@ -22,7 +22,8 @@ const bool kIsQuiet = [] {
 
 int decode_flags(PictureKind kind, const DecodeOptions& options) {
   if (kind == PictureKind::kJpeg) {
-    return options.exif_rotate ? cv::IMREAD_COLOR : cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION;
+    return options.exif_rotate ? cv::IMREAD_COLOR
+                               : cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION;
   }
   return cv::IMREAD_UNCHANGED;
 }
@@ -31,12 +32,14 @@ int decode_flags(PictureKind kind, const DecodeOptions& options) {
 Image to_rgb(const cv::Mat& decoded, const std::string& name) {
   cv::Mat bytes = decoded;
   if (decoded.depth() == CV_16U) {
-    cv::Mat halves(decoded.rows, decoded.cols * decoded.channels(), CV_16U, decoded.data, decoded.step);
+    cv::Mat halves(decoded.rows, decoded.cols * decoded.channels(), CV_16U, decoded.data,
+                   decoded.step);
     cv::Mat high(halves.rows, halves.cols, CV_8U);
     for (int y = 0; y < halves.rows; ++y) {
       const auto* from = halves.ptr<std::uint16_t>(y);
       auto* to = high.ptr<std::uint8_t>(y);
-      std::transform(from, from + halves.cols, to, [](std::uint16_t v) { return static_cast<std::uint8_t>(v >> 8U); });
+      std::transform(from, from + halves.cols, to,
+                     [](std::uint16_t v) { return static_cast<std::uint8_t>(v >> 8U); });
     }
     bytes = high.reshape(decoded.channels());
   } else if (decoded.depth() != CV_8U) {
@@ -60,8 +63,8 @@ Image decode_image(std::string_view bytes, const std::string& name, const Decode
   const PictureStructure structure = examine_picture(bytes);
   if (!structure.problem.empty()) throw DataError(cat(name, ": ", structure.problem));
   if (structure.width * structure.height > options.max_pixels) {
-    throw DataError(cat(name, ": ", structure.width, " x ", structure.height, " pixels are more than ",
-                        options.max_pixels));
+    throw DataError(cat(name, ": ", structure.width, " x ", structure.height,
+                        " pixels are more than ", options.max_pixels));
   }
   cv::Mat decoded;
   try {
@@ -72,7 +75,8 @@ Image decode_image(std::string_view bytes, const std::string& name, const Decode
   }
   if (decoded.empty()) throw DataError(cat(name, ": cannot be decoded"));
   if (static_cast<std::int64_t>(decoded.cols) * decoded.rows > options.max_pixels) {
-    throw DataError(cat(name, ": ", decoded.cols, " x ", decoded.rows, " pixels are more than ", options.max_pixels));
+    throw DataError(cat(name, ": ", decoded.cols, " x ", decoded.rows, " pixels are more than ",
+                        options.max_pixels));
   }
   return to_rgb(decoded, name);
 }

@@ -1,5 +1,5 @@
-// Pillow's resampling for 8-bit channels: coefficients in 22-bit fixed point, rounded and clipped to 8 bits
-// between the two passes. All bits equal Pillow's.
+// Pillow's resampling for 8-bit channels: coefficients in 22-bit fixed point, rounded and clipped
+// to 8 bits between the two passes. All bits equal Pillow's.
 #include <algorithm>
 #include <cmath>
 
@@ -32,7 +32,8 @@ struct Axis {
   std::size_t stride = 0;
 };
 
-Axis make_axis(std::int64_t in, std::int64_t out, std::int64_t begin, std::int64_t count, Interpolation kind) {
+Axis make_axis(std::int64_t in, std::int64_t out, std::int64_t begin, std::int64_t count,
+               Interpolation kind) {
   const double scale = static_cast<double>(in) / static_cast<double>(out);
   const double filter_scale = std::max(scale, 1.0);
   const double support = (kind == Interpolation::kBicubic ? 2.0 : 1.0) * filter_scale;
@@ -42,8 +43,10 @@ Axis make_axis(std::int64_t in, std::int64_t out, std::int64_t begin, std::int64
   std::vector<double> exact(axis.stride);
   for (std::int64_t i = 0; i < count; ++i) {
     const double centre = (static_cast<double>(begin + i) + 0.5) * scale;
-    const std::int64_t low = std::max<std::int64_t>(0, static_cast<std::int64_t>(centre - support + 0.5));
-    const std::int64_t high = std::min<std::int64_t>(in, static_cast<std::int64_t>(centre + support + 0.5));
+    const std::int64_t low =
+        std::max<std::int64_t>(0, static_cast<std::int64_t>(centre - support + 0.5));
+    const std::int64_t high =
+        std::min<std::int64_t>(in, static_cast<std::int64_t>(centre + support + 0.5));
     double sum = 0;
     for (std::int64_t x = 0; x < high - low; ++x) {
       const double position = (static_cast<double>(x + low) - centre + 0.5) * (1.0 / filter_scale);
@@ -69,7 +72,8 @@ std::uint8_t clip8(std::int32_t value) {
 }
 
 // Rows [row_begin, row_end) of the input, columns as the axis says.
-Image horizontal_pass(const Image& image, const Axis& axis, std::int64_t row_begin, std::int64_t row_end) {
+Image horizontal_pass(const Image& image, const Axis& axis, std::int64_t row_begin,
+                      std::int64_t row_end) {
   Image result;
   result.width = static_cast<std::int64_t>(axis.first.size());
   result.height = row_end - row_begin;
@@ -113,7 +117,8 @@ Image vertical_pass(const Image& image, const Axis& axis, std::int64_t row_begin
       const std::int32_t weight = weights[k];
       for (std::size_t x = 0; x < row_bytes; ++x) sums[x] += in[x] * weight;
     }
-    std::transform(sums.begin(), sums.end(), result.pixels.begin() + static_cast<std::ptrdiff_t>(y * row_bytes), clip8);
+    std::transform(sums.begin(), sums.end(),
+                   result.pixels.begin() + static_cast<std::ptrdiff_t>(y * row_bytes), clip8);
   }
   return result;
 }
@@ -136,8 +141,8 @@ Image cut(const Image& image, const Window& window) {
   return result;
 }
 
-// Pillow 13 starts with the rows when the height shrinks by more than twice what the width does (earlier
-// versions never do); its result is rounded between the passes, so the order shows.
+// Pillow 13 starts with the rows when the height shrinks by more than twice what the width does
+// (earlier versions never do); its result is rounded between the passes, so the order shows.
 bool starts_with_rows(const Image& image, std::int64_t width, std::int64_t height) {
   return image.height > height && image.height - height > 2 * (image.width - width);
 }
@@ -151,7 +156,8 @@ Image resize_both(const Image& image, std::int64_t width, std::int64_t height, c
   if (!starts_with_rows(image, width, height)) {
     const std::int64_t row_begin = vertical.first.front();
     const std::int64_t row_end = vertical.first.back() + vertical.taps.back();
-    return vertical_pass(horizontal_pass(image, horizontal, row_begin, row_end), vertical, row_begin);
+    return vertical_pass(horizontal_pass(image, horizontal, row_begin, row_end), vertical,
+                         row_begin);
   }
   const std::int64_t column_begin = horizontal.first.front();
   const std::int64_t column_end = horizontal.first.back() + horizontal.taps.back();
@@ -160,9 +166,10 @@ Image resize_both(const Image& image, std::int64_t width, std::int64_t height, c
   return horizontal_pass(vertical_pass(columns, vertical, 0), horizontal, 0, window.height);
 }
 
-Image resize_window(const Image& image, std::int64_t width, std::int64_t height, const Window& window,
-                    Interpolation kind) {
-  if (width != image.width && height != image.height) return resize_both(image, width, height, window, kind);
+Image resize_window(const Image& image, std::int64_t width, std::int64_t height,
+                    const Window& window, Interpolation kind) {
+  if (width != image.width && height != image.height)
+    return resize_both(image, width, height, window, kind);
   if (width != image.width) {
     const Axis axis = make_axis(image.width, width, window.x, window.width, kind);
     return horizontal_pass(image, axis, window.y, window.y + window.height);
@@ -180,7 +187,8 @@ std::int64_t crop_offset(std::int64_t margin, CropRounding rounding) {
 
 }  // namespace
 
-Image resize_image(const Image& image, std::int64_t width, std::int64_t height, Interpolation interpolation) {
+Image resize_image(const Image& image, std::int64_t width, std::int64_t height,
+                   Interpolation interpolation) {
   return resize_window(image, width, height, {0, 0, width, height}, interpolation);
 }
 
@@ -194,7 +202,8 @@ Image preprocess_image(const Image& image, const Preprocessing& p) {
   const std::int64_t resized = n * long_side / short_side;
   const Window window{is_tall ? 0 : crop_offset(resized - n, p.crop_rounding),
                       is_tall ? crop_offset(resized - n, p.crop_rounding) : 0, n, n};
-  return resize_window(image, is_tall ? n : resized, is_tall ? resized : n, window, p.interpolation);
+  return resize_window(image, is_tall ? n : resized, is_tall ? resized : n, window,
+                       p.interpolation);
 }
 
 }  // namespace saferclip

@@ -12,14 +12,19 @@ class Bytes {
   explicit Bytes(std::string_view bytes) : bytes_(bytes) {}
   std::size_t size() const { return bytes_.size(); }
   std::uint8_t at(std::size_t i) const { return static_cast<std::uint8_t>(bytes_[i]); }
-  std::uint32_t big16(std::size_t i) const { return static_cast<std::uint32_t>(at(i) << 8U) | at(i + 1); }
+  std::uint32_t big16(std::size_t i) const {
+    return static_cast<std::uint32_t>(at(i) << 8U) | at(i + 1);
+  }
   std::uint32_t big32(std::size_t i) const { return (big16(i) << 16U) | big16(i + 2); }
   std::uint32_t little32(std::size_t i) const {
     return static_cast<std::uint32_t>(at(i)) | (static_cast<std::uint32_t>(at(i + 1)) << 8U) |
-           (static_cast<std::uint32_t>(at(i + 2)) << 16U) | (static_cast<std::uint32_t>(at(i + 3)) << 24U);
+           (static_cast<std::uint32_t>(at(i + 2)) << 16U) |
+           (static_cast<std::uint32_t>(at(i + 3)) << 24U);
   }
   bool starts_with(std::string_view prefix) const { return bytes_.starts_with(prefix); }
-  std::string_view part(std::size_t begin, std::size_t size) const { return bytes_.substr(begin, size); }
+  std::string_view part(std::size_t begin, std::size_t size) const {
+    return bytes_.substr(begin, size);
+  }
 
  private:
   std::string_view bytes_;
@@ -99,9 +104,11 @@ void examine_bmp(const Bytes& bytes, PictureStructure& result) {
   }
   if (bytes.little32(14) >= 40) {
     result.width = static_cast<std::int32_t>(bytes.little32(18));
-    result.height = std::abs(static_cast<std::int64_t>(static_cast<std::int32_t>(bytes.little32(22))));
+    result.height =
+        std::abs(static_cast<std::int64_t>(static_cast<std::int32_t>(bytes.little32(22))));
   }
-  if (bytes.little32(2) > bytes.size()) result.problem = "is truncated: the BMP is shorter than it says";
+  if (bytes.little32(2) > bytes.size())
+    result.problem = "is truncated: the BMP is shorter than it says";
 }
 
 }  // namespace

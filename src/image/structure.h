@@ -1,5 +1,5 @@
-// What the bytes of a picture file claim to be, found without decoding: the decoder fills what is cut off
-// with grey and says nothing.
+// What the bytes of a picture file claim to be, found without decoding: the decoder fills what is
+// cut off with grey and says nothing.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,9 @@ enum class PictureKind { kUnknown, kJpeg, kPng, kWebp, kBmp, kTiff };
 
 struct PictureStructure {
   PictureKind kind = PictureKind::kUnknown;
-  std::int64_t width = 0;   // 0 where only the decoder can tell
+  std::int64_t width = 0;  // 0 where only the decoder can tell
   std::int64_t height = 0;
-  std::string problem;      // not a picture, truncated, damaged; empty: looks whole
+  std::string problem;  // not a picture, truncated, damaged; empty: looks whole
 };
 
 PictureStructure examine_picture(std::string_view bytes);

@@ -18,14 +18,16 @@ constexpr std::size_t kMaxNodes = 200'000;  // aliases can make a small file exp
 
 class Converter {
  public:
-  Converter(std::string file, std::vector<std::string>& problems) : file_(std::move(file)), problems_(problems) {}
+  Converter(std::string file, std::vector<std::string>& problems)
+      : file_(std::move(file)), problems_(problems) {}
 
   ConfigNode convert(const YAML::Node& node, int depth) {
     ConfigNode result;
     result.file = file_;
     result.line = node.Mark().is_null() ? 0 : node.Mark().line + 1;
     if (depth > kMaxDepth || ++nodes_ > kMaxNodes) {
-      if (!is_too_large_) problems_.push_back(cat(result.where(), ": nested too deep or too large"));
+      if (!is_too_large_)
+        problems_.push_back(cat(result.where(), ": nested too deep or too large"));
       is_too_large_ = true;
       return result;
     }
@@ -54,7 +56,8 @@ class Converter {
       const std::string& key = entry.first.Scalar();
       ConfigNode value = convert(entry.second, depth + 1);
       value.line = entry.first.Mark().line + 1;
-      if (!seen.insert(key).second) problems_.push_back(cat(value.where(), ": key \"", key, "\" stands twice"));
+      if (!seen.insert(key).second)
+        problems_.push_back(cat(value.where(), ": key \"", key, "\" stands twice"));
       result.entries.emplace_back(key, std::move(value));
     }
   }
@@ -65,14 +68,15 @@ class Converter {
   bool is_too_large_ = false;
 };
 
-// JSON is read as the YAML that it nearly is, for the line numbers; text comes from the JSON parser, which
-// knows its escapes.
+// JSON is read as the YAML that it nearly is, for the line numbers; text comes from the JSON
+// parser, which knows its escapes.
 void take_json_texts(const nlohmann::ordered_json& json, ConfigNode& node) {
   if (json.is_string() && node.kind == ConfigNode::Kind::kScalar) {
     node.scalar = json.get<std::string>();
     node.is_quoted = true;
   } else if (json.is_array()) {
-    for (std::size_t i = 0; i < node.items.size() && i < json.size(); ++i) take_json_texts(json[i], node.items[i]);
+    for (std::size_t i = 0; i < node.items.size() && i < json.size(); ++i)
+      take_json_texts(json[i], node.items[i]);
   } else if (json.is_object()) {
     for (auto& [key, value] : node.entries) {
       if (json.contains(key)) take_json_texts(json[key], value);
@@ -80,11 +84,13 @@ void take_json_texts(const nlohmann::ordered_json& json, ConfigNode& node) {
   }
 }
 
-ConfigNode parse(const std::string& text, const std::string& where, std::vector<std::string>& problems) {
+ConfigNode parse(const std::string& text, const std::string& where,
+                 std::vector<std::string>& problems) {
   try {
     return Converter(where, problems).convert(YAML::Load(text), 0);
   } catch (const YAML::Exception& problem) {
-    problems.push_back(cat(where, problem.mark.is_null() ? "" : cat(":", problem.mark.line + 1), ": ", problem.msg));
+    problems.push_back(cat(where, problem.mark.is_null() ? "" : cat(":", problem.mark.line + 1),
+                           ": ", problem.msg));
     return {};
   }
 }

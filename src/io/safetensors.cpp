@@ -46,8 +46,8 @@ constexpr std::array<SafetensorsDtype, 16> kDtypes{{
   throw WeightsError(cat(file.path().string(), ": not a valid safetensors file: ", what));
 }
 
-// nlohmann's DOM keeps the last of two equal keys silently; this records them. Nesting is bounded: a
-// header has four levels, and a hostile one must not exhaust the stack.
+// nlohmann's DOM keeps the last of two equal keys silently; this records them. Nesting is bounded:
+// a header has four levels, and a hostile one must not exhaust the stack.
 Json parse_header(const MappedFile& file, const char* begin, const char* end) {
   std::vector<std::set<std::string>> open_objects;
   std::string duplicate;
@@ -215,7 +215,8 @@ at::Tensor SafetensorsFile::tensor(const std::string& name) const {
     if (entry.begin != entry.end) std::memcpy(copy.data_ptr(), data, entry.end - entry.begin);
     return copy;
   }
-  return at::from_blob(data, entry.shape, [keep = file_](void*) {}, options);
+  return at::from_blob(
+      data, entry.shape, [keep = file_](void*) {}, options);
 }
 
 std::vector<NamedTensor> SafetensorsFile::tensors() const {

@@ -54,7 +54,8 @@ std::vector<TextRow> read_csv(const std::string& text, char separator) {
   const std::vector<std::string> names = csv_record(text, position, separator, line, problem);
   while (position < text.size()) {
     TextRow row{line, "", ""};
-    const std::vector<std::string> fields = csv_record(text, position, separator, line, row.problem);
+    const std::vector<std::string> fields =
+        csv_record(text, position, separator, line, row.problem);
     if (fields.size() == 1 && fields[0].empty()) continue;
     if (fields.size() != names.size() && row.problem.empty()) {
       row.problem = cat("has ", fields.size(), " fields, the header ", names.size());
@@ -96,7 +97,8 @@ std::vector<TextRow> read_json_lines(const std::string& text) {
 
 // A list, or a dictionary keyed by index, bare or under "data".
 std::vector<TextRow> read_json_document(const Json& document) {
-  const Json& records = document.is_object() && document.contains("data") ? document["data"] : document;
+  const Json& records =
+      document.is_object() && document.contains("data") ? document["data"] : document;
   std::vector<TextRow> rows;
   int number = 0;
   if (records.is_array()) {
@@ -105,10 +107,13 @@ std::vector<TextRow> read_json_document(const Json& document) {
   }
   std::vector<std::pair<long long, const Json*>> ordered;
   for (const auto& [key, record] : records.items()) {
-    const bool is_index = !key.empty() && key.size() < 18 && key.find_first_not_of("0123456789") == std::string::npos;
-    ordered.emplace_back(is_index ? std::stoll(key) : static_cast<long long>(ordered.size()), &record);
+    const bool is_index =
+        !key.empty() && key.size() < 18 && key.find_first_not_of("0123456789") == std::string::npos;
+    ordered.emplace_back(is_index ? std::stoll(key) : static_cast<long long>(ordered.size()),
+                         &record);
   }
-  std::stable_sort(ordered.begin(), ordered.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::stable_sort(ordered.begin(), ordered.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
   for (const auto& [index, record] : ordered) rows.push_back({++number, record->dump(), ""});
   return rows;
 }
@@ -124,18 +129,22 @@ std::vector<TextRow> read_text_rows(const fs::path& file) {
     const std::string header = text.substr(0, text.find('\n'));
     const bool is_tab = file.extension() == ".tsv" || header.find('\t') != std::string::npos;
     if (!is_tab && header.find(',') == std::string::npos) {
-      throw DataError(cat(file.string(), ": is neither JSON lines, a JSON document nor CSV with a header"));
+      throw DataError(
+          cat(file.string(), ": is neither JSON lines, a JSON document nor CSV with a header"));
     }
     return read_csv(text, is_tab ? '\t' : ',');
   }
   const std::size_t line_end = text.find('\n', first);
-  const bool is_lines = text[first] == '{' &&
-                        Json::accept(text.substr(first, line_end == std::string::npos ? line_end : line_end - first));
-  const Json document = is_lines ? Json(Json::value_t::discarded) : Json::parse(text, nullptr, false);
+  const bool is_lines =
+      text[first] == '{' &&
+      Json::accept(text.substr(first, line_end == std::string::npos ? line_end : line_end - first));
+  const Json document =
+      is_lines ? Json(Json::value_t::discarded) : Json::parse(text, nullptr, false);
   // A document of one line with one record is both; "data" or an index tells the dictionary.
   if (is_lines) {
     const Json single = Json::parse(text, nullptr, false);
-    const bool is_dictionary = !single.is_discarded() && (single.contains("data") || single.contains("0"));
+    const bool is_dictionary =
+        !single.is_discarded() && (single.contains("data") || single.contains("0"));
     return is_dictionary ? read_json_document(single) : read_json_lines(text);
   }
   if (document.is_discarded()) {

@@ -6,7 +6,8 @@ namespace saferclip {
 namespace {
 
 at::Tensor constant_row(const std::array<double, 3>& values, const at::Tensor& like) {
-  return at::tensor(at::ArrayRef<double>(values.data(), values.size()), at::kFloat).to(like.device());
+  return at::tensor(at::ArrayRef<double>(values.data(), values.size()), at::kFloat)
+      .to(like.device());
 }
 
 // uint8 or fp32 [B, S, S, 3] -> [B, G², 3·P·P] with the kernel's order (channel, row, column).
@@ -18,8 +19,8 @@ at::Tensor cut_patches(const at::Tensor& pixels, std::int64_t patch) {
       .reshape({batch, grid * grid, 3 * patch * patch});
 }
 
-// The same floating-point operations as torchvision's ToTensor and Normalize, so that fp32 values are
-// bit-equal to theirs.
+// The same floating-point operations as torchvision's ToTensor and Normalize, so that fp32 values
+// are bit-equal to theirs.
 at::Tensor normalised_nhwc(const at::Tensor& pixels, const Preprocessing& preprocessing) {
   at::Tensor x = pixels.to(at::kFloat).div_(255);
   return x.sub_(constant_row(preprocessing.mean, x)).div_(constant_row(preprocessing.std, x));
@@ -37,20 +38,21 @@ at::Tensor encode_images(const ClipModel& model, const Preprocessing& preprocess
   // The margin that the grid does not cover is cut, as a strided convolution does.
   const std::int64_t covered = model.geometry.grid() * model.geometry.patch_size;
   at::Tensor x = normalised_nhwc(pixels.narrow(1, 0, covered).narrow(2, 0, covered), preprocessing);
-  const at::Tensor patches =
-      linear(tower.patch_embedding, cut_patches(x, model.geometry.patch_size).to(mode.compute), mode);
+  const at::Tensor patches = linear(
+      tower.patch_embedding, cut_patches(x, model.geometry.patch_size).to(mode.compute), mode);
   const std::int64_t batch = pixels.size(0);
   const at::Tensor class_token =
       tower.class_embedding.to(mode.compute).view({1, 1, -1}).expand({batch, 1, -1});
   x = at::cat({class_token, patches}, 1) + tower.position_embedding.to(mode.compute);
   x = layer_norm(tower.pre_norm, x);
-  const at::Tensor rows = at::zeros({batch}, at::TensorOptions().dtype(at::kLong).device(x.device()));
+  const at::Tensor rows =
+      at::zeros({batch}, at::TensorOptions().dtype(at::kLong).device(x.device()));
   x = layer_norm(tower.post_norm, transformer_rows(tower.transformer, x, rows, mode));
   return at::linear(x, tower.projection.to(mode.compute)).to(at::kFloat);
 }
 
-at::Tensor encode_texts(const ClipModel& model, const at::Tensor& ids, const at::Tensor& end_positions,
-                        const ForwardMode& mode) {
+at::Tensor encode_texts(const ClipModel& model, const at::Tensor& ids,
+                        const at::Tensor& end_positions, const ForwardMode& mode) {
   const TextTower& tower = model.text;
   const std::int64_t length = ids.size(1);
   at::Tensor x = at::embedding(tower.token_embedding, ids.to(at::kLong)) +

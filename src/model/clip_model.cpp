@@ -87,15 +87,16 @@ void number_sites(ClipModel& model) {
 }  // namespace
 
 std::string to_string(const ClipGeometry& g) {
-  return cat("ViT ", g.vision.layers, " x ", g.vision.width, " (", g.vision.heads, " heads), patch ",
-             g.patch_size, ", ", g.image_size, " px; text ", g.text.layers, " x ", g.text.width, " (",
-             g.text.heads, " heads), context ", g.context_length, "; embedding ", g.embed_dim, "; ",
-             to_string(g.activation));
+  return cat("ViT ", g.vision.layers, " x ", g.vision.width, " (", g.vision.heads,
+             " heads), patch ", g.patch_size, ", ", g.image_size, " px; text ", g.text.layers,
+             " x ", g.text.width, " (", g.text.heads, " heads), context ", g.context_length,
+             "; embedding ", g.embed_dim, "; ", to_string(g.activation));
 }
 
 std::int64_t parameter_count(const ClipGeometry& g) {
   const auto tower = [](const TowerGeometry& t) {
-    return t.layers * (4 * t.width * t.width + 2 * t.width * t.mlp_width + t.mlp_width + 9 * t.width);
+    return t.layers *
+           (4 * t.width * t.width + 2 * t.width * t.mlp_width + t.mlp_width + 9 * t.width);
   };
   const std::int64_t vision = tower(g.vision) + g.vision.width * (3 * g.patch_size * g.patch_size) +
                               g.vision.width * (1 + 1 + g.grid() * g.grid() + 4 + g.embed_dim);
@@ -110,11 +111,15 @@ std::vector<TensorSlot> tensor_slots(ClipModel& m) {
   const std::int64_t vw = g.vision.width;
   std::vector<TensorSlot> slots;
   slots.push_back({"logit_scale", {}, &m.logit_scale});
-  slots.push_back({"text_model.embeddings.token_embedding.weight", {g.vocab_size, tw}, &m.text.token_embedding});
-  slots.push_back({"text_model.embeddings.position_embedding.weight", {g.context_length, tw},
+  slots.push_back({"text_model.embeddings.token_embedding.weight",
+                   {g.vocab_size, tw},
+                   &m.text.token_embedding});
+  slots.push_back({"text_model.embeddings.position_embedding.weight",
+                   {g.context_length, tw},
                    &m.text.position_embedding});
   for (std::size_t i = 0; i < m.text.transformer.blocks.size(); ++i) {
-    add_block_slots(slots, cat("text_model.encoder.layers.", i, "."), m.text.transformer.blocks[i], g.text);
+    add_block_slots(slots, cat("text_model.encoder.layers.", i, "."), m.text.transformer.blocks[i],
+                    g.text);
   }
   slots.push_back({"text_model.final_layer_norm.weight", {tw}, &m.text.final_norm.weight});
   slots.push_back({"text_model.final_layer_norm.bias", {tw}, &m.text.final_norm.bias});
@@ -129,8 +134,8 @@ std::vector<TensorSlot> tensor_slots(ClipModel& m) {
   slots.push_back({"vision_model.pre_layrnorm.weight", {vw}, &m.vision.pre_norm.weight});
   slots.push_back({"vision_model.pre_layrnorm.bias", {vw}, &m.vision.pre_norm.bias});
   for (std::size_t i = 0; i < m.vision.transformer.blocks.size(); ++i) {
-    add_block_slots(slots, cat("vision_model.encoder.layers.", i, "."), m.vision.transformer.blocks[i],
-                    g.vision);
+    add_block_slots(slots, cat("vision_model.encoder.layers.", i, "."),
+                    m.vision.transformer.blocks[i], g.vision);
   }
   slots.push_back({"vision_model.post_layernorm.weight", {vw}, &m.vision.post_norm.weight});
   slots.push_back({"vision_model.post_layernorm.bias", {vw}, &m.vision.post_norm.bias});
@@ -140,7 +145,8 @@ std::vector<TensorSlot> tensor_slots(ClipModel& m) {
 }
 
 at::Tensor slot_view(const TensorSlot& slot) {
-  return (slot.rows > 0 ? slot.storage->narrow(0, slot.row, slot.rows) : *slot.storage).view(slot.shape);
+  return (slot.rows > 0 ? slot.storage->narrow(0, slot.row, slot.rows) : *slot.storage)
+      .view(slot.shape);
 }
 
 std::vector<LinearSlot> linear_slots(ClipModel& model) {
@@ -166,7 +172,8 @@ ClipModel allocate_clip(const ClipGeometry& g, at::ScalarType dtype, at::Device 
   m.text.final_norm = make_norm(g.text.width);
   m.text.projection = at::empty({g.embed_dim, g.text.width}, options);
   m.vision.class_embedding = at::empty({g.vision.width}, options);
-  m.vision.patch_embedding.weight = at::empty({g.vision.width, 3 * g.patch_size * g.patch_size}, options);
+  m.vision.patch_embedding.weight =
+      at::empty({g.vision.width, 3 * g.patch_size * g.patch_size}, options);
   m.vision.position_embedding = at::empty({1 + g.grid() * g.grid(), g.vision.width}, options);
   m.vision.pre_norm = make_norm(g.vision.width);
   m.vision.transformer = allocate_transformer(g.vision, g, false, options);

@@ -8,22 +8,18 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 Json tower_json(const TowerGeometry& tower, const ClipGeometry& g, const char* type) {
-  return {{"attention_dropout", 0.0},
-          {"hidden_act", to_string(g.activation)},
-          {"hidden_size", tower.width},
-          {"initializer_factor", 1.0},
-          {"initializer_range", 0.02},
-          {"intermediate_size", tower.mlp_width},
-          {"layer_norm_eps", g.norm_eps},
-          {"model_type", type},
-          {"num_attention_heads", tower.heads},
-          {"num_hidden_layers", tower.layers},
+  return {{"attention_dropout", 0.0},           {"hidden_act", to_string(g.activation)},
+          {"hidden_size", tower.width},         {"initializer_factor", 1.0},
+          {"initializer_range", 0.02},          {"intermediate_size", tower.mlp_width},
+          {"layer_norm_eps", g.norm_eps},       {"model_type", type},
+          {"num_attention_heads", tower.heads}, {"num_hidden_layers", tower.layers},
           {"projection_dim", g.embed_dim}};
 }
 
 }  // namespace
 
-// Every field is written: transformers fills a missing one with ViT-B/32's, the activation included.
+// Every field is written: transformers fills a missing one with ViT-B/32's, the activation
+// included.
 std::string hugging_face_config(const ClipGeometry& g, const TextSpec& text) {
   Json text_json = tower_json(g.text, g, "clip_text_model");
   text_json["bos_token_id"] = text.bos_id;
@@ -35,14 +31,10 @@ std::string hugging_face_config(const ClipGeometry& g, const TextSpec& text) {
   vision_json["image_size"] = g.image_size;
   vision_json["num_channels"] = 3;
   vision_json["patch_size"] = g.patch_size;
-  const Json json{{"architectures", {"CLIPModel"}},
-                  {"initializer_factor", 1.0},
-                  {"logit_scale_init_value", 2.6592},
-                  {"model_type", "clip"},
-                  {"projection_dim", g.embed_dim},
-                  {"text_config", text_json},
-                  {"torch_dtype", "float32"},
-                  {"vision_config", vision_json}};
+  const Json json{{"architectures", {"CLIPModel"}},   {"initializer_factor", 1.0},
+                  {"logit_scale_init_value", 2.6592}, {"model_type", "clip"},
+                  {"projection_dim", g.embed_dim},    {"text_config", text_json},
+                  {"torch_dtype", "float32"},         {"vision_config", vision_json}};
   return json.dump(2) + "\n";
 }
 

@@ -25,8 +25,8 @@ TowerGeometry read_tower(const Json& json, const std::string& file, const TowerG
     throw WeightsError(cat(file, ": a width, layer or head count is 0"));
   }
   if (tower.width % tower.heads != 0) {
-    throw WeightsError(cat(file, ": hidden_size ", tower.width, " is not divisible by ", tower.heads,
-                           " heads"));
+    throw WeightsError(
+        cat(file, ": hidden_size ", tower.width, " is not divisible by ", tower.heads, " heads"));
   }
   return tower;
 }
@@ -56,11 +56,13 @@ Activation read_activation(const Json& text, const Json& vision, const std::stri
     return demanded_activation(options, cat(file, " has no hidden_act"));
   }
   if (said != "quick_gelu" && said != "gelu") {
-    throw WeightsError(cat(file, ": hidden_act \"", said, "\" is not supported; known: quick_gelu, gelu"));
+    throw WeightsError(
+        cat(file, ": hidden_act \"", said, "\" is not supported; known: quick_gelu, gelu"));
   }
   if (options.activation != "auto" && options.activation != said) {
-    throw ConfigError(cat("model.activation is ", options.activation, ", but ", file, " says hidden_act \"",
-                          said, "\"; set model.activation: auto, or correct the file"));
+    throw ConfigError(cat("model.activation is ", options.activation, ", but ", file,
+                          " says hidden_act \"", said,
+                          "\"; set model.activation: auto, or correct the file"));
   }
   return said == "gelu" ? Activation::kGelu : Activation::kQuickGelu;
 }
@@ -71,7 +73,8 @@ std::vector<fs::path> weight_files(const fs::path& folder) {
   const fs::path index = folder / "model.safetensors.index.json";
   if (!fs::exists(index)) {
     const bool has_bin = fs::exists(folder / "pytorch_model.bin");
-    throw WeightsError(cat(folder.string(), ": no model.safetensors and no model.safetensors.index.json",
+    throw WeightsError(cat(folder.string(),
+                           ": no model.safetensors and no model.safetensors.index.json",
                            has_bin ? "; pytorch_model.bin is not read: save the model once with "
                                      "transformers' save_pretrained"
                                    : ""));
@@ -82,11 +85,12 @@ std::vector<fs::path> weight_files(const fs::path& folder) {
   }
   std::set<std::string> names;
   for (const auto& [tensor, file] : json["weight_map"].items()) {
-    if (!file.is_string()) throw WeightsError(cat(index.string(), ": weight_map.", tensor, ": not text"));
+    if (!file.is_string())
+      throw WeightsError(cat(index.string(), ": weight_map.", tensor, ": not text"));
     const auto name = file.get<std::string>();
     if (name.empty() || name != fs::path(name).filename().string() || name == "..") {
-      throw WeightsError(cat(index.string(), ": weight_map.", tensor, ": \"", name,
-                             "\" leaves the folder"));
+      throw WeightsError(
+          cat(index.string(), ": weight_map.", tensor, ": \"", name, "\" leaves the folder"));
     }
     names.insert(name);
   }
@@ -95,9 +99,11 @@ std::vector<fs::path> weight_files(const fs::path& folder) {
   return files;
 }
 
-std::array<double, 3> read_triple(const Json& json, const std::string& key, const std::string& file) {
+std::array<double, 3> read_triple(const Json& json, const std::string& key,
+                                  const std::string& file) {
   if (!json[key].is_array() || json[key].size() != 3 ||
-      !std::all_of(json[key].begin(), json[key].end(), [](const Json& v) { return v.is_number(); })) {
+      !std::all_of(json[key].begin(), json[key].end(),
+                   [](const Json& v) { return v.is_number(); })) {
     throw WeightsError(cat(file, ": ", key, ": expected three numbers, found ", json[key].dump()));
   }
   return {json[key][0].get<double>(), json[key][1].get<double>(), json[key][2].get<double>()};
@@ -105,11 +111,12 @@ std::array<double, 3> read_triple(const Json& json, const std::string& key, cons
 
 }  // namespace
 
-void read_hugging_face_config(const Json& json, const std::string& file, const ModelOptions& options,
-                              WeightsSource& source) {
+void read_hugging_face_config(const Json& json, const std::string& file,
+                              const ModelOptions& options, WeightsSource& source) {
   const std::string type = json.value("model_type", std::string("clip"));
   if (type != "clip") {
-    throw WeightsError(cat(file, ": model_type \"", type, "\" is not supported; expected \"clip\""));
+    throw WeightsError(
+        cat(file, ": model_type \"", type, "\" is not supported; expected \"clip\""));
   }
   const Json text = sub_config(json, "text_config");
   const Json vision = sub_config(json, "vision_config");
@@ -124,8 +131,8 @@ void read_hugging_face_config(const Json& json, const std::string& file, const M
   g.norm_eps = text.value("layer_norm_eps", 1e-5);
   g.activation = read_activation(text, vision, file, options);
   if (g.patch_size == 0 || g.image_size < g.patch_size) {
-    throw WeightsError(cat(file, ": image_size ", g.image_size, " and patch_size ", g.patch_size,
-                           " do not fit"));
+    throw WeightsError(
+        cat(file, ": image_size ", g.image_size, " and patch_size ", g.patch_size, " do not fit"));
   }
   if (json_integer(vision, "num_channels", 3, file) != 3) {
     throw WeightsError(cat(file, ": num_channels: only RGB (3) is supported"));
@@ -137,8 +144,8 @@ void read_hugging_face_config(const Json& json, const std::string& file, const M
   source.text.eos_id = g.vocab_size - 1;
   const std::int64_t eos = json_integer(text, "eos_token_id", source.text.eos_id, file);
   if (eos != 2 && eos != source.text.eos_id) {
-    throw WeightsError(cat(file, ": eos_token_id is ", eos, "; expected the largest id, ",
-                           source.text.eos_id));
+    throw WeightsError(
+        cat(file, ": eos_token_id is ", eos, "; expected the largest id, ", source.text.eos_id));
   }
   source.preprocessing.image_size = g.image_size;
   source.preprocessing.crop_rounding = CropRounding::kFloor;
@@ -150,7 +157,8 @@ void read_preprocessor_config(const Json& json, const std::string& file, Weights
   if (json.contains("image_std")) p.std = read_triple(json, "image_std", file);
   const std::int64_t resample = json_integer(json, "resample", 3, file);
   if (resample != 2 && resample != 3) {
-    throw WeightsError(cat(file, ": resample ", resample, " is not supported; known: 2 bilinear, 3 bicubic"));
+    throw WeightsError(
+        cat(file, ": resample ", resample, " is not supported; known: 2 bilinear, 3 bicubic"));
   }
   p.interpolation = resample == 3 ? Interpolation::kBicubic : Interpolation::kBilinear;
   for (const char* key : {"do_resize", "do_normalize", "do_rescale"}) {
@@ -183,10 +191,12 @@ WeightsSource open_hugging_face(const fs::path& folder, const ModelOptions& opti
   if (fs::exists(preprocessor)) {
     read_preprocessor_config(read_json_file(preprocessor), preprocessor.string(), source);
   } else if (fs::exists(processor) && read_json_file(processor).contains("image_processor")) {
-    read_preprocessor_config(read_json_file(processor)["image_processor"], processor.string(), source);
+    read_preprocessor_config(read_json_file(processor)["image_processor"], processor.string(),
+                             source);
   } else {
-    source.notes.push_back(cat(folder.string(), ": no preprocessor_config.json; OpenAI's mean, std and "
-                                                "bicubic resize are used"));
+    source.notes.push_back(cat(folder.string(),
+                               ": no preprocessor_config.json; OpenAI's mean, std and "
+                               "bicubic resize are used"));
   }
   source.text.cleaning = TextCleaning::kHuggingFace;
   if (fs::exists(folder / "vocab.json") && fs::exists(folder / "merges.txt")) {

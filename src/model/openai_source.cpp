@@ -15,7 +15,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-std::string replaced_prefix(const std::string& name, const std::string& from, const std::string& to) {
+std::string replaced_prefix(const std::string& name, const std::string& from,
+                            const std::string& to) {
   return name.starts_with(from) ? to + name.substr(from.size()) : "";
 }
 
@@ -35,7 +36,8 @@ SourceTensor openai_block_name(const std::string& prefix, const std::string& res
   const std::string block = prefix + "transformer.resblocks." + rest.substr(0, dot) + ".";
   const std::string part = rest.substr(dot + 1);
   if (const auto found = kParts.find(part); found != kParts.end()) return {block + found->second};
-  static constexpr const char* kThirds[] = {"self_attn.q_proj.", "self_attn.k_proj.", "self_attn.v_proj."};
+  static constexpr const char* kThirds[] = {"self_attn.q_proj.", "self_attn.k_proj.",
+                                            "self_attn.v_proj."};
   for (std::int64_t i = 0; i < 3; ++i) {
     const std::string kind = replaced_prefix(part, kThirds[i], "");
     if (!kind.empty()) return {block + "attn.in_proj_" + kind, false, i};
@@ -60,7 +62,8 @@ class OpenAiFiles {
     return from;
   }
   const std::vector<std::int64_t>& shape(const std::string& name) const {
-    const std::string actual = has_text_prefix_ && !name.starts_with("visual.") ? "text." + name : name;
+    const std::string actual =
+        has_text_prefix_ && !name.starts_with("visual.") ? "text." + name : name;
     if (!files_.contains(actual)) return none_;
     return files_.shape(actual);
   }
@@ -97,13 +100,15 @@ ClipGeometry inferred_geometry(const OpenAiFiles& files, const fs::path& path) {
   const auto extent = [&](const std::string& name, std::size_t dimension) {
     const auto& shape = files.shape(name);
     if (shape.size() <= dimension) {
-      throw WeightsError(cat(path.string(), ": no tensor \"", name,
-                             "\" of the expected rank: neither OpenAI's nor Hugging Face's names; a "
-                             "ResNet CLIP is not supported, a Hugging Face model needs its whole folder"));
+      throw WeightsError(
+          cat(path.string(), ": no tensor \"", name,
+              "\" of the expected rank: neither OpenAI's nor Hugging Face's names; a "
+              "ResNet CLIP is not supported, a Hugging Face model needs its whole folder"));
     }
     return shape[dimension];
   };
-  const bool has_text = !files.shape("positional_embedding").empty() && files.files().contains("positional_embedding");
+  const bool has_text = !files.shape("positional_embedding").empty() &&
+                        files.files().contains("positional_embedding");
   const std::string text_prefix = has_text ? "" : "text.";
   ClipGeometry g;
   g.vision.width = extent("visual.conv1.weight", 0);
@@ -127,9 +132,10 @@ ClipGeometry inferred_geometry(const OpenAiFiles& files, const fs::path& path) {
 void require_whole_heads(const ClipGeometry& g, const fs::path& path) {
   for (const TowerGeometry& tower : {g.text, g.vision}) {
     if (tower.heads < 1 || tower.width % tower.heads != 0) {
-      throw WeightsError(cat(path.string(), ": width ", tower.width, " does not divide into ", tower.heads,
-                             " heads; a bare file is read with heads of width 64, use a folder with a "
-                             "configuration instead"));
+      throw WeightsError(
+          cat(path.string(), ": width ", tower.width, " does not divide into ", tower.heads,
+              " heads; a bare file is read with heads of width 64, use a folder with a "
+              "configuration instead"));
     }
   }
 }
@@ -142,8 +148,9 @@ void finish_openai(WeightsSource& source, const std::shared_ptr<OpenAiFiles>& fi
   source.text.eos_id = source.geometry.vocab_size - 1;
   source.text.cleaning = TextCleaning::kOpenAi;
   source.preprocessing.image_size = source.geometry.image_size;
-  check_tensors(source, files->files(), [&](const std::string& name) { return files->locate(name); },
-                is_ignored_openai);
+  check_tensors(
+      source, files->files(), [&](const std::string& name) { return files->locate(name); },
+      is_ignored_openai);
   source.hash = files->files().hash();
   source.tensor = [files](const std::string& name) { return files->tensor(name); };
 }
@@ -152,21 +159,25 @@ TowerGeometry read_open_clip_tower(const Json& json, const std::string& file, bo
   TowerGeometry tower;
   tower.width = json_integer(json, "width", is_vision ? 768 : 512, file);
   tower.layers = json_integer(json, "layers", 12, file);
-  tower.heads = is_vision ? tower.width / std::max<std::int64_t>(1, json_integer(json, "head_width", 64, file))
+  tower.heads = is_vision ? tower.width / std::max<std::int64_t>(
+                                              1, json_integer(json, "head_width", 64, file))
                           : json_integer(json, "heads", 8, file);
-  tower.mlp_width = static_cast<std::int64_t>(static_cast<double>(tower.width) * json.value("mlp_ratio", 4.0));
+  tower.mlp_width =
+      static_cast<std::int64_t>(static_cast<double>(tower.width) * json.value("mlp_ratio", 4.0));
   return tower;
 }
 
 void refuse_foreign_towers(const Json& vision, const Json& text, const std::string& file) {
   for (const char* key : {"timm_model_name", "attentional_pool", "no_ln_pre"}) {
     if (vision.contains(key) && vision[key] != false && !vision[key].is_null()) {
-      throw WeightsError(cat(file, ": vision_cfg.", key, " is not supported; only CLIP's own ViT is"));
+      throw WeightsError(
+          cat(file, ": vision_cfg.", key, " is not supported; only CLIP's own ViT is"));
     }
   }
   for (const char* key : {"hf_model_name", "no_causal_mask", "proj_bias", "embed_cls"}) {
     if (text.contains(key) && text[key] != false && !text[key].is_null()) {
-      throw WeightsError(cat(file, ": text_cfg.", key, " is not supported; only CLIP's own text tower is"));
+      throw WeightsError(
+          cat(file, ": text_cfg.", key, " is not supported; only CLIP's own text tower is"));
     }
   }
 }
@@ -205,14 +216,16 @@ WeightsSource open_openai_file(const fs::path& file, const ModelOptions& options
   source.layout = WeightsLayout::kOpenAi;
   const auto files = std::make_shared<OpenAiFiles>(std::vector<fs::path>{file});
   if (files->files().contains("vision_model.embeddings.class_embedding")) {
-    throw WeightsError(cat(file.string(), ": has Hugging Face's tensor names; give its folder (with "
-                                          "config.json) as model.weights"));
+    throw WeightsError(cat(file.string(),
+                           ": has Hugging Face's tensor names; give its folder (with "
+                           "config.json) as model.weights"));
   }
   source.geometry = inferred_geometry(*files, file);
   const auto metadata = SafetensorsFile::open(file).metadata();
   const auto said = metadata.find("activation");
   if (options.activation == "auto" && said != metadata.end()) {
-    source.geometry.activation = said->second == "gelu" ? Activation::kGelu : Activation::kQuickGelu;
+    source.geometry.activation =
+        said->second == "gelu" ? Activation::kGelu : Activation::kQuickGelu;
   } else if (options.activation == "auto" && files->files().contains("input_resolution")) {
     // Only OpenAI's own archives carry the three integers, and all of them use QuickGELU.
     source.geometry.activation = Activation::kQuickGelu;
@@ -244,14 +257,14 @@ WeightsSource open_open_clip(const fs::path& folder, const ModelOptions& options
   g.vocab_size = json_integer(text, "vocab_size", 49408, name);
   const bool is_quick = model.value("quick_gelu", false);
   if (options.activation != "auto" && (options.activation == "quick_gelu") != is_quick) {
-    throw ConfigError(cat("model.activation is ", options.activation, ", but ", name, " says quick_gelu: ",
-                          is_quick ? "true" : "false"));
+    throw ConfigError(cat("model.activation is ", options.activation, ", but ", name,
+                          " says quick_gelu: ", is_quick ? "true" : "false"));
   }
   g.activation = is_quick ? Activation::kQuickGelu : Activation::kGelu;
   const Json preprocess = json.value("preprocess_cfg", Json::object());
   if (preprocess.contains("mean")) {
-    read_preprocessor_config({{"image_mean", preprocess["mean"]}, {"image_std", preprocess["std"]}}, name,
-                             source);
+    read_preprocessor_config({{"image_mean", preprocess["mean"]}, {"image_std", preprocess["std"]}},
+                             name, source);
   }
   if (preprocess.value("interpolation", std::string("bicubic")) == "bilinear") {
     source.preprocessing.interpolation = Interpolation::kBilinear;

@@ -1,5 +1,5 @@
-// Random initialisation by the rules of OpenAI's CLIP: scaled normals for the text tower, embeddings and
-// projections, PyTorch's layer defaults for the vision tower's blocks.
+// Random initialisation by the rules of OpenAI's CLIP: scaled normals for the text tower,
+// embeddings and projections, PyTorch's layer defaults for the vision tower's blocks.
 #include <ATen/ATen.h>
 
 #include <cmath>
@@ -61,7 +61,8 @@ at::Tensor initial_tensor(const TensorSlot& slot, const ClipGeometry& g, std::ui
   const std::string& name = slot.name;
   at::Tensor value = at::zeros(slot.shape);
   if (name == "logit_scale") return value.fill_(std::log(1 / 0.07));
-  const bool is_norm = name.find("norm") != std::string::npos || name.find("layrnorm") != std::string::npos;
+  const bool is_norm =
+      name.find("norm") != std::string::npos || name.find("layrnorm") != std::string::npos;
   if (is_norm) return name.ends_with(".weight") ? value.fill_(1) : value;
   const double std = openai_std(name, g);
   if (std > 0) return value.normal_(0, std, generator_for(name, seed));
@@ -82,7 +83,8 @@ WeightsSource open_random(const std::filesystem::path& architecture, const Model
   if (json.contains("preprocessing")) {
     read_preprocessor_config(json["preprocessing"], architecture.string(), source);
   }
-  source.hash = Sha256().part("random").part(json.dump()).part(static_cast<std::int64_t>(seed)).hex();
+  source.hash =
+      Sha256().part("random").part(json.dump()).part(static_cast<std::int64_t>(seed)).hex();
   ClipModel shapes = allocate_clip(source.geometry, at::kFloat, at::kMeta);
   std::map<std::string, TensorSlot> slots;
   for (const TensorSlot& slot : tensor_slots(shapes)) slots.emplace(slot.name, slot);

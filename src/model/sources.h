@@ -31,7 +31,8 @@ class TensorFiles {
   std::map<std::string, std::size_t> owner_;
 };
 
-// Geometry, preprocessing and token ids of a Hugging Face `config.json`; problems name file and key.
+// Geometry, preprocessing and token ids of a Hugging Face `config.json`; problems name file and
+// key.
 void read_hugging_face_config(const nlohmann::json& json, const std::string& file,
                               const ModelOptions& options, WeightsSource& source);
 void read_preprocessor_config(const nlohmann::json& json, const std::string& file,
@@ -55,8 +56,9 @@ struct SourceTensor {
 };
 SourceTensor openai_name(const std::string& canonical);
 
-// Compares what a geometry needs with what the files hold; throws WeightsError listing all problems.
-// `locate` maps a canonical name to its source; `ignored` says which extra names are harmless.
+// Compares what a geometry needs with what the files hold; throws WeightsError listing all
+// problems. `locate` maps a canonical name to its source; `ignored` says which extra names are
+// harmless.
 void check_tensors(const WeightsSource& source, const TensorFiles& files,
                    const std::function<SourceTensor(const std::string&)>& locate,
                    const std::function<bool(const std::string&)>& is_ignored);

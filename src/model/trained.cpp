@@ -17,7 +17,9 @@ namespace {
 constexpr const char* kPeftPrefix = "base_model.model.";
 constexpr std::uint64_t kLoraStream = 0x10A4;
 
-bool is_projection(const std::string& name) { return name.find("al_projection.") != std::string::npos || name.starts_with("text_projection."); }
+bool is_projection(const std::string& name) {
+  return name.find("al_projection.") != std::string::npos || name.starts_with("text_projection.");
+}
 
 bool decays(const std::string& name, const at::Tensor& tensor) {
   return tensor.dim() >= 2 && name.find("token_embedding") == std::string::npos &&
@@ -32,7 +34,8 @@ LoraSegment make_segment(const LinearSlot& slot, std::int64_t rank, std::uint64_
   generator.set_current_seed(mix_text(mix_bits(seed, {kLoraStream}), slot.module));
   const double bound = 1 / std::sqrt(static_cast<double>(inputs));
   const at::Device device = slot.layer->weight.device();
-  LoraSegment segment{slot.module, at::empty({rank, inputs}).uniform_(-bound, bound, generator).to(device),
+  LoraSegment segment{slot.module,
+                      at::empty({rank, inputs}).uniform_(-bound, bound, generator).to(device),
                       at::zeros({slot.rows, rank}).to(device), slot.row, slot.rows};
   segment.a.requires_grad_(true);
   segment.b.requires_grad_(true);
@@ -53,8 +56,8 @@ void add_lora(ClipModel& model, const AdapterOptions& adapter, std::uint64_t see
     const bool is_patch = slot.suffix == "patch_embedding";
     const auto a_shape = is_patch ? std::vector<std::int64_t>{adapter.rank, 3, patch, patch}
                                   : segment.a.sizes().vec();
-    const auto b_shape =
-        is_patch ? std::vector<std::int64_t>{slot.rows, adapter.rank, 1, 1} : segment.b.sizes().vec();
+    const auto b_shape = is_patch ? std::vector<std::int64_t>{slot.rows, adapter.rank, 1, 1}
+                                  : segment.b.sizes().vec();
     parameters.push_back({segment.a, {{name + ".lora_A.weight", 0, 0}}, a_shape, true});
     parameters.push_back({segment.b, {{name + ".lora_B.weight", 0, 0}}, b_shape, true});
     slot.layer->lora.push_back(std::move(segment));
@@ -130,7 +133,8 @@ void load_trained(const std::vector<TrainedParameter>& parameters,
       problems.resize(20);
       problems.push_back(cat("… and ", more, " more"));
     }
-    throw WeightsError(join_problems(where + ": the trained tensors do not fit this model:", problems));
+    throw WeightsError(
+        join_problems(where + ": the trained tensors do not fit this model:", problems));
   }
 }
 

@@ -92,7 +92,8 @@ std::int64_t json_integer(const nlohmann::json& json, const std::string& key, st
   const nlohmann::json& value = json[key];
   if (!value.is_number_integer() || value.get<std::int64_t>() < 0 ||
       value.get<std::int64_t>() > (std::int64_t{1} << 31)) {
-    throw WeightsError(cat(file, ": ", key, ": expected a non-negative integer, found ", value.dump()));
+    throw WeightsError(
+        cat(file, ": ", key, ": expected a non-negative integer, found ", value.dump()));
   }
   return value.get<std::int64_t>();
 }
@@ -100,9 +101,10 @@ std::int64_t json_integer(const nlohmann::json& json, const std::string& key, st
 Activation demanded_activation(const ModelOptions& options, const std::string& reason) {
   if (options.activation == "quick_gelu") return Activation::kQuickGelu;
   if (options.activation == "gelu") return Activation::kGelu;
-  throw ConfigError(cat("model.activation: auto cannot tell: ", reason,
-                        "; set model.activation to quick_gelu (OpenAI, MetaCLIP, DFN weights) or gelu "
-                        "(LAION, DataComp weights)"));
+  throw ConfigError(
+      cat("model.activation: auto cannot tell: ", reason,
+          "; set model.activation to quick_gelu (OpenAI, MetaCLIP, DFN weights) or gelu "
+          "(LAION, DataComp weights)"));
 }
 
 void check_tensors(const WeightsSource& source, const TensorFiles& files,
@@ -118,7 +120,8 @@ void check_tensors(const WeightsSource& source, const TensorFiles& files,
     if (from.is_transposed) std::reverse(expected.begin(), expected.end());
     if (from.third >= 0) expected[0] *= 3;
     if (!files.contains(from.name)) {
-      if (from.third <= 0) missing.push_back(cat("missing: ", from.name, " ", shape_text(expected)));
+      if (from.third <= 0)
+        missing.push_back(cat("missing: ", from.name, " ", shape_text(expected)));
       continue;
     }
     std::vector<std::int64_t> found = files.shape(from.name);
@@ -139,9 +142,10 @@ void check_tensors(const WeightsSource& source, const TensorFiles& files,
     for (const std::string& line : shortened(kind, 12)) problems.push_back(line);
   }
   if (problems.empty()) return;
-  throw WeightsError(join_problems(
-      cat(source.path.string(), ": the tensors do not fit a CLIP with ", to_string(source.geometry), ":"),
-      problems));
+  throw WeightsError(
+      join_problems(cat(source.path.string(), ": the tensors do not fit a CLIP with ",
+                        to_string(source.geometry), ":"),
+                    problems));
 }
 
 WeightsSource open_weights(const ModelOptions& options, std::uint64_t seed) {
@@ -174,8 +178,8 @@ ClipModel load_clip(const WeightsSource& source, at::ScalarType dtype, at::Devic
     if (!value.isfinite().all().item<bool>()) broken.push_back(slot.name);
   }
   if (!broken.empty()) {
-    throw WeightsError(join_problems(cat(source.path.string(), ": NaN or infinity in:"),
-                                     shortened(broken, 12)));
+    throw WeightsError(
+        join_problems(cat(source.path.string(), ": NaN or infinity in:"), shortened(broken, 12)));
   }
   return model;
 }

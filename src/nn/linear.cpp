@@ -14,18 +14,20 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// 0 or 1/(1-p) for each element, a function of the key alone: the backward pass makes it again instead
-// of keeping it.
+// 0 or 1/(1-p) for each element, a function of the key alone: the backward pass makes it again
+// instead of keeping it.
 at::Tensor dropout_mask(const at::Tensor& like, double p, std::uint64_t key) {
   at::Generator generator = at::globalContext().defaultGenerator(like.device()).clone();
   generator.set_current_seed(key);
   return at::empty_like(like).bernoulli_(1 - p, generator).div_(1 - p);
 }
 
-at::Tensor merge(const at::Tensor& weight, const std::vector<LoraSegment>& segments, double scaling) {
+at::Tensor merge(const at::Tensor& weight, const std::vector<LoraSegment>& segments,
+                 double scaling) {
   at::Tensor merged = weight.clone();
   for (const LoraSegment& s : segments) {
-    merged.narrow(0, s.row, s.rows).addmm_(s.b.to(weight.dtype()), s.a.to(weight.dtype()), 1, scaling);
+    merged.narrow(0, s.row, s.rows)
+        .addmm_(s.b.to(weight.dtype()), s.a.to(weight.dtype()), 1, scaling);
   }
   return merged;
 }
@@ -41,12 +43,13 @@ struct LoraShape {
 class LoraLinear : public torch::autograd::Function<LoraLinear> {
  public:
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight,
-                            const std::optional<at::Tensor>& bias,
-                            at::TensorList factors, const LoraShape& shape) {
+                            const std::optional<at::Tensor>& bias, at::TensorList factors,
+                            const LoraShape& shape) {
     at::Tensor y;
     std::vector<LoraSegment> segments;
     for (std::size_t i = 0; i < factors.size() / 2; ++i) {
-      segments.push_back({"", factors[2 * i], factors[2 * i + 1], shape.rows[2 * i], shape.rows[2 * i + 1]});
+      segments.push_back(
+          {"", factors[2 * i], factors[2 * i + 1], shape.rows[2 * i], shape.rows[2 * i + 1]});
     }
     if (x.scalar_type() != at::kBFloat16 && shape.dropout == 0) {
       y = at::linear(x, merge(weight, segments, shape.scaling), bias);

@@ -17,9 +17,10 @@ c10::Device parse_device(const std::string& word) {
       throw ConfigError(cat("--device ", word, ": expected auto, cpu, cuda or cuda:<index>"));
     }
     if (!at::hasCUDA()) {
-      throw ConfigError(cat("--device ", word,
-                            ": this LibTorch finds no CUDA device; use --device cpu, or a CUDA build "
-                            "of LibTorch (SAFERCLIP_TORCH) and a driver"));
+      throw ConfigError(
+          cat("--device ", word,
+              ": this LibTorch finds no CUDA device; use --device cpu, or a CUDA build "
+              "of LibTorch (SAFERCLIP_TORCH) and a driver"));
     }
     const int index = std::stoi(digits);
     if (index >= static_cast<int>(at::getNumGPUs())) {

@@ -35,7 +35,8 @@ at::Tensor attend(const Transformer& transformer, const Block& block, const at::
                              .view({batch, length, 3, transformer.heads, width / transformer.heads})
                              .permute({2, 0, 3, 1, 4});
   const std::vector<at::Tensor> parts = qkv.unbind(0);
-  return at::scaled_dot_product_attention(parts[0], parts[1], parts[2], {}, 0.0, transformer.is_causal)
+  return at::scaled_dot_product_attention(parts[0], parts[1], parts[2], {}, 0.0,
+                                          transformer.is_causal)
       .transpose(1, 2)
       .reshape({batch, length, width});
 }

@@ -16,7 +16,8 @@ std::vector<int> curriculum_stages(const at::Tensor& cosine, const CurriculumOpt
   const auto* value = values.const_data_ptr<float>();
   std::vector<std::size_t> order(rows);
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return value[a] > value[b]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return value[a] > value[b]; });
   for (const double quantile : options.quantiles) {
     const auto cut = static_cast<std::size_t>(std::floor(quantile * static_cast<double>(rows)));
     for (std::size_t rank = cut; rank < rows; ++rank) ++stages[order[rank]];

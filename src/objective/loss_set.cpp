@@ -15,7 +15,8 @@ double weight_of(const ObjectiveOptions& options, const std::string& term) {
   const double weight = found == options.weights.end() ? 0 : found->second;
   const bool is_image = term.ends_with("_img");
   if (term.starts_with("cross_")) {
-    return options.cross.sides == "both" || (options.cross.sides == "image") == is_image ? weight : 0;
+    return options.cross.sides == "both" || (options.cross.sides == "image") == is_image ? weight
+                                                                                         : 0;
   }
   if (term.starts_with("uni_")) return options.uni.form == "off" ? 0 : weight;
   if (term.starts_with("pres_uni_")) return options.pres_uni.form == "off" ? 0 : weight;
@@ -32,14 +33,17 @@ class LossSet {
     const at::Tensor redirected =
         in_.is_redirected.defined() ? in_.is_redirected.to(like.dtype()) : ones;
     with_text_ = redirected;
-    with_image_ = in_.has_unsafe_image.defined() ? redirected * in_.has_unsafe_image.to(like.dtype()) : redirected;
+    with_image_ = in_.has_unsafe_image.defined()
+                      ? redirected * in_.has_unsafe_image.to(like.dtype())
+                      : redirected;
     // Rows without an unsafe picture are replaced before any arithmetic: 0 · NaN would be NaN.
     if (in_.has_unsafe_image.defined() && in_.tuned.unsafe_image.defined()) {
       const at::Tensor is_there = in_.has_unsafe_image.ne(0).unsqueeze(1);
-      unsafe_image_ = at::where(is_there, in_.tuned.unsafe_image, at::ones_like(in_.tuned.unsafe_image));
+      unsafe_image_ =
+          at::where(is_there, in_.tuned.unsafe_image, at::ones_like(in_.tuned.unsafe_image));
       if (in_.reference.unsafe_image.defined()) {
-        reference_unsafe_image_ =
-            at::where(is_there, in_.reference.unsafe_image, at::ones_like(in_.reference.unsafe_image));
+        reference_unsafe_image_ = at::where(is_there, in_.reference.unsafe_image,
+                                            at::ones_like(in_.reference.unsafe_image));
       }
     } else {
       unsafe_image_ = in_.tuned.unsafe_image;
@@ -64,13 +68,16 @@ class LossSet {
   static at::Tensor masked_mean(const at::Tensor& rows, const at::Tensor& mask, double count) {
     return (rows * mask).sum() / std::max(count, 1.0);
   }
-  at::Tensor text_rows(const at::Tensor& rows) const { return masked_mean(rows, with_text_, counts_.redirected_rows); }
+  at::Tensor text_rows(const at::Tensor& rows) const {
+    return masked_mean(rows, with_text_, counts_.redirected_rows);
+  }
   at::Tensor image_rows(const at::Tensor& rows) const {
     return masked_mean(rows, with_image_, counts_.redirected_rows_with_unsafe_image);
   }
   at::Tensor all_rows(const at::Tensor& rows) const { return rows.sum() / counts_.rows; }
   at::Tensor contrastive(const at::Tensor& a, const at::Tensor& b) const {
-    return symmetric_infonce(a, b, in_.logit_scale) * (static_cast<double>(a.size(0)) / counts_.rows);
+    return symmetric_infonce(a, b, in_.logit_scale) *
+           (static_cast<double>(a.size(0)) / counts_.rows);
   }
 
   void add(const std::string& name, const std::function<at::Tensor()>& value) {
@@ -83,19 +90,23 @@ class LossSet {
     const double k = options_.cross.scale;
     const double m = options_.cross.margin;
     add("cross_img", [&] {
-      return image_rows(relative_redirection(unsafe_image_, in_.reference.unsafe_text, in_.target_text, k, m));
+      return image_rows(
+          relative_redirection(unsafe_image_, in_.reference.unsafe_text, in_.target_text, k, m));
     });
     add("cross_txt", [&] {
-      return image_rows(
-          relative_redirection(in_.tuned.unsafe_text, reference_unsafe_image_, in_.target_image, k, m));
+      return image_rows(relative_redirection(in_.tuned.unsafe_text, reference_unsafe_image_,
+                                             in_.target_image, k, m));
     });
     add("uni_img", [&] { return image_rows(cosine_distance(unsafe_image_, in_.target_image)); });
-    add("uni_txt", [&] { return text_rows(cosine_distance(in_.tuned.unsafe_text, in_.target_text)); });
+    add("uni_txt",
+        [&] { return text_rows(cosine_distance(in_.tuned.unsafe_text, in_.target_text)); });
   }
 
   void add_preservation() {
-    add("pres_uni_img", [&] { return all_rows(cosine_distance(in_.tuned.safe_image, in_.reference.safe_image)); });
-    add("pres_uni_txt", [&] { return all_rows(cosine_distance(in_.tuned.safe_text, in_.reference.safe_text)); });
+    add("pres_uni_img",
+        [&] { return all_rows(cosine_distance(in_.tuned.safe_image, in_.reference.safe_image)); });
+    add("pres_uni_txt",
+        [&] { return all_rows(cosine_distance(in_.tuned.safe_text, in_.reference.safe_text)); });
     const auto cross = [&](const at::Tensor& tuned, const at::Tensor& reference) {
       return options_.pres_cross.form == "cosine" ? all_rows(cosine_distance(tuned, reference))
                                                   : contrastive(tuned, reference);
@@ -108,10 +119,12 @@ class LossSet {
   void add_mutual() {
     const double k = options_.mutual_scale;
     add("mutual_txt", [&] {
-      return image_rows(relative_redirection(in_.tuned.unsafe_text, unsafe_image_, in_.target_image, k, 0));
+      return image_rows(
+          relative_redirection(in_.tuned.unsafe_text, unsafe_image_, in_.target_image, k, 0));
     });
     add("mutual_img", [&] {
-      return image_rows(relative_redirection(unsafe_image_, in_.tuned.unsafe_text, in_.target_text, k, 0));
+      return image_rows(
+          relative_redirection(unsafe_image_, in_.tuned.unsafe_text, in_.target_text, k, 0));
     });
   }
 
@@ -120,10 +133,13 @@ class LossSet {
       return cosine_distance(tuned, reference).sum() / std::max(count, 1.0);
     };
     if (in_.anchor_text.defined()) {
-      add("anchor_txt", [&] { return anchor(in_.anchor_text, in_.reference_anchor_text, counts_.anchors_text); });
+      add("anchor_txt",
+          [&] { return anchor(in_.anchor_text, in_.reference_anchor_text, counts_.anchors_text); });
     }
     if (in_.anchor_image.defined()) {
-      add("anchor_img", [&] { return anchor(in_.anchor_image, in_.reference_anchor_image, counts_.anchors_image); });
+      add("anchor_img", [&] {
+        return anchor(in_.anchor_image, in_.reference_anchor_image, counts_.anchors_image);
+      });
     }
   }
 
@@ -142,7 +158,8 @@ class LossSet {
       const at::Tensor weighted = term.value * (term.weight / divisor);
       result_.total = result_.total.defined() ? result_.total + weighted : weighted;
     }
-    if (!result_.total.defined()) throw ConfigError("objective.weights: no term has a weight above 0");
+    if (!result_.total.defined())
+      throw ConfigError("objective.weights: no term has a weight above 0");
     return std::move(result_);
   }
 

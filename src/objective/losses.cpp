@@ -4,13 +4,17 @@
 
 namespace saferclip {
 
-at::Tensor normalise_rows(const at::Tensor& x) { return x / at::norm(x, 2, {1}, true).clamp_min(1e-12); }
+at::Tensor normalise_rows(const at::Tensor& x) {
+  return x / at::norm(x, 2, {1}, true).clamp_min(1e-12);
+}
 
 at::Tensor cosine_rows(const at::Tensor& a, const at::Tensor& b) {
   return (normalise_rows(a) * normalise_rows(b)).sum(1);
 }
 
-at::Tensor cosine_distance(const at::Tensor& a, const at::Tensor& b) { return 1 - cosine_rows(a, b); }
+at::Tensor cosine_distance(const at::Tensor& a, const at::Tensor& b) {
+  return 1 - cosine_rows(a, b);
+}
 
 at::Tensor relative_redirection(const at::Tensor& query, const at::Tensor& negative,
                                 const at::Tensor& positive, double scale, double margin) {

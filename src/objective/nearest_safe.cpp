@@ -15,7 +15,8 @@ constexpr float kTieMargin = 1e-5F;  // well above the rounding of an fp32 dot p
 
 double exact_cosine(const float* a, const float* b, std::int64_t width) {
   double dot = 0;
-  for (std::int64_t i = 0; i < width; ++i) dot += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+  for (std::int64_t i = 0; i < width; ++i)
+    dot += static_cast<double>(a[i]) * static_cast<double>(b[i]);
   return dot;
 }
 
@@ -26,7 +27,9 @@ std::vector<bool> first_of_equal(const at::Tensor& pool) {
   const auto* data = static_cast<const char*>(pool.const_data_ptr());
   const std::size_t bytes = pool.size(0) == 0 ? 0 : pool[0].nbytes();
   for (std::int64_t j = 0; j < pool.size(0); ++j) {
-    is_first.push_back(seen.emplace(std::string_view(data + static_cast<std::size_t>(j) * bytes, bytes), j).second);
+    is_first.push_back(
+        seen.emplace(std::string_view(data + static_cast<std::size_t>(j) * bytes, bytes), j)
+            .second);
   }
   return is_first;
 }
@@ -38,8 +41,12 @@ struct Best {
 
 class Search {
  public:
-  Search(const at::Tensor& queries, const at::Tensor& pool, const at::Tensor& own, const TargetsOptions& options)
-      : queries_(queries.contiguous()), pool_(pool.contiguous()), own_(own.contiguous()), options_(options) {
+  Search(const at::Tensor& queries, const at::Tensor& pool, const at::Tensor& own,
+         const TargetsOptions& options)
+      : queries_(queries.contiguous()),
+        pool_(pool.contiguous()),
+        own_(own.contiguous()),
+        options_(options) {
     if (options.dedup) is_first_ = first_of_equal(pool_);
   }
 
@@ -73,8 +80,8 @@ class Search {
   }
 
   // Ascending indices and a strict comparison in float64: the lowest index of equals stays.
-  void scan(std::int64_t query, std::int64_t first, const float* scores, std::int64_t count, float& highest,
-            Best& best) const {
+  void scan(std::int64_t query, std::int64_t first, const float* scores, std::int64_t count,
+            float& highest, Best& best) const {
     for (std::int64_t j = 0; j < count; ++j) {
       if (scores[j] < highest - kTieMargin || !may_choose(query, first + j)) continue;
       highest = std::max(highest, scores[j]);
@@ -92,12 +99,13 @@ class Search {
 
 }  // namespace
 
-NearestTargets find_nearest_safe(const at::Tensor& unsafe_text, const at::Tensor& pool, const at::Tensor& own,
-                                 const TargetsOptions& options) {
+NearestTargets find_nearest_safe(const at::Tensor& unsafe_text, const at::Tensor& pool,
+                                 const at::Tensor& own, const TargetsOptions& options) {
   const at::NoGradGuard guard;
   const std::int64_t rows = unsafe_text.size(0);
   const Search search(unsafe_text, pool, own, options);
-  NearestTargets result{at::empty({rows}, at::kLong), at::empty({rows}, at::kFloat), at::empty({rows}, at::kFloat)};
+  NearestTargets result{at::empty({rows}, at::kLong), at::empty({rows}, at::kFloat),
+                        at::empty({rows}, at::kFloat)};
   auto* index = result.index.mutable_data_ptr<std::int64_t>();
   auto* cosine = result.cosine.mutable_data_ptr<float>();
   auto* fixed = result.fixed_cosine.mutable_data_ptr<float>();
@@ -105,13 +113,15 @@ NearestTargets find_nearest_safe(const at::Tensor& unsafe_text, const at::Tensor
   const auto* partner = own_rows.const_data_ptr<std::int64_t>();
   for (std::int64_t begin = 0; begin < rows; begin += kQueryChunk) {
     const std::int64_t size = std::min(kQueryChunk, rows - begin);
-    const std::vector<Best> best =
-        options.mode == "fixed" ? std::vector<Best>(static_cast<std::size_t>(size)) : search.chunk(begin, size);
+    const std::vector<Best> best = options.mode == "fixed"
+                                       ? std::vector<Best>(static_cast<std::size_t>(size))
+                                       : search.chunk(begin, size);
     for (std::int64_t i = 0; i < size; ++i) {
       const std::int64_t row = begin + i;
       const Best& found = best[static_cast<std::size_t>(i)];
       const double to_partner = search.cosine(row, partner[row]);
-      const bool keeps_partner = found.index < 0 || (options.min_similarity && found.cosine < *options.min_similarity);
+      const bool keeps_partner =
+          found.index < 0 || (options.min_similarity && found.cosine < *options.min_similarity);
       index[row] = keeps_partner ? partner[row] : found.index;
       cosine[row] = static_cast<float>(keeps_partner ? to_partner : found.cosine);
       fixed[row] = static_cast<float>(to_partner);

@@ -10,20 +10,28 @@ namespace {
 using Terms = std::vector<std::pair<std::string, double>>;
 
 const std::map<std::string, Terms>& objective_terms() {
-  static const std::map<std::string, Terms> kTerms{
-      {"saferclip",
-       {{"cross_img", 1}, {"cross_txt", 1}, {"uni_img", 1}, {"uni_txt", 1}, {"pres_uni_img", 1},
-        {"pres_uni_txt", 1}, {"pres_cross_img", 1}, {"pres_cross_txt", 1}, {"mutual_txt", 0},
-        {"mutual_img", 0}, {"anchor_txt", 0}, {"anchor_img", 0}}},
-      {"clip", {{"contrastive", 1}}}};
+  static const std::map<std::string, Terms> kTerms{{"saferclip",
+                                                    {{"cross_img", 1},
+                                                     {"cross_txt", 1},
+                                                     {"uni_img", 1},
+                                                     {"uni_txt", 1},
+                                                     {"pres_uni_img", 1},
+                                                     {"pres_uni_txt", 1},
+                                                     {"pres_cross_img", 1},
+                                                     {"pres_cross_txt", 1},
+                                                     {"mutual_txt", 0},
+                                                     {"mutual_img", 0},
+                                                     {"anchor_txt", 0},
+                                                     {"anchor_img", 0}}},
+                                                   {"clip", {{"contrastive", 1}}}};
   return kTerms;
 }
 
 const Terms& terms_of(const std::string& objective) {
   const auto found = objective_terms().find(objective);
   if (found == objective_terms().end()) {
-    throw ConfigError(cat("objective.name: there is no objective \"", objective, "\"; known: ",
-                          join(ObjectiveOptions::names(), ", ")));
+    throw ConfigError(cat("objective.name: there is no objective \"", objective,
+                          "\"; known: ", join(ObjectiveOptions::names(), ", ")));
   }
   return found->second;
 }

@@ -10,13 +10,14 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-// Size is always compared; the checksum when the file is made. Damage inside a file of the right size is
-// found by `inspect`.
+// Size is always compared; the checksum when the file is made. Damage inside a file of the right
+// size is found by `inspect`.
 bool is_good(const ArtefactRequest& request, const fs::path& folder, Logger& log) {
   if (!fs::exists(folder / "manifest.json")) return false;
   try {
     const ArtefactManifest manifest = read_artefact_manifest(folder);
-    if (manifest.key != request.key || fs::file_size(folder / kArtefactData) != manifest.file_size) {
+    if (manifest.key != request.key ||
+        fs::file_size(folder / kArtefactData) != manifest.file_size) {
       log.warn(cat(folder.string(), ": damaged (size or key differs); made anew"));
       return false;
     }

@@ -14,6 +14,8 @@
 namespace saferclip {
 
 inline constexpr const char* kArtefactData = "data.safetensors";
+inline constexpr const char* kArtefactFormat =
+    "1";  // part of every key: raised when a meaning changes
 
 struct ArtefactRequest {
   std::filesystem::path cache_dir;
@@ -26,8 +28,8 @@ struct ArtefactRequest {
   std::function<void(const std::filesystem::path& folder)> build;
 };
 
-// Opens the artefact, building it first when it is missing, damaged or outdated. Two preparers of the
-// same artefact wait for each other.
+// Opens the artefact, building it first when it is missing, damaged or outdated. Two preparers of
+// the same artefact wait for each other.
 SafetensorsFile open_or_build(const ArtefactRequest& request, Logger& log);
 
 }  // namespace saferclip

@@ -14,9 +14,7 @@
 namespace saferclip {
 namespace {
 
-at::Tensor l2_normalised(const at::Tensor& x) {
-  return x / x.norm(2, {1}, true).clamp_min(1e-12);
-}
+at::Tensor l2_normalised(const at::Tensor& x) { return x / x.norm(2, {1}, true).clamp_min(1e-12); }
 
 // Runs `embed` on whole blocks; the last one is filled up with copies of its last row.
 at::Tensor in_blocks(std::int64_t count, std::int64_t width, Logger& log, const std::string& label,
@@ -30,7 +28,8 @@ at::Tensor in_blocks(std::int64_t count, std::int64_t width, Logger& log, const 
       throw Interrupted(label + ": interrupted; finished artefacts are kept", options.stop->load());
     }
     const std::int64_t size = std::min(options.block, count - begin);
-    const at::Tensor rows = at::arange(begin, begin + options.block, at::kLong).clamp_max(count - 1);
+    const at::Tensor rows =
+        at::arange(begin, begin + options.block, at::kLong).clamp_max(count - 1);
     result.narrow(0, begin, size).copy_(l2_normalised(embed(rows)).narrow(0, 0, size));
     progress.advance(size);
   }
@@ -46,7 +45,8 @@ at::Tensor embed_pixels(const ClipModel& model, const Preprocessing& preprocessi
   const at::Device device = model.logit_scale.device();
   return in_blocks(pixels.size(0), model.geometry.embed_dim, log, label, "images", options,
                    [&](const at::Tensor& rows) {
-                     return encode_images(model, preprocessing, pixels.index_select(0, rows).to(device), {});
+                     return encode_images(model, preprocessing,
+                                          pixels.index_select(0, rows).to(device), {});
                    });
 }
 
@@ -68,12 +68,12 @@ at::Tensor embed_ids(const ClipModel& model, const at::Tensor& ids, Logger& log,
   const at::Tensor ends = end_positions(distinct);
   // One cut for all blocks: a row's bits must not depend on its neighbours.
   const at::Tensor cut = distinct.narrow(1, 0, cut_length(ends, flat.size(1)));
-  const at::Tensor embedded = in_blocks(
-      distinct.size(0), model.geometry.embed_dim, log, label, "captions", options,
-      [&](const at::Tensor& rows) {
-        return encode_texts(model, cut.index_select(0, rows).to(device),
-                            ends.index_select(0, rows).to(device), {});
-      });
+  const at::Tensor embedded =
+      in_blocks(distinct.size(0), model.geometry.embed_dim, log, label, "captions", options,
+                [&](const at::Tensor& rows) {
+                  return encode_texts(model, cut.index_select(0, rows).to(device),
+                                      ends.index_select(0, rows).to(device), {});
+                });
   return embedded.index_select(0, at::tensor(positions, at::kLong));
 }
 

@@ -51,8 +51,11 @@ PictureRecord decode_cell(const PictureCell& cell, const PictureJob& job, std::u
 }
 
 Json to_json(const Cell& cell, const PictureRecord& record) {
-  Json json{{"column", cell.column}, {"row", cell.row},       {"size", record.size},
-            {"mtime", record.mtime_ns}, {"sha256", record.sha256}};
+  Json json{{"column", cell.column},
+            {"row", cell.row},
+            {"size", record.size},
+            {"mtime", record.mtime_ns},
+            {"sha256", record.sha256}};
   if (!record.problem.empty()) json["problem"] = record.problem;
   return json;
 }
@@ -68,8 +71,9 @@ std::vector<std::vector<PictureRecord>> read_records(const fs::path& file, std::
     const auto column = json.value("column", columns);
     const auto row = json.value("row", rows);
     if (column >= columns || row >= rows) continue;
-    records[column][row] = {json.value("size", std::uint64_t{0}), json.value("mtime", std::int64_t{0}),
-                            json.value("sha256", std::string()), json.value("problem", std::string())};
+    records[column][row] = {
+        json.value("size", std::uint64_t{0}), json.value("mtime", std::int64_t{0}),
+        json.value("sha256", std::string()), json.value("problem", std::string())};
   }
   return records;
 }
@@ -81,7 +85,8 @@ class PartialFile {
     rows_ = static_cast<std::int64_t>(job.columns[0].size());
     side_ = job.preprocessing.image_size;
     std::vector<TensorShape> shapes;
-    for (const std::string& name : job.names) shapes.push_back({name, at::kByte, {rows_, side_, side_, 3}});
+    for (const std::string& name : job.names)
+      shapes.push_back({name, at::kByte, {rows_, side_, side_, 3}});
     shapes.push_back({"valid", at::kByte, {rows_, static_cast<std::int64_t>(job.names.size())}});
     layout_ = plan_safetensors(shapes, {{"preprocessing", to_string(job.preprocessing)}});
     descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
@@ -102,7 +107,8 @@ class PartialFile {
     write(layout_.offsets.back(), valid.data(), valid.size());
   }
   void flush() {
-    if (::fsync(descriptor_) != 0) throw Error(cat("cannot flush ", path_.string(), ": ", std::strerror(errno)), 1);
+    if (::fsync(descriptor_) != 0)
+      throw Error(cat("cannot flush ", path_.string(), ": ", std::strerror(errno)), 1);
   }
 
  private:
@@ -111,7 +117,8 @@ class PartialFile {
     while (size > 0) {
       const ssize_t written = ::pwrite(descriptor_, next, size, static_cast<off_t>(offset));
       if (written < 0 && errno == EINTR) continue;
-      if (written <= 0) throw Error(cat("cannot write ", path_.string(), ": ", std::strerror(errno)), 1);
+      if (written <= 0)
+        throw Error(cat("cannot write ", path_.string(), ": ", std::strerror(errno)), 1);
       next += written;
       offset += static_cast<std::uint64_t>(written);
       size -= static_cast<std::size_t>(written);
@@ -126,7 +133,8 @@ class PartialFile {
 };
 
 // Cells that still have to be decoded: not in the journal, or changed since.
-std::vector<Cell> open_cells(const PictureJob& job, const std::vector<std::vector<PictureRecord>>& done,
+std::vector<Cell> open_cells(const PictureJob& job,
+                             const std::vector<std::vector<PictureRecord>>& done,
                              std::int64_t& total) {
   std::vector<Cell> cells;
   for (std::size_t column = 0; column < job.columns.size(); ++column) {
@@ -136,7 +144,8 @@ std::vector<Cell> open_cells(const PictureJob& job, const std::vector<std::vecto
       ++total;
       const PictureRecord now = stat_picture(file);
       const PictureRecord& then = done[column][row];
-      const bool is_done = !then.sha256.empty() && then.size == now.size && then.mtime_ns == now.mtime_ns;
+      const bool is_done =
+          !then.sha256.empty() && then.size == now.size && then.mtime_ns == now.mtime_ns;
       if (!is_done) cells.push_back({column, row});
     }
   }
@@ -149,7 +158,8 @@ std::vector<std::uint8_t> valid_flags(const PictureJob& job,
   std::vector<std::uint8_t> valid(columns * job.columns[0].size());
   for (std::size_t column = 0; column < columns; ++column) {
     for (std::size_t row = 0; row < job.columns[column].size(); ++row) {
-      const bool is_there = !job.columns[column][row].file.empty() && records[column][row].problem.empty();
+      const bool is_there =
+          !job.columns[column][row].file.empty() && records[column][row].problem.empty();
       valid[row * columns + column] = is_there ? 1 : 0;
     }
   }
@@ -163,7 +173,8 @@ PictureRecord stat_picture(const fs::path& file) {
   struct stat status {};
   if (::stat(file.c_str(), &status) == 0) {
     record.size = static_cast<std::uint64_t>(status.st_size);
-    record.mtime_ns = static_cast<std::int64_t>(status.st_mtim.tv_sec) * 1'000'000'000 + status.st_mtim.tv_nsec;
+    record.mtime_ns =
+        static_cast<std::int64_t>(status.st_mtim.tv_sec) * 1'000'000'000 + status.st_mtim.tv_nsec;
   }
   return record;
 }
@@ -178,7 +189,8 @@ void decode_pictures(const PictureJob& job, const fs::path& folder, Logger& log,
   PartialFile partial(job, folder / kPartial);
   std::ofstream journal(folder / kJournal, std::ios::app);
   journal << '\n';
-  Progress progress(log, job.label, "images", total, total - static_cast<std::int64_t>(cells.size()));
+  Progress progress(log, job.label, "images", total,
+                    total - static_cast<std::int64_t>(cells.size()));
   std::string pending;
   std::vector<std::uint8_t> pixels(static_cast<std::size_t>(kChunk) * partial.row_bytes());
   for (std::size_t begin = 0; begin < cells.size(); begin += kChunk) {
@@ -187,14 +199,16 @@ void decode_pictures(const PictureJob& job, const fs::path& folder, Logger& log,
     }
     const std::size_t size = std::min<std::size_t>(kChunk, cells.size() - begin);
     std::fill(pixels.begin(), pixels.end(), std::uint8_t{0});
-    at::parallel_for(0, static_cast<std::int64_t>(size), 4, [&](std::int64_t first, std::int64_t last) {
-      for (std::int64_t i = first; i < last; ++i) {
-        const auto offset = static_cast<std::size_t>(i);
-        const Cell& cell = cells[begin + offset];
-        records[cell.column][cell.row] = decode_cell(job.columns[cell.column][cell.row], job,
-                                                     pixels.data() + offset * partial.row_bytes());
-      }
-    });
+    at::parallel_for(0, static_cast<std::int64_t>(size), 4,
+                     [&](std::int64_t first, std::int64_t last) {
+                       for (std::int64_t i = first; i < last; ++i) {
+                         const auto offset = static_cast<std::size_t>(i);
+                         const Cell& cell = cells[begin + offset];
+                         records[cell.column][cell.row] =
+                             decode_cell(job.columns[cell.column][cell.row], job,
+                                         pixels.data() + offset * partial.row_bytes());
+                       }
+                     });
     for (std::size_t i = 0; i < size; ++i) {
       partial.write_row(cells[begin + i], pixels.data() + i * partial.row_bytes());
     }
@@ -216,7 +230,8 @@ void decode_pictures(const PictureJob& job, const fs::path& folder, Logger& log,
   std::string lines;
   for (std::size_t column = 0; column < job.columns.size(); ++column) {
     for (std::size_t row = 0; row < rows; ++row) {
-      if (!job.columns[column][row].file.empty()) lines += to_json({column, row}, records[column][row]).dump() + "\n";
+      if (!job.columns[column][row].file.empty())
+        lines += to_json({column, row}, records[column][row]).dump() + "\n";
     }
   }
   write_file_atomically(folder / kRecords, lines);
@@ -224,7 +239,8 @@ void decode_pictures(const PictureJob& job, const fs::path& folder, Logger& log,
   fs::remove(folder / kJournal);
 }
 
-std::vector<std::vector<PictureRecord>> read_picture_records(const fs::path& folder, std::size_t columns,
+std::vector<std::vector<PictureRecord>> read_picture_records(const fs::path& folder,
+                                                             std::size_t columns,
                                                              std::size_t rows) {
   return read_records(folder / kRecords, columns, rows);
 }

@@ -1,5 +1,5 @@
-// Decoding many picture files into one uint8 tensor file, interruptible at any moment: rows are written
-// in place into a partial file and recorded in a journal beside it.
+// Decoding many picture files into one uint8 tensor file, interruptible at any moment: rows are
+// written in place into a partial file and recorded in a journal beside it.
 #pragma once
 
 #include <atomic>
@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "prepare/artefact.h"
 #include "saferclip/core/log.h"
 #include "saferclip/core/preprocessing.h"
 #include "saferclip/data/manifest.h"
@@ -16,8 +17,8 @@ namespace saferclip {
 // One cell of the result; an empty path stays a row of zeros.
 struct PictureCell {
   std::filesystem::path file;
-  std::string id;   // manifest id, for messages
-  int line = 0;     // manifest line
+  std::string id;  // manifest id, for messages
+  int line = 0;    // manifest line
 };
 
 struct PictureJob {
@@ -37,8 +38,8 @@ struct PictureRecord {
   std::string problem;  // why it could not be decoded; empty: it could
 };
 
-// Decodes everything that the journal in `folder` does not have yet, then writes data.safetensors with
-// the tensors and `valid` uint8 [rows, columns], and keeps the journal as files.jsonl.
+// Decodes everything that the journal in `folder` does not have yet, then writes data.safetensors
+// with the tensors and `valid` uint8 [rows, columns], and keeps the journal as files.jsonl.
 void decode_pictures(const PictureJob& job, const std::filesystem::path& folder, Logger& log,
                      const std::atomic<int>* stop);
 
@@ -46,8 +47,18 @@ void decode_pictures(const PictureJob& job, const std::filesystem::path& folder,
 std::vector<std::vector<PictureRecord>> read_picture_records(const std::filesystem::path& folder,
                                                              std::size_t columns, std::size_t rows);
 
-// Whether all files still hold what was decoded. A changed time alone is settled by hashing the file.
+// Whether all files still hold what was decoded. A changed time alone is settled by hashing the
+// file.
 bool pictures_are_current(const PictureJob& job, const std::filesystem::path& folder);
+
+struct OpenPictures {
+  SafetensorsFile file;
+  std::vector<std::vector<PictureRecord>> records;  // [column][row]
+};
+// The artefact of a job, decoded when it is not there. `source` says for people where the list came
+// from.
+OpenPictures open_pictures(const PictureJob& job, const std::filesystem::path& cache_dir,
+                           const std::string& source, Logger& log, const std::atomic<int>* stop);
 
 // Size and time of a file; zeros when it cannot be read.
 PictureRecord stat_picture(const std::filesystem::path& file);

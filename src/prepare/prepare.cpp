@@ -18,43 +18,11 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kFormat = "1";  // part of every key: raised when an artefact's meaning changes
 
 std::vector<PictureCell> picture_column(const Manifest& manifest, fs::path ManifestRow::*member) {
   std::vector<PictureCell> column;
   for (const ManifestRow& row : manifest.rows) column.push_back({row.*member, row.id, row.line});
   return column;
-}
-
-std::string picture_key(const PictureJob& job) {
-  Sha256 hash;
-  hash.part("images").part(kFormat).part(to_string(job.preprocessing)).part(job.exif_rotate ? 1 : 0);
-  for (const auto& column : job.columns) {
-    hash.part(static_cast<std::int64_t>(column.size()));
-    for (const PictureCell& cell : column) {
-      hash.part(cell.file.string()).part(static_cast<std::int64_t>(stat_picture(cell.file).size));
-    }
-  }
-  return hash.hex();
-}
-
-struct OpenPictures {
-  SafetensorsFile file;
-  std::vector<std::vector<PictureRecord>> records;
-};
-
-OpenPictures open_pictures(const PictureJob& job, const fs::path& cache_dir, const std::string& source, Logger& log,
-                           const std::atomic<int>* stop) {
-  ArtefactRequest request;
-  request.cache_dir = cache_dir;
-  request.kind = "images";
-  request.key = picture_key(job);
-  request.inputs = {{"source", source}, {"preprocessing", to_string(job.preprocessing)}};
-  request.is_current = [&](const fs::path& folder) { return pictures_are_current(job, folder); };
-  request.build = [&](const fs::path& folder) { decode_pictures(job, folder, log, stop); };
-  SafetensorsFile file = open_or_build(request, log);
-  auto records = read_picture_records(file.path().parent_path(), job.columns.size(), job.columns[0].size());
-  return {std::move(file), std::move(records)};
 }
 
 std::string content_hash(const std::vector<std::vector<PictureRecord>>& records) {
@@ -95,7 +63,12 @@ std::vector<fs::path> files_in(const fs::path& folder) {
 
 Preparer::Preparer(const DataOptions& data, const WeightsSource& source, const Tokenizer& tokenizer,
                    at::Device device, Logger& log, const std::atomic<int>* stop)
-    : data_(data), source_(source), tokenizer_(tokenizer), device_(device), log_(log), stop_(stop) {}
+    : data_(data),
+      source_(source),
+      tokenizer_(tokenizer),
+      device_(device),
+      log_(log),
+      stop_(stop) {}
 
 Preparer::~Preparer() = default;
 
@@ -111,7 +84,9 @@ const ClipModel& Preparer::reference() {
 void Preparer::release_reference() {
   if (!reference_) return;
   if (model_hash(*reference_) != reference_hash_) {
-    throw Error("the frozen reference has changed while it was used; this is a defect, please report it", 1);
+    throw Error(
+        "the frozen reference has changed while it was used; this is a defect, please report it",
+        1);
   }
   reference_.reset();
 }
@@ -153,10 +128,12 @@ SplitData Preparer::split(const std::string& name, const fs::path& file, bool ne
   if (split.good_rows.empty()) throw DataError(cat(file.string(), ": no usable row is left"));
   split.tokens = tokens(split, needs_unsafe);
   if (needs_reference) split.reference = reference_rows(split);
-  std::string summary = cat(name, ": ", with_commas(static_cast<std::int64_t>(split.good_rows.size())), " rows");
+  std::string summary =
+      cat(name, ": ", with_commas(static_cast<std::int64_t>(split.good_rows.size())), " rows");
   if (needs_unsafe && split.manifest.rows_without_unsafe_image > 0) {
-    summary += cat(", ", with_commas(split.manifest.rows_without_unsafe_image),
-                   " without an unsafe image (missing_unsafe_image: ", data_.missing_unsafe_image, ")");
+    summary +=
+        cat(", ", with_commas(split.manifest.rows_without_unsafe_image),
+            " without an unsafe image (missing_unsafe_image: ", data_.missing_unsafe_image, ")");
   }
   log_.info(summary);
   return split;
@@ -174,7 +151,8 @@ ImageCache Preparer::images(const SplitData& split, bool needs_unsafe,
   job.preprocessing = source_.preprocessing;
   job.exif_rotate = data_.exif_rotate;
   job.label = cat("decoding ", split.name);
-  const auto [file, records] = open_pictures(job, data_.cache_dir, split.manifest.file.string(), log_, stop_);
+  const auto [file, records] =
+      open_pictures(job, data_.cache_dir, split.manifest.file.string(), log_, stop_);
   for (std::size_t column = 0; column < records.size(); ++column) {
     for (std::size_t row = 0; row < records[column].size(); ++row) {
       if (records[column][row].problem.empty()) continue;
@@ -193,7 +171,7 @@ ImageCache Preparer::images(const SplitData& split, bool needs_unsafe,
 TokenCache Preparer::tokens(const SplitData& split, bool needs_unsafe) const {
   std::vector<std::string> safe, unsafe;
   Sha256 hash;
-  hash.part("tokens").part(kFormat).part(tokenizer_.fingerprint());
+  hash.part("tokens").part(kArtefactFormat).part(tokenizer_.fingerprint());
   for (const ManifestRow& row : split.manifest.rows) {
     safe.push_back(row.safe_caption);
     unsafe.push_back(row.unsafe_caption);
@@ -219,7 +197,7 @@ ReferenceCache Preparer::reference_rows(const SplitData& split) {
   request.kind = "reference";
   request.key = Sha256()
                     .part("reference")
-                    .part(kFormat)
+                    .part(kArtefactFormat)
                     .part(split.images.content)
                     .part(split.tokens.key)
                     .part(to_string(source_.preprocessing))
@@ -237,12 +215,13 @@ ReferenceCache Preparer::reference_rows(const SplitData& split) {
                                                cat("reference, ", split.name), options);
       return embedded * valid.select(1, column).unsqueeze(1);
     };
-    write_safetensors(
-        folder / kArtefactData,
-        {{"safe_text", embed_ids(model, split.tokens.safe, log_, cat("reference, ", split.name), options)},
-         {"unsafe_text", embed_ids(model, split.tokens.unsafe, log_, cat("reference, ", split.name), options)},
-         {"safe_image", pictures(split.images.safe, 0)},
-         {"unsafe_image", pictures(split.images.unsafe, 1)}});
+    write_safetensors(folder / kArtefactData,
+                      {{"safe_text", embed_ids(model, split.tokens.safe, log_,
+                                               cat("reference, ", split.name), options)},
+                       {"unsafe_text", embed_ids(model, split.tokens.unsafe, log_,
+                                                 cat("reference, ", split.name), options)},
+                       {"safe_image", pictures(split.images.safe, 0)},
+                       {"unsafe_image", pictures(split.images.unsafe, 1)}});
   };
   const SafetensorsFile file = open_or_build(request, log_);
   return {file.tensor("safe_text"), file.tensor("safe_image"), file.tensor("unsafe_text"),
@@ -251,8 +230,13 @@ ReferenceCache Preparer::reference_rows(const SplitData& split) {
 
 TargetCache Preparer::targets(const SplitData& train, const TargetsOptions& options) {
   Sha256 hash;
-  hash.part("targets").part(kFormat).part(train.reference.key).part(options.mode).part(options.allow_self ? 1 : 0);
-  hash.part(options.dedup ? 1 : 0).part(options.min_similarity ? std::to_string(*options.min_similarity) : "none");
+  hash.part("targets")
+      .part(kArtefactFormat)
+      .part(train.reference.key)
+      .part(options.mode)
+      .part(options.allow_self ? 1 : 0);
+  hash.part(options.dedup ? 1 : 0)
+      .part(options.min_similarity ? std::to_string(*options.min_similarity) : "none");
   for (const std::int64_t row : train.good_rows) hash.part(row);
   ArtefactRequest request;
   request.cache_dir = data_.cache_dir;
@@ -260,18 +244,21 @@ TargetCache Preparer::targets(const SplitData& train, const TargetsOptions& opti
   request.key = hash.hex();
   request.inputs = {{"manifest", train.manifest.file.string()}, {"mode", options.mode}};
   request.build = [&](const fs::path& folder) {
-    log_.info(cat("nearest-safe targets of ", with_commas(static_cast<std::int64_t>(train.good_rows.size())), " rows"));
+    log_.info(cat("nearest-safe targets of ",
+                  with_commas(static_cast<std::int64_t>(train.good_rows.size())), " rows"));
     const at::Tensor good = at::tensor(train.good_rows, at::kLong);
-    const NearestTargets found =
-        find_nearest_safe(train.reference.unsafe_text.index_select(0, good),
-                          train.reference.safe_text.index_select(0, good), at::arange(good.size(0)), options);
+    const NearestTargets found = find_nearest_safe(
+        train.reference.unsafe_text.index_select(0, good),
+        train.reference.safe_text.index_select(0, good), at::arange(good.size(0)), options);
     // Back to manifest rows; rows that are not good point at themselves and are never trained.
     const auto rows = static_cast<std::int64_t>(train.manifest.rows.size());
-    const at::Tensor index = at::arange(rows, at::kLong).index_put({good}, good.index_select(0, found.index));
+    const at::Tensor index =
+        at::arange(rows, at::kLong).index_put({good}, good.index_select(0, found.index));
     const at::Tensor none = at::full({rows}, -1.0F);
-    write_safetensors(folder / kArtefactData, {{"index", index},
-                                               {"cosine", none.index_put({good}, found.cosine)},
-                                               {"fixed_cosine", none.index_put({good}, found.fixed_cosine)}});
+    write_safetensors(folder / kArtefactData,
+                      {{"index", index},
+                       {"cosine", none.index_put({good}, found.cosine)},
+                       {"fixed_cosine", none.index_put({good}, found.fixed_cosine)}});
   };
   const SafetensorsFile file = open_or_build(request, log_);
   return {file.tensor("index"), file.tensor("cosine"), file.tensor("fixed_cosine"), request.key};
@@ -282,7 +269,8 @@ at::Tensor Preparer::pictures(const std::vector<fs::path>& files, const std::str
   job.names = {"images"};
   job.columns.resize(1);
   for (const fs::path& file : files) {
-    if (file.empty() || !fs::is_regular_file(file)) throw DataError(cat(file.string(), ": no such file"));
+    if (file.empty() || !fs::is_regular_file(file))
+      throw DataError(cat(file.string(), ": no such file"));
     job.columns[0].push_back({file, file.filename().string(), 0});
   }
   job.preprocessing = source_.preprocessing;
@@ -293,7 +281,8 @@ at::Tensor Preparer::pictures(const std::vector<fs::path>& files, const std::str
   for (const PictureRecord& record : records[0]) {
     if (!record.problem.empty()) problems.push_back(record.problem);
   }
-  if (!problems.empty()) throw DataError(join_problems(label + ": pictures cannot be used:", problems));
+  if (!problems.empty())
+    throw DataError(join_problems(label + ": pictures cannot be used:", problems));
   return file.tensor("images");
 }
 
@@ -303,10 +292,14 @@ AnchorCache Preparer::anchors(const AnchorOptions& options) {
   if (!options.prompts.empty()) cache.prompts = token_ids(read_lines(options.prompts));
   if (!options.images.empty()) cache.images = pictures(files_in(options.images), "anchor images");
   Sha256 hash;
-  hash.part("anchors").part(kFormat).part(source_.hash).part(to_string(source_.geometry.activation));
+  hash.part("anchors")
+      .part(kArtefactFormat)
+      .part(source_.hash)
+      .part(to_string(source_.geometry.activation));
   for (const at::Tensor& tensor : {cache.prompts, cache.images}) {
     if (tensor.defined()) {
-      hash.part(std::string_view(static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()));
+      hash.part(
+          std::string_view(static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()));
     }
   }
   ArtefactRequest request;
@@ -319,11 +312,12 @@ AnchorCache Preparer::anchors(const AnchorOptions& options) {
     embed.stop = stop_;
     std::vector<NamedTensor> tensors;
     if (cache.prompts.defined()) {
-      tensors.push_back({"text", embed_ids(reference(), cache.prompts, log_, "anchor prompts", embed)});
+      tensors.push_back(
+          {"text", embed_ids(reference(), cache.prompts, log_, "anchor prompts", embed)});
     }
     if (cache.images.defined()) {
-      tensors.push_back({"image", embed_pixels(reference(), source_.preprocessing, cache.images, log_,
-                                               "anchor images", embed)});
+      tensors.push_back({"image", embed_pixels(reference(), source_.preprocessing, cache.images,
+                                               log_, "anchor images", embed)});
     }
     write_safetensors(folder / kArtefactData, tensors);
   };

@@ -45,11 +45,13 @@ const std::array<unsigned char, 256>& byte_order() {
 }
 
 BytePairEncoder::BytePairEncoder(std::unordered_map<std::string, std::int32_t> vocabulary,
-                                 std::vector<std::pair<std::string, std::string>> merges, const std::string& where)
+                                 std::vector<std::pair<std::string, std::string>> merges,
+                                 const std::string& where)
     : vocabulary_(std::move(vocabulary)), merges_(std::move(merges)) {
   const auto id_of = [&](const std::string& symbol) {
     const auto found = vocabulary_.find(symbol);
-    if (found == vocabulary_.end()) throw DataError(cat(where, ": the vocabulary has no entry \"", symbol, "\""));
+    if (found == vocabulary_.end())
+      throw DataError(cat(where, ": the vocabulary has no entry \"", symbol, "\""));
     return found->second;
   };
   for (std::size_t byte = 0; byte < 256; ++byte) {
@@ -58,7 +60,8 @@ BytePairEncoder::BytePairEncoder(std::unordered_map<std::string, std::int32_t> v
   }
   for (std::size_t rank = 0; rank < merges_.size(); ++rank) {
     const auto& [a, b] = merges_[rank];
-    ranks_.emplace(pair_key(id_of(a), id_of(b)), Merge{static_cast<std::int32_t>(rank), id_of(a + b)});
+    ranks_.emplace(pair_key(id_of(a), id_of(b)),
+                   Merge{static_cast<std::int32_t>(rank), id_of(a + b)});
   }
 }
 
@@ -81,7 +84,8 @@ std::vector<std::int32_t> BytePairEncoder::merge_word(std::string_view word) con
     if (best_rank == std::numeric_limits<std::int32_t>::max()) break;
     std::size_t kept = 0;
     for (std::size_t i = 0; i < symbols.size(); ++i) {
-      const bool merges = i + 1 < symbols.size() && pair_key(symbols[i], symbols[i + 1]) == best_pair;
+      const bool merges =
+          i + 1 < symbols.size() && pair_key(symbols[i], symbols[i + 1]) == best_pair;
       symbols[kept++] = merges ? result : symbols[i];
       if (merges) ++i;
     }

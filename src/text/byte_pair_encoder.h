@@ -15,18 +15,19 @@ namespace saferclip {
 
 inline constexpr std::string_view kEndOfWord = "</w>";
 
-// The printable character (UTF-8) that stands for each byte in vocabulary files, and the order in which
-// CLIP numbers the bytes.
+// The printable character (UTF-8) that stands for each byte in vocabulary files, and the order in
+// which CLIP numbers the bytes.
 const std::array<std::string, 256>& byte_symbols();
 const std::array<unsigned char, 256>& byte_order();
 
 // Thread-safe.
 class BytePairEncoder {
  public:
-  // `vocabulary` maps symbols to ids; `merges` are pairs by rank. Throws DataError naming `where` and the
-  // merge whose result, or byte whose symbol, has no id.
+  // `vocabulary` maps symbols to ids; `merges` are pairs by rank. Throws DataError naming `where`
+  // and the merge whose result, or byte whose symbol, has no id.
   BytePairEncoder(std::unordered_map<std::string, std::int32_t> vocabulary,
-                  std::vector<std::pair<std::string, std::string>> merges, const std::string& where);
+                  std::vector<std::pair<std::string, std::string>> merges,
+                  const std::string& where);
 
   // Appends the ids of one word (UTF-8 bytes).
   void encode(std::string_view word, std::vector<std::int32_t>& ids) const;
@@ -42,7 +43,8 @@ class BytePairEncoder {
     std::int32_t result;
   };
   static std::uint64_t pair_key(std::int32_t a, std::int32_t b) {
-    return (static_cast<std::uint64_t>(static_cast<std::uint32_t>(a)) << 32U) | static_cast<std::uint32_t>(b);
+    return (static_cast<std::uint64_t>(static_cast<std::uint32_t>(a)) << 32U) |
+           static_cast<std::uint32_t>(b);
   }
 
   std::unordered_map<std::string, std::int32_t> vocabulary_;

@@ -51,17 +51,19 @@ std::optional<char32_t> numeric_reference(const std::u32string& text, std::size_
 // What Python's html.unescape makes of a number: cp1252 for the C1 range, nothing for invalid ones.
 std::u32string numbered_character(char32_t value) {
   static const std::map<char32_t, char32_t> kCp1252{
-      {0x80, 0x20AC}, {0x82, 0x201A}, {0x83, 0x0192}, {0x84, 0x201E}, {0x85, 0x2026}, {0x86, 0x2020},
-      {0x87, 0x2021}, {0x88, 0x02C6}, {0x89, 0x2030}, {0x8A, 0x0160}, {0x8B, 0x2039}, {0x8C, 0x0152},
-      {0x8E, 0x017D}, {0x91, 0x2018}, {0x92, 0x2019}, {0x93, 0x201C}, {0x94, 0x201D}, {0x95, 0x2022},
-      {0x96, 0x2013}, {0x97, 0x2014}, {0x98, 0x02DC}, {0x99, 0x2122}, {0x9A, 0x0161}, {0x9B, 0x203A},
-      {0x9C, 0x0153}, {0x9E, 0x017E}, {0x9F, 0x0178}};
+      {0x80, 0x20AC}, {0x82, 0x201A}, {0x83, 0x0192}, {0x84, 0x201E}, {0x85, 0x2026},
+      {0x86, 0x2020}, {0x87, 0x2021}, {0x88, 0x02C6}, {0x89, 0x2030}, {0x8A, 0x0160},
+      {0x8B, 0x2039}, {0x8C, 0x0152}, {0x8E, 0x017D}, {0x91, 0x2018}, {0x92, 0x2019},
+      {0x93, 0x201C}, {0x94, 0x201D}, {0x95, 0x2022}, {0x96, 0x2013}, {0x97, 0x2014},
+      {0x98, 0x02DC}, {0x99, 0x2122}, {0x9A, 0x0161}, {0x9B, 0x203A}, {0x9C, 0x0153},
+      {0x9E, 0x017E}, {0x9F, 0x0178}};
   if (const auto found = kCp1252.find(value); found != kCp1252.end()) return {found->second};
   if (value == 0 || value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF)) return {U'\xFFFD'};
   if (value == 0x0D) return {value};
   const bool is_invalid = (value < 0x20 && value != 9 && value != 10 && value != 12) ||
-                          (value >= 0x7F && value <= 0x9F) || (value >= 0xFDD0 && value <= 0xFDEF) ||
-                          (value & 0xFFFEU) == 0xFFFE || value == 0x0B;
+                          (value >= 0x7F && value <= 0x9F) ||
+                          (value >= 0xFDD0 && value <= 0xFDEF) || (value & 0xFFFEU) == 0xFFFE ||
+                          value == 0x0B;
   return is_invalid ? std::u32string() : std::u32string{value};
 }
 
@@ -69,7 +71,8 @@ std::u32string numbered_character(char32_t value) {
 std::optional<char32_t> named_reference(const std::u32string& text, std::size_t& position) {
   std::string name;
   std::size_t i = position;
-  while (i < text.size() && name.size() < 32 && text[i] < 0x80 && std::isalnum(static_cast<int>(text[i])) != 0) {
+  while (i < text.size() && name.size() < 32 && text[i] < 0x80 &&
+         std::isalnum(static_cast<int>(text[i])) != 0) {
     name.push_back(static_cast<char>(text[i++]));
   }
   if (i < text.size() && text[i] == U';') {
@@ -93,7 +96,8 @@ std::u32string remove_terminal_escapes(const std::u32string& text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     if (text[i] == 0x1B && i + 1 < text.size() && text[i + 1] == U'[') {
       std::size_t end = i + 2;
-      while (end < text.size() && ((text[end] >= U'0' && text[end] <= U'9') || text[end] == U';')) ++end;
+      while (end < text.size() && ((text[end] >= U'0' && text[end] <= U'9') || text[end] == U';'))
+        ++end;
       if (end < text.size() && text[end] < 0x80 && std::isalpha(static_cast<int>(text[end])) != 0) {
         i = end;
         continue;
@@ -106,21 +110,24 @@ std::u32string remove_terminal_escapes(const std::u32string& text) {
 
 std::u32string_view ftfy_replacement(char32_t c) {
   static const std::map<char32_t, std::u32string> kReplacements{
-      {0x132, U"IJ"}, {0x133, U"ij"}, {0x149, U"\u02BCn"}, {0x1F1, U"DZ"}, {0x1F2, U"Dz"}, {0x1F3, U"dz"},
-      {0x1C4, U"D\u017D"}, {0x1C5, U"D\u017E"}, {0x1C6, U"d\u017E"}, {0x1C7, U"LJ"}, {0x1C8, U"Lj"},
-      {0x1C9, U"lj"}, {0x1CA, U"NJ"}, {0x1CB, U"Nj"}, {0x1CC, U"nj"}, {0xFB00, U"ff"}, {0xFB01, U"fi"},
-      {0xFB02, U"fl"}, {0xFB03, U"ffi"}, {0xFB04, U"ffl"}, {0xFB05, U"\u017Ft"}, {0xFB06, U"st"},
-      {0x2018, U"'"}, {0x2019, U"'"}, {0x201A, U"'"}, {0x201B, U"'"}, {0x2BC, U"'"}, {0x201C, U"\""},
-      {0x201D, U"\""}, {0x201E, U"\""}, {0x201F, U"\""}, {0x3000, U" "}, {0x2028, U"\n"}, {0x2029, U"\n"},
-      {0x85, U"\n"}};
+      {0x132, U"IJ"},       {0x133, U"ij"},  {0x149, U"\u02BCn"}, {0x1F1, U"DZ"},
+      {0x1F2, U"Dz"},       {0x1F3, U"dz"},  {0x1C4, U"D\u017D"}, {0x1C5, U"D\u017E"},
+      {0x1C6, U"d\u017E"},  {0x1C7, U"LJ"},  {0x1C8, U"Lj"},      {0x1C9, U"lj"},
+      {0x1CA, U"NJ"},       {0x1CB, U"Nj"},  {0x1CC, U"nj"},      {0xFB00, U"ff"},
+      {0xFB01, U"fi"},      {0xFB02, U"fl"}, {0xFB03, U"ffi"},    {0xFB04, U"ffl"},
+      {0xFB05, U"\u017Ft"}, {0xFB06, U"st"}, {0x2018, U"'"},      {0x2019, U"'"},
+      {0x201A, U"'"},       {0x201B, U"'"},  {0x2BC, U"'"},       {0x201C, U"\""},
+      {0x201D, U"\""},      {0x201E, U"\""}, {0x201F, U"\""},     {0x3000, U" "},
+      {0x2028, U"\n"},      {0x2029, U"\n"}, {0x85, U"\n"}};
   const auto found = kReplacements.find(c);
   return found == kReplacements.end() ? std::u32string_view() : std::u32string_view(found->second);
 }
 
-// ftfy's remove_control_chars: C0 without tab, line feed, form feed and carriage return, and some more.
+// ftfy's remove_control_chars: C0 without tab, line feed, form feed and carriage return, and some
+// more.
 bool is_ftfy_control(char32_t c) {
-  return c <= 0x08 || c == 0x0B || (c >= 0x0E && c <= 0x1F) || c == 0x7F || (c >= 0x206A && c <= 0x206F) ||
-         c == 0xFEFF || (c >= 0xFFF9 && c <= 0xFFFC);
+  return c <= 0x08 || c == 0x0B || (c >= 0x0E && c <= 0x1F) || c == 0x7F ||
+         (c >= 0x206A && c <= 0x206F) || c == 0xFEFF || (c >= 0xFFF9 && c <= 0xFFFC);
 }
 
 std::u32string fix_like_ftfy(const std::u32string& given) {
@@ -171,7 +178,8 @@ std::u32string unescape_html(const std::u32string& text) {
 std::u32string clean_text(const std::u32string& text, TextCleaning cleaning) {
   switch (cleaning) {
     case TextCleaning::kOpenAi:
-      return lower_full(collapse_spaces(unescape_html(unescape_html(fix_like_ftfy(text))), is_python_space));
+      return lower_full(
+          collapse_spaces(unescape_html(unescape_html(fix_like_ftfy(text))), is_python_space));
     case TextCleaning::kHuggingFace:
       return lower_each(collapse_spaces(normalise_nfc(text), is_white_space));
     case TextCleaning::kNone:

@@ -10,9 +10,10 @@
 namespace saferclip {
 
 // Lower-cased code points with single spaces.
-//   openai: what open_clip's default clean does. Of ftfy: terminal escapes, HTML entities, ligatures,
-//     full-width forms, curly quotes, line breaks, control characters, NFC; its repair of mojibake is left
-//     out. Then HTML entities twice more, white space (U+001C-1F included), str.lower().
+//   openai: what open_clip's default clean does. Of ftfy: terminal escapes, HTML entities,
+//   ligatures,
+//     full-width forms, curly quotes, line breaks, control characters, NFC; its repair of mojibake
+//     is left out. Then HTML entities twice more, white space (U+001C-1F included), str.lower().
 //   hf: NFC, white space, lower case character by character, as transformers' CLIPTokenizer.
 //   none: white space and str.lower().
 std::u32string clean_text(const std::u32string& text, TextCleaning cleaning);

@@ -19,7 +19,8 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kClipVocabularySha256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a";
+constexpr const char* kClipVocabularySha256 =
+    "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a";
 constexpr std::size_t kClipMerges = 49152 - 256 - 2;
 // Words longer than this are cut: BPE is quadratic, and a context holds far fewer tokens.
 constexpr std::size_t kMaxWordBytes = 4096;
@@ -27,11 +28,13 @@ constexpr std::size_t kMaxWordBytes = 4096;
 // The alternatives of CLIP's pattern, tried in order at `position`; the end of the match.
 //   's|'t|'re|'ve|'m|'ll|'d | \p{L}+ | \p{N} | [^\s\p{L}\p{N}]+
 std::size_t match_word(const std::u32string& text, std::size_t position, bool ignores_case) {
-  static constexpr std::u32string_view kContractions[] = {U"s", U"t", U"re", U"ve", U"m", U"ll", U"d"};
+  static constexpr std::u32string_view kContractions[] = {U"s", U"t",  U"re", U"ve",
+                                                          U"m", U"ll", U"d"};
   const char32_t first = text[position];
   if (first == U'\'') {
     for (const std::u32string_view contraction : kContractions) {
-      const std::u32string_view rest = std::u32string_view(text).substr(position + 1, contraction.size());
+      const std::u32string_view rest =
+          std::u32string_view(text).substr(position + 1, contraction.size());
       // The text is lower case already; long s is the one other letter that folds to an s.
       if (rest == contraction || (ignores_case && contraction == U"s" && rest == U"\u017F")) {
         return position + 1 + contraction.size();
@@ -42,17 +45,22 @@ std::size_t match_word(const std::u32string& text, std::size_t position, bool ig
   if (is_letter(first)) {
     while (end < text.size() && is_letter(text[end])) ++end;
   } else if (!is_number(first)) {
-    while (end < text.size() && !is_white_space(text[end]) && !is_letter(text[end]) && !is_number(text[end])) ++end;
+    while (end < text.size() && !is_white_space(text[end]) && !is_letter(text[end]) &&
+           !is_number(text[end]))
+      ++end;
   }
   return end;
 }
 
 class ClipTokenizer : public Tokenizer {
  public:
-  ClipTokenizer(std::unique_ptr<BytePairEncoder> encoder, TextSpec spec, std::string vocabulary_hash)
+  ClipTokenizer(std::unique_ptr<BytePairEncoder> encoder, TextSpec spec,
+                std::string vocabulary_hash)
       : encoder_(std::move(encoder)), spec_(spec) {
-    fingerprint_ = cat("clip-bpe ", vocabulary_hash, " context ", spec.context_length, " clean ", to_string(spec.cleaning));
-    // Marks that a caption may contain: Hugging Face's clients take theirs as ids, open_clip its own.
+    fingerprint_ = cat("clip-bpe ", vocabulary_hash, " context ", spec.context_length, " clean ",
+                       to_string(spec.cleaning));
+    // Marks that a caption may contain: Hugging Face's clients take theirs as ids, open_clip its
+    // own.
     const bool is_hf = spec.cleaning == TextCleaning::kHuggingFace;
     specials_ = {{is_hf ? U"<|startoftext|>" : U"<start_of_text>", spec.bos_id},
                  {is_hf ? U"<|endoftext|>" : U"<end_of_text>", spec.eos_id}};
@@ -83,7 +91,8 @@ class ClipTokenizer : public Tokenizer {
 
  private:
   // The special that starts at `position`, or null.
-  const std::pair<std::u32string, std::int64_t>* special_at(const std::u32string& text, std::size_t position) const {
+  const std::pair<std::u32string, std::int64_t>* special_at(const std::u32string& text,
+                                                            std::size_t position) const {
     for (const auto& special : specials_) {
       if (text.compare(position, special.first.size(), special.first) == 0) return &special;
     }
@@ -107,7 +116,8 @@ class ClipTokenizer : public Tokenizer {
     encode_words(clean_text(text.substr(begin), spec_.cleaning), ids, false);
   }
 
-  void encode_words(const std::u32string& text, std::vector<std::int32_t>& ids, bool is_openai) const {
+  void encode_words(const std::u32string& text, std::vector<std::int32_t>& ids,
+                    bool is_openai) const {
     const auto limit = static_cast<std::size_t>(spec_.context_length);
     for (std::size_t i = 0; i < text.size() && ids.size() <= limit;) {
       // U+0345 folds to a letter, so neither class of open_clip's case-blind pattern takes it.
@@ -164,21 +174,25 @@ std::pair<std::string, std::string> split_merge(const std::string& line, const s
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> load_clip_tokenizer(const fs::path& vocabulary, std::int64_t context_length,
-                                               TextCleaning cleaning) {
+std::unique_ptr<Tokenizer> load_clip_tokenizer(const fs::path& vocabulary,
+                                               std::int64_t context_length, TextCleaning cleaning) {
   const std::string bytes = read_file(vocabulary);
   const std::string hash = sha256_hex(bytes);
   if (hash != kClipVocabularySha256) {
-    throw DataError(cat(vocabulary.string(), ": SHA-256 is ", hash, ", CLIP's bpe_simple_vocab_16e6.txt.gz has ",
-                        kClipVocabularySha256, "; fetch it again with scripts/fetch_vocabulary"));
+    throw DataError(cat(vocabulary.string(), ": SHA-256 is ", hash,
+                        ", CLIP's bpe_simple_vocab_16e6.txt.gz has ", kClipVocabularySha256,
+                        "; fetch it again with scripts/fetch_vocabulary"));
   }
   std::istringstream in(inflate_gzip(bytes, vocabulary));
   std::string line;
   std::getline(in, line);  // "#version"
   std::vector<std::pair<std::string, std::string>> merges;
-  while (merges.size() < kClipMerges && std::getline(in, line)) merges.push_back(split_merge(line, vocabulary.string()));
+  while (merges.size() < kClipMerges && std::getline(in, line))
+    merges.push_back(split_merge(line, vocabulary.string()));
   std::unordered_map<std::string, std::int32_t> ids;
-  const auto add = [&](const std::string& symbol) { ids.emplace(symbol, static_cast<std::int32_t>(ids.size())); };
+  const auto add = [&](const std::string& symbol) {
+    ids.emplace(symbol, static_cast<std::int32_t>(ids.size()));
+  };
   for (const unsigned char byte : byte_order()) add(byte_symbols()[byte]);
   for (const unsigned char byte : byte_order()) add(byte_symbols()[byte] + std::string(kEndOfWord));
   for (const auto& [a, b] : merges) add(a + b);
@@ -186,23 +200,27 @@ std::unique_ptr<Tokenizer> load_clip_tokenizer(const fs::path& vocabulary, std::
   spec.context_length = context_length;
   spec.cleaning = cleaning;
   return std::make_unique<ClipTokenizer>(
-      std::make_unique<BytePairEncoder>(std::move(ids), std::move(merges), vocabulary.string()), spec, hash);
+      std::make_unique<BytePairEncoder>(std::move(ids), std::move(merges), vocabulary.string()),
+      spec, hash);
 }
 
-std::unique_ptr<Tokenizer> load_hugging_face_tokenizer(const fs::path& folder, std::int64_t context_length,
+std::unique_ptr<Tokenizer> load_hugging_face_tokenizer(const fs::path& folder,
+                                                       std::int64_t context_length,
                                                        TextCleaning cleaning) {
   const fs::path vocabulary_file = folder / "vocab.json";
   const fs::path merges_file = folder / "merges.txt";
   const std::string vocabulary_text = read_file(vocabulary_file);
   const std::string merges_text = read_file(merges_file);
   const auto json = nlohmann::json::parse(vocabulary_text, nullptr, false);
-  if (!json.is_object()) throw DataError(cat(vocabulary_file.string(), ": expected a JSON object of symbols and ids"));
+  if (!json.is_object())
+    throw DataError(cat(vocabulary_file.string(), ": expected a JSON object of symbols and ids"));
   std::unordered_map<std::string, std::int32_t> ids;
   std::vector<bool> is_used(json.size(), false);
   for (const auto& [symbol, id] : json.items()) {
-    if (!id.is_number_unsigned() || id.get<std::size_t>() >= json.size() || is_used[id.get<std::size_t>()]) {
-      throw DataError(cat(vocabulary_file.string(), ": \"", symbol, "\": id ", id.dump(), " is not one of 0 … ",
-                          json.size() - 1, ", each once"));
+    if (!id.is_number_unsigned() || id.get<std::size_t>() >= json.size() ||
+        is_used[id.get<std::size_t>()]) {
+      throw DataError(cat(vocabulary_file.string(), ": \"", symbol, "\": id ", id.dump(),
+                          " is not one of 0 … ", json.size() - 1, ", each once"));
     }
     is_used[id.get<std::size_t>()] = true;
     ids.emplace(symbol, id.get<std::int32_t>());
@@ -213,13 +231,15 @@ std::unique_ptr<Tokenizer> load_hugging_face_tokenizer(const fs::path& folder, s
   spec.vocab_size = static_cast<std::int64_t>(ids.size());
   spec.bos_id = spec.vocab_size - 2;
   spec.eos_id = spec.vocab_size - 1;
-  for (const auto& [name, id] : {std::pair<std::string, std::int64_t>{"<|startoftext|>", spec.bos_id},
-                                 {"<|endoftext|>", spec.eos_id}}) {
+  for (const auto& [name, id] :
+       {std::pair<std::string, std::int64_t>{"<|startoftext|>", spec.bos_id},
+        {"<|endoftext|>", spec.eos_id}}) {
     const auto found = ids.find(name);
     if (found == ids.end() || found->second != id) {
-      throw DataError(cat(vocabulary_file.string(), ": expected \"", name, "\" with id ", id,
-                          " (the special tokens come last), found ",
-                          found == ids.end() ? std::string("none") : std::to_string(found->second)));
+      throw DataError(
+          cat(vocabulary_file.string(), ": expected \"", name, "\" with id ", id,
+              " (the special tokens come last), found ",
+              found == ids.end() ? std::string("none") : std::to_string(found->second)));
     }
   }
   std::vector<std::pair<std::string, std::string>> merges;
@@ -233,7 +253,8 @@ std::unique_ptr<Tokenizer> load_hugging_face_tokenizer(const fs::path& folder, s
   }
   const std::string hash = Sha256().part(vocabulary_text).part(merges_text).hex();
   return std::make_unique<ClipTokenizer>(
-      std::make_unique<BytePairEncoder>(std::move(ids), std::move(merges), folder.string()), spec, hash);
+      std::make_unique<BytePairEncoder>(std::move(ids), std::move(merges), folder.string()), spec,
+      hash);
 }
 
 }  // namespace saferclip

@@ -1,9 +1,9 @@
-// Named HTML entities: HTML 4's list, with a mark for those that browsers (and Python's html.unescape) also
-// take without the semicolon.
-#include "text/clean.h"
-
+// Named HTML entities: HTML 4's list, with a mark for those that browsers (and Python's
+// html.unescape) also take without the semicolon.
 #include <algorithm>
 #include <array>
+
+#include "text/clean.h"
 
 namespace saferclip {
 namespace {
@@ -98,8 +98,9 @@ constexpr std::array<Entity, 253> kEntities{{
 }  // namespace
 
 std::optional<char32_t> html_entity(std::string_view name, bool has_semicolon) {
-  const auto found = std::lower_bound(kEntities.begin(), kEntities.end(), name,
-                                      [](const Entity& e, std::string_view n) { return e.name < n; });
+  const auto found =
+      std::lower_bound(kEntities.begin(), kEntities.end(), name,
+                       [](const Entity& e, std::string_view n) { return e.name < n; });
   if (found == kEntities.end() || found->name != name) return std::nullopt;
   if (found->needs_semicolon && !has_semicolon) return std::nullopt;
   return found->code;

@@ -11,18 +11,26 @@ constexpr const char* kBegin = "<|startoftext|>";
 constexpr const char* kEnd = "<|endoftext|>";
 // CLIP's pattern as the tokenizers library (Oniguruma) takes it.
 constexpr const char* kPattern =
-    "<\\|startoftext\\|>|<\\|endoftext\\|>|'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+";
+    "<\\|startoftext\\|>|<\\|endoftext\\|>|'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}"
+    "\\p{N}]+";
 
-std::vector<std::pair<std::string, std::int32_t>> by_id(const BytePairEncoder& encoder, const TextSpec& spec) {
-  std::vector<std::pair<std::string, std::int32_t>> entries(static_cast<std::size_t>(spec.vocab_size));
-  for (const auto& [symbol, id] : encoder.vocabulary()) entries[static_cast<std::size_t>(id)] = {symbol, id};
+std::vector<std::pair<std::string, std::int32_t>> by_id(const BytePairEncoder& encoder,
+                                                        const TextSpec& spec) {
+  std::vector<std::pair<std::string, std::int32_t>> entries(
+      static_cast<std::size_t>(spec.vocab_size));
+  for (const auto& [symbol, id] : encoder.vocabulary())
+    entries[static_cast<std::size_t>(id)] = {symbol, id};
   entries[static_cast<std::size_t>(spec.bos_id)] = {kBegin, static_cast<std::int32_t>(spec.bos_id)};
   entries[static_cast<std::size_t>(spec.eos_id)] = {kEnd, static_cast<std::int32_t>(spec.eos_id)};
   return entries;
 }
 
 Json special_token(const char* content) {
-  return {{"content", content}, {"lstrip", false}, {"normalized", false}, {"rstrip", false}, {"single_word", false}};
+  return {{"content", content},
+          {"lstrip", false},
+          {"normalized", false},
+          {"rstrip", false},
+          {"single_word", false}};
 }
 
 Json added_token(const char* content, std::int64_t id) {
@@ -35,7 +43,10 @@ Json added_token(const char* content, std::int64_t id) {
 Json fast_tokenizer(const Json& vocabulary, const BytePairEncoder& encoder, const TextSpec& spec) {
   Json merges = Json::array();
   for (const auto& [a, b] : encoder.merges()) merges.push_back({a, b});
-  const Json byte_level{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
+  const Json byte_level{{"type", "ByteLevel"},
+                        {"add_prefix_space", false},
+                        {"trim_offsets", true},
+                        {"use_regex", true}};
   return {{"version", "1.0"},
           {"truncation", nullptr},
           {"padding", nullptr},
@@ -49,7 +60,10 @@ Json fast_tokenizer(const Json& vocabulary, const BytePairEncoder& encoder, cons
           {"pre_tokenizer",
            {{"type", "Sequence"},
             {"pretokenizers",
-             {{{"type", "Split"}, {"pattern", {{"Regex", kPattern}}}, {"behavior", "Removed"}, {"invert", true}},
+             {{{"type", "Split"},
+               {"pattern", {{"Regex", kPattern}}},
+               {"behavior", "Removed"},
+               {"invert", true}},
               byte_level}}}},
           {"post_processor",
            {{"type", "RobertaProcessing"},
@@ -73,7 +87,8 @@ Json fast_tokenizer(const Json& vocabulary, const BytePairEncoder& encoder, cons
 
 }  // namespace
 
-std::vector<std::pair<std::string, std::string>> tokenizer_files(const BytePairEncoder& encoder, const TextSpec& spec) {
+std::vector<std::pair<std::string, std::string>> tokenizer_files(const BytePairEncoder& encoder,
+                                                                 const TextSpec& spec) {
   Json vocabulary = Json::object();
   for (const auto& [symbol, id] : by_id(encoder, spec)) vocabulary[symbol] = id;
   std::string merges = "#version: 0.2\n";

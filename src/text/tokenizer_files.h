@@ -10,7 +10,9 @@
 
 namespace saferclip {
 
-// vocab.json, merges.txt, tokenizer_config.json, special_tokens_map.json, tokenizer.json: name, content.
-std::vector<std::pair<std::string, std::string>> tokenizer_files(const BytePairEncoder& encoder, const TextSpec& spec);
+// vocab.json, merges.txt, tokenizer_config.json, special_tokens_map.json, tokenizer.json: name,
+// content.
+std::vector<std::pair<std::string, std::string>> tokenizer_files(const BytePairEncoder& encoder,
+                                                                 const TextSpec& spec);
 
 }  // namespace saferclip

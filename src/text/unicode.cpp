@@ -23,7 +23,8 @@ std::u32string from_icu(const icu::UnicodeString& text) {
   return result;
 }
 
-std::u32string normalise(const std::u32string& text, const icu::Normalizer2* (*instance)(UErrorCode&)) {
+std::u32string normalise(const std::u32string& text,
+                         const icu::Normalizer2* (*instance)(UErrorCode&)) {
   UErrorCode status = U_ZERO_ERROR;
   const icu::Normalizer2* form = instance(status);
   if (U_FAILURE(status) != 0) throw Error("ICU has no normalisation data", 1);
@@ -62,11 +63,15 @@ std::u32string decode_utf8(std::string_view bytes) {
       text.push_back(lead);
       continue;
     }
-    const int trailing = lead >= 0xC2 && lead <= 0xDF ? 1 : lead >= 0xE0 && lead <= 0xEF ? 2 : lead >= 0xF0 && lead <= 0xF4 ? 3 : 0;
+    const int trailing = lead >= 0xC2 && lead <= 0xDF   ? 1
+                         : lead >= 0xE0 && lead <= 0xEF ? 2
+                         : lead >= 0xF0 && lead <= 0xF4 ? 3
+                                                        : 0;
     char32_t code = trailing == 1 ? lead & 0x1FU : trailing == 2 ? lead & 0x0FU : lead & 0x07U;
     bool is_whole = trailing > 0;
     for (int k = 0; k < trailing; ++k) {
-      const auto [low, high] = k == 0 ? second_byte_range(lead) : std::pair<unsigned char, unsigned char>{0x80, 0xBF};
+      const auto [low, high] =
+          k == 0 ? second_byte_range(lead) : std::pair<unsigned char, unsigned char>{0x80, 0xBF};
       if (i >= bytes.size() || at(i) < low || at(i) > high) {
         is_whole = false;
         break;
@@ -81,7 +86,9 @@ std::u32string decode_utf8(std::string_view bytes) {
 std::string encode_utf8(std::u32string_view text) {
   std::string bytes;
   for (const char32_t c : text) {
-    const auto push = [&](char32_t value) { bytes.push_back(static_cast<char>(static_cast<unsigned char>(value))); };
+    const auto push = [&](char32_t value) {
+      bytes.push_back(static_cast<char>(static_cast<unsigned char>(value)));
+    };
     if (c < 0x80) {
       push(c);
     } else if (c < 0x800) {
@@ -105,8 +112,12 @@ bool is_letter(char32_t c) { return (U_GET_GC_MASK(static_cast<UChar32>(c)) & U_
 bool is_number(char32_t c) { return (U_GET_GC_MASK(static_cast<UChar32>(c)) & U_GC_N_MASK) != 0; }
 bool is_white_space(char32_t c) { return u_isUWhiteSpace(static_cast<UChar32>(c)) != 0; }
 
-std::u32string normalise_nfc(const std::u32string& text) { return normalise(text, &icu::Normalizer2::getNFCInstance); }
-std::u32string normalise_nfkc(const std::u32string& text) { return normalise(text, &icu::Normalizer2::getNFKCInstance); }
+std::u32string normalise_nfc(const std::u32string& text) {
+  return normalise(text, &icu::Normalizer2::getNFCInstance);
+}
+std::u32string normalise_nfkc(const std::u32string& text) {
+  return normalise(text, &icu::Normalizer2::getNFKCInstance);
+}
 
 std::u32string lower_full(const std::u32string& text) {
   icu::UnicodeString result = to_icu(text);

@@ -51,8 +51,8 @@ struct OptimizerSlot {
   const char* suffix;
   const at::Tensor& (Optimizer::*state)(std::size_t) const;
 };
-constexpr std::array<OptimizerSlot, 2> kMoments{{{".exp_avg", &Optimizer::exp_avg},
-                                                 {".exp_avg_sq", &Optimizer::exp_avg_sq}}};
+constexpr std::array<OptimizerSlot, 2> kMoments{
+    {{".exp_avg", &Optimizer::exp_avg}, {".exp_avg_sq", &Optimizer::exp_avg_sq}}};
 
 // Moments by the names of the parts they belong to, step counts under the first part's name.
 std::vector<NamedTensor> optimizer_tensors(const std::vector<TrainedParameter>& parameters,
@@ -61,7 +61,8 @@ std::vector<NamedTensor> optimizer_tensors(const std::vector<TrainedParameter>& 
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     for (const auto& part : parameters[i].parts) {
       for (const OptimizerSlot& moment : kMoments) {
-        tensors.push_back({part.name + moment.suffix, part_view(parameters[i], part, (optimizer.*moment.state)(i))});
+        tensors.push_back({part.name + moment.suffix,
+                           part_view(parameters[i], part, (optimizer.*moment.state)(i))});
       }
     }
     tensors.push_back({parameters[i].parts[0].name + ".step", optimizer.step_count(i)});
@@ -72,7 +73,8 @@ std::vector<NamedTensor> optimizer_tensors(const std::vector<TrainedParameter>& 
 void write_manifest(const fs::path& folder, std::int64_t step) {
   Json json{{"format", "saferclip checkpoint"}, {"version", kFormatVersion}, {"step", step}};
   for (const char* name : {kWeights, kOptimizer, kState}) {
-    json["files"][name] = {{"size", fs::file_size(folder / name)}, {"sha256", sha256_file(folder / name)}};
+    json["files"][name] = {{"size", fs::file_size(folder / name)},
+                           {"sha256", sha256_file(folder / name)}};
   }
   write_file_atomically(folder / kManifest, json.dump(2) + "\n");
 }
@@ -84,7 +86,8 @@ std::string file_problem(const fs::path& folder, const std::string& name, const 
   if (size != entry.value("size", std::uintmax_t{0})) {
     return cat(name, " has ", size, " bytes, expected ", entry.value("size", std::uintmax_t{0}));
   }
-  if (sha256_file(folder / name) != entry.value("sha256", std::string())) return name + " has a wrong checksum";
+  if (sha256_file(folder / name) != entry.value("sha256", std::string()))
+    return name + " has a wrong checksum";
   return "";
 }
 
@@ -157,7 +160,8 @@ std::string checkpoint_problem(const fs::path& folder) {
   try {
     const Json manifest = Json::parse(read_file(folder / kManifest));
     if (manifest.value("version", 0) != kFormatVersion) {
-      return cat("format version ", manifest.value("version", 0), ", this program reads ", kFormatVersion);
+      return cat("format version ", manifest.value("version", 0), ", this program reads ",
+                 kFormatVersion);
     }
     for (const char* name : {kWeights, kOptimizer, kState}) {
       const std::string problem = file_problem(folder, name, manifest.at("files").at(name));
@@ -208,15 +212,15 @@ void restore(const fs::path& checkpoint, const std::vector<TrainedParameter>& pa
   for (const NamedTensor& named : wanted) {
     const at::Tensor stored = file.tensor(named.name);
     if (stored.sizes() != named.tensor.sizes()) {
-      throw WeightsError(cat(file.path().string(), ": ", named.name, " is ", stored.sizes(), ", expected ",
-                             named.tensor.sizes()));
+      throw WeightsError(cat(file.path().string(), ": ", named.name, " is ", stored.sizes(),
+                             ", expected ", named.tensor.sizes()));
     }
     at::Tensor target = named.tensor;
     target.copy_(stored);
   }
   if (file.entries().size() != wanted.size()) {
-    throw WeightsError(cat(file.path().string(), ": holds ", file.entries().size(), " tensors, expected ",
-                           wanted.size()));
+    throw WeightsError(cat(file.path().string(), ": holds ", file.entries().size(),
+                           " tensors, expected ", wanted.size()));
   }
 }
 

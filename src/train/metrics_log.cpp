@@ -39,9 +39,14 @@ void MetricsLog::append(const std::string& line) {
 void MetricsLog::write(const StepLine& line) {
   Json terms = Json::object();
   for (const auto& [name, value] : line.terms) terms[name] = value;
-  const Json json{{"kind", "train"},      {"step", line.step},           {"epoch", line.epoch},
-                  {"lr", line.lr},        {"loss", line.loss},           {"terms", terms},
-                  {"grad_norm", line.grad_norm}, {"quadruplets_per_s", line.quadruplets_per_s}};
+  const Json json{{"kind", "train"},
+                  {"step", line.step},
+                  {"epoch", line.epoch},
+                  {"lr", line.lr},
+                  {"loss", line.loss},
+                  {"terms", terms},
+                  {"grad_norm", line.grad_norm},
+                  {"quadruplets_per_s", line.quadruplets_per_s}};
   append(json.dump());
 }
 

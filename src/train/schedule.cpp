@@ -6,12 +6,14 @@
 
 namespace saferclip {
 
-double learning_rate(const ScheduleOptions& options, double peak, std::int64_t step, std::int64_t total) {
+double learning_rate(const ScheduleOptions& options, double peak, std::int64_t step,
+                     std::int64_t total) {
   if (step < options.warmup_steps) {
     return peak * static_cast<double>(step + 1) / static_cast<double>(options.warmup_steps);
   }
   if (options.name == "constant") return peak;
-  const auto span = static_cast<double>(std::max<std::int64_t>(1, total - 1 - options.warmup_steps));
+  const auto span =
+      static_cast<double>(std::max<std::int64_t>(1, total - 1 - options.warmup_steps));
   const double progress = std::min(1.0, static_cast<double>(step - options.warmup_steps) / span);
   const double shape =
       options.name == "cosine" ? 0.5 * (1 + std::cos(std::numbers::pi * progress)) : 1 - progress;

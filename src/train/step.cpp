@@ -17,17 +17,20 @@ LossCounts count_rows(const Batch& batch) {
   // Host copies: the batch is counted before it moves to a device.
   counts.redirected_rows = batch.redirected_rows;
   counts.redirected_rows_with_unsafe_image = batch.redirected_rows_with_unsafe_image;
-  counts.anchors_text = batch.anchor_ids.defined() ? static_cast<double>(batch.anchor_ids.size(0)) : 0;
-  counts.anchors_image = batch.anchor_pixels.defined() ? static_cast<double>(batch.anchor_pixels.size(0)) : 0;
+  counts.anchors_text =
+      batch.anchor_ids.defined() ? static_cast<double>(batch.anchor_ids.size(0)) : 0;
+  counts.anchors_image =
+      batch.anchor_pixels.defined() ? static_cast<double>(batch.anchor_pixels.size(0)) : 0;
   return counts;
 }
 
 LossResult losses_of(const ClipModel& model, const Batch& batch, const StepOptions& options,
                      const LossCounts& counts, const ForwardMode& mode) {
   LossInputs inputs;
-  inputs.tuned = embed_batch(model, batch, options.preprocessing, mode, &inputs.anchor_text, &inputs.anchor_image);
-  inputs.reference = {batch.reference_safe_text, batch.reference_safe_image, batch.reference_unsafe_text,
-                      batch.reference_unsafe_image};
+  inputs.tuned = embed_batch(model, batch, options.preprocessing, mode, &inputs.anchor_text,
+                             &inputs.anchor_image);
+  inputs.reference = {batch.reference_safe_text, batch.reference_safe_image,
+                      batch.reference_unsafe_text, batch.reference_unsafe_image};
   inputs.target_text = batch.target_text;
   inputs.target_image = batch.target_image;
   inputs.has_unsafe_image = batch.has_unsafe_image;
@@ -62,8 +65,9 @@ void clamp_logit_scale(ClipModel& model) {
 
 }  // namespace
 
-EmbeddingRows embed_batch(const ClipModel& model, const Batch& batch, const Preprocessing& preprocessing,
-                          const ForwardMode& mode, at::Tensor* anchor_text, at::Tensor* anchor_image) {
+EmbeddingRows embed_batch(const ClipModel& model, const Batch& batch,
+                          const Preprocessing& preprocessing, const ForwardMode& mode,
+                          at::Tensor* anchor_text, at::Tensor* anchor_image) {
   std::vector<at::Tensor> pixels{batch.safe_pixels};
   std::vector<at::Tensor> ids{batch.safe_ids};
   std::vector<at::Tensor> ends{batch.safe_ends};
@@ -94,7 +98,8 @@ EmbeddingRows embed_batch(const ClipModel& model, const Batch& batch, const Prep
                                        : at::zeros({rows, image.size(1)}, image.options())
                                              .index_copy(0, batch.unsafe_rows, unsafe);
   }
-  if (batch.anchor_ids.defined()) *anchor_text = text.narrow(0, next_text, batch.anchor_ids.size(0));
+  if (batch.anchor_ids.defined())
+    *anchor_text = text.narrow(0, next_text, batch.anchor_ids.size(0));
   if (batch.anchor_pixels.defined()) {
     *anchor_image = image.narrow(0, next_image, batch.anchor_pixels.size(0));
   }

@@ -75,10 +75,11 @@ class Loop {
     line.step = batch.step + 1;
     line.epoch = parts_.sampler.position_of(batch.step).epoch;
     line.lr = learning_rate(options_.schedule, options_.peak_lr, batch.step, total_);
-    const StepNumbers numbers = train_step(parts_.model, parts_.optimizer,
-                                           move_batch(batch, parts_.device), options_.step, line.lr);
+    const StepNumbers numbers = train_step(
+        parts_.model, parts_.optimizer, move_batch(batch, parts_.device), options_.step, line.lr);
     const auto now = Clock::now();
-    line.quadruplets_per_s = static_cast<double>(batch.rows.size()) / seconds_between(last_step_, now);
+    line.quadruplets_per_s =
+        static_cast<double>(batch.rows.size()) / seconds_between(last_step_, now);
     last_step_ = now;
     write_pending();
     pending_.put(std::move(line), numbers);
@@ -87,14 +88,16 @@ class Loop {
     progress_.advance(1, detail_);
   }
 
-  // Numbers of the step before; a checkpoint is written only after its own step has passed this check.
+  // Numbers of the step before; a checkpoint is written only after its own step has passed this
+  // check.
   void write_pending() {
     const std::optional<StepLine> line = pending_.take();
     if (!line) return;
     require_finite(*line);
     if (line->step % options_.log_every_steps == 0 || line->step == total_) metrics_.write(*line);
-    detail_ = cat("epoch ", line->epoch + 1, " · loss ", fixed(line->loss, 4), " · lr ", line->lr, " · ",
-                  fixed(line->quadruplets_per_s, 1), " quadruplets/s · ", human_bytes(peak_memory_bytes()));
+    detail_ = cat("epoch ", line->epoch + 1, " · loss ", fixed(line->loss, 4), " · lr ", line->lr,
+                  " · ", fixed(line->quadruplets_per_s, 1), " quadruplets/s · ",
+                  human_bytes(peak_memory_bytes()));
   }
 
   void require_finite(const StepLine& line) const {
@@ -104,11 +107,12 @@ class Loop {
       if (!std::isfinite(value)) broken.push_back(name);
     }
     const std::optional<std::int64_t> good = parts_.checkpoints.pointer("latest");
-    throw NumericError(cat(
-        "step ", line.step, ": ", std::isfinite(line.loss) ? "the gradient" : "the loss", " is not finite",
-        broken.empty() ? "" : cat(" (terms: ", join(broken, ", "), ")"), "; ",
-        good ? cat("the checkpoint of step ", *good, " is untouched") : std::string("nothing was saved yet"),
-        ". Lower optimizer.lr, set train.grad_clip, or train in fp32"));
+    throw NumericError(cat("step ", line.step, ": ",
+                           std::isfinite(line.loss) ? "the gradient" : "the loss", " is not finite",
+                           broken.empty() ? "" : cat(" (terms: ", join(broken, ", "), ")"), "; ",
+                           good ? cat("the checkpoint of step ", *good, " is untouched")
+                                : std::string("nothing was saved yet"),
+                           ". Lower optimizer.lr, set train.grad_clip, or train in fp32"));
   }
 
   bool validation_is_due(bool is_last) const {
@@ -123,10 +127,12 @@ class Loop {
   bool validate() {
     write_pending();
     const ValidationResult result = parts_.validate(state_.step);
-    metrics_.write_evaluation(state_.step, parts_.sampler.position_of(state_.step - 1).epoch, result.json);
+    metrics_.write_evaluation(state_.step, parts_.sampler.position_of(state_.step - 1).epoch,
+                              result.json);
     parts_.log.info(cat("step ", state_.step, ": ", result.summary));
     last_step_ = Clock::now();
-    const bool is_best = result.best_value && (!state_.best_value || *result.best_value > *state_.best_value);
+    const bool is_best =
+        result.best_value && (!state_.best_value || *result.best_value > *state_.best_value);
     if (is_best) {
       state_.best_value = result.best_value;
       state_.best_step = state_.step;

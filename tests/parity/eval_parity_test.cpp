@@ -15,8 +15,13 @@ TEST(MetricsParity, EqualsNumpy) {
   const std::string folder = std::string(SAFERCLIP_FIXTURES) + "/eval/";
   const auto expected = nlohmann::json::parse(read_file(folder + "expected.json"));
   const SafetensorsFile file = SafetensorsFile::open(folder + "embeddings.safetensors");
-  EmbeddingSet set{file.tensor("safe_text"), file.tensor("safe_image"), file.tensor("unsafe_text"),
-                   file.tensor("unsafe_image"), {}, {}, {}};
+  EmbeddingSet set{file.tensor("safe_text"),
+                   file.tensor("safe_image"),
+                   file.tensor("unsafe_text"),
+                   file.tensor("unsafe_image"),
+                   {},
+                   {},
+                   {}};
   for (const int flag : expected["has_image"]) set.has_unsafe_image.push_back(flag != 0);
   for (const int gallery : expected["galleries"]) set.gallery.push_back(std::to_string(gallery));
   const auto outcomes = run_retrieval(set);
@@ -25,7 +30,8 @@ TEST(MetricsParity, EqualsNumpy) {
     EXPECT_EQ(recall.n, wanted["n"]) << task;
     EXPECT_EQ(recall.ties, wanted["ties"]) << task;
     for (const auto& [k, percent] : recall.recall) {
-      EXPECT_NEAR(percent, wanted["recall"][std::to_string(k)].get<double>(), 1e-9) << task << " R@" << k;
+      EXPECT_NEAR(percent, wanted["recall"][std::to_string(k)].get<double>(), 1e-9)
+          << task << " R@" << k;
     }
     if (task.ends_with("union")) {
       EXPECT_NEAR(top_unsafe_percent(outcomes.at(task)), wanted["top_unsafe"].get<double>(), 1e-9);
@@ -33,9 +39,15 @@ TEST(MetricsParity, EqualsNumpy) {
   }
   const SafeGround ground = measure_safeground(set);
   const auto& g = expected["safeground"];
-  for (const auto& [name, value] : std::map<std::string, double>{
-           {"pt_s", ground.pt_s}, {"pt_u", ground.pt_u}, {"pv_s", ground.pv_s}, {"pv_u", ground.pv_u}, {"txt", ground.txt},
-           {"img", ground.img}, {"ps", ground.ps}, {"pu", ground.pu}, {"gs", ground.gs}}) {
+  for (const auto& [name, value] : std::map<std::string, double>{{"pt_s", ground.pt_s},
+                                                                 {"pt_u", ground.pt_u},
+                                                                 {"pv_s", ground.pv_s},
+                                                                 {"pv_u", ground.pv_u},
+                                                                 {"txt", ground.txt},
+                                                                 {"img", ground.img},
+                                                                 {"ps", ground.ps},
+                                                                 {"pu", ground.pu},
+                                                                 {"gs", ground.gs}}) {
     EXPECT_NEAR(value, g[name].get<double>(), 1e-9) << name;
   }
 }

@@ -45,8 +45,10 @@ TEST(ResizeParity, EqualsPillow) {
   const auto entries = expected()["resized"];
   for (const auto& entry : entries) {
     const Image image = load_image(kFolder + entry["file"].get<std::string>());
-    const auto kind = entry["filter"] == "bicubic" ? Interpolation::kBicubic : Interpolation::kBilinear;
-    EXPECT_EQ(sha(resize_image(image, entry["to"][0], entry["to"][1], kind)), entry["sha256"]) << entry;
+    const auto kind =
+        entry["filter"] == "bicubic" ? Interpolation::kBicubic : Interpolation::kBilinear;
+    EXPECT_EQ(sha(resize_image(image, entry["to"][0], entry["to"][1], kind)), entry["sha256"])
+        << entry;
     ++compared;
   }
   EXPECT_EQ(compared, 100U);
@@ -59,7 +61,9 @@ TEST(CropParity, BothRoundings) {
     Preprocessing p;
     p.image_size = entry["n"];
     p.crop_rounding = entry["rounding"] == "floor" ? CropRounding::kFloor : CropRounding::kHalfEven;
-    EXPECT_EQ(sha(preprocess_image(load_image(kFolder + entry["file"].get<std::string>()), p)), entry["sha256"]) << entry;
+    EXPECT_EQ(sha(preprocess_image(load_image(kFolder + entry["file"].get<std::string>()), p)),
+              entry["sha256"])
+        << entry;
     ++compared;
   }
   EXPECT_EQ(compared, 60U);

@@ -24,7 +24,8 @@ SafetensorsFile expected_of(const std::string& name) {
 
 at::Tensor normalised(const at::Tensor& x) { return x / x.norm(2, 1, true); }
 
-at::Tensor symmetric_loss(const at::Tensor& image, const at::Tensor& text, const at::Tensor& log_scale) {
+at::Tensor symmetric_loss(const at::Tensor& image, const at::Tensor& text,
+                          const at::Tensor& log_scale) {
   const at::Tensor logits = log_scale.exp() * at::mm(normalised(image), normalised(text).t());
   const at::Tensor labels = at::arange(image.size(0), at::kLong);
   return (at::cross_entropy_loss(logits, labels) + at::cross_entropy_loss(logits.t(), labels)) / 2;
@@ -43,7 +44,8 @@ TEST_P(ModelParity, ForwardEqualsTransformers) {
   expect_close(encode_images(model, source.preprocessing, expected.tensor("pixels"), mode),
                expected.tensor("image"), 1e-5, "image");
   const at::Tensor ids = expected.tensor("ids");
-  expect_close(encode_texts(model, ids, expected.tensor("ends"), mode), expected.tensor("text"), 1e-5, "text");
+  expect_close(encode_texts(model, ids, expected.tensor("ends"), mode), expected.tensor("text"),
+               1e-5, "text");
   // What follows the end mark has no influence, so a shorter cut gives the same.
   const at::Tensor first = encode_texts(model, ids.narrow(0, 0, 1).narrow(1, 0, 8),
                                         expected.tensor("ends").narrow(0, 0, 1), mode);
@@ -55,11 +57,13 @@ TEST_P(ModelParity, EveryLayerEqualsTransformers) {
   const SafetensorsFile expected = expected_of(GetParam());
   for (std::size_t i = 0; i <= model.vision.transformer.blocks.size(); ++i) {
     expect_close(transformer_tokens(model.vision.transformer, expected.tensor("vision.0"), i, {}),
-                 expected.tensor("vision." + std::to_string(i)), 1e-5, "vision layer " + std::to_string(i));
+                 expected.tensor("vision." + std::to_string(i)), 1e-5,
+                 "vision layer " + std::to_string(i));
   }
   for (std::size_t i = 0; i <= model.text.transformer.blocks.size(); ++i) {
     expect_close(transformer_tokens(model.text.transformer, expected.tensor("text.0"), i, {}),
-                 expected.tensor("text." + std::to_string(i)), 1e-5, "text layer " + std::to_string(i));
+                 expected.tensor("text." + std::to_string(i)), 1e-5,
+                 "text layer " + std::to_string(i));
   }
 }
 
@@ -80,8 +84,8 @@ TEST_P(ModelParity, EveryGradientEqualsTransformers) {
   std::size_t compared = 0;
   for (const TrainedParameter& parameter : parameters) {
     for (const auto& part : parameter.parts) {
-      expect_close(part_view(parameter, part, parameter.tensor.grad()), expected.tensor("grad." + part.name),
-                   1e-5, part.name);
+      expect_close(part_view(parameter, part, parameter.tensor.grad()),
+                   expected.tensor("grad." + part.name), 1e-5, part.name);
       ++compared;
     }
   }
@@ -96,9 +100,10 @@ TEST(WrongActivationParity, IsNoticed) {
   ClipModel model = load_clip(source);
   model.vision.transformer.activation = Activation::kGelu;
   const SafetensorsFile expected = expected_of("quick_gelu");
-  EXPECT_GT(max_difference(encode_images(model, source.preprocessing, expected.tensor("pixels"), {}),
-                           expected.tensor("image")),
-            1e-3);
+  EXPECT_GT(
+      max_difference(encode_images(model, source.preprocessing, expected.tensor("pixels"), {}),
+                     expected.tensor("image")),
+      1e-3);
 }
 
 TEST(AdamParity, FiveStepsEqualTorch) {
@@ -115,9 +120,10 @@ TEST(AdamParity, FiveStepsEqualTorch) {
   Optimizer optimizer(adam, parameters);
   for (std::int64_t step = 0; step < 5; ++step) {
     optimizer.zero_grad();
-    const at::Tensor loss = symmetric_loss(
-        encode_images(model, source.preprocessing, expected.tensor("pixels"), {}),
-        encode_texts(model, expected.tensor("ids"), expected.tensor("ends"), {}), model.logit_scale);
+    const at::Tensor loss =
+        symmetric_loss(encode_images(model, source.preprocessing, expected.tensor("pixels"), {}),
+                       encode_texts(model, expected.tensor("ids"), expected.tensor("ends"), {}),
+                       model.logit_scale);
     expect_close(loss.detach(), expected.tensor("adam.losses")[step], 1e-5, "loss");
     loss.backward();
     optimizer.step(adam.lr);
@@ -168,8 +174,8 @@ TEST(LoraParity, ForwardAndGradientsEqualPeft) {
   std::size_t compared = 0;
   for (const TrainedParameter& parameter : parameters) {
     const auto& part = parameter.parts[0];
-    expect_close(part_view(parameter, part, parameter.tensor.grad()), f.expected.tensor("grad." + part.name),
-                 2e-5, part.name);
+    expect_close(part_view(parameter, part, parameter.tensor.grad()),
+                 f.expected.tensor("grad." + part.name), 2e-5, part.name);
     ++compared;
   }
   EXPECT_EQ(compared, 2U * (2 * 6 + 3 * 6 + 1));

@@ -12,7 +12,8 @@ namespace saferclip {
 namespace {
 
 struct Case {
-  SafetensorsFile file = SafetensorsFile::open(std::string(SAFERCLIP_FIXTURES) + "/objective/terms.safetensors");
+  SafetensorsFile file =
+      SafetensorsFile::open(std::string(SAFERCLIP_FIXTURES) + "/objective/terms.safetensors");
   nlohmann::json knobs;
   LossInputs inputs;
   LossCounts counts;
@@ -20,7 +21,9 @@ struct Case {
 
   Case(const std::string& name, at::ScalarType dtype) {
     knobs = nlohmann::json::parse(file.metadata().at("cases"))[name];
-    const auto read = [&](const std::string& tensor) { return file.tensor(tensor).to(dtype).clone(); };
+    const auto read = [&](const std::string& tensor) {
+      return file.tensor(tensor).to(dtype).clone();
+    };
     const auto leaf = [&](const std::string& tensor) {
       leaves.emplace_back(tensor, read(tensor).requires_grad_(true));
       return leaves.back().second;
@@ -28,21 +31,24 @@ struct Case {
     const auto flags = [&](const char* key) {
       return at::tensor(knobs[key].get<std::vector<double>>(), at::kDouble).to(dtype);
     };
-    inputs.tuned = {leaf("safe_text"), leaf("safe_image"), leaf("unsafe_text"), leaf("unsafe_image")};
+    inputs.tuned = {leaf("safe_text"), leaf("safe_image"), leaf("unsafe_text"),
+                    leaf("unsafe_image")};
     inputs.anchor_text = leaf("anchor_text");
     inputs.anchor_image = leaf("anchor_image");
-    inputs.reference = {read("reference_safe_text"), read("reference_safe_image"), read("reference_unsafe_text"),
-                        read("reference_unsafe_image")};
+    inputs.reference = {read("reference_safe_text"), read("reference_safe_image"),
+                        read("reference_unsafe_text"), read("reference_unsafe_image")};
     inputs.reference_anchor_text = read("reference_anchor_text");
     inputs.reference_anchor_image = read("reference_anchor_image");
     inputs.target_text = read("target_text");
     inputs.target_image = read("target_image");
     inputs.has_unsafe_image = flags("has_image");
     inputs.is_redirected = flags("redirected");
-    inputs.logit_scale = at::full({}, knobs["scale"].get<double>(), at::TensorOptions().dtype(dtype));
+    inputs.logit_scale =
+        at::full({}, knobs["scale"].get<double>(), at::TensorOptions().dtype(dtype));
     counts.rows = 6;
     counts.redirected_rows = inputs.is_redirected.sum().item<double>();
-    counts.redirected_rows_with_unsafe_image = (inputs.is_redirected * inputs.has_unsafe_image).sum().item<double>();
+    counts.redirected_rows_with_unsafe_image =
+        (inputs.is_redirected * inputs.has_unsafe_image).sum().item<double>();
     counts.anchors_text = counts.anchors_image = 4;
   }
 
@@ -98,8 +104,10 @@ TEST(LossParity, ContrastiveWithTrainedScale) {
   expect_close(result.total.detach(), c.file.tensor("clip"), 1e-10, "clip");
   result.total.backward();
   expect_close(log_scale.grad(), c.file.tensor("clip.logit_scale"), 1e-10, "logit_scale");
-  expect_close(c.inputs.tuned.safe_text.grad(), c.file.tensor("clip.safe_text"), 1e-10, "safe_text");
-  expect_close(c.inputs.tuned.safe_image.grad(), c.file.tensor("clip.safe_image"), 1e-10, "safe_image");
+  expect_close(c.inputs.tuned.safe_text.grad(), c.file.tensor("clip.safe_text"), 1e-10,
+               "safe_text");
+  expect_close(c.inputs.tuned.safe_image.grad(), c.file.tensor("clip.safe_image"), 1e-10,
+               "safe_image");
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Token ids against open_clip's tokenizer and transformers' CLIPTokenizer (scripts/fixtures/text.py).
+// Token ids against open_clip's tokenizer and transformers' CLIPTokenizer
+// (scripts/fixtures/text.py).
 #include <gtest/gtest.h>
 
 #include <fstream>

@@ -65,29 +65,36 @@ TEST_F(ConfigFiles, AllProblemsInOneReportWithPlaceAndCure) {
       "objective:\n"
       "  weights: {cros_img: 1}\n"
       "wrong: 1\n");
-  EXPECT_THAT(text, AllOf(HasSubstr("a.yaml:4: data.bad_row: unknown key; did you mean data.bad_rows?"),
-                          HasSubstr("a.yaml:6: train.batchsize: unknown key; did you mean train.batch_size?"),
-                          HasSubstr("a.yaml:7: train.epochs: expected a whole number, found two"),
-                          HasSubstr("a.yaml:8: train.precision: expected one of bf16, fp32, found fp16"),
-                          HasSubstr("a.yaml:9: train.batch_size: expected at least 1, found 0")));
-  EXPECT_THAT(text, AllOf(HasSubstr("a.yaml:10: optimizer.lr: expected at least 0"), HasSubstr("a.yaml:11: adapter"),
-                          HasSubstr("did you mean cross_img?"), HasSubstr("a.yaml:14: wrong: unknown key")));
+  EXPECT_THAT(
+      text,
+      AllOf(HasSubstr("a.yaml:4: data.bad_row: unknown key; did you mean data.bad_rows?"),
+            HasSubstr("a.yaml:6: train.batchsize: unknown key; did you mean train.batch_size?"),
+            HasSubstr("a.yaml:7: train.epochs: expected a whole number, found two"),
+            HasSubstr("a.yaml:8: train.precision: expected one of bf16, fp32, found fp16"),
+            HasSubstr("a.yaml:9: train.batch_size: expected at least 1, found 0")));
+  EXPECT_THAT(text, AllOf(HasSubstr("a.yaml:10: optimizer.lr: expected at least 0"),
+                          HasSubstr("a.yaml:11: adapter"), HasSubstr("did you mean cross_img?"),
+                          HasSubstr("a.yaml:14: wrong: unknown key")));
 }
 
 TEST_F(ConfigFiles, RulesBetweenFields) {
   EXPECT_THAT(refusal("data: {train: t}\n"), HasSubstr("model.weights: expected either"));
-  EXPECT_THAT(refusal("model: {weights: a, init: b}\ndata: {train: t}\n"), HasSubstr("expected either"));
+  EXPECT_THAT(refusal("model: {weights: a, init: b}\ndata: {train: t}\n"),
+              HasSubstr("expected either"));
   EXPECT_THAT(refusal("model: {init: b}\ndata: {train: t}\n"),
               AllOf(HasSubstr("adapter.method: full"), HasSubstr("train_logit_scale: true")));
   EXPECT_THAT(refusal("model: {weights: w}\n"), HasSubstr("data.train"));
   EXPECT_THAT(refusal(kMinimal + "objective: {curriculum: {start_epochs: [0, 1]}}\n"),
               HasSubstr("expected one more entry than quantiles (3), found 2"));
-  EXPECT_THAT(refusal(kMinimal + "objective: {weights: {anchor_txt: 1}}\n"), HasSubstr("anchors.prompts"));
-  EXPECT_THAT(refusal(kMinimal + "train: {batch_size: 4, micro_batch_size: 8}\n"), HasSubstr("larger than"));
+  EXPECT_THAT(refusal(kMinimal + "objective: {weights: {anchor_txt: 1}}\n"),
+              HasSubstr("anchors.prompts"));
+  EXPECT_THAT(refusal(kMinimal + "train: {batch_size: 4, micro_batch_size: 8}\n"),
+              HasSubstr("larger than"));
   EXPECT_THAT(refusal(kMinimal + "run: {name: a/b}\n"), HasSubstr("run.name"));
   EXPECT_THAT(refusal(kMinimal + "objective: {name: clip, weights: {cross_img: 1}}\n"),
               HasSubstr("objective clip has no such term"));
-  EXPECT_THAT(refusal(kMinimal + "objective: {name: safe}\n"), HasSubstr("expected one of saferclip, clip"));
+  EXPECT_THAT(refusal(kMinimal + "objective: {name: safe}\n"),
+              HasSubstr("expected one of saferclip, clip"));
 }
 
 TEST_F(ConfigFiles, SyntaxDuplicatesAndMissingFiles) {
@@ -101,48 +108,60 @@ TEST_F(ConfigFiles, SyntaxDuplicatesAndMissingFiles) {
 
 TEST_F(ConfigFiles, ExtendsMergesAndCatchesCycles) {
   fs::create_directories(folder_ / "sub");
-  write("base.yaml", kMinimal + "train: {epochs: 3, batch_size: 7}\nobjective: {weights: {uni_img: 5}}\n");
-  const RunConfig config = read_run_config(
-      write("sub/b.yaml", "extends: ../base.yaml\ntrain: {epochs: 4}\nadapter: {targets: [fc1]}\nmodel: {tokenizer: tok}\n"), {});
+  write("base.yaml",
+        kMinimal + "train: {epochs: 3, batch_size: 7}\nobjective: {weights: {uni_img: 5}}\n");
+  const RunConfig config =
+      read_run_config(write("sub/b.yaml",
+                            "extends: ../base.yaml\ntrain: {epochs: 4}\nadapter: {targets: "
+                            "[fc1]}\nmodel: {tokenizer: tok}\n"),
+                      {});
   EXPECT_EQ(config.train.epochs, 4);
   EXPECT_EQ(config.train.batch_size, 7);
   EXPECT_EQ(config.objective.weights.at("uni_img"), 5);
   EXPECT_THAT(config.adapter.targets, ElementsAre("fc1"));
   EXPECT_EQ(config.data.train, (folder_ / "t.jsonl").string());
   EXPECT_EQ(config.model.tokenizer, (folder_ / "sub/tok").string());
-  const RunConfig clip = read_run_config(write("c.yaml", "extends: base.yaml\nobjective: {name: clip}\n"), {});
+  const RunConfig clip =
+      read_run_config(write("c.yaml", "extends: base.yaml\nobjective: {name: clip}\n"), {});
   EXPECT_EQ(clip.objective.weights.size(), 1U);
   write("d.yaml", "extends: e.yaml\n" + kMinimal);
   write("e.yaml", "extends: d.yaml\n");
   EXPECT_THROW(read_run_config(folder_ / "d.yaml", {}), ConfigError);
-  EXPECT_THROW(read_run_config(write("f.yaml", "extends: none.yaml\n" + kMinimal), {}), ConfigError);
-  const RunConfig reset = read_run_config(write("g.yaml", "extends: base.yaml\ntrain: {epochs: null}\n"), {});
+  EXPECT_THROW(read_run_config(write("f.yaml", "extends: none.yaml\n" + kMinimal), {}),
+               ConfigError);
+  const RunConfig reset =
+      read_run_config(write("g.yaml", "extends: base.yaml\ntrain: {epochs: null}\n"), {});
   EXPECT_EQ(reset.train.epochs, TrainOptions().epochs);
 }
 
 TEST_F(ConfigFiles, OverridesParseAsYaml) {
-  const RunConfig config = read(kMinimal, {"train.batch_size=5", "adapter.targets=[fc1, fc2]", "train.max_steps=12",
-                                           "objective.infonce_scale=auto", "model.weights=elsewhere"});
+  const RunConfig config =
+      read(kMinimal, {"train.batch_size=5", "adapter.targets=[fc1, fc2]", "train.max_steps=12",
+                      "objective.infonce_scale=auto", "model.weights=elsewhere"});
   EXPECT_EQ(config.train.batch_size, 5);
   EXPECT_THAT(config.adapter.targets, ElementsAre("fc1", "fc2"));
   EXPECT_EQ(config.train.max_steps, 12);
   EXPECT_EQ(config.model.weights, (fs::current_path() / "elsewhere").string());
   EXPECT_THAT(refusal(kMinimal, {"train.batch_size"}), HasSubstr("--set"));
-  EXPECT_THAT(refusal(kMinimal, {"train.batch_siz=1"}), HasSubstr("did you mean train.batch_size?"));
+  EXPECT_THAT(refusal(kMinimal, {"train.batch_siz=1"}),
+              HasSubstr("did you mean train.batch_size?"));
 }
 
 TEST_F(ConfigFiles, JsonIsTheSameTree) {
   const RunConfig yaml = read(kMinimal + "run: {name: \"caf\u00e9\"}\ntrain: {epochs: 3}\n");
-  const fs::path json = write("a.json",
-                              "{\n\t\"model\": {\"weights\": \"w\"}, \"data\": {\"train\": \"t.jsonl\"},\n"
-                              "\"run\": {\"name\": \"caf\\u00e9\"}, \"train\": {\"epochs\": 3}}");
+  const fs::path json =
+      write("a.json",
+            "{\n\t\"model\": {\"weights\": \"w\"}, \"data\": {\"train\": \"t.jsonl\"},\n"
+            "\"run\": {\"name\": \"caf\\u00e9\"}, \"train\": {\"epochs\": 3}}");
   EXPECT_EQ(dump_run_config(read_run_config(json, {})), dump_run_config(yaml));
   EXPECT_THROW(read_run_config(write("b.json", "{\"model\": }"), {}), ConfigError);
 }
 
 TEST_F(ConfigFiles, DumpReadsBack) {
-  const RunConfig config = read(kMinimal + "optimizer: {lr: 1.0e-7}\nobjective: {curriculum: {quantiles: [0.1, 0.7]}}\n"
-                                           "evaluate: {zero_shot: [{name: s, images: i, classes: c, templates: ['a {}']}]}\n");
+  const RunConfig config =
+      read(kMinimal +
+           "optimizer: {lr: 1.0e-7}\nobjective: {curriculum: {quantiles: [0.1, 0.7]}}\n"
+           "evaluate: {zero_shot: [{name: s, images: i, classes: c, templates: ['a {}']}]}\n");
   const std::string dumped = dump_run_config(config);
   EXPECT_EQ(dump_run_config(read(dumped)), dumped);
 }
@@ -154,7 +173,8 @@ TEST_F(ConfigFiles, ResumeDifferences) {
   now.checkpoint.every_steps = 1;
   EXPECT_TRUE(resume_differences(saved, now).empty());
   now.train.batch_size = 64;
-  EXPECT_THAT(resume_differences(saved, now), ElementsAre("train.batch_size: 48 in the run, 64 now"));
+  EXPECT_THAT(resume_differences(saved, now),
+              ElementsAre("train.batch_size: 48 in the run, 64 now"));
   now = saved;
   now.schedule.name = "cosine";
   now.train.epochs = 20;
@@ -163,13 +183,15 @@ TEST_F(ConfigFiles, ResumeDifferences) {
 
 TEST(ShippedConfigs, AreAllValid) {
   std::vector<std::string> names;
-  for (const auto& entry : fs::recursive_directory_iterator(fs::path(SAFERCLIP_SOURCE) / "configs")) {
+  for (const auto& entry :
+       fs::recursive_directory_iterator(fs::path(SAFERCLIP_SOURCE) / "configs")) {
     if (entry.path().extension() != ".yaml") continue;
     EXPECT_NO_THROW(read_run_config(entry.path(), {})) << entry.path();
     names.push_back(entry.path().filename().string());
   }
-  EXPECT_THAT(names, ::testing::UnorderedElementsAre("base.yaml", "saferclip.yaml", "saferclip_plus.yaml", "safe_only.yaml",
-                                                     "saferclip-vit-l14.yaml", "saferclip-vit-b32.yaml"));
+  EXPECT_THAT(names, ::testing::UnorderedElementsAre(
+                         "base.yaml", "saferclip.yaml", "saferclip_plus.yaml", "safe_only.yaml",
+                         "saferclip-vit-l14.yaml", "saferclip-vit-b32.yaml"));
 }
 
 TEST(ConfigPage, IsCurrent) {

@@ -20,7 +20,8 @@ using ::testing::HasSubstr;
 class ManifestFiles : public ::testing::Test {
  protected:
   ManifestFiles() {
-    for (const char* name : {"a.jpg", "b.jpg", "u.jpg", "000000000042.jpg"}) write_file_atomically(folder_ / name, "x");
+    for (const char* name : {"a.jpg", "b.jpg", "u.jpg", "000000000042.jpg"})
+      write_file_atomically(folder_ / name, "x");
     std::filesystem::create_directories(folder_ / "val2017");
     write_file_atomically(folder_ / "val2017" / "000000000042.jpg", "x");
   }
@@ -31,7 +32,8 @@ class ManifestFiles : public ::testing::Test {
   }
   std::vector<std::string> kinds(const Manifest& manifest) {
     std::vector<std::string> kinds;
-    for (const RowProblem& p : manifest.problems) kinds.push_back(std::to_string(p.line) + " " + p.kind);
+    for (const RowProblem& p : manifest.problems)
+      kinds.push_back(std::to_string(p.line) + " " + p.kind);
     return kinds;
   }
   TemporaryFolder folder_;
@@ -43,18 +45,25 @@ const std::string kGood =
     "\n";
 
 TEST_F(ManifestFiles, EveryKindOfDirtIsReportedByLine) {
-  const Manifest m = read(kGood + kGood +
-                          R"({"id":"2","safe_caption":"","safe_image":"a.jpg","unsafe_caption":"b"})" "\n"
-                          R"({"id":"3","safe_caption":7,"safe_image":"a.jpg","unsafe_caption":"b"})" "\n"
-                          R"({"id":"4","safe_caption":"a","safe_image":"none.jpg","unsafe_caption":"b"})" "\n"
-                          R"({"id":"5","safe_caption":"a","safe_image":"a.jpg"})" "\n"
-                          "{\"id\":\"6\",\"safe_caption\":\"\xFF\"}\n"
-                          "not json\n"
-                          "[1]\n"
-                          R"({"id":"7","safe_caption":"a","safe_image":"b.jpg","unsafe_caption":"b","unsafe_image":"gone.jpg"})" "\n");
-  EXPECT_THAT(kinds(m), ::testing::ElementsAre("2 duplicate id", "3 empty caption", "4 caption is not text",
-                                               "5 absent safe image", "6 missing unsafe_caption", "7 unreadable row",
-                                               "8 unreadable row", "9 unreadable row"));
+  const Manifest m = read(
+      kGood + kGood +
+      R"({"id":"2","safe_caption":"","safe_image":"a.jpg","unsafe_caption":"b"})"
+      "\n"
+      R"({"id":"3","safe_caption":7,"safe_image":"a.jpg","unsafe_caption":"b"})"
+      "\n"
+      R"({"id":"4","safe_caption":"a","safe_image":"none.jpg","unsafe_caption":"b"})"
+      "\n"
+      R"({"id":"5","safe_caption":"a","safe_image":"a.jpg"})"
+      "\n"
+      "{\"id\":\"6\",\"safe_caption\":\"\xFF\"}\n"
+      "not json\n"
+      "[1]\n"
+      R"({"id":"7","safe_caption":"a","safe_image":"b.jpg","unsafe_caption":"b","unsafe_image":"gone.jpg"})"
+      "\n");
+  EXPECT_THAT(kinds(m),
+              ::testing::ElementsAre("2 duplicate id", "3 empty caption", "4 caption is not text",
+                                     "5 absent safe image", "6 missing unsafe_caption",
+                                     "7 unreadable row", "8 unreadable row", "9 unreadable row"));
   ASSERT_EQ(m.rows.size(), 2U);
   EXPECT_EQ(m.rows[0].tag, "child abuse");
   EXPECT_TRUE(m.rows[1].unsafe_image.empty());
@@ -77,24 +86,33 @@ TEST_F(ManifestFiles, EveryKindOfDirtIsReportedByLine) {
 }
 
 TEST_F(ManifestFiles, PublishedNamesAndFormats) {
-  const Manifest visu = read(R"({"info": {}, "data": {"1": {"incremental_id": 8, "safe": "s", "nsfw": "n", "coco_id": 42, "tag": "bodily bluids"},
-                               "0": {"incremental_id": 9, "safe": "s", "nsfw": "n", "coco_id": "42"}}})", "v.json");
+  const Manifest visu = read(
+      R"({"info": {}, "data": {"1": {"incremental_id": 8, "safe": "s", "nsfw": "n", "coco_id": 42, "tag": "bodily bluids"},
+                               "0": {"incremental_id": 9, "safe": "s", "nsfw": "n", "coco_id": "42"}}})",
+      "v.json");
   ASSERT_EQ(visu.rows.size(), 2U);
   EXPECT_EQ(visu.rows[0].id, "9");
   EXPECT_EQ(visu.rows[1].tag, "bodily fluids");
   EXPECT_EQ(visu.rows[0].safe_image, folder_ / "val2017" / "000000000042.jpg");
-  const Manifest caps = read(R"([{"image_coco_url": "http://x.org/y/a.jpg", "caption": "c", "nsfw_caption": "d", "chosen_category": "violence"}])", "n.json");
+  const Manifest caps = read(
+      R"([{"image_coco_url": "http://x.org/y/a.jpg", "caption": "c", "nsfw_caption": "d", "chosen_category": "violence"}])",
+      "n.json");
   ASSERT_EQ(caps.rows.size(), 1U);
   EXPECT_EQ(caps.rows[0].safe_image, folder_ / "a.jpg");
   EXPECT_EQ(caps.rows[0].tag, "violence");
-  const Manifest csv = read("\xEF\xBB\xBFid,safe_caption,safe_image,unsafe_caption\r\n1,\"a, \"\"b\"\"\nc\",a.jpg,d\r\n2,x,a.jpg\r\n", "c.csv");
+  const Manifest csv = read(
+      "\xEF\xBB\xBFid,safe_caption,safe_image,unsafe_caption\r\n1,\"a, "
+      "\"\"b\"\"\nc\",a.jpg,d\r\n2,x,a.jpg\r\n",
+      "c.csv");
   ASSERT_EQ(csv.rows.size(), 1U);
   EXPECT_EQ(csv.rows[0].safe_caption, "a, \"b\"\nc");
   EXPECT_THAT(kinds(csv), ::testing::ElementsAre("4 unreadable row"));
 }
 
 TEST_F(ManifestFiles, MissingUnsafeImagePolicies) {
-  const std::string row = R"({"id":"7","safe_caption":"a","safe_image":"a.jpg","unsafe_caption":"b","split":"train"})" "\n";
+  const std::string row =
+      R"({"id":"7","safe_caption":"a","safe_image":"a.jpg","unsafe_caption":"b","split":"train"})"
+      "\n";
   EXPECT_EQ(read(row).rows.size(), 1U);
   request_.missing_unsafe_image = "skip";
   EXPECT_TRUE(read(row + kGood).rows.size() == 1);
@@ -124,7 +142,8 @@ TEST_F(ManifestFiles, UnusableFiles) {
 Sampler curriculum_sampler(std::uint64_t seed, bool drop_last = false) {
   return Sampler({4, drop_last, seed}, [](std::int64_t epoch) {
     std::vector<std::int64_t> rows;
-    for (std::int64_t i = 0; i < (epoch == 0 ? 5 : epoch == 1 ? 0 : 11); ++i) rows.push_back(10 * i);
+    for (std::int64_t i = 0; i < (epoch == 0 ? 5 : epoch == 1 ? 0 : 11); ++i)
+      rows.push_back(10 * i);
     return rows;
   });
 }
@@ -164,7 +183,8 @@ TEST(Prefetch, KeepsOrderAndPassesOnFailures) {
 
 TEST(Artefacts, ManifestRoundTrip) {
   const TemporaryFolder folder;
-  write_artefact_manifest(folder.path(), {"images", "abc", {{"a", "b"}}, "data.safetensors", 12, "ff"});
+  write_artefact_manifest(folder.path(),
+                          {"images", "abc", {{"a", "b"}}, "data.safetensors", 12, "ff"});
   const ArtefactManifest read = read_artefact_manifest(folder.path());
   EXPECT_EQ(read.key, "abc");
   EXPECT_EQ(read.inputs.at("a"), "b");

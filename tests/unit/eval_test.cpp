@@ -50,7 +50,8 @@ TEST(Retrieval, NotANumberIsNoHit) {
 TEST(ZeroShot, GroupsAndTies) {
   const at::Tensor classes = at::tensor({1.0F, 0.0F, 1.0F, 0.0F, 0.0F, 1.0F}).view({3, 2});
   const at::Tensor images = at::tensor({1.0F, 0.0F, 0.0F, 1.0F, 1.0F, 0.0F}).view({3, 2});
-  const ZeroShotResult result = measure_zero_shot(images, classes, {1, 2, 0}, {"safe", "unsafe", "unsafe"});
+  const ZeroShotResult result =
+      measure_zero_shot(images, classes, {1, 2, 0}, {"safe", "unsafe", "unsafe"});
   EXPECT_NEAR(result.top1, 200.0 / 3, 1e-9);  // classes 0 and 1 are equal: the lower index wins
   EXPECT_EQ(result.groups.at("unsafe").n, 2);
   EXPECT_EQ(result.groups.at("unsafe").top1, 50);

@@ -23,7 +23,8 @@ std::string refusal(const std::string& bytes) {
 }
 
 TEST(Decode, RefusesWhatIsCutOff) {
-  for (const char* name : {"rgb_0.jpg", "progressive.jpg", "rgb.png", "rgba.webp", "rgb.bmp", "rgb.tiff"}) {
+  for (const char* name :
+       {"rgb_0.jpg", "progressive.jpg", "rgb.png", "rgba.webp", "rgb.bmp", "rgb.tiff"}) {
     const std::string bytes = read_file(kFolder + name);
     EXPECT_EQ(refusal(bytes), "accepted") << name;
     for (const double share : {0.1, 0.5, 0.9}) {

@@ -35,7 +35,8 @@ LossInputs rows_of(const LossInputs& in, std::int64_t begin, std::int64_t size) 
   LossInputs part = in;
   for (EmbeddingRows LossInputs::*set : {&LossInputs::tuned, &LossInputs::reference}) {
     EmbeddingRows& rows = part.*set;
-    rows = {cut(rows.safe_text), cut(rows.safe_image), cut(rows.unsafe_text), cut(rows.unsafe_image)};
+    rows = {cut(rows.safe_text), cut(rows.safe_image), cut(rows.unsafe_text),
+            cut(rows.unsafe_image)};
   }
   part.target_text = cut(in.target_text);
   part.target_image = cut(in.target_image);
@@ -47,11 +48,14 @@ LossInputs rows_of(const LossInputs& in, std::int64_t begin, std::int64_t size) 
 TEST(Losses, RelativeLossIsLogTwoAtEqualCosines) {
   const at::Tensor q = at::randn({3, 4}, at::kDouble);
   const at::Tensor p = at::randn({3, 4}, at::kDouble);
-  expect_close(relative_redirection(q, p, p, 1, 0), at::full({3}, std::log(2.0), at::kDouble), 1e-12, "ln 2");
+  expect_close(relative_redirection(q, p, p, 1, 0), at::full({3}, std::log(2.0), at::kDouble),
+               1e-12, "ln 2");
   // cos difference of ±2: the ends of its range.
   const at::Tensor a = at::tensor({1.0, 0.0}, at::kDouble).view({1, 2});
-  EXPECT_NEAR(relative_redirection(a, a, -a, 1, 0).item<double>(), std::log1p(std::exp(2.0)), 1e-12);
-  EXPECT_NEAR(relative_redirection(a, -a, a, 1, 0).item<double>(), std::log1p(std::exp(-2.0)), 1e-12);
+  EXPECT_NEAR(relative_redirection(a, a, -a, 1, 0).item<double>(), std::log1p(std::exp(2.0)),
+              1e-12);
+  EXPECT_NEAR(relative_redirection(a, -a, a, 1, 0).item<double>(), std::log1p(std::exp(-2.0)),
+              1e-12);
 }
 
 TEST(Losses, PreservationIsZeroWhenNothingMoved) {
@@ -73,7 +77,8 @@ TEST(Losses, MicroBatchesAddUpToTheBatch) {
   const at::Tensor whole = compute_losses(o, in, counts).total.detach();
   for (const std::int64_t size : {3, 2, 1}) {
     at::Tensor sum = at::zeros({}, at::kDouble);
-    for (std::int64_t begin = 0; begin < 6; begin += size) sum = sum + compute_losses(o, rows_of(in, begin, size), counts).total.detach();
+    for (std::int64_t begin = 0; begin < 6; begin += size)
+      sum = sum + compute_losses(o, rows_of(in, begin, size), counts).total.detach();
     expect_close(sum, whole, 1e-12, "micro-batches of " + std::to_string(size));
   }
 }
@@ -116,7 +121,9 @@ TEST(Losses, NormaliseAndOff) {
   EXPECT_THROW(compute_losses(o, in, counts), ConfigError);
 }
 
-at::Tensor unit_rows(std::int64_t rows, std::int64_t width) { return normalise_rows(at::randn({rows, width})); }
+at::Tensor unit_rows(std::int64_t rows, std::int64_t width) {
+  return normalise_rows(at::randn({rows, width}));
+}
 
 TEST(NearestSafe, EqualsBruteForceWithTies) {
   at::manual_seed(5);
@@ -142,7 +149,8 @@ TEST(NearestSafe, PermutingThePoolChangesIndicesOnly) {
   const at::Tensor order = at::randperm(50, at::kLong);
   const at::Tensor own = at::arange(50, at::kLong);
   const NearestTargets plain = find_nearest_safe(queries, pool, own, {});
-  const NearestTargets mixed = find_nearest_safe(queries, pool.index_select(0, order), own.index_select(0, order.argsort()), {});
+  const NearestTargets mixed = find_nearest_safe(queries, pool.index_select(0, order),
+                                                 own.index_select(0, order.argsort()), {});
   EXPECT_TRUE(at::equal(order.index_select(0, mixed.index), plain.index));
   EXPECT_TRUE(at::equal(mixed.cosine, plain.cosine));
   EXPECT_TRUE(at::equal(mixed.fixed_cosine, plain.fixed_cosine));
@@ -152,7 +160,8 @@ TEST(NearestSafe, Options) {
   const at::Tensor pool = at::tensor({1.0F, 0.0F, 0.0F, 1.0F, 1.0F, 0.0F}).view({3, 2});
   const at::Tensor query = at::tensor({1.0F, 0.0F}).view({1, 2});
   const auto index = [&](std::int64_t own, const TargetsOptions& o) {
-    return find_nearest_safe(query, pool, at::tensor({own}, at::kLong), o).index.item<std::int64_t>();
+    return find_nearest_safe(query, pool, at::tensor({own}, at::kLong), o)
+        .index.item<std::int64_t>();
   };
   TargetsOptions o;
   EXPECT_EQ(index(2, o), 0);
@@ -167,7 +176,8 @@ TEST(NearestSafe, Options) {
   o.min_similarity = 1.0;
   EXPECT_EQ(index(1, o), 0);
   const at::Tensor far = at::tensor({0.7F, 0.714F}).view({1, 2});
-  EXPECT_EQ(find_nearest_safe(far, pool, at::tensor({2}, at::kLong), o).index.item<std::int64_t>(), 2);
+  EXPECT_EQ(find_nearest_safe(far, pool, at::tensor({2}, at::kLong), o).index.item<std::int64_t>(),
+            2);
 }
 
 TEST(Curriculum, StagesAreTheQuantileSets) {

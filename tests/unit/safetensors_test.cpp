@@ -76,22 +76,24 @@ TEST(Safetensors, RefusesHostileHeaders) {
   EXPECT_THAT(refusal(with_length("{\"a\":{" + entry + "[0,4]}}", "1234")), HasSubstr("need 8"));
   EXPECT_THAT(refusal(with_length("{\"a\":{" + entry + "[4,12]}}", "123412341234")),
               HasSubstr("gap"));
-  EXPECT_THAT(refusal(with_length("{\"a\":{" + entry + "[0,8]},\"b\":{" + entry + "[0,8]}}",
-                                  "12345678")),
-              HasSubstr("overlap"));
+  EXPECT_THAT(
+      refusal(with_length("{\"a\":{" + entry + "[0,8]},\"b\":{" + entry + "[0,8]}}", "12345678")),
+      HasSubstr("overlap"));
   EXPECT_THAT(refusal(with_length("{\"a\":{" + entry + "[0,8]}}", "123456789")),
               HasSubstr("the file at"));
-  EXPECT_THAT(refusal(with_length("{\"a\":{" + entry + "[0,8]},\"a\":{" + entry + "[0,8]}}",
-                                  "12345678")),
-              HasSubstr("twice"));
-  EXPECT_THAT(refusal(with_length(R"({"a":{"dtype":"F31","shape":[],"data_offsets":[0,4]}})", "1234")),
-              HasSubstr("unknown dtype"));
-  EXPECT_THAT(refusal(with_length(
-                  R"({"a":{"dtype":"F32","shape":[9223372036854775807,9],"data_offsets":[0,4]}})",
-                  "1234")),
-              HasSubstr("overflow"));
-  EXPECT_THAT(refusal(with_length(R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", "1234")),
-              HasSubstr("non-negative"));
+  EXPECT_THAT(
+      refusal(with_length("{\"a\":{" + entry + "[0,8]},\"a\":{" + entry + "[0,8]}}", "12345678")),
+      HasSubstr("twice"));
+  EXPECT_THAT(
+      refusal(with_length(R"({"a":{"dtype":"F31","shape":[],"data_offsets":[0,4]}})", "1234")),
+      HasSubstr("unknown dtype"));
+  EXPECT_THAT(
+      refusal(with_length(
+          R"({"a":{"dtype":"F32","shape":[9223372036854775807,9],"data_offsets":[0,4]}})", "1234")),
+      HasSubstr("overflow"));
+  EXPECT_THAT(
+      refusal(with_length(R"({"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}})", "1234")),
+      HasSubstr("non-negative"));
   EXPECT_THAT(refusal(with_length(R"({"__metadata__":null})")), HasSubstr("__metadata__"));
   EXPECT_THAT(refusal(with_length(R"({"__metadata__":{"a":1}})")), HasSubstr("not a string"));
   EXPECT_THAT(refusal(with_length("{\"a\":" + std::string(100000, '['))), HasSubstr("valid"));
@@ -103,8 +105,9 @@ TEST(Safetensors, NamesWhatIsMissing) {
   write_safetensors(folder / "a.safetensors", {{"x", at::ones({2})}});
   const auto file = SafetensorsFile::open(folder / "a.safetensors");
   EXPECT_THROW(file.tensor("y"), WeightsError);
-  EXPECT_THROW(write_safetensors(folder / "b.safetensors", {{"x", at::ones(1)}, {"x", at::ones(1)}}),
-               WeightsError);
+  EXPECT_THROW(
+      write_safetensors(folder / "b.safetensors", {{"x", at::ones(1)}, {"x", at::ones(1)}}),
+      WeightsError);
   EXPECT_FALSE(std::filesystem::exists(folder / "b.safetensors"));
   EXPECT_THROW(SafetensorsFile::open(folder / "none"), WeightsError);
 }

@@ -26,11 +26,13 @@ TEST(Unicode, MalformedBytesBecomeReplacementCharacters) {
   EXPECT_EQ(decode_utf8("\xED\xA0\x80"), U"\uFFFD\uFFFD\uFFFD");
   EXPECT_EQ(decode_utf8("\xC0\xAF"), U"\uFFFD\uFFFD");
   EXPECT_EQ(decode_utf8("\xF0\x9F\x98x"), U"\uFFFDx");
-  EXPECT_EQ(encode_utf8(decode_utf8("caf\xC3\xA9 \xF0\x9F\x98\x80")), "caf\xC3\xA9 \xF0\x9F\x98\x80");
+  EXPECT_EQ(encode_utf8(decode_utf8("caf\xC3\xA9 \xF0\x9F\x98\x80")),
+            "caf\xC3\xA9 \xF0\x9F\x98\x80");
 }
 
 TEST(Clean, HtmlLikePython) {
-  EXPECT_EQ(unescape_html(U"&amp;lt; &#65;&#x42; &eacute &bogus; &notit; &#0; &"), U"&lt; AB \u00E9 &bogus; \u00ACit; \uFFFD &");
+  EXPECT_EQ(unescape_html(U"&amp;lt; &#65;&#x42; &eacute &bogus; &notit; &#0; &"),
+            U"&lt; AB \u00E9 &bogus; \u00ACit; \uFFFD &");
 }
 
 TEST(Clean, LowerCaseRules) {
@@ -51,10 +53,12 @@ TEST(Tokenizer, KeepsTheEndMarkWhenItCuts) {
 TEST(Tokenizer, FilesReadBackToTheSameIds) {
   const TemporaryFolder folder;
   const auto clip = load_clip_tokenizer(kVocabulary, 77, TextCleaning::kHuggingFace);
-  for (const auto& [name, content] : clip->hugging_face_files()) write_file_atomically(folder / name, content);
+  for (const auto& [name, content] : clip->hugging_face_files())
+    write_file_atomically(folder / name, content);
   const auto again = load_hugging_face_tokenizer(folder.path(), 77, TextCleaning::kHuggingFace);
   EXPECT_EQ(again->spec().vocab_size, 49408);
-  for (const char* text : {"a photo of a cat.", "don't stop 42 caf\xC3\xA9", "<|endoftext|> x", "\xE6\x97\xA5\xE6\x9C\xAC"}) {
+  for (const char* text : {"a photo of a cat.", "don't stop 42 caf\xC3\xA9", "<|endoftext|> x",
+                           "\xE6\x97\xA5\xE6\x9C\xAC"}) {
     EXPECT_EQ(again->encode(text), clip->encode(text)) << text;
   }
 }
@@ -88,7 +92,8 @@ class SmallVocabulary : public ::testing::Test {
 
 TEST_F(SmallVocabulary, MergesByRank) {
   ASSERT_EQ(refusal("#version: 0.2\na b\na b</w>\n"), "accepted");
-  const auto tokenizer = load_hugging_face_tokenizer(folder_.path(), 16, TextCleaning::kHuggingFace);
+  const auto tokenizer =
+      load_hugging_face_tokenizer(folder_.path(), 16, TextCleaning::kHuggingFace);
   const int ab = vocabulary_["ab"];
   const int last_ab = vocabulary_["ab</w>"];
   EXPECT_THAT(tokenizer->encode("abab"), ElementsAre(514, ab, last_ab, 515));

@@ -52,7 +52,9 @@ class Tiny : public ::testing::Test {
     Batch b;
     b.step = 3;
     for (std::int64_t i = 0; i < rows; ++i) b.rows.push_back(i);
-    const auto pixels = [&](std::int64_t n) { return at::randint(0, 256, {n, 21, 21, 3}, at::kByte); };
+    const auto pixels = [&](std::int64_t n) {
+      return at::randint(0, 256, {n, 21, 21, 3}, at::kByte);
+    };
     const auto ids = [&] {
       at::Tensor t = at::randint(0, 48, {rows, 8}, at::kInt);
       t.select(1, 0).fill_(48);
@@ -174,21 +176,25 @@ TEST(Metrics, ResumeCutsBackToItsStep) {
   const auto file = folder / "metrics.jsonl";
   {
     MetricsLog log(file, 0);
-    for (std::int64_t step = 1; step <= 5; ++step) log.write({step, 0, 0.1, 1.0, 2.0, 3.0, {{"a", 0.5}}});
+    for (std::int64_t step = 1; step <= 5; ++step)
+      log.write({step, 0, 0.1, 1.0, 2.0, 3.0, {{"a", 0.5}}});
     log.write_evaluation(5, 0, R"({"after": {}})");
   }
   std::ofstream(file, std::ios::app) << "{\"kind\":\"train\",\"st";  // cut by a crash
   MetricsLog(file, 3).write({4, 0, 0.1, 9.0, 2.0, 3.0, {}});
   std::ifstream in(file);
   std::vector<std::int64_t> steps;
-  for (std::string line; std::getline(in, line);) steps.push_back(nlohmann::json::parse(line)["step"]);
+  for (std::string line; std::getline(in, line);)
+    steps.push_back(nlohmann::json::parse(line)["step"]);
   EXPECT_THAT(steps, ElementsAre(1, 2, 3, 4));
 }
 
 TEST(Weights, NamesEveryTensorThatDoesNotFit) {
   const std::string tiny = std::string(SAFERCLIP_FIXTURES) + "/model/quick_gelu";
   const TemporaryFolder folder;
-  std::filesystem::copy(tiny, folder.path(), std::filesystem::copy_options::overwrite_existing | std::filesystem::copy_options::recursive);
+  std::filesystem::copy(
+      tiny, folder.path(),
+      std::filesystem::copy_options::overwrite_existing | std::filesystem::copy_options::recursive);
   auto tensors = SafetensorsFile::open(folder / "model.safetensors").tensors();
   std::erase_if(tensors, [](const NamedTensor& t) { return t.name == "visual_projection.weight"; });
   for (NamedTensor& t : tensors) {
@@ -204,7 +210,8 @@ TEST(Weights, NamesEveryTensorThatDoesNotFit) {
     FAIL();
   } catch (const WeightsError& error) {
     EXPECT_THAT(error.what(), HasSubstr("missing: visual_projection.weight [12, 32]"));
-    EXPECT_THAT(error.what(), HasSubstr("shape: text_projection.weight is [3, 24], expected [12, 24]"));
+    EXPECT_THAT(error.what(),
+                HasSubstr("shape: text_projection.weight is [3, 24], expected [12, 24]"));
     EXPECT_THAT(error.what(), HasSubstr("extra: surprise [2]"));
   }
   options.weights = tiny;
@@ -232,28 +239,38 @@ TEST(Weights, OpenAiLayoutGivesTheSameModel) {
   ModelOptions options;
   options.weights = std::string(SAFERCLIP_FIXTURES) + "/model/gelu";
   const WeightsSource hf = open_weights(options, 0);
-  // Widths of this fixture are no multiples of 64, so a folder with a configuration carries the heads.
+  // Widths of this fixture are no multiples of 64, so a folder with a configuration carries the
+  // heads.
   const TemporaryFolder folder;
   std::vector<NamedTensor> openai;
-  const auto block = [&](const std::string& from, const std::string& to, const char* part, const char* name) {
+  const auto block = [&](const std::string& from, const std::string& to, const char* part,
+                         const char* name) {
     openai.push_back({to + name, hf.tensor(from + part)});
   };
-  for (const auto& [tower, prefix, layers] : {std::tuple<std::string, std::string, int>{"text_model", "", 2}, {"vision_model", "visual.", 3}}) {
+  for (const auto& [tower, prefix, layers] :
+       {std::tuple<std::string, std::string, int>{"text_model", "", 2},
+        {"vision_model", "visual.", 3}}) {
     for (int i = 0; i < layers; ++i) {
       const std::string from = tower + ".encoder.layers." + std::to_string(i) + ".";
       const std::string to = prefix + "transformer.resblocks." + std::to_string(i) + ".";
       for (const std::string kind : {"weight", "bias"}) {
         std::vector<at::Tensor> thirds;
-        for (const char* p : {"q", "k", "v"}) thirds.push_back(hf.tensor(from + "self_attn." + p + "_proj." + kind));
+        for (const char* p : {"q", "k", "v"})
+          thirds.push_back(hf.tensor(from + "self_attn." + p + "_proj." + kind));
         openai.push_back({to + "attn.in_proj_" + kind, at::cat(thirds)});
-        for (const auto& [a, b] : {std::pair<std::string, std::string>{"layer_norm1.", "ln_1."}, {"layer_norm2.", "ln_2."},
-                                   {"self_attn.out_proj.", "attn.out_proj."}, {"mlp.fc1.", "mlp.c_fc."}, {"mlp.fc2.", "mlp.c_proj."}}) {
+        for (const auto& [a, b] : {std::pair<std::string, std::string>{"layer_norm1.", "ln_1."},
+                                   {"layer_norm2.", "ln_2."},
+                                   {"self_attn.out_proj.", "attn.out_proj."},
+                                   {"mlp.fc1.", "mlp.c_fc."},
+                                   {"mlp.fc2.", "mlp.c_proj."}}) {
           block(from, to, (a + kind).c_str(), (b + kind).c_str());
         }
       }
     }
   }
-  const auto add = [&](const char* name, const char* canonical) { openai.push_back({name, hf.tensor(canonical)}); };
+  const auto add = [&](const char* name, const char* canonical) {
+    openai.push_back({name, hf.tensor(canonical)});
+  };
   add("logit_scale", "logit_scale");
   add("token_embedding.weight", "text_model.embeddings.token_embedding.weight");
   add("positional_embedding", "text_model.embeddings.position_embedding.weight");
@@ -263,13 +280,16 @@ TEST(Weights, OpenAiLayoutGivesTheSameModel) {
   add("visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight");
   add("visual.positional_embedding", "vision_model.embeddings.position_embedding.weight");
   for (const char* part : {"weight", "bias"}) {
-    openai.push_back({std::string("visual.ln_pre.") + part, hf.tensor(std::string("vision_model.pre_layrnorm.") + part)});
-    openai.push_back({std::string("visual.ln_post.") + part, hf.tensor(std::string("vision_model.post_layernorm.") + part)});
+    openai.push_back({std::string("visual.ln_pre.") + part,
+                      hf.tensor(std::string("vision_model.pre_layrnorm.") + part)});
+    openai.push_back({std::string("visual.ln_post.") + part,
+                      hf.tensor(std::string("vision_model.post_layernorm.") + part)});
   }
   openai.push_back({"text_projection", hf.tensor("text_projection.weight").t()});
   openai.push_back({"visual.proj", hf.tensor("visual_projection.weight").t()});
   write_safetensors(folder / "open_clip_model.safetensors", openai);
-  write_file_atomically(folder / "open_clip_config.json", R"({"model_cfg": {"embed_dim": 12, "quick_gelu": false,
+  write_file_atomically(folder / "open_clip_config.json",
+                        R"({"model_cfg": {"embed_dim": 12, "quick_gelu": false,
     "vision_cfg": {"image_size": 21, "layers": 3, "width": 32, "head_width": 16, "mlp_ratio": 1.75, "patch_size": 7},
     "text_cfg": {"context_length": 12, "vocab_size": 50, "width": 24, "heads": 2, "layers": 2, "mlp_ratio": 1.6667}},
     "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "resize_mode": "squash"}})");

@@ -1,5 +1,5 @@
-// The whole configuration of a run: one options struct a component, read from YAML or JSON, checked,
-// dumped, documented and compared through the structs' own field lists.
+// The whole configuration of a run: one options struct a component, read from YAML or JSON,
+// checked, dumped, documented and compared through the structs' own field lists.
 #pragma once
 
 #include <filesystem>
@@ -63,21 +63,22 @@ struct KeyDoc {
   std::string default_value;  // as YAML
   std::string range;          // "> 0", "bf16 | fp32", ""
   std::string meaning;
-  bool is_free = false;       // may change on resume
+  bool is_free = false;  // may change on resume
 };
 
 // Reads a configuration file with its `extends` chain and the `--set a.b=value` overrides.
 // Throws ConfigError with every problem of every file: file, line, key path, expected, found, and
 // for an unknown key the nearest match.
-RunConfig read_run_config(const std::filesystem::path& file, const std::vector<std::string>& overrides);
+RunConfig read_run_config(const std::filesystem::path& file,
+                          const std::vector<std::string>& overrides);
 
 // The resolved configuration as YAML; reads back to the same configuration.
 std::string dump_run_config(const RunConfig& config);
 // The same as one JSON document.
 std::string dump_run_config_json(const RunConfig& config);
 
-// Keys of `fixed` fields that differ, as lines "train.batch_size: 48 in the run, 64 now". Paths to the
-// same existing file are equal; the caller compares content keys of data and weights itself.
+// Keys of `fixed` fields that differ, as lines "train.batch_size: 48 in the run, 64 now". Paths to
+// the same existing file are equal; the caller compares content keys of data and weights itself.
 // epochs and max_steps count as fixed under a schedule that is not constant.
 std::vector<std::string> resume_differences(const RunConfig& saved, const RunConfig& now);
 

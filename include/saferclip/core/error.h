@@ -1,6 +1,6 @@
 // The exception types of the product. Each carries the exit code of the process; `main` is the only
-// place that catches them. A message says what, where (file, line, key or tensor), what was expected,
-// what was found, and the cure.
+// place that catches them. A message says what, where (file, line, key or tensor), what was
+// expected, what was found, and the cure.
 #pragma once
 
 #include <stdexcept>

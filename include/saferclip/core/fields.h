@@ -104,6 +104,8 @@ struct AnyVisitor {
   void operator()(const FieldSpec&, T&) const {}
 };
 template <class T>
-concept HasFields = requires(T& value) { T::fields(value, AnyVisitor{}); };
+concept HasFields = requires(T& value) {
+  T::fields(value, AnyVisitor{});
+};
 
 }  // namespace saferclip

@@ -12,8 +12,8 @@ namespace saferclip {
 // Whole file as bytes. Throws DataError: missing, a folder, unreadable.
 std::string read_file(const std::filesystem::path& path);
 
-// Writes a temporary sibling, fsyncs it and renames it over `path`; readers see the old bytes or the
-// new ones. Throws Error (exit 1) with the system's reason, the old file untouched.
+// Writes a temporary sibling, fsyncs it and renames it over `path`; readers see the old bytes or
+// the new ones. Throws Error (exit 1) with the system's reason, the old file untouched.
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
 
 // The name of a temporary sibling: ".<name>.tmp-<pid>". Only such names are ever removed as stale.

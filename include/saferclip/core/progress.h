@@ -1,5 +1,5 @@
-// Progress of a long loop: a redrawn line with rate and time left on a terminal, a plain line now and
-// then in a log.
+// Progress of a long loop: a redrawn line with rate and time left on a terminal, a plain line now
+// and then in a log.
 #pragma once
 
 #include <chrono>

@@ -18,8 +18,8 @@ struct ArtefactManifest {
 };
 
 // <cache_dir>/<kind>-<first 16 digits of the key>
-std::filesystem::path artefact_folder(const std::filesystem::path& cache_dir, const std::string& kind,
-                                      const std::string& key);
+std::filesystem::path artefact_folder(const std::filesystem::path& cache_dir,
+                                      const std::string& kind, const std::string& key);
 void write_artefact_manifest(const std::filesystem::path& folder, const ArtefactManifest& manifest);
 // Throws DataError when it is missing or malformed.
 ArtefactManifest read_artefact_manifest(const std::filesystem::path& folder);

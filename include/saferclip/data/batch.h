@@ -1,5 +1,5 @@
-// One step's rows, gathered from the caches into plain tensors. Legend: B rows, U rows that have their
-// unsafe picture, L tokens, S image side, E embedding width, A anchors.
+// One step's rows, gathered from the caches into plain tensors. Legend: B rows, U rows that have
+// their unsafe picture, L tokens, S image side, E embedding width, A anchors.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -48,8 +48,8 @@ class BatchSource {
               BatchParts parts, bool use_own_image_target, std::int64_t anchors_per_step,
               std::uint64_t seed);
 
-  // `redirected[i]` says whether rows[i] trains its redirection terms. Anchors are drawn as a function of
-  // (seed, step). Memory is pinned when `pin` is set.
+  // `redirected[i]` says whether rows[i] trains its redirection terms. Anchors are drawn as a
+  // function of (seed, step). Memory is pinned when `pin` is set.
   Batch gather(std::int64_t step, const std::vector<std::int64_t>& rows,
                const std::vector<bool>& redirected, bool pin) const;
 

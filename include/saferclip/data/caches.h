@@ -1,5 +1,6 @@
-// The prepared artefacts of a manifest, opened for reading: memory-mapped tensors whose row i belongs to
-// row i of the manifest. Legend: N manifest rows, S image side, C context length, E embedding width.
+// The prepared artefacts of a manifest, opened for reading: memory-mapped tensors whose row i
+// belongs to row i of the manifest. Legend: N manifest rows, S image side, C context length, E
+// embedding width.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -59,11 +60,12 @@ struct SplitData {
   std::vector<std::int64_t> good_rows;  // rows whose pictures could be read, ascending
 };
 
-// The position of the end mark in each row of ids [N, L]: the first place of the largest id. int64 [N].
+// The position of the end mark in each row of ids [N, L]: the first place of the largest id. int64
+// [N].
 at::Tensor end_positions(const at::Tensor& ids);
 
-// The length to which a batch of ids is cut: the longest caption, rounded up to a multiple of 8, at most
-// the context length.
+// The length to which a batch of ids is cut: the longest caption, rounded up to a multiple of 8, at
+// most the context length.
 std::int64_t cut_length(const at::Tensor& ends, std::int64_t context_length);
 
 }  // namespace saferclip

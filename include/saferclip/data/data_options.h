@@ -32,14 +32,16 @@ struct DataOptions {
               .input_path()
               .free(),
           self.evaluation);
-    visit(field("image_root", "Folder that relative image paths of a manifest start from; "
-                              "default: the manifest's folder.")
+    visit(field("image_root",
+                "Folder that relative image paths of a manifest start from; "
+                "default: the manifest's folder.")
               .input_path(),
           self.image_root);
-    visit(field("unsafe_image_template",
-                "Path of a row's unsafe image when the manifest has none; {image_root}, {split} and "
-                "{id} are filled in."),
-          self.unsafe_image_template);
+    visit(
+        field("unsafe_image_template",
+              "Path of a row's unsafe image when the manifest has none; {image_root}, {split} and "
+              "{id} are filled in."),
+        self.unsafe_image_template);
     visit(field("missing_unsafe_image",
                 "A row without its unsafe image: keep its text terms, leave the row out, or stop.")
               .one_of({"text_only", "skip", "error"}),
@@ -51,7 +53,8 @@ struct DataOptions {
               .at_least(0)
               .at_most(1),
           self.max_bad_fraction);
-    visit(field("cache_dir", "Folder of the prepared caches.").output_path().free(), self.cache_dir);
+    visit(field("cache_dir", "Folder of the prepared caches.").output_path().free(),
+          self.cache_dir);
     visit(field("exif_rotate", "Apply the EXIF orientation (Pillow and CLIP's clients do not)."),
           self.exif_rotate);
   }

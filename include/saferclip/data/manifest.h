@@ -47,9 +47,9 @@ struct ManifestRequest {
   std::string missing_unsafe_image = "text_only";
 };
 
-// Reads JSONL, JSON or CSV with the fields id, safe_caption, safe_image, unsafe_caption, unsafe_image,
-// tag, split, gallery, or ViSU's and NSFWCaps' names for them. Collects every problem; throws DataError
-// only when the file itself cannot be read.
+// Reads JSONL, JSON or CSV with the fields id, safe_caption, safe_image, unsafe_caption,
+// unsafe_image, tag, split, gallery, or ViSU's and NSFWCaps' names for them. Collects every
+// problem; throws DataError only when the file itself cannot be read.
 Manifest read_manifest(const ManifestRequest& request);
 
 // Throws DataError with all problems, grouped by kind, when `bad_rows` is error, or when more than

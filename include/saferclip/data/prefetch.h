@@ -13,11 +13,13 @@
 namespace saferclip {
 
 // Calls make(step) for begin, begin + 1, … end - 1 on a worker, at most `depth` ahead of next(). An
-// exception of make comes out of the next() whose turn it is. The destructor waits for the call that runs.
+// exception of make comes out of the next() whose turn it is. The destructor waits for the call
+// that runs.
 template <class T>
 class Prefetcher {
  public:
-  Prefetcher(std::function<T(std::int64_t)> make, std::int64_t begin, std::int64_t end, std::size_t depth)
+  Prefetcher(std::function<T(std::int64_t)> make, std::int64_t begin, std::int64_t end,
+             std::size_t depth)
       : make_(std::move(make)), end_(end), depth_(depth), worker_([this, begin] { work(begin); }) {}
 
   ~Prefetcher() {

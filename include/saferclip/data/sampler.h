@@ -1,4 +1,5 @@
-// Which rows a step trains on: a pure function of (seed, step), so that a resumed run needs a step only.
+// Which rows a step trains on: a pure function of (seed, step), so that a resumed run needs a step
+// only.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,8 @@ struct SamplerPlan {
 // Thread-safe. Epochs without admitted rows have no steps.
 class Sampler {
  public:
-  // `admitted` gives the rows of an epoch (the curriculum's doing); it must not change between calls.
+  // `admitted` gives the rows of an epoch (the curriculum's doing); it must not change between
+  // calls.
   Sampler(SamplerPlan plan, std::function<std::vector<std::int64_t>(std::int64_t epoch)> admitted);
 
   struct Position {
@@ -37,7 +39,7 @@ class Sampler {
 
   SamplerPlan plan_;
   std::function<std::vector<std::int64_t>(std::int64_t)> admitted_;
-  mutable std::mutex mutex_;  // the prefetch thread asks too
+  mutable std::mutex mutex_;                          // the prefetch thread asks too
   mutable std::vector<std::int64_t> first_steps_{0};  // first step of each epoch that was looked at
   mutable std::int64_t cached_epoch_ = -1;
   mutable std::vector<std::int64_t> cached_order_;

@@ -48,8 +48,9 @@ struct EvaluateOptions {
           self.every_epochs);
     visit(field("k", "The K of R@K.").at_least(1).free(), self.k);
     visit(field("zero_shot", "Zero-shot classification sets.").free(), self.zero_shot);
-    visit(field("zero_shot_during_training", "Run the zero-shot sets at each validation too.").free(),
-          self.zero_shot_during_training);
+    visit(
+        field("zero_shot_during_training", "Run the zero-shot sets at each validation too.").free(),
+        self.zero_shot_during_training);
     visit(field("batch_size", "Images or captions embedded at a time.").at_least(1).free(),
           self.batch_size);
   }

@@ -1,5 +1,5 @@
-// SafeGround (WACV 2026), zero-shot classification and drift as functions of embeddings: L2-normalised fp32
-// rows on the CPU. Legend: N items, C classes, D embedding width.
+// SafeGround (WACV 2026), zero-shot classification and drift as functions of embeddings:
+// L2-normalised fp32 rows on the CPU. Legend: N items, C classes, D embedding width.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -34,10 +34,11 @@ struct ZeroShotResult {
   double top1 = 0;
   std::map<std::string, ZeroShotGroup> groups;  // of the true class; empty without groups
 };
-// `classes` [C, D], `labels` class index of each image, `groups` one word a class or empty. Ties go to the
-// lower class index.
+// `classes` [C, D], `labels` class index of each image, `groups` one word a class or empty. Ties go
+// to the lower class index.
 ZeroShotResult measure_zero_shot(const at::Tensor& images, const at::Tensor& classes,
-                                 const std::vector<std::int64_t>& labels, const std::vector<std::string>& groups);
+                                 const std::vector<std::int64_t>& labels,
+                                 const std::vector<std::string>& groups);
 
 // Mean cosine between the rows of two sets of embeddings.
 double mean_cosine(const at::Tensor& a, const at::Tensor& b);

@@ -1,5 +1,5 @@
-// Picture files to the square uint8 pixels that a vision tower takes, bit-equal to Pillow followed by
-// the source client's resize and crop.
+// Picture files to the square uint8 pixels that a vision tower takes, bit-equal to Pillow followed
+// by the source client's resize and crop.
 #pragma once
 
 #include <cstdint>
@@ -20,15 +20,16 @@ struct Image {
 };
 
 struct DecodeOptions {
-  bool exif_rotate = false;               // Pillow and CLIP's clients ignore the orientation
-  std::int64_t max_pixels = 178956970;    // Pillow's bound on decompression bombs
+  bool exif_rotate = false;             // Pillow and CLIP's clients ignore the orientation
+  std::int64_t max_pixels = 178956970;  // Pillow's bound on decompression bombs
 };
 
 // JPEG, PNG, WebP, BMP or TIFF bytes to RGB as Pillow's `convert("RGB")` gives: alpha dropped,
 // palette and grey expanded, 16-bit grey by its high byte, CMYK within one level.
-// Throws DataError with the reason: not a picture, truncated, too large, unsupported. `name` is only
-// used in messages.
-Image decode_image(std::string_view bytes, const std::string& name, const DecodeOptions& options = {});
+// Throws DataError with the reason: not a picture, truncated, too large, unsupported. `name` is
+// only used in messages.
+Image decode_image(std::string_view bytes, const std::string& name,
+                   const DecodeOptions& options = {});
 
 // Reads and decodes a file. Throws DataError as above and when the file is missing.
 Image load_image(const std::filesystem::path& path, const DecodeOptions& options = {});

@@ -13,12 +13,12 @@ namespace saferclip {
 struct ConfigNode {
   enum class Kind { kNull, kScalar, kList, kMap };
   Kind kind = Kind::kNull;
-  std::string scalar;         // kScalar: the text as written, quotes removed
-  bool is_quoted = false;     // kScalar: a quoted scalar is always text
-  std::vector<ConfigNode> items;                              // kList
-  std::vector<std::pair<std::string, ConfigNode>> entries;    // kMap, in the order written
-  std::string file;           // "" for a value of the command line
-  int line = 0;               // from 1; 0 for a value of the command line
+  std::string scalar;             // kScalar: the text as written, quotes removed
+  bool is_quoted = false;         // kScalar: a quoted scalar is always text
+  std::vector<ConfigNode> items;  // kList
+  std::vector<std::pair<std::string, ConfigNode>> entries;  // kMap, in the order written
+  std::string file;                                         // "" for a value of the command line
+  int line = 0;  // from 1; 0 for a value of the command line
 
   // The entry of a map with this key, or null.
   const ConfigNode* find(const std::string& key) const;
@@ -26,9 +26,9 @@ struct ConfigNode {
   std::string where() const;
 };
 
-// Reads YAML (any extension but .json) or JSON. Appends to `problems`: syntax errors, duplicate keys,
-// aliases nested too deep; the tree then holds what could be read. Throws ConfigError only when the
-// file is missing, a folder or not UTF-8.
+// Reads YAML (any extension but .json) or JSON. Appends to `problems`: syntax errors, duplicate
+// keys, aliases nested too deep; the tree then holds what could be read. Throws ConfigError only
+// when the file is missing, a folder or not UTF-8.
 ConfigNode read_config_tree(const std::filesystem::path& file, std::vector<std::string>& problems);
 
 // Parses a value of `--set key=value` as YAML.

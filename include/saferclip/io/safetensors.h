@@ -33,8 +33,8 @@ struct TensorEntry {
 // A read-only, memory-mapped file. Every rule of the format is checked before any data is touched.
 class SafetensorsFile {
  public:
-  // Throws WeightsError: not this format, header too long or malformed, duplicate names, offsets that
-  // overlap, leave gaps or the file, sizes that do not match shape and dtype.
+  // Throws WeightsError: not this format, header too long or malformed, duplicate names, offsets
+  // that overlap, leave gaps or the file, sizes that do not match shape and dtype.
   static SafetensorsFile open(const std::filesystem::path& path);
 
   const std::map<std::string, TensorEntry>& entries() const { return entries_; }
@@ -58,8 +58,8 @@ class SafetensorsFile {
 // descending, then by name, so that equal content gives equal bytes.
 struct SafetensorsLayout {
   std::string header;
-  std::vector<std::size_t> order;             // indices into the given list
-  std::vector<std::uint64_t> offsets;         // of each given tensor, from the start of the file
+  std::vector<std::size_t> order;      // indices into the given list
+  std::vector<std::uint64_t> offsets;  // of each given tensor, from the start of the file
   std::uint64_t file_size = 0;
 };
 struct TensorShape {
@@ -71,8 +71,8 @@ SafetensorsLayout plan_safetensors(const std::vector<TensorShape>& tensors,
                                    const std::map<std::string, std::string>& metadata);
 
 // Writes the file atomically; tensors may live on any device and need not be contiguous. The
-// metadata gets {"format": "pt"} when it has no "format". Throws WeightsError for duplicate names or
-// a dtype that the format does not have, Error when the disk refuses.
+// metadata gets {"format": "pt"} when it has no "format". Throws WeightsError for duplicate names
+// or a dtype that the format does not have, Error when the disk refuses.
 void write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
                        std::map<std::string, std::string> metadata = {});
 

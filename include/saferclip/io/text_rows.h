@@ -1,4 +1,5 @@
-// Records of a text file (JSONL, a JSON list or dictionary, CSV or TSV) with the line each stands on.
+// Records of a text file (JSONL, a JSON list or dictionary, CSV or TSV) with the line each stands
+// on.
 #pragma once
 
 #include <filesystem>
@@ -13,8 +14,9 @@ struct TextRow {
   std::string problem;  // why the record could not be read
 };
 
-// Format by content, with the extension as a hint for CSV (.csv, .tsv). A malformed line becomes a row
-// with a problem. Throws DataError when the file is missing, a folder, empty, or malformed as a whole.
+// Format by content, with the extension as a hint for CSV (.csv, .tsv). A malformed line becomes a
+// row with a problem. Throws DataError when the file is missing, a folder, empty, or malformed as a
+// whole.
 std::vector<TextRow> read_text_rows(const std::filesystem::path& file);
 
 }  // namespace saferclip

@@ -1,6 +1,6 @@
-// CLIP: a vision and a text transformer that share an embedding space. Plain structs of tensors; the
-// canonical tensor names are Hugging Face's `CLIPModel`. Legend: B batch, L tokens, S image side in
-// pixels, P patch side, D tower width, E embedding width.
+// CLIP: a vision and a text transformer that share an embedding space. Plain structs of tensors;
+// the canonical tensor names are Hugging Face's `CLIPModel`. Legend: B batch, L tokens, S image
+// side in pixels, P patch side, D tower width, E embedding width.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -75,13 +75,14 @@ struct TensorSlot {
   std::int64_t rows = 0;
 };
 
-// All tensors of the model in a fixed order. The pointers are valid as long as the model does not move.
+// All tensors of the model in a fixed order. The pointers are valid as long as the model does not
+// move.
 std::vector<TensorSlot> tensor_slots(ClipModel& model);
 // A view of the storage in the file's shape.
 at::Tensor slot_view(const TensorSlot& slot);
 
-// A linear layer that can carry an adapter, under its Hugging Face module path; `suffix` is the name
-// that `adapter.targets` uses (q_proj, …, patch_embedding).
+// A linear layer that can carry an adapter, under its Hugging Face module path; `suffix` is the
+// name that `adapter.targets` uses (q_proj, …, patch_embedding).
 struct LinearSlot {
   std::string module;
   std::string suffix;
@@ -95,7 +96,8 @@ std::vector<LinearSlot> linear_slots(ClipModel& model);
 ClipModel allocate_clip(const ClipGeometry& geometry, at::ScalarType dtype, at::Device device);
 
 // The same tensors in another dtype or on another device; storages are copied unless equal already.
-// With bf16, LayerNorms and embeddings stay fp32: only the weights of matrix products are converted.
+// With bf16, LayerNorms and embeddings stay fp32: only the weights of matrix products are
+// converted.
 void convert_clip(ClipModel& model, at::ScalarType matmul_dtype, at::Device device);
 
 // uint8 pixels [B, S, S, 3] to un-normalised embeddings [B, E] in fp32.
@@ -104,8 +106,8 @@ at::Tensor encode_images(const ClipModel& model, const Preprocessing& preprocess
 
 // Token ids [B, L] (int32 or int64, L ≤ context) and the position of the end mark [B] int64, to
 // un-normalised embeddings [B, E] in fp32.
-at::Tensor encode_texts(const ClipModel& model, const at::Tensor& ids, const at::Tensor& end_positions,
-                        const ForwardMode& mode);
+at::Tensor encode_texts(const ClipModel& model, const at::Tensor& ids,
+                        const at::Tensor& end_positions, const ForwardMode& mode);
 
 // Normalised pixels [B, 3, S, S] fp32 as a client's processor gives them: (x/255 - mean)/std.
 at::Tensor normalise_pixels(const at::Tensor& pixels, const Preprocessing& preprocessing);

@@ -20,10 +20,11 @@ struct ModelOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("weights",
-                "Weights to start from: a Hugging Face or open_clip folder, or a .safetensors file.")
-              .input_path(),
-          self.weights);
+    visit(
+        field("weights",
+              "Weights to start from: a Hugging Face or open_clip folder, or a .safetensors file.")
+            .input_path(),
+        self.weights);
     visit(field("init", "Start from random weights of this architecture file instead (JSON).")
               .input_path(),
           self.init);
@@ -58,7 +59,8 @@ struct AdapterOptions {
               .one_of({"lora", "full"}),
           self.method);
     visit(field("rank", "Rank r of an adapter.").at_least(1).at_most(4096), self.rank);
-    visit(field("alpha", "The adapter's output is multiplied by alpha / rank.").above(0), self.alpha);
+    visit(field("alpha", "The adapter's output is multiplied by alpha / rank.").above(0),
+          self.alpha);
     visit(field("dropout", "Dropout on the adapter's input.").at_least(0).below(1), self.dropout);
     visit(field("targets", "Linear layers that get an adapter, in both towers.")
               .one_of({"q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2", "patch_embedding"}),

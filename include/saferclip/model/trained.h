@@ -1,4 +1,5 @@
-// What of a model is trained, under which names it is stored, and how it goes back into plain weights.
+// What of a model is trained, under which names it is stored, and how it goes back into plain
+// weights.
 #pragma once
 
 #include <cstdint>
@@ -12,22 +13,23 @@
 
 namespace saferclip {
 
-// Makes the trained leaves of a model: LoRA factors (A Kaiming-uniform, B zero) on `adapter.targets`, or
-// every weight with method full; projections and logit scale as the model options say. Everything else
-// stays without gradient. Files use PEFT's names for adapters and Hugging Face's for weights.
+// Makes the trained leaves of a model: LoRA factors (A Kaiming-uniform, B zero) on
+// `adapter.targets`, or every weight with method full; projections and logit scale as the model
+// options say. Everything else stays without gradient. Files use PEFT's names for adapters and
+// Hugging Face's for weights.
 std::vector<TrainedParameter> make_trainable(ClipModel& model, const ModelOptions& options,
                                              const AdapterOptions& adapter, std::uint64_t seed);
 
 // The stored form of the leaves: detached views by name.
 std::vector<NamedTensor> trained_tensors(const std::vector<TrainedParameter>& parameters);
 
-// Copies stored tensors into the leaves. Throws WeightsError naming `where` and every missing, extra or
-// misshapen tensor.
+// Copies stored tensors into the leaves. Throws WeightsError naming `where` and every missing,
+// extra or misshapen tensor.
 void load_trained(const std::vector<TrainedParameter>& parameters,
                   const std::vector<NamedTensor>& tensors, const std::string& where);
 
-// An fp32 model with what was trained put in: adapters merged (W + alpha/r · B A), weights replaced.
-// `strength` scales what was learned: W0 + strength · ΔW.
+// An fp32 model with what was trained put in: adapters merged (W + alpha/r · B A), weights
+// replaced. `strength` scales what was learned: W0 + strength · ΔW.
 void apply_trained(ClipModel& model, const std::vector<NamedTensor>& tensors,
                    const ModelOptions& options, const AdapterOptions& adapter,
                    const std::string& where, double strength = 1);

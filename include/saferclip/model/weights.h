@@ -20,8 +20,8 @@ namespace saferclip {
 enum class WeightsLayout { kHuggingFace, kOpenAi, kOpenClip, kRandom };
 std::string to_string(WeightsLayout layout);
 
-// A source that has been checked against its own geometry: every tensor is there, none is left over,
-// all shapes fit. Tensor data have not been read yet.
+// A source that has been checked against its own geometry: every tensor is there, none is left
+// over, all shapes fit. Tensor data have not been read yet.
 struct WeightsSource {
   std::filesystem::path path;
   WeightsLayout layout = WeightsLayout::kHuggingFace;
@@ -29,8 +29,9 @@ struct WeightsSource {
   Preprocessing preprocessing;
   TextSpec text;
   std::string hash;  // SHA-256 over the tensor files, or of architecture and seed
-  std::filesystem::path tokenizer_folder;  // with vocab.json and merges.txt; empty: CLIP's vocabulary
-  std::vector<std::string> notes;          // what a user should know ("no preprocessor_config.json …")
+  std::filesystem::path
+      tokenizer_folder;            // with vocab.json and merges.txt; empty: CLIP's vocabulary
+  std::vector<std::string> notes;  // what a user should know ("no preprocessor_config.json …")
   // The tensor with this canonical (Hugging Face) name, in its file dtype and canonical shape.
   std::function<at::Tensor(const std::string&)> tensor;
 };

@@ -1,5 +1,5 @@
-// A linear layer, frozen or trained, with low-rank adapters (LoRA, arXiv 2106.09685) on some or all of
-// its output rows. Legend: N rows (batch x tokens), I inputs, O outputs, r rank.
+// A linear layer, frozen or trained, with low-rank adapters (LoRA, arXiv 2106.09685) on some or all
+// of its output rows. Legend: N rows (batch x tokens), I inputs, O outputs, r rank.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -36,9 +36,9 @@ struct Linear {
 };
 
 // y = x Wᵀ + b, with adapters y[:, segment] += scaling · (dropout(x) Aᵀ) Bᵀ; x [..., I] in
-// mode.compute, result [..., O]. Without dropout an fp32 pass uses the merged weight; a bf16 pass never
-// does, since merging into bf16 rounds a small update away. The backward pass of an adapted layer has
-// no gradient for W and b (they are frozen).
+// mode.compute, result [..., O]. Without dropout an fp32 pass uses the merged weight; a bf16 pass
+// never does, since merging into bf16 rounds a small update away. The backward pass of an adapted
+// layer has no gradient for W and b (they are frozen).
 at::Tensor linear(const Linear& layer, const at::Tensor& x, const ForwardMode& mode);
 
 // W + scaling · B A over all segments, fp32, for evaluation and export.

@@ -1,5 +1,5 @@
-// Adam and AdamW over a flat list of fp32 leaves, through LibTorch's fused kernels, with state kept by
-// parameter name.
+// Adam and AdamW over a flat list of fp32 leaves, through LibTorch's fused kernels, with state kept
+// by parameter name.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,8 +13,8 @@
 
 namespace saferclip {
 
-// A trained leaf. `parts` says under which names its rows are stored in files (q, k and v of a fused
-// projection are three); a leaf with one part is stored whole, in `file_shape`.
+// A trained leaf. `parts` says under which names its rows are stored in files (q, k and v of a
+// fused projection are three); a leaf with one part is stored whole, in `file_shape`.
 struct TrainedParameter {
   struct Part {
     std::string name;
@@ -39,8 +39,8 @@ class Optimizer {
   void step(double lr);
   void zero_grad();
 
-  // The global L2 norm of all gradients as a 0-d tensor on the device; with `max_norm` the gradients
-  // are scaled to it (to zero when the norm is not finite). Never waits for the device.
+  // The global L2 norm of all gradients as a 0-d tensor on the device; with `max_norm` the
+  // gradients are scaled to it (to zero when the norm is not finite). Never waits for the device.
   at::Tensor clip_gradients(std::optional<double> max_norm);
 
   // exp_avg and exp_avg_sq of parameter i, and its step count (0-d fp32).

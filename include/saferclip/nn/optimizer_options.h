@@ -21,7 +21,8 @@ struct OptimizerOptions {
               .one_of({"adam", "adamw"}),
           self.name);
     visit(field("lr", "Peak learning rate.").at_least(0), self.lr);
-    visit(field("betas", "Two decay rates of the moment estimates.").at_least(0).below(1), self.betas);
+    visit(field("betas", "Two decay rates of the moment estimates.").at_least(0).below(1),
+          self.betas);
     visit(field("eps", "Added to the root of the second moment.").at_least(0), self.eps);
     visit(field("weight_decay",
                 "On tensors with two or more dimensions, embeddings of tokens, positions and the "

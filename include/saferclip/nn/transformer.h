@@ -41,8 +41,9 @@ struct Transformer {
   bool is_causal = false;
 };
 
-// x [B, L, D] through all blocks; result [B, D], row i at token rows[i] (rows [B] int64). Every token
-// is needed up to the attention of the last block; its projection and MLP run on the picked row alone.
+// x [B, L, D] through all blocks; result [B, D], row i at token rows[i] (rows [B] int64). Every
+// token is needed up to the attention of the last block; its projection and MLP run on the picked
+// row alone.
 at::Tensor transformer_rows(const Transformer& transformer, at::Tensor x, const at::Tensor& rows,
                             const ForwardMode& mode);
 

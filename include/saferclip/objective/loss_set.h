@@ -11,7 +11,8 @@
 
 namespace saferclip {
 
-// The four embeddings of a quadruplet, [B, D] each; undefined where the objective does not need them.
+// The four embeddings of a quadruplet, [B, D] each; undefined where the objective does not need
+// them.
 struct EmbeddingRows {
   at::Tensor safe_text;
   at::Tensor safe_image;
@@ -24,8 +25,8 @@ struct LossInputs {
   EmbeddingRows reference;  // T0, V0 of the same
   at::Tensor target_text;   // T0(t̂)
   at::Tensor target_image;  // V0(v̂)
-  // [B], 0 or 1. Rows without an unsafe picture may hold anything in the unsafe_image tensors: it has
-  // no influence on values or gradients. Undefined: all rows have it.
+  // [B], 0 or 1. Rows without an unsafe picture may hold anything in the unsafe_image tensors: it
+  // has no influence on values or gradients. Undefined: all rows have it.
   at::Tensor has_unsafe_image;
   // [B], 0 or 1: whether the redirection terms of a row count. Undefined: they do.
   at::Tensor is_redirected;
@@ -55,8 +56,8 @@ struct LossResult {
 };
 
 // A term is the sum over the rows that have its inputs, divided by its count over the whole batch.
-// InfoNCE terms take their negatives from the given rows and count B / rows. Terms of weight 0 are not
-// computed. Nothing waits for the device.
+// InfoNCE terms take their negatives from the given rows and count B / rows. Terms of weight 0 are
+// not computed. Nothing waits for the device.
 LossResult compute_losses(const ObjectiveOptions& options, const LossInputs& inputs,
                           const LossCounts& counts);
 

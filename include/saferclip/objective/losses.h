@@ -1,6 +1,6 @@
-// The loss terms as pure functions of embeddings. All take un-normalised rows [B, D] of any floating type;
-// cos(a, b) is over L2-normalised rows. Unless said otherwise the result has one value a row, [B].
-// Equations: SaFeR-CLIP (arXiv 2511.16743), Safe-CLIP (arXiv 2311.16254).
+// The loss terms as pure functions of embeddings. All take un-normalised rows [B, D] of any
+// floating type; cos(a, b) is over L2-normalised rows. Unless said otherwise the result has one
+// value a row, [B]. Equations: SaFeR-CLIP (arXiv 2511.16743), Safe-CLIP (arXiv 2311.16254).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,7 +20,8 @@ at::Tensor cosine_distance(const at::Tensor& a, const at::Tensor& b);
 at::Tensor relative_redirection(const at::Tensor& query, const at::Tensor& negative,
                                 const at::Tensor& positive, double scale, double margin);
 
-// C(A, B) = ½ [CE_rows(s · A Bᵀ, diagonal) + CE_rows(s · B Aᵀ, diagonal)]: a 0-d mean. `scale` is 0-d.
+// C(A, B) = ½ [CE_rows(s · A Bᵀ, diagonal) + CE_rows(s · B Aᵀ, diagonal)]: a 0-d mean. `scale` is
+// 0-d.
 at::Tensor symmetric_infonce(const at::Tensor& a, const at::Tensor& b, const at::Tensor& scale);
 
 }  // namespace saferclip

@@ -1,4 +1,5 @@
-// Nearest-safe targets: j*(i) = argmax_j cos(T0(t*_i), T0(t_j)) over the full pool (SaFeR-CLIP, slide 8).
+// Nearest-safe targets: j*(i) = argmax_j cos(T0(t*_i), T0(t_j)) over the full pool (SaFeR-CLIP,
+// slide 8).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,12 +16,12 @@ struct NearestTargets {
   at::Tensor fixed_cosine;  // fp32 [N]: to the own partner
 };
 
-// `unsafe_text` [N, D] and `pool` [M, D]: L2-normalised fp32 rows on the CPU. `own` int64 [N]: the pool row
-// of each row's own safe caption. Exact over the whole pool in chunks of bounded memory: all candidates
-// within 1e-5 of the best fp32 score are compared again in float64, the lowest index wins. With
-// options.dedup equal pool rows stand for their first; with min_similarity a row whose best cosine is
-// below keeps its own partner.
-NearestTargets find_nearest_safe(const at::Tensor& unsafe_text, const at::Tensor& pool, const at::Tensor& own,
-                                 const TargetsOptions& options);
+// `unsafe_text` [N, D] and `pool` [M, D]: L2-normalised fp32 rows on the CPU. `own` int64 [N]: the
+// pool row of each row's own safe caption. Exact over the whole pool in chunks of bounded memory:
+// all candidates within 1e-5 of the best fp32 score are compared again in float64, the lowest index
+// wins. With options.dedup equal pool rows stand for their first; with min_similarity a row whose
+// best cosine is below keeps its own partner.
+NearestTargets find_nearest_safe(const at::Tensor& unsafe_text, const at::Tensor& pool,
+                                 const at::Tensor& own, const TargetsOptions& options);
 
 }  // namespace saferclip

@@ -21,7 +21,8 @@ struct CrossOptions {
     visit(field("scale", "Factor k on the cosine difference of the relative loss.").above(0),
           self.scale);
     visit(field("margin", "Added to the scaled difference."), self.margin);
-    visit(field("sides", "Which relative terms count.").one_of({"both", "image", "text"}), self.sides);
+    visit(field("sides", "Which relative terms count.").one_of({"both", "image", "text"}),
+          self.sides);
   }
 };
 
@@ -54,10 +55,12 @@ struct TargetsOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("mode", "nearest: the safe caption nearest to the unsafe one; fixed: its own partner.")
+    visit(field("mode",
+                "nearest: the safe caption nearest to the unsafe one; fixed: its own partner.")
               .one_of({"nearest", "fixed"}),
           self.mode);
-    visit(field("image", "Image target: the image of the target caption, or the row's own safe image.")
+    visit(field("image",
+                "Image target: the image of the target caption, or the row's own safe image.")
               .one_of({"caption_partner", "own"}),
           self.image);
     visit(field("allow_self", "A row's own safe caption may be its target."), self.allow_self);
@@ -80,9 +83,10 @@ struct CurriculumOptions {
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
     visit(field("enabled", "Admit easy rows first."), self.enabled);
-    visit(field("score", "Cosine that makes a row easy: to its nearest safe caption or its partner.")
-              .one_of({"nearest", "fixed"}),
-          self.score);
+    visit(
+        field("score", "Cosine that makes a row easy: to its nearest safe caption or its partner.")
+            .one_of({"nearest", "fixed"}),
+        self.score);
     visit(field("quantiles", "Shares of the rows, easiest first, at which a stage ends.")
               .above(0)
               .below(1),
@@ -90,8 +94,9 @@ struct CurriculumOptions {
     visit(field("start_epochs", "First epoch (from 0) of each stage; one more than quantiles.")
               .at_least(0),
           self.start_epochs);
-    visit(field("preserve_all", "Rows that are not admitted yet still train the preservation terms."),
-          self.preserve_all);
+    visit(
+        field("preserve_all", "Rows that are not admitted yet still train the preservation terms."),
+        self.preserve_all);
   }
 };
 
@@ -102,8 +107,9 @@ struct AnchorOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("prompts", "Text file of neutral prompts, one a line, for anchor_txt.").input_path(),
-          self.prompts);
+    visit(
+        field("prompts", "Text file of neutral prompts, one a line, for anchor_txt.").input_path(),
+        self.prompts);
     visit(field("images", "Folder of unlabelled images for anchor_img.").input_path(), self.images);
     visit(field("batch_size", "Anchors of each kind drawn a step.").at_least(1), self.batch_size);
   }
@@ -131,17 +137,19 @@ struct ObjectiveOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("name", "saferclip (arXiv 2511.16743) or clip (symmetric InfoNCE on the safe pairs).")
-              .one_of(names()),
-          self.name);
+    visit(
+        field("name", "saferclip (arXiv 2511.16743) or clip (symmetric InfoNCE on the safe pairs).")
+            .one_of(names()),
+        self.name);
     visit(field("weights", "Weight of each loss term; terms that are not named keep the preset's.")
               .at_least(0),
           self.weights);
-    visit(field("normalise",
-                "none: plain weighted sum; by_sum: divided by the sum of weights; by_sum_and_count: "
-                "and by the number of terms.")
-              .one_of({"none", "by_sum", "by_sum_and_count"}),
-          self.normalise);
+    visit(
+        field("normalise",
+              "none: plain weighted sum; by_sum: divided by the sum of weights; by_sum_and_count: "
+              "and by the number of terms.")
+            .one_of({"none", "by_sum", "by_sum_and_count"}),
+        self.normalise);
     visit(field("cross", "Relative cross-modal redirection."), self.cross);
     visit(field("uni", "Uni-modal redirection."), self.uni);
     visit(field("pres_uni", "Uni-modal preservation."), self.pres_uni);

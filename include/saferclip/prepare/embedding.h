@@ -1,5 +1,5 @@
-// Captions and pictures to L2-normalised fp32 embeddings, in blocks of one shape so that a row's result
-// does not depend on how many rows are embedded with it.
+// Captions and pictures to L2-normalised fp32 embeddings, in blocks of one shape so that a row's
+// result does not depend on how many rows are embedded with it.
 #pragma once
 
 #include <ATen/core/Tensor.h>

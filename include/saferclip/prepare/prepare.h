@@ -1,6 +1,6 @@
 // Builds what training and evaluation read: decoded pictures, token ids, embeddings of the frozen
-// reference, nearest-safe targets, anchors. Each artefact has a key that chains the keys of what it was
-// made from; what is there with the right key is opened, the rest is made, under a lock.
+// reference, nearest-safe targets, anchors. Each artefact has a key that chains the keys of what it
+// was made from; what is there with the right key is opened, the rest is made, under a lock.
 #pragma once
 
 #include <atomic>
@@ -21,7 +21,8 @@ namespace saferclip {
 
 class Preparer {
  public:
-  // All references must outlive the preparer. `stop` becomes a signal number when the user interrupts.
+  // All references must outlive the preparer. `stop` becomes a signal number when the user
+  // interrupts.
   Preparer(const DataOptions& data, const WeightsSource& source, const Tokenizer& tokenizer,
            at::Device device, Logger& log, const std::atomic<int>* stop = nullptr);
   ~Preparer();
@@ -45,7 +46,8 @@ class Preparer {
 
   // The frozen reference, loaded on first use.
   const ClipModel& reference();
-  // Frees it; its hash is compared with the one it had after loading. Throws Error when they differ.
+  // Frees it; its hash is compared with the one it had after loading. Throws Error when they
+  // differ.
   void release_reference();
 
  private:

@@ -17,7 +17,8 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
   // Ids with begin and end marks, cut to the context length with the end mark kept as the last id;
-  // not padded. `caption` is UTF-8; malformed bytes are replaced as Python's "replace" handler does.
+  // not padded. `caption` is UTF-8; malformed bytes are replaced as Python's "replace" handler
+  // does.
   virtual std::vector<std::int32_t> encode(std::string_view caption) const = 0;
   virtual const TextSpec& spec() const = 0;
   // Everything that decides the ids, for cache keys.

@@ -1,6 +1,6 @@
 // Checkpoints: one folder a step, complete or absent.
-//   checkpoints/step_00000500/{manifest.json, weights.safetensors, optimizer.safetensors, state.json}
-//   checkpoints/latest, checkpoints/best: the folder's name, one line
+//   checkpoints/step_00000500/{manifest.json, weights.safetensors, optimizer.safetensors,
+//   state.json} checkpoints/latest, checkpoints/best: the folder's name, one line
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,8 @@ namespace saferclip {
 
 // What a run must remember besides weights and optimizer.
 struct TrainState {
-  std::int64_t step = 0;                       // steps done
-  std::optional<double> best_value;            // of the validation metric
+  std::int64_t step = 0;             // steps done
+  std::optional<double> best_value;  // of the validation metric
   std::int64_t best_step = 0;
   std::map<std::string, std::string> content;  // keys of weights, images, tokens, targets, anchors
   std::string device;
@@ -30,8 +30,9 @@ class CheckpointStore {
  public:
   CheckpointStore(std::filesystem::path run_folder, Logger& log);
 
-  // Writes a temporary folder, flushes it, renames it, points `latest` at it, then removes checkpoints
-  // that retention does not keep (only folders that hold our manifest). With `is_best` also `best`.
+  // Writes a temporary folder, flushes it, renames it, points `latest` at it, then removes
+  // checkpoints that retention does not keep (only folders that hold our manifest). With `is_best`
+  // also `best`.
   void save(const TrainState& state, const std::vector<TrainedParameter>& parameters,
             const Optimizer& optimizer, bool is_best, std::int64_t keep_last, bool keep_best);
 
@@ -41,8 +42,8 @@ class CheckpointStore {
   // The step that the file `latest` or `best` names, when it names one.
   std::optional<std::int64_t> pointer(const std::string& name) const;
 
-  // The newest checkpoint whose files have the sizes and checksums of its manifest; says which damaged
-  // ones it skips.
+  // The newest checkpoint whose files have the sizes and checksums of its manifest; says which
+  // damaged ones it skips.
   std::optional<std::int64_t> newest_good() const;
 
  private:
@@ -58,7 +59,7 @@ TrainState read_train_state(const std::filesystem::path& checkpoint);
 std::vector<NamedTensor> read_trained_weights(const std::filesystem::path& checkpoint);
 
 // Puts weights and optimizer state of a checkpoint back. Throws WeightsError when they do not fit.
-void restore(const std::filesystem::path& checkpoint, const std::vector<TrainedParameter>& parameters,
-             Optimizer& optimizer);
+void restore(const std::filesystem::path& checkpoint,
+             const std::vector<TrainedParameter>& parameters, Optimizer& optimizer);
 
 }  // namespace saferclip

@@ -1,4 +1,5 @@
-// One optimisation step: forward passes, losses, gradients, update. Nothing in it waits for the device.
+// One optimisation step: forward passes, losses, gradients, update. Nothing in it waits for the
+// device.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -35,8 +36,9 @@ struct StepNumbers {
 };
 
 // Embeds a batch with the tuned model; rows without an unsafe picture get zeros there.
-EmbeddingRows embed_batch(const ClipModel& model, const Batch& batch, const Preprocessing& preprocessing,
-                          const ForwardMode& mode, at::Tensor* anchor_text, at::Tensor* anchor_image);
+EmbeddingRows embed_batch(const ClipModel& model, const Batch& batch,
+                          const Preprocessing& preprocessing, const ForwardMode& mode,
+                          at::Tensor* anchor_text, at::Tensor* anchor_image);
 
 // Runs the batch (already on the device) in micro-batches, then one optimizer update at rate `lr`.
 StepNumbers train_step(ClipModel& model, Optimizer& optimizer, const Batch& batch,

@@ -77,16 +77,20 @@ struct CheckpointOptions {
               .at_least(0)
               .free(),
           self.every_steps);
-    visit(field("every_minutes", "Save after this many minutes; 0: only by steps.").at_least(0).free(),
+    visit(field("every_minutes", "Save after this many minutes; 0: only by steps.")
+              .at_least(0)
+              .free(),
           self.every_minutes);
-    visit(field("keep_last", "Newest checkpoints that are kept.").at_least(1).free(), self.keep_last);
+    visit(field("keep_last", "Newest checkpoints that are kept.").at_least(1).free(),
+          self.keep_last);
     visit(field("keep_best", "Also keep the checkpoint with the best validation metric.").free(),
           self.keep_best);
-    visit(field("best_metric",
-                "auto: sum of R@1 over text to image, image to text and the two union galleries; or "
-                "a path in the evaluation's JSON, e.g. safeground.gs.")
-              .free(),
-          self.best_metric);
+    visit(
+        field("best_metric",
+              "auto: sum of R@1 over text to image, image to text and the two union galleries; or "
+              "a path in the evaluation's JSON, e.g. safeground.gs.")
+            .free(),
+        self.best_metric);
   }
 };
 

@@ -18,8 +18,8 @@
 
 namespace saferclip {
 
-// What a validation gives back: the JSON for the metrics line, the value that decides which checkpoint is
-// best, and a line for the terminal.
+// What a validation gives back: the JSON for the metrics line, the value that decides which
+// checkpoint is best, and a line for the terminal.
 struct ValidationResult {
   std::string json;
   std::optional<double> best_value;
@@ -56,9 +56,9 @@ struct TrainerOptions {
 // Steps of the whole run: max_steps, or what the epochs hold.
 std::int64_t total_steps(const TrainOptions& options, const Sampler& sampler);
 
-// Runs from state.step to the end and leaves a checkpoint of the last step. Throws Interrupted after
-// saving when `stop` becomes a signal number, NumericError for a non-finite loss or gradient (the last
-// good checkpoint stays), Error when a checkpoint cannot be written.
+// Runs from state.step to the end and leaves a checkpoint of the last step. Throws Interrupted
+// after saving when `stop` becomes a signal number, NumericError for a non-finite loss or gradient
+// (the last good checkpoint stays), Error when a checkpoint cannot be written.
 void run_training(const TrainerParts& parts, const TrainerOptions& options, TrainState& state);
 
 }  // namespace saferclip

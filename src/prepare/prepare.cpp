@@ -18,7 +18,6 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-
 std::vector<PictureCell> picture_column(const Manifest& manifest, fs::path ManifestRow::*member) {
   std::vector<PictureCell> column;
   for (const ManifestRow& row : manifest.rows) column.push_back({row.*member, row.id, row.line});

@@ -61,7 +61,7 @@ struct FieldSpec {
     max_is_excluded = true;
     return std::move(*this);
   }
-  // The value may change on resume.
+  // The value may change on resume. Input paths may too: what they hold is compared by content.
   FieldSpec free() && {
     resume = ResumeRule::kFree;
     return std::move(*this);

@@ -22,7 +22,7 @@ struct DataOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("train", "Manifest of the training rows (JSONL, JSON or CSV).").input_path(),
+    visit(field("train", "Manifest of the training rows (JSONL, JSON or CSV).").input_path().free(),
           self.train);
     visit(field("validation", "Manifest for validation during training; none when empty.")
               .input_path()
@@ -35,7 +35,8 @@ struct DataOptions {
     visit(field("image_root",
                 "Folder that relative image paths of a manifest start from; "
                 "default: the manifest's folder.")
-              .input_path(),
+              .input_path()
+              .free(),
           self.image_root);
     visit(
         field("unsafe_image_template",

@@ -23,10 +23,12 @@ struct ModelOptions {
     visit(
         field("weights",
               "Weights to start from: a Hugging Face or open_clip folder, or a .safetensors file.")
-            .input_path(),
+            .input_path()
+            .free(),
         self.weights);
     visit(field("init", "Start from random weights of this architecture file instead (JSON).")
-              .input_path(),
+              .input_path()
+              .free(),
           self.init);
     visit(field("activation",
                 "MLP activation; auto takes the source's word and refuses when it does not say.")
@@ -36,7 +38,8 @@ struct ModelOptions {
                 "auto (the source's own files, else CLIP's vocabulary), clip, or a folder with "
                 "vocab.json and merges.txt.")
               .input_path()
-              .one_of({"auto", "clip"}),
+              .one_of({"auto", "clip"})
+              .free(),
           self.tokenizer);
     visit(field("text_clean", "Caption cleaning; auto does what the source's own client does.")
               .one_of({"auto", "openai", "hf", "none"}),

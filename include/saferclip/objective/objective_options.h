@@ -107,10 +107,12 @@ struct AnchorOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(
-        field("prompts", "Text file of neutral prompts, one a line, for anchor_txt.").input_path(),
-        self.prompts);
-    visit(field("images", "Folder of unlabelled images for anchor_img.").input_path(), self.images);
+    visit(field("prompts", "Text file of neutral prompts, one a line, for anchor_txt.")
+              .input_path()
+              .free(),
+          self.prompts);
+    visit(field("images", "Folder of unlabelled images for anchor_img.").input_path().free(),
+          self.images);
     visit(field("batch_size", "Anchors of each kind drawn a step.").at_least(1), self.batch_size);
   }
 };

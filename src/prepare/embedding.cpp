@@ -22,14 +22,16 @@ at::Tensor in_blocks(std::int64_t count, std::int64_t width, Logger& log, const 
                      const std::function<at::Tensor(const at::Tensor& rows)>& embed) {
   const at::NoGradGuard guard;
   at::Tensor result = at::empty({count, width}, at::kFloat);
+  // A handful of rows is not worth a whole block of a large model.
+  const std::int64_t block = std::min(options.block, (count + 7) / 8 * 8);
   Progress progress(log, label, unit, count);
-  for (std::int64_t begin = 0; begin < count; begin += options.block) {
+  for (std::int64_t begin = 0; begin < count; begin += block) {
     if (options.stop != nullptr && options.stop->load() != 0) {
       throw Interrupted(label + ": interrupted; finished artefacts are kept", options.stop->load());
     }
-    const std::int64_t size = std::min(options.block, count - begin);
+    const std::int64_t size = std::min(block, count - begin);
     const at::Tensor rows =
-        at::arange(begin, begin + options.block, at::kLong).clamp_max(count - 1);
+        at::arange(begin, begin + block, at::kLong).clamp_max(count - 1);
     result.narrow(0, begin, size).copy_(l2_normalised(embed(rows)).narrow(0, 0, size));
     progress.advance(size);
   }

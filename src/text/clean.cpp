@@ -110,7 +110,7 @@ std::u32string remove_terminal_escapes(const std::u32string& text) {
 
 std::u32string_view ftfy_replacement(char32_t c) {
   static const std::map<char32_t, std::u32string> kReplacements{
-      {0x132, U"IJ"},       {0x133, U"ij"},  {0x149, U"\u02BCn"}, {0x1F1, U"DZ"},
+      {0x132, U"IJ"},       {0x133, U"ij"},  {0x149, U"'n"},      {0x1F1, U"DZ"},
       {0x1F2, U"Dz"},       {0x1F3, U"dz"},  {0x1C4, U"D\u017D"}, {0x1C5, U"D\u017E"},
       {0x1C6, U"d\u017E"},  {0x1C7, U"LJ"},  {0x1C8, U"Lj"},      {0x1C9, U"lj"},
       {0x1CA, U"NJ"},       {0x1CB, U"Nj"},  {0x1CC, U"nj"},      {0xFB00, U"ff"},

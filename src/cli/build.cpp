@@ -148,9 +148,9 @@ fs::path choose_checkpoint(const RunReference& run, const std::string& word, Log
 }
 
 ClipModel load_tuned(const Session& session, const std::vector<NamedTensor>& trained,
-                     const std::string& where) {
+                     const std::string& where, double strength) {
   ClipModel model = load_clip(session.source, at::kFloat, session.device);
-  apply_trained(model, trained, session.config.model, session.config.adapter, where);
+  apply_trained(model, trained, session.config.model, session.config.adapter, where, strength);
   return model;
 }
 

@@ -59,9 +59,10 @@ RunReference resolve_run(const std::filesystem::path& path);
 std::filesystem::path choose_checkpoint(const RunReference& run, const std::string& word,
                                         Logger& log);
 
-// The fp32 model of a checkpoint: source weights with what was trained put in.
+// The fp32 model of a checkpoint: source weights with what was trained put in, scaled by
+// `strength`.
 ClipModel load_tuned(const Session& session, const std::vector<NamedTensor>& trained,
-                     const std::string& where);
+                     const std::string& where, double strength = 1);
 
 // Data of a training run, opened or prepared.
 struct TrainingData {

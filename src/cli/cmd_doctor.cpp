@@ -9,7 +9,9 @@
 
 #include "cli/commands.h"
 #include "saferclip/core/error.h"
+#include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/model/weights.h"
 #include "saferclip/nn/precision.h"
 
 namespace saferclip {
@@ -54,7 +56,27 @@ Finding check_vocabulary() {
   }
 }
 
-std::vector<Finding> examine(const GlobalOptions& globals) {
+// Whether a file is one that OpenAI published, and whether it only has the name of one.
+Finding check_weights(const std::string& path) {
+  try {
+    const std::string sha256 = sha256_file(path);
+    const std::string published = published_name(sha256);
+    if (!published.empty()) {
+      return {"weights", "ok", cat(path, ": ", published, " as published (SHA-256 agrees)")};
+    }
+    const std::string expected = published_hash(std::filesystem::path(path).filename().string());
+    if (!expected.empty()) {
+      return {"weights", "fail",
+              cat(path, ": has the name of a file that OpenAI published with SHA-256 ", expected,
+                  ", but is ", sha256, "; download it again, or rename your own")};
+    }
+    return {"weights", "ok", cat(path, ": SHA-256 ", sha256, ", none of OpenAI's files")};
+  } catch (const Error& problem) {
+    return {"weights", "fail", problem.what()};
+  }
+}
+
+std::vector<Finding> examine(const GlobalOptions& globals, const std::vector<std::string>& files) {
   std::vector<Finding> findings;
   findings.push_back(
       {"build", "ok", cat("saferclip ", SAFERCLIP_VERSION, ", LibTorch ", TORCH_VERSION)});
@@ -83,6 +105,7 @@ std::vector<Finding> examine(const GlobalOptions& globals) {
        error ? error.message()
              : cat(human_bytes(space.available), " free here", is_low ? "; free some space" : "")});
   findings.push_back(check_vocabulary());
+  for (const std::string& file : files) findings.push_back(check_weights(file));
   return findings;
 }
 
@@ -90,11 +113,13 @@ std::vector<Finding> examine(const GlobalOptions& globals) {
 
 CommandAction add_doctor_command(CLI::App& command) {
   auto json = std::make_shared<bool>(false);
+  auto files = std::make_shared<std::vector<std::string>>();
+  command.add_option("WEIGHTS", *files, "Weights files to compare with what OpenAI published");
   command.add_flag("--json", *json, "As one JSON document");
-  command.footer("Example:\n  saferclip doctor --device cuda");
-  return [json](const GlobalOptions& globals, Logger&) {
+  command.footer("Example:\n  saferclip doctor --device cuda\n  saferclip doctor ViT-B-32.pt");
+  return [json, files](const GlobalOptions& globals, Logger&) {
     if (globals.threads > 0) at::set_num_threads(globals.threads);
-    const std::vector<Finding> findings = examine(globals);
+    const std::vector<Finding> findings = examine(globals, *files);
     bool has_failed = false;
     nlohmann::ordered_json document = nlohmann::ordered_json::array();
     for (const Finding& f : findings) {

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "cli/commands.h"
+#include "cli/weights_arguments.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
@@ -15,12 +16,11 @@ namespace saferclip {
 namespace {
 
 struct EmbedArguments {
-  std::string weights;
+  WeightsArguments source;
   std::string checkpoint = "latest";
   std::vector<std::string> images;
   std::vector<std::string> texts;
   std::string texts_file;
-  std::string activation = "auto";
   std::string out;
 };
 
@@ -31,8 +31,8 @@ struct LoadedModel {
 
 LoadedModel load_any(const EmbedArguments& arguments, const GlobalOptions& globals, Logger& log) {
   LoadedModel loaded;
-  if (is_run_path(arguments.weights)) {
-    const RunReference run = resolve_run(arguments.weights);
+  if (is_run_path(arguments.source.path)) {
+    const RunReference run = resolve_run(arguments.source.path);
     const auto checkpoint = choose_checkpoint(run, arguments.checkpoint, log);
     loaded.session =
         open_session(read_run_config(run.run_folder / "config.yaml", {}), globals, log);
@@ -40,11 +40,7 @@ LoadedModel load_any(const EmbedArguments& arguments, const GlobalOptions& globa
         load_tuned(loaded.session, read_trained_weights(checkpoint), checkpoint.string());
     return loaded;
   }
-  RunConfig config;
-  config.model.weights = arguments.weights;
-  config.model.activation = arguments.activation;
-  config.train.precision = "fp32";
-  loaded.session = open_session(std::move(config), globals, log);
+  loaded.session = open_plain_weights(arguments.source, globals, log);
   loaded.model = load_clip(loaded.session.source, at::kFloat, loaded.session.device);
   return loaded;
 }
@@ -105,17 +101,12 @@ int embed(const EmbedArguments& arguments, const GlobalOptions& globals, Logger&
 
 CommandAction add_embed_command(CLI::App& command) {
   auto arguments = std::make_shared<EmbedArguments>();
-  command
-      .add_option("WEIGHTS", arguments->weights, "Weights folder or file, run folder or checkpoint")
-      ->required();
+  add_weights_arguments(command, arguments->source, "WEIGHTS",
+                        "Weights folder or file, run folder or checkpoint");
   command.add_option("--checkpoint", arguments->checkpoint, "Of a run: latest, best or a step");
   command.add_option("--images", arguments->images, "Picture files");
   command.add_option("--texts", arguments->texts, "Texts");
   command.add_option("--texts-file", arguments->texts_file, "A text a line");
-  command
-      .add_option("--activation", arguments->activation,
-                  "quick_gelu or gelu, when the weights do not say")
-      ->check(CLI::IsMember({"auto", "quick_gelu", "gelu"}));
   command
       .add_option("--out", arguments->out,
                   "safetensors file: `image`, `text` [N, E] fp32, L2-normalised")

@@ -28,6 +28,7 @@ std::optional<ClipModel> tuned_model(const EvaluateArguments& arguments, const S
     ModelOptions options = session.config.model;
     options.weights = arguments.weights;
     options.init.clear();
+    options.adapter.clear();
     const WeightsSource other = open_weights(options, 0);
     if (!(other.geometry == session.source.geometry)) {
       throw WeightsError(

@@ -1,8 +1,11 @@
 #include <ATen/ATen.h>
 
+#include <cmath>
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/model_card.h"
+#include "cli/weights_arguments.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
@@ -13,29 +16,62 @@ namespace saferclip {
 namespace {
 
 struct ExportArguments {
-  std::string run;
+  WeightsArguments source;
   std::string checkpoint = "latest";
   std::string to;
   std::string out;
   std::string dtype = "fp32";
+  std::string tower = "both";
+  double strength = 1;
 };
 
-std::string model_card(const Session& session, const TrainState& state,
-                       const std::string& checkpoint) {
-  const RunConfig& config = session.config;
-  return cat(
-      "# ", config.run.name, "\n\nA CLIP tuned with saferclip ", SAFERCLIP_VERSION, ": objective `",
-      config.objective.name, "`, ", config.adapter.method, ", ", state.step,
-      " steps.\n\n- Base weights: `", session.source.path.filename().string(), "` (SHA-256 `",
-      session.source.hash,
-      "`). Their licence applies to these weights too; so do the terms of the training data.\n"
-      "- Checkpoint: `",
-      checkpoint, "`\n- Geometry: ", to_string(session.source.geometry),
-      "\n\nConfiguration:\n\n```yaml\n", dump_run_config(config), "```\n");
+ExportRequest make_request(const ExportArguments& arguments) {
+  ExportRequest request;
+  request.folder = arguments.out;
+  request.dtype = arguments.dtype == "fp16"   ? at::kHalf
+                  : arguments.dtype == "bf16" ? at::kBFloat16
+                                              : at::kFloat;
+  request.tower = arguments.tower == "text"     ? ExportedTower::kText
+                  : arguments.tower == "vision" ? ExportedTower::kVision
+                                                : ExportedTower::kBoth;
+  return request;
+}
+
+CardFacts make_facts(const ExportArguments& arguments) {
+  return {{}, 0, arguments.to, arguments.dtype, arguments.tower, arguments.strength};
+}
+
+void export_model(const ExportArguments& arguments, const ExportRequest& request, ClipModel& model,
+                  const Session& session) {
+  if (arguments.to == "hf") {
+    export_hugging_face(request, model, session.source, *session.tokenizer);
+  } else if (arguments.to == "open_clip") {
+    export_open_clip(request, model, session.source, *session.tokenizer);
+  } else {
+    export_openai(request, model, session.source, *session.tokenizer);
+  }
+}
+
+int convert_weights(const ExportArguments& arguments, const GlobalOptions& globals, Logger& log) {
+  if (arguments.to == "peft") {
+    throw ConfigError(cat("--to peft: ", arguments.source.path,
+                          " is no run; only what a run trained can be an adapter"));
+  }
+  if (arguments.strength != 1) {
+    throw ConfigError(cat("--strength: ", arguments.source.path,
+                          " is no run; there is nothing learned to scale"));
+  }
+  const Session session = open_plain_weights(arguments.source, globals, log);
+  ExportRequest request = make_request(arguments);
+  request.model_card = model_card(session, make_facts(arguments));
+  ClipModel model = load_clip(session.source);
+  export_model(arguments, request, model, session);
+  std::cout << "exported " << arguments.source.path << " to " << arguments.out << '\n';
+  return 0;
 }
 
 int export_run(const ExportArguments& arguments, const GlobalOptions& globals, Logger& log) {
-  const RunReference run = resolve_run(arguments.run);
+  const RunReference run = resolve_run(arguments.source.path);
   const std::filesystem::path checkpoint = choose_checkpoint(run, arguments.checkpoint, log);
   const Session session =
       open_session(read_run_config(run.run_folder / "config.yaml", {}), globals, log);
@@ -47,17 +83,17 @@ int export_run(const ExportArguments& arguments, const GlobalOptions& globals, L
                            "(SHA-256 differs)"));
   }
   const std::vector<NamedTensor> trained = read_trained_weights(checkpoint);
-  ExportRequest request;
-  request.folder = arguments.out;
-  request.dtype = arguments.dtype == "fp16"   ? at::kHalf
-                  : arguments.dtype == "bf16" ? at::kBFloat16
-                                              : at::kFloat;
-  request.model_card = model_card(session, state, checkpoint.filename().string());
+  ExportRequest request = make_request(arguments);
+  CardFacts facts = make_facts(arguments);
+  facts.checkpoint = checkpoint;
+  facts.step = state.step;
+  request.model_card = model_card(session, facts);
   if (arguments.to == "peft") {
-    export_peft(request, trained, session.config.model, session.config.adapter, session.source);
+    export_peft(request, trained, session.config.model, session.config.adapter, session.source,
+                arguments.strength);
   } else {
-    ClipModel model = load_tuned(session, trained, checkpoint.string());
-    export_hugging_face(request, model, session.source, *session.tokenizer);
+    ClipModel model = load_tuned(session, trained, checkpoint.string(), arguments.strength);
+    export_model(arguments, request, model, session);
   }
   std::cout << "exported step " << state.step << " to " << arguments.out << '\n';
   return 0;
@@ -67,22 +103,34 @@ int export_run(const ExportArguments& arguments, const GlobalOptions& globals, L
 
 CommandAction add_export_command(CLI::App& command) {
   auto arguments = std::make_shared<ExportArguments>();
-  command.add_option("RUN", arguments->run, "Run folder or checkpoint folder")->required();
+  add_weights_arguments(command, arguments->source, "RUN",
+                        "Run folder, checkpoint folder, or weights to convert as they are");
   command.add_option("--checkpoint", arguments->checkpoint, "latest, best or a step");
   command
       .add_option("--to", arguments->to,
-                  "hf: a transformers folder with merged weights; peft: the adapter")
+                  "hf: transformers folder; open_clip: local-dir folder; openai: model.pt; peft: "
+                  "the adapter")
       ->required()
-      ->check(CLI::IsMember({"hf", "peft"}));
+      ->check(CLI::IsMember({"hf", "open_clip", "openai", "peft"}));
   command.add_option("--out", arguments->out, "Folder to write; must not exist")->required();
   command.add_option("--dtype", arguments->dtype, "fp32, fp16 or bf16")
       ->check(CLI::IsMember({"fp32", "fp16", "bf16"}));
+  command.add_option("--tower", arguments->tower, "both, or text or vision alone (hf, peft)")
+      ->check(CLI::IsMember({"both", "text", "vision"}));
+  command
+      .add_option("--strength", arguments->strength,
+                  "Scales what was learned, W0 + s (W - W0): 0 the base, 1 the tuned model")
+      ->check(CLI::Range(0.0, 4.0));
   command.footer(
       "Examples:\n"
       "  saferclip export runs/safe --to hf --out safe-clip\n"
-      "  saferclip export runs/safe --checkpoint best --to peft --out safe-adapter");
+      "  saferclip export runs/safe --to open_clip --strength 0.5 --dtype fp16 --out half-safe\n"
+      "  saferclip export runs/safe --checkpoint best --to peft --out safe-adapter\n"
+      "  saferclip export runs/safe --to hf --tower text --out safe-text-encoder\n"
+      "  saferclip export ViT-B-32.pt --to hf --out clip-vit-base-patch32");
   return [arguments](const GlobalOptions& globals, Logger& log) {
-    return export_run(*arguments, globals, log);
+    return is_run_path(arguments->source.path) ? export_run(*arguments, globals, log)
+                                               : convert_weights(*arguments, globals, log);
   };
 }
 

@@ -8,6 +8,8 @@
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/artefact_manifest.h"
+#include "saferclip/io/tensor_file.h"
+#include "saferclip/model/weights.h"
 #include "saferclip/train/checkpoint.h"
 
 namespace saferclip {
@@ -16,14 +18,44 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json describe_safetensors(const fs::path& path) {
-  const SafetensorsFile file = SafetensorsFile::open(path);
-  Json json{{"kind", "safetensors file"},
-            {"path", path.string()},
-            {"bytes", fs::file_size(path)},
-            {"metadata", file.metadata()}};
-  for (const auto& [name, entry] : file.entries())
-    json["tensors"][name] = {{"dtype", entry.dtype}, {"shape", entry.shape}};
+Json tensor_list(const TensorFile& file) {
+  Json json = Json::object();
+  for (const auto& [name, info] : file.entries) {
+    json[name] = {{"dtype", info.dtype}, {"shape", info.shape}};
+  }
+  return json;
+}
+
+Json describe_source(const WeightsSource& source) {
+  Json json{{"layout", to_string(source.layout)},
+            {"geometry", to_string(source.geometry)},
+            {"parameters", parameter_count(source.geometry)},
+            {"preprocessing", to_string(source.preprocessing)},
+            {"text clean", to_string(source.text.cleaning)},
+            {"sha256", source.hash}};
+  if (!source.published_as.empty()) json["published as"] = source.published_as;
+  if (!source.notes.empty()) json["notes"] = source.notes;
+  return json;
+}
+
+// A file of tensors; what model it is, or why it is none, besides.
+Json describe_tensor_file(const fs::path& path) {
+  const TensorFile file = open_tensor_file(path);
+  Json json{
+      {"kind", file.format + " file"}, {"path", path.string()}, {"bytes", fs::file_size(path)}};
+  if (!file.metadata.empty()) json["metadata"] = file.metadata;
+  ModelOptions options;
+  options.weights = path.string();
+  try {
+    json.update(describe_source(open_weights(options, 0)));
+  } catch (const Error& problem) {
+    const std::string sha256 = sha256_file(path);
+    json["sha256"] = sha256;
+    if (const auto name = published_name(sha256); !name.empty()) json["published as"] = name;
+    if (!file.notes.empty()) json["notes"] = file.notes;
+    json["as a CLIP"] = problem.what();
+  }
+  json["tensors"] = tensor_list(file);
   return json;
 }
 
@@ -70,31 +102,29 @@ Json describe_artefact(const fs::path& path) {
             {"state",
              is_whole ? "good"
                       : "damaged: size or checksum differs; remove the folder, it is made again"}};
-  if (is_whole) json["tensors"] = describe_safetensors(file)["tensors"];
+  if (is_whole) json["tensors"] = tensor_list(open_tensor_file(file));
   return json;
 }
 
 Json describe_adapter(const fs::path& path) {
   const Json config = Json::parse(read_file(path / "adapter_config.json"));
   Json json{{"kind", "PEFT adapter"}, {"path", path.string()}};
-  for (const char* key : {"r", "lora_alpha", "target_modules", "base_model_name_or_path"}) {
+  for (const char* key : {"r", "lora_alpha", "use_rslora", "use_dora", "target_modules",
+                          "modules_to_save", "base_model_name_or_path"}) {
     if (config.contains(key)) json[key] = config[key];
   }
-  json["tensors"] = SafetensorsFile::open(path / "adapter_model.safetensors").entries().size();
+  for (const char* name : {"adapter_model.safetensors", "adapter_model.bin"}) {
+    if (fs::exists(path / name)) json["tensors"] = tensor_list(open_tensor_file(path / name));
+  }
   return json;
 }
 
 Json describe_weights(const fs::path& path) {
   ModelOptions options;
   options.weights = path.string();
-  const WeightsSource source = open_weights(options, 0);
-  return {{"kind", "CLIP weights, " + to_string(source.layout)},
-          {"path", path.string()},
-          {"geometry", to_string(source.geometry)},
-          {"parameters", parameter_count(source.geometry)},
-          {"preprocessing", to_string(source.preprocessing)},
-          {"sha256", source.hash},
-          {"notes", source.notes}};
+  Json json{{"kind", "CLIP weights"}, {"path", path.string()}};
+  json.update(describe_source(open_weights(options, 0)));
+  return json;
 }
 
 Json describe(const fs::path& path, Logger& log) {
@@ -104,9 +134,7 @@ Json describe(const fs::path& path, Logger& log) {
   if (fs::exists(path / "adapter_config.json")) return describe_adapter(path);
   if (fs::exists(path / "manifest.json")) return describe_artefact(path);
   if (fs::is_directory(path)) return describe_weights(path);
-  if (path.extension() == ".safetensors" || SafetensorsFile::open(path).entries().size() > 0)
-    return describe_safetensors(path);
-  throw DataError(cat(path.string(), ": not a file that saferclip knows"));
+  return describe_tensor_file(path);
 }
 
 void print(const Json& json) {

@@ -8,6 +8,7 @@
 #include "cli/run_folder.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/model/peft_adapter.h"
 #include "saferclip/train/trainer.h"
 
 namespace saferclip {
@@ -167,6 +168,11 @@ void train_in(const RunFolder& run, const StartPoint& start, const Session& sess
   }
   const auto parameters = make_trainable(model, config.model, config.adapter,
                                          static_cast<std::uint64_t>(config.train.seed));
+  if (!config.adapter.start_from.empty()) {
+    start_from_adapter(parameters,
+                       read_peft_adapter(config.adapter.start_from, session.source.geometry),
+                       config.adapter);
+  }
   Optimizer optimizer(config.optimizer, parameters);
   const Sampler sampler = make_sampler(data, config);
   TrainState state;

@@ -68,16 +68,18 @@ Activation read_activation(const Json& text, const Json& vision, const std::stri
 }
 
 std::vector<fs::path> weight_files(const fs::path& folder) {
-  const fs::path single = folder / "model.safetensors";
-  if (fs::exists(single)) return {single};
-  const fs::path index = folder / "model.safetensors.index.json";
-  if (!fs::exists(index)) {
-    const bool has_bin = fs::exists(folder / "pytorch_model.bin");
+  fs::path index;
+  for (const char* stem : {"model.safetensors", "pytorch_model.bin"}) {
+    if (fs::exists(folder / stem)) return {folder / stem};
+    if (index.empty() && fs::exists(folder / cat(stem, ".index.json"))) {
+      index = folder / cat(stem, ".index.json");
+    }
+  }
+  if (index.empty()) {
     throw WeightsError(cat(folder.string(),
-                           ": no model.safetensors and no model.safetensors.index.json",
-                           has_bin ? "; pytorch_model.bin is not read: save the model once with "
-                                     "transformers' save_pretrained"
-                                   : ""));
+                           ": no weights beside config.json; expected model.safetensors, "
+                           "model.safetensors.index.json, pytorch_model.bin or "
+                           "pytorch_model.bin.index.json"));
   }
   const Json json = read_json_file(index);
   if (!json.contains("weight_map") || !json["weight_map"].is_object()) {
@@ -114,9 +116,14 @@ std::array<double, 3> read_triple(const Json& json, const std::string& key,
 void read_hugging_face_config(const Json& json, const std::string& file,
                               const ModelOptions& options, WeightsSource& source) {
   const std::string type = json.value("model_type", std::string("clip"));
+  if (type == "clip_text_model" || type == "clip_vision_model") {
+    throw WeightsError(cat(file, ": model_type \"", type,
+                           "\": one tower alone; both are needed, give the whole model's folder"));
+  }
   if (type != "clip") {
-    throw WeightsError(
-        cat(file, ": model_type \"", type, "\" is not supported; expected \"clip\""));
+    throw WeightsError(cat(file, ": model_type \"", type,
+                           "\" is not supported; expected \"clip\" (OpenAI's, LAION's, MetaCLIP's "
+                           "and DFN's ViT models)"));
   }
   const Json text = sub_config(json, "text_config");
   const Json vision = sub_config(json, "vision_config");
@@ -180,12 +187,24 @@ void read_preprocessor_config(const Json& json, const std::string& file, Weights
   }
 }
 
+void attach_hugging_face_tensors(WeightsSource& source,
+                                 const std::shared_ptr<const TensorFiles>& files) {
+  attach_tensors(
+      source, files, [](const std::string& name) { return SourceTensor{name}; },
+      [](const std::string& name) { return name.ends_with(".position_ids"); });
+}
+
 WeightsSource open_hugging_face(const fs::path& folder, const ModelOptions& options) {
   WeightsSource source;
   source.path = folder;
   source.layout = WeightsLayout::kHuggingFace;
   const fs::path config = folder / "config.json";
-  read_hugging_face_config(read_json_file(config), config.string(), options, source);
+  try {
+    read_hugging_face_config(read_json_file(config), config.string(), options, source);
+  } catch (const Json::exception& problem) {
+    throw WeightsError(
+        cat(config.string(), ": a value has another type than transformers': ", problem.what()));
+  }
   const fs::path preprocessor = folder / "preprocessor_config.json";
   const fs::path processor = folder / "processor_config.json";
   if (fs::exists(preprocessor)) {
@@ -202,12 +221,9 @@ WeightsSource open_hugging_face(const fs::path& folder, const ModelOptions& opti
   if (fs::exists(folder / "vocab.json") && fs::exists(folder / "merges.txt")) {
     source.tokenizer_folder = folder;
   }
-  const auto files = std::make_shared<TensorFiles>(weight_files(folder));
-  const auto locate = [](const std::string& name) { return SourceTensor{name}; };
-  check_tensors(source, *files, locate,
-                [](const std::string& name) { return name.ends_with(".position_ids"); });
-  source.hash = files->hash();
-  source.tensor = [files](const std::string& name) { return files->tensor(name); };
+  const auto files = std::make_shared<const TensorFiles>(weight_files(folder));
+  refuse_foreign_model(*files, folder.string());
+  attach_hugging_face_tensors(source, files);
   return source;
 }
 

@@ -2,17 +2,19 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
+#include "saferclip/io/tensor_file.h"
 #include "saferclip/model/weights.h"
 
 namespace saferclip {
 
 WeightsSource open_hugging_face(const std::filesystem::path& folder, const ModelOptions& options);
 WeightsSource open_open_clip(const std::filesystem::path& folder, const ModelOptions& options);
-WeightsSource open_openai_file(const std::filesystem::path& file, const ModelOptions& options);
+WeightsSource open_bare_file(const std::filesystem::path& file, const ModelOptions& options);
 WeightsSource open_random(const std::filesystem::path& architecture, const ModelOptions& options,
                           std::uint64_t seed);
 
@@ -23,11 +25,15 @@ class TensorFiles {
   bool contains(const std::string& name) const { return owner_.contains(name); }
   const std::vector<std::int64_t>& shape(const std::string& name) const;
   at::Tensor tensor(const std::string& name) const;
-  std::vector<std::string> names() const;
+  std::vector<std::string> names() const;  // sorted
+  // Of the first file, and what its reader noted.
+  const std::map<std::string, std::string>& metadata() const { return files_.front().metadata; }
+  std::vector<std::string> notes() const;
+  // SHA-256 over all files; of a single one its own.
   std::string hash() const;
 
  private:
-  std::vector<SafetensorsFile> files_;
+  std::vector<TensorFile> files_;
   std::map<std::string, std::size_t> owner_;
 };
 
@@ -54,7 +60,11 @@ struct SourceTensor {
   bool is_transposed = false;
   std::int64_t third = -1;  // 0, 1, 2: q, k, v rows of a fused in-projection; -1: whole
 };
-SourceTensor openai_name(const std::string& canonical);
+SourceTensor openai_name(const std::string& canonical);  // WeightsError: no such tensor
+
+// Throws WeightsError that says which kind of model this is when the names show one that is not
+// supported (ResNet, timm or Hugging Face towers, CoCa, SigLIP).
+void refuse_foreign_model(const TensorFiles& files, const std::string& where);
 
 // Compares what a geometry needs with what the files hold; throws WeightsError listing all
 // problems. `locate` maps a canonical name to its source; `ignored` says which extra names are
@@ -62,5 +72,23 @@ SourceTensor openai_name(const std::string& canonical);
 void check_tensors(const WeightsSource& source, const TensorFiles& files,
                    const std::function<SourceTensor(const std::string&)>& locate,
                    const std::function<bool(const std::string&)>& is_ignored);
+
+// Checks the tensors and makes them the source's: `tensor`, `hash`, notes of the reader, the name
+// under which the file was published.
+void attach_tensors(WeightsSource& source, const std::shared_ptr<const TensorFiles>& files,
+                    const std::function<SourceTensor(const std::string&)>& locate,
+                    const std::function<bool(const std::string&)>& is_ignored);
+void attach_openai_tensors(WeightsSource& source, const std::shared_ptr<const TensorFiles>& files);
+void attach_hugging_face_tensors(WeightsSource& source,
+                                 const std::shared_ptr<const TensorFiles>& files);
+
+// Position embeddings of another picture size (open_clip's `resize_pos_embed`: the grid bicubic
+// with antialias, the class token kept). Changes geometry, preprocessing and `tensor`.
+void resize_positions(WeightsSource& source, std::int64_t image_size);
+
+// Puts a PEFT adapter into the weights: `tensor` gives W + scaling · B A in fp32.
+void merge_adapter(WeightsSource& source, const std::filesystem::path& folder);
+// `base_model_name_or_path` of an adapter folder; throws WeightsError when it names no local path.
+std::filesystem::path adapter_base(const std::filesystem::path& folder);
 
 }  // namespace saferclip

@@ -47,8 +47,8 @@ std::string to_string(WeightsLayout layout) {
 
 TensorFiles::TensorFiles(const std::vector<fs::path>& files) {
   for (const fs::path& file : files) {
-    files_.push_back(SafetensorsFile::open(file));
-    for (const auto& [name, entry] : files_.back().entries()) {
+    files_.push_back(open_tensor_file(file));
+    for (const auto& [name, entry] : files_.back().entries) {
       if (!owner_.emplace(name, files_.size() - 1).second) {
         throw WeightsError(cat(file.string(), ": tensor \"", name, "\" is in another shard too"));
       }
@@ -57,7 +57,7 @@ TensorFiles::TensorFiles(const std::vector<fs::path>& files) {
 }
 
 const std::vector<std::int64_t>& TensorFiles::shape(const std::string& name) const {
-  return files_[owner_.at(name)].entries().at(name).shape;
+  return files_[owner_.at(name)].entries.at(name).shape;
 }
 
 at::Tensor TensorFiles::tensor(const std::string& name) const {
@@ -71,9 +71,18 @@ std::vector<std::string> TensorFiles::names() const {
 }
 
 std::string TensorFiles::hash() const {
+  if (files_.size() == 1) return sha256_file(files_.front().path);
   Sha256 hash;
-  for (const SafetensorsFile& file : files_) hash.part(sha256_file(file.path()));
+  for (const TensorFile& file : files_) hash.part(sha256_file(file.path));
   return hash.hex();
+}
+
+std::vector<std::string> TensorFiles::notes() const {
+  std::vector<std::string> notes;
+  for (const TensorFile& file : files_) {
+    for (const std::string& note : file.notes) notes.push_back(cat(file.path.string(), ": ", note));
+  }
+  return notes;
 }
 
 nlohmann::json read_json_file(const fs::path& file) {
@@ -148,24 +157,68 @@ void check_tensors(const WeightsSource& source, const TensorFiles& files,
                     problems));
 }
 
-WeightsSource open_weights(const ModelOptions& options, std::uint64_t seed) {
-  if (!options.init.empty()) return open_random(options.init, options, seed);
+void attach_tensors(WeightsSource& source, const std::shared_ptr<const TensorFiles>& files,
+                    const std::function<SourceTensor(const std::string&)>& locate,
+                    const std::function<bool(const std::string&)>& is_ignored) {
+  check_tensors(source, *files, locate, is_ignored);
+  source.hash = files->hash();
+  source.published_as = published_name(source.hash);
+  for (std::string& note : files->notes()) source.notes.push_back(std::move(note));
+  source.tensor = [files, locate](const std::string& name) {
+    const SourceTensor from = locate(name);
+    const at::Tensor whole = files->tensor(from.name);
+    if (from.third >= 0) return whole.chunk(3, 0)[static_cast<std::size_t>(from.third)];
+    return from.is_transposed ? whole.t() : whole;
+  };
+}
+
+namespace {
+
+WeightsSource open_folder(const fs::path& path, const ModelOptions& options) {
+  if (fs::exists(path / "open_clip_config.json")) return open_open_clip(path, options);
+  if (fs::exists(path / "config.json")) return open_hugging_face(path, options);
+  throw WeightsError(cat(path.string(),
+                         ": holds neither config.json (Hugging Face) nor open_clip_config.json "
+                         "(open_clip) nor adapter_config.json (PEFT); expected a model folder or a "
+                         "file of weights"));
+}
+
+WeightsSource open_base(const ModelOptions& options) {
   const fs::path path(options.weights);
   std::error_code ignored;
   if (!fs::exists(path, ignored)) {
     throw WeightsError(cat(path.string(), ": no such file or folder (model.weights)"));
   }
   if (fs::is_directory(path, ignored)) {
-    if (fs::exists(path / "open_clip_config.json")) return open_open_clip(path, options);
-    if (fs::exists(path / "config.json")) return open_hugging_face(path, options);
-    throw WeightsError(cat(path.string(),
-                           ": holds neither config.json (Hugging Face) nor open_clip_config.json "
-                           "(open_clip); expected a model folder or a .safetensors file"));
+    if (!fs::exists(path / "adapter_config.json")) return open_folder(path, options);
+    ModelOptions base = options;
+    base.weights = adapter_base(path).string();
+    WeightsSource source = open_base(base);
+    merge_adapter(source, path);
+    return source;
   }
-  if (fs::exists(path.parent_path() / "config.json") && path.filename() == "model.safetensors") {
-    return open_hugging_face(path.parent_path(), options);
+  // A file of a model folder stands for the folder: its configuration says what the tensors do not.
+  const std::string name = path.filename().string();
+  const bool is_of_folder = name == "model.safetensors" || name == "pytorch_model.bin" ||
+                            name == "model.pt" || name.starts_with("open_clip_");
+  const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  if (is_of_folder && options.architecture.empty() &&
+      (fs::exists(parent / "config.json") || fs::exists(parent / "open_clip_config.json"))) {
+    return open_folder(parent, options);
   }
-  return open_openai_file(path, options);
+  return open_bare_file(path, options);
+}
+
+}  // namespace
+
+WeightsSource open_weights(const ModelOptions& options, std::uint64_t seed) {
+  WeightsSource source =
+      options.init.empty() ? open_base(options) : open_random(options.init, options, seed);
+  if (!options.adapter.empty()) merge_adapter(source, options.adapter);
+  if (options.image_size && *options.image_size != source.geometry.image_size) {
+    resize_positions(source, *options.image_size);
+  }
+  return source;
 }
 
 ClipModel load_clip(const WeightsSource& source, at::ScalarType dtype, at::Device device) {

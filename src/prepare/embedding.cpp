@@ -30,8 +30,7 @@ at::Tensor in_blocks(std::int64_t count, std::int64_t width, Logger& log, const 
       throw Interrupted(label + ": interrupted; finished artefacts are kept", options.stop->load());
     }
     const std::int64_t size = std::min(block, count - begin);
-    const at::Tensor rows =
-        at::arange(begin, begin + block, at::kLong).clamp_max(count - 1);
+    const at::Tensor rows = at::arange(begin, begin + block, at::kLong).clamp_max(count - 1);
     result.narrow(0, begin, size).copy_(l2_normalised(embed(rows)).narrow(0, 0, size));
     progress.advance(size);
   }

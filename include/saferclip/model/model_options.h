@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,9 @@ namespace saferclip {
 struct ModelOptions {
   std::string weights;
   std::string init;
+  std::string architecture;
+  std::string adapter;
+  std::optional<std::int64_t> image_size;
   std::string activation = "auto";
   std::string tokenizer = "auto";
   std::string text_clean = "auto";
@@ -20,16 +24,32 @@ struct ModelOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(
-        field("weights",
-              "Weights to start from: a Hugging Face or open_clip folder, or a .safetensors file.")
-            .input_path()
-            .free(),
-        self.weights);
+    visit(field("weights",
+                "Weights to start from: a Hugging Face, open_clip or PEFT folder, or a file "
+                "(.safetensors, .pt, .bin; OpenAI's archives too).")
+              .input_path()
+              .free(),
+          self.weights);
     visit(field("init", "Start from random weights of this architecture file instead (JSON).")
               .input_path()
               .free(),
           self.init);
+    visit(field("architecture",
+                "Geometry and preprocessing of a bare weights file that does not say (JSON, see "
+                "configs/models).")
+              .input_path()
+              .free(),
+          self.architecture);
+    visit(field("adapter", "PEFT adapter folder to merge into the weights before anything else.")
+              .input_path()
+              .free(),
+          self.adapter);
+    visit(field("image_size",
+                "Picture side in pixels; another one than the weights' interpolates the position "
+                "embeddings.")
+              .at_least(1)
+              .at_most(4096),
+          self.image_size);
     visit(field("activation",
                 "MLP activation; auto takes the source's word and refuses when it does not say.")
               .one_of({"auto", "quick_gelu", "gelu"}),
@@ -54,6 +74,7 @@ struct AdapterOptions {
   std::int64_t rank = 16;
   double alpha = 1;
   double dropout = 0;
+  std::string start_from;
   std::vector<std::string> targets{"k_proj", "v_proj", "out_proj", "fc1", "fc2", "patch_embedding"};
 
   template <class Self, class Visit>
@@ -65,6 +86,12 @@ struct AdapterOptions {
     visit(field("alpha", "The adapter's output is multiplied by alpha / rank.").above(0),
           self.alpha);
     visit(field("dropout", "Dropout on the adapter's input.").at_least(0).below(1), self.dropout);
+    visit(field("start_from",
+                "PEFT adapter folder whose factors the training starts from; rank, alpha and "
+                "targets must be its own.")
+              .input_path()
+              .free(),
+          self.start_from);
     visit(field("targets", "Linear layers that get an adapter, in both towers.")
               .one_of({"q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2", "patch_embedding"}),
           self.targets);

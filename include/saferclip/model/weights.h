@@ -1,5 +1,6 @@
-// Weights of a CLIP from a folder or file: Hugging Face folders, open_clip folders, OpenAI-layout
-// safetensors files, or random initialisation. Nothing is loaded partially.
+// Weights of a CLIP from a folder or file: Hugging Face and open_clip folders, bare files with
+// OpenAI's or Hugging Face's names (safetensors, PyTorch checkpoints, TorchScript archives), PEFT
+// adapters on any of them, or random initialisation. Nothing is loaded partially.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -28,7 +29,8 @@ struct WeightsSource {
   ClipGeometry geometry;
   Preprocessing preprocessing;
   TextSpec text;
-  std::string hash;  // SHA-256 over the tensor files, or of architecture and seed
+  std::string hash;  // SHA-256 of the tensor file (or over all of them), of architecture and seed
+  std::string published_as;  // "OpenAI ViT-B/32": the file is the published one, by its SHA-256
   std::filesystem::path
       tokenizer_folder;            // with vocab.json and merges.txt; empty: CLIP's vocabulary
   std::vector<std::string> notes;  // what a user should know ("no preprocessor_config.json …")
@@ -45,6 +47,11 @@ WeightsSource open_weights(const ModelOptions& options, std::uint64_t seed);
 ClipModel load_clip(const WeightsSource& source, at::ScalarType dtype = at::kFloat,
                     at::Device device = at::kCPU);
 
+// "OpenAI ViT-B/32" when a file with this SHA-256 is one that OpenAI published; else "".
+std::string published_name(const std::string& sha256);
+// The SHA-256 of the published file with this name ("ViT-B-32.pt"); "" for other names.
+std::string published_hash(const std::string& file_name);
+
 // SHA-256 over all tensors of a model in canonical order: equal before and after a run for a frozen
 // reference.
 std::string model_hash(ClipModel& model);
@@ -53,5 +60,11 @@ std::string model_hash(ClipModel& model);
 std::string hugging_face_config(const ClipGeometry& geometry, const TextSpec& text);
 // The `preprocessor_config.json` of an export.
 std::string hugging_face_preprocessor(const Preprocessing& preprocessing);
+// The `open_clip_config.json` of an export; `has_own_tokenizer`: the folder's files instead of
+// CLIP's built-in vocabulary.
+std::string open_clip_config(const ClipGeometry& geometry, const Preprocessing& preprocessing,
+                             bool has_own_tokenizer);
+// All tensors under OpenAI's names, in its shapes (projections transposed, q, k, v fused).
+std::vector<NamedTensor> openai_tensors(ClipModel& model, at::ScalarType dtype);
 
 }  // namespace saferclip

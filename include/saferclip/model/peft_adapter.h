@@ -1,0 +1,46 @@
+// PEFT LoRA adapters as input: `adapter_config.json` with `adapter_model.safetensors` or `.bin`.
+// https://huggingface.co/docs/peft
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "saferclip/io/safetensors.h"
+#include "saferclip/model/clip_model.h"
+#include "saferclip/model/model_options.h"
+#include "saferclip/nn/optimizer.h"
+
+namespace saferclip {
+
+// What an adapter adds to one weight: scaling · B A, in the weight's shape.
+struct LoraDelta {
+  std::string module;  // canonical: Hugging Face's path of the linear layer
+  at::Tensor a;        // [r, I]; a convolution's kernel is flattened
+  at::Tensor b;        // [O, r]
+  double scaling = 1;
+  bool is_transposed = false;  // an embedding table: its delta is (B A)ᵀ
+};
+
+struct PeftAdapter {
+  std::filesystem::path folder;
+  std::vector<LoraDelta> deltas;
+  std::vector<NamedTensor> saved;  // modules stored whole, by canonical tensor name
+  std::string hash;                // SHA-256 of its tensor file and of what its config decides
+};
+
+// Reads an adapter for a model of this geometry. Module names may be Hugging Face's (per-linear) or
+// OpenAI's and open_clip's; of a fused attention projection q, k and v share A and get a third of B
+// each. Throws WeightsError listing all problems: DoRA, biases, other adapter types, modules that
+// the model does not have, shapes that do not fit.
+PeftAdapter read_peft_adapter(const std::filesystem::path& folder, const ClipGeometry& geometry);
+
+// Starts LoRA leaves from an adapter, so that training goes on where it ended; targets that the
+// adapter leaves out keep B = 0. Throws ConfigError when rank, scaling or targets differ from the
+// adapter's, with the values to write.
+void start_from_adapter(const std::vector<TrainedParameter>& parameters, const PeftAdapter& adapter,
+                        const AdapterOptions& options);
+
+}  // namespace saferclip

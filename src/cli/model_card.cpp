@@ -1,0 +1,104 @@
+#include "cli/model_card.h"
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "cli/evaluation.h"
+#include "saferclip/core/files.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+namespace {
+
+std::string loading(const CardFacts& facts) {
+  if (facts.format == "open_clip") {
+    return "import open_clip\n"
+           "model, _, preprocess = open_clip.create_model_and_transforms('local-dir:PATH')\n"
+           "tokenizer = open_clip.get_tokenizer('local-dir:PATH')\n";
+  }
+  if (facts.format == "openai") {
+    return "import torch\nstate_dict = torch.load('PATH/model.pt', weights_only=True)\n";
+  }
+  if (facts.format == "peft") {
+    return "from peft import PeftModel\nfrom transformers import CLIPModel\n"
+           "model = PeftModel.from_pretrained(CLIPModel.from_pretrained(BASE), 'PATH')\n";
+  }
+  if (facts.tower == "text") {
+    return "from transformers import CLIPTextModelWithProjection\n"
+           "model = CLIPTextModelWithProjection.from_pretrained('PATH')\n";
+  }
+  if (facts.tower == "vision") {
+    return "from transformers import CLIPVisionModelWithProjection\n"
+           "model = CLIPVisionModelWithProjection.from_pretrained('PATH')\n";
+  }
+  return "from transformers import CLIPModel, CLIPProcessor\n"
+         "model = CLIPModel.from_pretrained('PATH')\n"
+         "processor = CLIPProcessor.from_pretrained('PATH')\n";
+}
+
+std::string metrics(const CardFacts& facts) {
+  if (facts.checkpoint.empty()) return "";
+  char name[40];
+  std::snprintf(name, sizeof(name), "step_%08lld.json", static_cast<long long>(facts.step));
+  const fs::path file = facts.checkpoint.parent_path().parent_path() / "evaluations" / name;
+  if (!fs::exists(file)) {
+    return cat("No evaluation of step ", facts.step,
+               " was made during the run; `saferclip evaluate` makes one.\n");
+  }
+  const std::string note =
+      facts.strength == 1
+          ? ""
+          : cat("The \"after\" column was measured at strength 1; this export has strength ",
+                facts.strength, ".\n\n");
+  return note + "```text\n" + evaluation_table(OrderedJson::parse(read_file(file))) + "```\n";
+}
+
+std::string origin(const Session& session) {
+  const WeightsSource& source = session.source;
+  const std::string name =
+      source.published_as.empty() ? source.path.filename().string() : source.published_as;
+  return cat("`", name, "` (", to_string(source.layout), ", SHA-256 `", source.hash, "`)");
+}
+
+}  // namespace
+
+std::string model_card(const Session& session, const CardFacts& facts) {
+  const RunConfig& config = session.config;
+  const bool is_tuned = !facts.checkpoint.empty();
+  std::string card = cat(
+      "---\ntags:\n- clip\n- saferclip\n",
+      facts.format == "peft" ? "library_name: peft\n"
+      : facts.format == "hf" ? "library_name: transformers\n"
+                             : "library_name: open_clip\n",
+      "---\n\n# ", is_tuned ? config.run.name : session.source.path.filename().string(), "\n\n");
+  if (is_tuned) {
+    card += cat("A CLIP tuned with saferclip ", SAFERCLIP_VERSION, ": objective `",
+                config.objective.name, "`, ",
+                config.adapter.method == "lora" ? cat("LoRA of rank ", config.adapter.rank)
+                                                : std::string("all weights trained"),
+                ", ", facts.step,
+                " steps. Unsafe pictures and texts are sent to their nearest safe "
+                "ones; the model is not a filter and makes no promise about any single input.\n\n");
+  } else {
+    card += cat("Weights converted by saferclip ", SAFERCLIP_VERSION, "; nothing was trained.\n\n");
+  }
+  card += cat("```python\n", loading(facts), "```\n\n");
+  card += cat("| | |\n|---|---|\n| base weights | ", origin(session), " |\n");
+  if (is_tuned) card += cat("| checkpoint | `", facts.checkpoint.filename().string(), "` |\n");
+  card += cat("| geometry | ", to_string(session.source.geometry), " |\n| preprocessing | ",
+              to_string(session.source.preprocessing), " |\n| form | ", facts.format, ", ",
+              facts.dtype, facts.tower == "both" ? "" : ", " + facts.tower + " tower alone",
+              facts.strength == 1 ? "" : cat(", strength ", facts.strength), " |\n\n");
+  card +=
+      "## Licence\n\nThe licence of the base weights applies to these weights too, and so do the "
+      "terms of the data they were tuned on. saferclip itself adds no terms. Fill this in before "
+      "you publish them.\n\n";
+  if (is_tuned) {
+    card += cat("## Metrics\n\n", metrics(facts), "\n## Configuration\n\n```yaml\n",
+                dump_run_config(config), "```\n");
+  }
+  return card;
+}
+
+}  // namespace saferclip

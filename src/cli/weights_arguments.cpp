@@ -1,0 +1,39 @@
+#include "cli/weights_arguments.h"
+
+namespace saferclip {
+
+void add_weights_arguments(CLI::App& command, WeightsArguments& arguments, const std::string& name,
+                           const std::string& description) {
+  command.add_option(name, arguments.path, description)->required();
+  command
+      .add_option("--activation", arguments.activation,
+                  "quick_gelu or gelu, when the weights do not say")
+      ->check(CLI::IsMember({"auto", "quick_gelu", "gelu"}));
+  command.add_option("--architecture", arguments.architecture,
+                     "Geometry of a bare file that does not say (configs/models/*.json)");
+  command.add_option("--adapter", arguments.adapter, "PEFT adapter folder to merge in");
+  command
+      .add_option("--image-size", arguments.image_size,
+                  "Picture side; position embeddings are interpolated")
+      ->check(CLI::Range(1, 4096));
+}
+
+ModelOptions model_options(const WeightsArguments& arguments) {
+  ModelOptions options;
+  options.weights = arguments.path;
+  options.activation = arguments.activation;
+  options.architecture = arguments.architecture;
+  options.adapter = arguments.adapter;
+  if (arguments.image_size > 0) options.image_size = arguments.image_size;
+  return options;
+}
+
+Session open_plain_weights(const WeightsArguments& arguments, const GlobalOptions& globals,
+                           Logger& log) {
+  RunConfig config;
+  config.model = model_options(arguments);
+  config.train.precision = "fp32";
+  return open_session(std::move(config), globals, log);
+}
+
+}  // namespace saferclip

@@ -1,0 +1,66 @@
+#include "export/folder.h"
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/files.h"
+#include "saferclip/core/hash.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+namespace {
+
+// SHA-256 of the merges.txt that CLIP's published vocabulary gives.
+constexpr const char* kClipMerges =
+    "9fd691f7c8039210e0fced15865466c65820d09b63988b0174bfe25de299051a";
+
+}  // namespace
+
+void write_export(const ExportRequest& request, const std::function<void(const fs::path&)>& fill) {
+  const fs::path clean = fs::absolute(request.folder).lexically_normal();
+  const fs::path target = clean.has_filename() ? clean : clean.parent_path();
+  std::error_code error;
+  if (fs::exists(target, error) &&
+      !(fs::is_directory(target, error) && fs::is_empty(target, error))) {
+    throw ConfigError(
+        cat("--out ", target.string(), ": exists and is not an empty folder; name another one"));
+  }
+  fs::create_directories(target.parent_path(), error);
+  const fs::path temporary = temporary_sibling(target);
+  fs::remove_all(temporary, error);
+  try {
+    fs::create_directories(temporary);
+    fill(temporary);
+    if (!request.model_card.empty()) {
+      write_file_atomically(temporary / "README.md", request.model_card);
+    }
+    fs::remove(target, error);
+    fs::rename(temporary, target);
+    sync_to_disk(target.parent_path());
+  } catch (const fs::filesystem_error& problem) {
+    fs::remove_all(temporary, error);
+    throw Error(cat("cannot write ", target.string(), ": ", problem.code().message()), 1);
+  } catch (...) {
+    fs::remove_all(temporary, error);
+    throw;
+  }
+}
+
+void write_tokenizer(const fs::path& folder, const Tokenizer& tokenizer) {
+  for (const auto& [name, content] : tokenizer.hugging_face_files()) {
+    write_file_atomically(folder / name, content);
+  }
+}
+
+bool has_clip_vocabulary(const Tokenizer& tokenizer) {
+  for (const auto& [name, content] : tokenizer.hugging_face_files()) {
+    if (name == "merges.txt") return sha256_hex(content) == kClipMerges;
+  }
+  return false;
+}
+
+void require_both_towers(const ExportRequest& request, const char* format) {
+  if (request.tower == ExportedTower::kBoth) return;
+  throw ConfigError(cat("--tower: ", format, " has no form for one tower alone; use --to hf"));
+}
+
+}  // namespace saferclip

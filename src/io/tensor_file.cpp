@@ -1,0 +1,184 @@
+#include "saferclip/io/tensor_file.h"
+
+#include <ATen/ATen.h>
+
+#include <cstring>
+#include <map>
+#include <memory>
+
+#include "io/pickle.h"
+#include "io/safetensors_dtype.h"
+#include "io/torch_tree.h"
+#include "io/zip_archive.h"
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/io/safetensors.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+namespace {
+
+// The number at the head of a legacy stream: 0x1950a86a20f9469cfc6c, little-endian.
+constexpr std::string_view kLegacyMagic("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 10);
+
+TensorFile wrap_safetensors(const fs::path& path) {
+  const SafetensorsFile file = SafetensorsFile::open(path);
+  TensorFile result{path, "safetensors", {}, file.metadata(), {}, {}};
+  for (const auto& [name, entry] : file.entries()) {
+    result.entries.emplace(name, TensorInfo{entry.dtype, entry.shape});
+  }
+  result.tensor = [file](const std::string& name) { return file.tensor(name); };
+  return result;
+}
+
+// Where the bytes of each storage are, by key.
+using Storages = std::map<std::string, std::string_view>;
+
+std::int64_t element_bytes(c10::ScalarType dtype) {
+  return static_cast<std::int64_t>(c10::elementSize(dtype));
+}
+
+at::Tensor view_of(const TorchTensor& tensor, std::string_view storage,
+                   const std::shared_ptr<const MappedFile>& file) {
+  const auto options = at::TensorOptions().dtype(tensor.dtype);
+  auto* data = const_cast<char*>(storage.data());
+  const auto size = static_cast<std::uintptr_t>(element_bytes(tensor.dtype));
+  if (storage.empty() || reinterpret_cast<std::uintptr_t>(data) % size != 0) {
+    at::Tensor copy = at::empty({tensor.storage_numel}, options);
+    if (!storage.empty()) std::memcpy(copy.data_ptr(), data, copy.nbytes());
+    return copy.as_strided(tensor.shape, tensor.strides, tensor.offset);
+  }
+  return at::from_blob(
+             data, {tensor.storage_numel}, [keep = file](void*) {}, options)
+      .as_strided(tensor.shape, tensor.strides, tensor.offset);
+}
+
+TensorFile finish(const std::shared_ptr<const MappedFile>& file, const char* format, TorchTree tree,
+                  const Storages& storages) {
+  TensorFile result{file->path(), format, {}, {}, std::move(tree.notes), {}};
+  for (const auto& [name, tensor] : tree.tensors) {
+    const auto found = storages.find(tensor.storage);
+    const auto available = found == storages.end()
+                               ? std::int64_t{-1}
+                               : static_cast<std::int64_t>(found->second.size());
+    if (available / element_bytes(tensor.dtype) < tensor.storage_numel) {
+      throw WeightsError(cat(file->path().string(), ": tensor \"", name, "\": its storage ",
+                             tensor.storage, " needs ", tensor.storage_numel, " elements, ",
+                             available < 0 ? "and is missing" : cat("has ", available, " bytes"),
+                             "; the file is damaged"));
+    }
+    result.entries.emplace(name,
+                           TensorInfo{find_safetensors_dtype(tensor.dtype)->name, tensor.shape});
+  }
+  result.tensor = [file, storages, tensors = std::move(tree.tensors)](const std::string& name) {
+    const auto tensor = tensors.find(name);
+    if (tensor == tensors.end()) {
+      throw WeightsError(cat(file->path().string(), ": has no tensor \"", name, "\""));
+    }
+    return view_of(tensor->second, storages.at(tensor->second.storage), file);
+  };
+  return result;
+}
+
+// "<name>/data.pkl" and "<name>/data/0", …; a TorchScript archive has "<name>/code/…" besides.
+TensorFile open_zip(const std::shared_ptr<const MappedFile>& file) {
+  const ZipArchive archive = ZipArchive::open(file);
+  const std::string where = file->path().string();
+  std::string root;
+  for (const auto& [name, member] : archive.members()) {
+    if (name == "data.pkl" || name.ends_with("/data.pkl")) {
+      root = name.substr(0, name.size() - std::string_view("data.pkl").size());
+    }
+  }
+  if (!archive.contains(root + "data.pkl")) {
+    throw WeightsError(cat(where, ": a ZIP archive without data.pkl: not a PyTorch file"));
+  }
+  if (archive.contains(root + "byteorder") && archive.bytes(root + "byteorder") != "little") {
+    throw WeightsError(cat(where, ": big-endian numbers are not supported"));
+  }
+  const bool is_script = archive.contains(root + "constants.pkl");
+  const Pickle pickle =
+      read_pickle(archive.bytes(root + "data.pkl"), where,
+                  [&](const std::string& name) { return is_known_torch_global(name, is_script); });
+  Storages storages;
+  const std::string prefix = root + "data/";
+  for (const auto& [name, member] : archive.members()) {
+    if (name.starts_with(prefix) && member.is_stored) {
+      storages.emplace(name.substr(prefix.size()), archive.bytes(name));
+    }
+  }
+  return finish(file, is_script ? "TorchScript archive" : "PyTorch zip",
+                read_torch_tree(pickle, where), storages);
+}
+
+// Five pickles (magic number, version, machine, object, storage keys), then for each key the
+// number of elements (int64) and the numbers.
+TensorFile open_legacy(const std::shared_ptr<const MappedFile>& file) {
+  const std::string where = file->path().string();
+  std::string_view rest(reinterpret_cast<const char*>(file->data()), file->size());
+  const auto is_allowed = [](const std::string& name) {
+    return is_known_torch_global(name, false);
+  };
+  const auto next = [&] {
+    Pickle pickle = read_pickle(rest, where, is_allowed);
+    rest.remove_prefix(pickle.size);
+    return pickle;
+  };
+  const Pickle magic = next();
+  if (magic[magic.root].text != kLegacyMagic) {
+    throw WeightsError(cat(where, ": a Python pickle, but not one that torch.save wrote"));
+  }
+  next();
+  next();
+  const Pickle object = next();
+  TorchTree tree = read_torch_tree(object, where);
+  // Sizes stand in elements; their width is known from the tensors that use the storage.
+  std::map<std::string, std::int64_t> widths;
+  for (const PickleValue& value : object.values) {
+    if (value.kind != PickleValue::Kind::kPersistent) continue;
+    if (const auto storage = read_torch_storage(object, value)) {
+      widths[storage->storage] = element_bytes(storage->dtype);
+    }
+  }
+  const Pickle keys = next();
+  Storages storages;
+  for (const PickleId id : keys[keys.root].items) {
+    const std::string& key = keys[id].text;
+    std::int64_t count = 0;
+    if (rest.size() >= sizeof(count)) std::memcpy(&count, rest.data(), sizeof(count));
+    const auto width = widths.find(key);
+    if (rest.size() < sizeof(count) || width == widths.end() || count < 0 ||
+        static_cast<std::uint64_t>(count) >
+            (rest.size() - sizeof(count)) / static_cast<std::uint64_t>(width->second)) {
+      throw WeightsError(cat(where, ": storage ", key, " leaves the file; it is truncated"));
+    }
+    const auto size = static_cast<std::size_t>(count * width->second);
+    storages[key] = rest.substr(sizeof(count), size);
+    rest.remove_prefix(sizeof(count) + size);
+  }
+  return finish(file, "legacy PyTorch", std::move(tree), storages);
+}
+
+}  // namespace
+
+TensorFile open_tensor_file(const fs::path& path) {
+  std::shared_ptr<const MappedFile> file;
+  try {
+    file = MappedFile::open(path);
+  } catch (const DataError& problem) {
+    throw WeightsError(problem.what());
+  }
+  const std::string_view bytes(reinterpret_cast<const char*>(file->data()), file->size());
+  if (ZipArchive::looks_like_zip(*file)) return open_zip(file);
+  if (bytes.starts_with("\x80\x02")) return open_legacy(file);
+  if (bytes.starts_with("version https://git-lfs")) {
+    throw WeightsError(
+        cat(path.string(), ": a Git LFS pointer, not the file itself; run `git lfs pull`"));
+  }
+  if (bytes.size() >= 9 && bytes[8] == '{') return wrap_safetensors(path);
+  throw WeightsError(cat(path.string(),
+                         ": not a file of weights: neither safetensors nor a PyTorch file (zip or "
+                         "pickle)"));
+}
+
+}  // namespace saferclip

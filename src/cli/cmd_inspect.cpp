@@ -127,6 +127,23 @@ Json describe_weights(const fs::path& path) {
   return json;
 }
 
+// A geometry without weights (configs/models/*.json). These leave the activation open: it belongs to
+// the weights.
+Json describe_architecture(const fs::path& path) {
+  ModelOptions options;
+  options.init = path.string();
+  const bool is_told = read_file(path).find("hidden_act") != std::string::npos;
+  if (!is_told) options.activation = "gelu";
+  const WeightsSource source = open_weights(options, 0);
+  std::string geometry = to_string(source.geometry);
+  if (!is_told) geometry = geometry.substr(0, geometry.rfind(';')) + "; activation left open";
+  return {{"kind", "architecture"},
+          {"path", path.string()},
+          {"geometry", geometry},
+          {"parameters", parameter_count(source.geometry)},
+          {"preprocessing", to_string(source.preprocessing)}};
+}
+
 Json describe(const fs::path& path, Logger& log) {
   if (!fs::exists(path)) throw DataError(cat(path.string(), ": no such file or folder"));
   if (fs::exists(path / "state.json")) return describe_checkpoint(path);
@@ -134,6 +151,7 @@ Json describe(const fs::path& path, Logger& log) {
   if (fs::exists(path / "adapter_config.json")) return describe_adapter(path);
   if (fs::exists(path / "manifest.json")) return describe_artefact(path);
   if (fs::is_directory(path)) return describe_weights(path);
+  if (path.extension() == ".json") return describe_architecture(path);
   return describe_tensor_file(path);
 }
 

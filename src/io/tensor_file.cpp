@@ -58,13 +58,13 @@ TensorFile finish(const std::shared_ptr<const MappedFile>& file, const char* for
   TensorFile result{file->path(), format, {}, {}, std::move(tree.notes), {}};
   for (const auto& [name, tensor] : tree.tensors) {
     const auto found = storages.find(tensor.storage);
-    const auto available = found == storages.end()
-                               ? std::int64_t{-1}
-                               : static_cast<std::int64_t>(found->second.size());
-    if (available / element_bytes(tensor.dtype) < tensor.storage_numel) {
+    const bool is_missing = found == storages.end();
+    const std::size_t available = is_missing ? 0 : found->second.size();
+    const auto width = static_cast<std::size_t>(element_bytes(tensor.dtype));
+    if (is_missing || available / width < static_cast<std::size_t>(tensor.storage_numel)) {
       throw WeightsError(cat(file->path().string(), ": tensor \"", name, "\": its storage ",
                              tensor.storage, " needs ", tensor.storage_numel, " elements, ",
-                             available < 0 ? "and is missing" : cat("has ", available, " bytes"),
+                             is_missing ? "and is missing" : cat("has ", available, " bytes"),
                              "; the file is damaged"));
     }
     result.entries.emplace(name,

@@ -235,7 +235,9 @@ bool is_known_torch_global(const std::string& name, bool is_script) {
       "torch.storage.UntypedStorage", "torch.storage.TypedStorage",
       // Inert leftovers of training scripts.
       "argparse.Namespace", "builtins.dict", "builtins.list", "builtins.int", "builtins.float",
-      "builtins.set", "__builtin__.set", "__builtin__.dict", "builtins.bytearray", "_codecs.encode",
+      "builtins.str", "builtins.bool", "builtins.set", "builtins.bytearray", "__builtin__.dict",
+      "__builtin__.list", "__builtin__.int", "__builtin__.long", "__builtin__.float",
+      "__builtin__.unicode", "__builtin__.bool", "__builtin__.set", "_codecs.encode",
       "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar",
       "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct", "numpy.dtype",
       "numpy.ndarray", "pathlib.Path", "pathlib.PosixPath", "pathlib.PurePosixPath",

@@ -147,8 +147,8 @@ void read_config(const Json& json, const std::string& file, const ModelOptions& 
                           " says quick_gelu: ", is_quick ? "true" : "false"));
   }
   g.activation = is_quick ? Activation::kQuickGelu : Activation::kGelu;
-  const bool has_own_tokenizer =
-      !text.value("hf_tokenizer_name", Json("")).empty() && text["hf_tokenizer_name"] != "";
+  const Json tokenizer = text.value("hf_tokenizer_name", Json());
+  const bool has_own_tokenizer = tokenizer.is_string() && tokenizer != "";
   source.text.cleaning = has_own_tokenizer ? TextCleaning::kHuggingFace : TextCleaning::kOpenAi;
   if (has_own_tokenizer) source.tokenizer_folder = source.path;
   read_preprocess(json.value("preprocess_cfg", Json::object()), file, source);

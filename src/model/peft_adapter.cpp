@@ -60,6 +60,9 @@ struct Factors {
   at::Tensor a;
   at::Tensor b;
   bool is_embedding = false;
+  // PEFT (0.21 read and measured) puts the output layer of a fused attention in twice, in training
+  // as in merging; what the adapter was trained to be is W + 2 · scaling · B A.
+  double times = 1;
 };
 
 struct RawAdapter {
@@ -75,12 +78,15 @@ std::string without(std::string text, const std::string& part) {
 
 void keep_factor(RawAdapter& raw, const std::string& module, bool is_a, const at::Tensor& value,
                  bool is_embedding) {
+  const std::string inner = ".base_layer.out_proj";
   Factors& factors = raw.factors[without(module, ".base_layer")];
   factors.is_embedding = is_embedding;
+  if (module.ends_with(inner)) factors.times = 2;
   at::Tensor& place = is_a ? factors.a : factors.b;
-  // PEFT stores the output layer of a fused attention under two names when it is a target twice.
-  if (place.defined() && !at::equal(place, value)) {
-    raw.problems.push_back(cat(module, ": stands twice with different numbers"));
+  if (place.defined()) {
+    raw.problems.push_back(cat(module,
+                               ": stands twice: a fused attention and its out_proj were "
+                               "both targets, which PEFT warns of"));
   }
   place = value;
 }
@@ -143,7 +149,8 @@ void add_deltas(const std::string& module, const Factors& factors, const PeftCon
     }
     const at::Tensor part = t.third < 0 ? b : b.narrow(0, t.third * t.shape[0], t.shape[0]);
     const std::string canonical = t.canonical.substr(0, t.canonical.rfind(".weight"));
-    adapter.deltas.push_back({canonical, a, part, config.scaling(module, rank), t.is_transposed});
+    adapter.deltas.push_back(
+        {canonical, a, part, factors.times * config.scaling(module, rank), t.is_transposed});
   }
 }
 

@@ -48,8 +48,8 @@ std::optional<char32_t> numeric_reference(const std::u32string& text, std::size_
   return value;
 }
 
-// What Python's html.unescape makes of a number: cp1252 for the C1 range, nothing for invalid ones.
-std::u32string numbered_character(char32_t value) {
+// What stands at a C1 control's place in Windows-1252; 0: nothing does, or no C1 control.
+char32_t windows_1252(char32_t value) {
   static const std::map<char32_t, char32_t> kCp1252{
       {0x80, 0x20AC}, {0x82, 0x201A}, {0x83, 0x0192}, {0x84, 0x201E}, {0x85, 0x2026},
       {0x86, 0x2020}, {0x87, 0x2021}, {0x88, 0x02C6}, {0x89, 0x2030}, {0x8A, 0x0160},
@@ -57,7 +57,13 @@ std::u32string numbered_character(char32_t value) {
       {0x93, 0x201C}, {0x94, 0x201D}, {0x95, 0x2022}, {0x96, 0x2013}, {0x97, 0x2014},
       {0x98, 0x02DC}, {0x99, 0x2122}, {0x9A, 0x0161}, {0x9B, 0x203A}, {0x9C, 0x0153},
       {0x9E, 0x017E}, {0x9F, 0x0178}};
-  if (const auto found = kCp1252.find(value); found != kCp1252.end()) return {found->second};
+  const auto found = kCp1252.find(value);
+  return found == kCp1252.end() ? 0 : found->second;
+}
+
+// What Python's html.unescape makes of a number: cp1252 for the C1 range, nothing for invalid ones.
+std::u32string numbered_character(char32_t value) {
+  if (const char32_t meant = windows_1252(value); meant != 0) return {meant};
   if (value == 0 || value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF)) return {U'\xFFFD'};
   if (value == 0x0D) return {value};
   const bool is_invalid = (value < 0x20 && value != 9 && value != 10 && value != 12) ||
@@ -118,7 +124,7 @@ std::u32string_view ftfy_replacement(char32_t c) {
       {0xFB05, U"\u017Ft"}, {0xFB06, U"st"}, {0x2018, U"'"},      {0x2019, U"'"},
       {0x201A, U"'"},       {0x201B, U"'"},  {0x2BC, U"'"},       {0x201C, U"\""},
       {0x201D, U"\""},      {0x201E, U"\""}, {0x201F, U"\""},     {0x3000, U" "},
-      {0x2028, U"\n"},      {0x2029, U"\n"}, {0x85, U"\n"}};
+      {0x2028, U"\n"},      {0x2029, U"\n"}};
   const auto found = kReplacements.find(c);
   return found == kReplacements.end() ? std::u32string_view() : std::u32string_view(found->second);
 }
@@ -135,7 +141,9 @@ std::u32string fix_like_ftfy(const std::u32string& given) {
   if (text.find(U'<') == std::u32string::npos) text = unescape_html(text);
   std::u32string result;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    const char32_t c = text[i];
+    // ftfy takes a C1 control for a byte of Windows-1252.
+    const char32_t meant = windows_1252(text[i]);
+    const char32_t c = meant != 0 ? meant : text[i];
     if (is_ftfy_control(c)) continue;
     if (const auto replacement = ftfy_replacement(c); !replacement.empty()) {
       result += replacement;

@@ -4,7 +4,7 @@ target_compile_options(
   saferclip_options
   INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnon-virtual-dtor
             -Woverloaded-virtual
-            -Wno-restrict # false alarms of GCC 12 (bug 105651)
+            $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> # false alarms of GCC 12 (bug 105651)
             $<$<BOOL:${SAFERCLIP_WERROR}>:-Werror>)
 if(SAFERCLIP_SANITIZE)
   string(REPLACE ";" "," _list "${SAFERCLIP_SANITIZE}")

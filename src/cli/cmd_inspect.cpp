@@ -107,7 +107,11 @@ Json describe_artefact(const fs::path& path) {
 }
 
 Json describe_adapter(const fs::path& path) {
-  const Json config = Json::parse(read_file(path / "adapter_config.json"));
+  const std::string text = read_file(path / "adapter_config.json");
+  const Json config = is_nested_deeper(text, 64) ? Json() : Json::parse(text, nullptr, false);
+  if (!config.is_object()) {
+    throw WeightsError(cat((path / "adapter_config.json").string(), ": not a JSON object"));
+  }
   Json json{{"kind", "PEFT adapter"}, {"path", path.string()}};
   for (const char* key : {"r", "lora_alpha", "use_rslora", "use_dora", "target_modules",
                           "modules_to_save", "base_model_name_or_path"}) {
@@ -127,8 +131,8 @@ Json describe_weights(const fs::path& path) {
   return json;
 }
 
-// A geometry without weights (configs/models/*.json). These leave the activation open: it belongs to
-// the weights.
+// A geometry without weights (configs/models/*.json). These leave the activation open: it belongs
+// to the weights.
 Json describe_architecture(const fs::path& path) {
   ModelOptions options;
   options.init = path.string();

@@ -6,6 +6,7 @@
 #include "config/checks.h"
 #include "config/tree_reader.h"
 #include "saferclip/core/error.h"
+#include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
 
 namespace saferclip {
@@ -56,7 +57,7 @@ ConfigNode read_chain(const fs::path& file, std::vector<fs::path>& chain,
   const fs::path parent = file.parent_path() / extends->scalar;
   const std::string where = extends->where();
   std::erase_if(tree.entries, [](const auto& entry) { return entry.first == "extends"; });
-  if (!fs::is_regular_file(parent)) {
+  if (!is_file(parent)) {
     problems.push_back(cat(where, ": extends: no such file: ", parent.string()));
     return tree;
   }

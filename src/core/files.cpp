@@ -88,6 +88,11 @@ void sync_to_disk(const fs::path& path) {
   if (result != 0) fail("flush", path);
 }
 
+bool is_file(const fs::path& path) noexcept {
+  std::error_code error;
+  return path.native().find('\0') == std::string::npos && fs::is_regular_file(path, error);
+}
+
 FileWriter::FileWriter(const fs::path& path)
     : path_(path),
       descriptor_(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) {

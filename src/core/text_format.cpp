@@ -87,6 +87,24 @@ std::string nearest_match(std::string_view word, const std::vector<std::string>&
   return best;
 }
 
+bool is_nested_deeper(std::string_view json, int levels) {
+  int depth = 0;
+  bool is_text = false;
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    const char c = json[i];
+    if (is_text && c == '\\') {
+      ++i;
+    } else if (c == '"') {
+      is_text = !is_text;
+    } else if (!is_text && (c == '[' || c == '{')) {
+      if (++depth > levels) return true;
+    } else if (!is_text && (c == ']' || c == '}')) {
+      --depth;
+    }
+  }
+  return false;
+}
+
 bool is_valid_utf8(std::string_view bytes) {
   const auto* p = reinterpret_cast<const unsigned char*>(bytes.data());
   const auto* const end = p + bytes.size();

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "saferclip/core/error.h"
+#include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/io/text_rows.h"
 
@@ -117,7 +118,7 @@ class Reader {
       tried.push_back(resolved(text.substr(text.find_last_of('/') + 1)));
     }
     for (const fs::path& path : tried) {
-      if (fs::is_regular_file(path)) return path;
+      if (is_file(path)) return path;
     }
     is_good = false;
     std::vector<std::string> names;
@@ -146,7 +147,7 @@ class Reader {
       }
     }
     const fs::path path = resolved(text);
-    if (fs::is_regular_file(path)) return path;
+    if (is_file(path)) return path;
     if (is_named) {
       ++absent_unsafe_;
       if (absent_examples_.size() < kExamples) absent_examples_.push_back(path.string());

@@ -12,6 +12,9 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
+// Of a record; the fields that are read stand two levels deep.
+constexpr int kMaxDepth = 64;
+
 using Json = nlohmann::json;
 
 // One CSV record from `position` on; quotes double, fields may hold line breaks.
@@ -46,12 +49,15 @@ std::vector<std::string> csv_record(const std::string& text, std::size_t& positi
   return fields;
 }
 
-std::vector<TextRow> read_csv(const std::string& text, char separator) {
+std::vector<TextRow> read_csv(const std::string& text, char separator, const fs::path& file) {
   std::vector<TextRow> rows;
   std::size_t position = 0;
   int line = 1;
   std::string problem;
   const std::vector<std::string> names = csv_record(text, position, separator, line, problem);
+  for (const std::string& name : names) {
+    if (!is_valid_utf8(name)) throw DataError(cat(file.string(), ":1: the header is not UTF-8"));
+  }
   while (position < text.size()) {
     TextRow row{line, "", ""};
     const std::vector<std::string> fields =
@@ -83,6 +89,8 @@ std::vector<TextRow> read_json_lines(const std::string& text) {
     TextRow row{number, "", ""};
     if (!is_valid_utf8(line)) {
       row.problem = "is not UTF-8";
+    } else if (is_nested_deeper(line, kMaxDepth)) {
+      row.problem = "is nested too deep";
     } else {
       try {
         row.json = Json::parse(line).dump();
@@ -132,24 +140,28 @@ std::vector<TextRow> read_text_rows(const fs::path& file) {
       throw DataError(
           cat(file.string(), ": is neither JSON lines, a JSON document nor CSV with a header"));
     }
-    return read_csv(text, is_tab ? '\t' : ',');
+    return read_csv(text, is_tab ? '\t' : ',', file);
   }
   const std::size_t line_end = text.find('\n', first);
+  // Lines are looked at one by one.
+  const bool is_too_deep = is_nested_deeper(text, kMaxDepth);
   const bool is_lines =
       text[first] == '{' &&
       Json::accept(text.substr(first, line_end == std::string::npos ? line_end : line_end - first));
   const Json document =
-      is_lines ? Json(Json::value_t::discarded) : Json::parse(text, nullptr, false);
+      is_lines || is_too_deep ? Json(Json::value_t::discarded) : Json::parse(text, nullptr, false);
   // A document of one line with one record is both; "data" or an index tells the dictionary.
   if (is_lines) {
-    const Json single = Json::parse(text, nullptr, false);
+    const Json single =
+        is_too_deep ? Json(Json::value_t::discarded) : Json::parse(text, nullptr, false);
     const bool is_dictionary =
         !single.is_discarded() && (single.contains("data") || single.contains("0"));
     return is_dictionary ? read_json_document(single) : read_json_lines(text);
   }
   if (document.is_discarded()) {
     if (text[first] == '{') return read_json_lines(text);
-    throw DataError(cat(file.string(), ": starts like a JSON list, but is not valid JSON"));
+    throw DataError(cat(file.string(), ": starts like a JSON list, but is ",
+                        is_too_deep ? "nested too deep" : "not valid JSON"));
   }
   return read_json_document(document);
 }

@@ -87,7 +87,9 @@ std::vector<std::string> TensorFiles::notes() const {
 
 nlohmann::json read_json_file(const fs::path& file) {
   try {
-    return nlohmann::json::parse(read_file(file));
+    const std::string text = read_file(file);
+    if (is_nested_deeper(text, 64)) throw WeightsError(cat(file.string(), ": nested too deep"));
+    return nlohmann::json::parse(text);
   } catch (const DataError& problem) {
     throw WeightsError(problem.what());
   } catch (const nlohmann::json::exception& problem) {

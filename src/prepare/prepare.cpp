@@ -268,8 +268,7 @@ at::Tensor Preparer::pictures(const std::vector<fs::path>& files, const std::str
   job.names = {"images"};
   job.columns.resize(1);
   for (const fs::path& file : files) {
-    if (file.empty() || !fs::is_regular_file(file))
-      throw DataError(cat(file.string(), ": no such file"));
+    if (file.empty() || !is_file(file)) throw DataError(cat(file.string(), ": no such file"));
     job.columns[0].push_back({file, file.filename().string(), 0});
   }
   job.preprocessing = source_.preprocessing;

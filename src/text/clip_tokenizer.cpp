@@ -211,7 +211,9 @@ std::unique_ptr<Tokenizer> load_hugging_face_tokenizer(const fs::path& folder,
   const fs::path merges_file = folder / "merges.txt";
   const std::string vocabulary_text = read_file(vocabulary_file);
   const std::string merges_text = read_file(merges_file);
-  const auto json = nlohmann::json::parse(vocabulary_text, nullptr, false);
+  const auto json = is_nested_deeper(vocabulary_text, 1)
+                        ? nlohmann::json()
+                        : nlohmann::json::parse(vocabulary_text, nullptr, false);
   if (!json.is_object())
     throw DataError(cat(vocabulary_file.string(), ": expected a JSON object of symbols and ids"));
   std::unordered_map<std::string, std::int32_t> ids;

@@ -9,6 +9,10 @@
 
 namespace saferclip {
 
+// Whether `path` is a regular file (or a link to one). False, never an exception, for a name that
+// no file can have: too long, or with a NUL in it.
+bool is_file(const std::filesystem::path& path) noexcept;
+
 // Whole file as bytes. Throws DataError: missing, a folder, unreadable.
 std::string read_file(const std::filesystem::path& path);
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <list>
 #include <memory>
 #include <string>
 #include <utility>
@@ -16,9 +17,10 @@ struct ConfigNode {
   std::string scalar;             // kScalar: the text as written, quotes removed
   bool is_quoted = false;         // kScalar: a quoted scalar is always text
   std::vector<ConfigNode> items;  // kList
-  std::vector<std::pair<std::string, ConfigNode>> entries;  // kMap, in the order written
-  std::string file;                                         // "" for a value of the command line
-  int line = 0;  // from 1; 0 for a value of the command line
+  // kMap, in the order written (a list, as it may hold a type that is not complete yet).
+  std::list<std::pair<std::string, ConfigNode>> entries;
+  std::string file;  // "" for a value of the command line
+  int line = 0;      // from 1; 0 for a value of the command line
 
   // The entry of a map with this key, or null.
   const ConfigNode* find(const std::string& key) const;

@@ -81,21 +81,22 @@ std::vector<fs::path> weight_files(const fs::path& folder) {
                            "model.safetensors.index.json, pytorch_model.bin or "
                            "pytorch_model.bin.index.json"));
   }
-  const Json json = read_json_file(index);
-  if (!json.contains("weight_map") || !json["weight_map"].is_object()) {
-    throw WeightsError(cat(index.string(), ": weight_map: expected an object"));
-  }
   std::set<std::string> names;
-  for (const auto& [tensor, file] : json["weight_map"].items()) {
-    if (!file.is_string())
-      throw WeightsError(cat(index.string(), ": weight_map.", tensor, ": not text"));
-    const auto name = file.get<std::string>();
-    if (name.empty() || name != fs::path(name).filename().string() || name == "..") {
-      throw WeightsError(
-          cat(index.string(), ": weight_map.", tensor, ": \"", name, "\" leaves the folder"));
+  read_json_file(index, [&](const Json& json) {
+    if (!json.contains("weight_map") || !json["weight_map"].is_object()) {
+      throw WeightsError(cat(index.string(), ": weight_map: expected an object"));
     }
-    names.insert(name);
-  }
+    for (const auto& [tensor, file] : json["weight_map"].items()) {
+      if (!file.is_string())
+        throw WeightsError(cat(index.string(), ": weight_map.", tensor, ": not text"));
+      const auto name = file.get<std::string>();
+      if (name.empty() || name != fs::path(name).filename().string() || name == "..") {
+        throw WeightsError(
+            cat(index.string(), ": weight_map.", tensor, ": \"", name, "\" leaves the folder"));
+      }
+      names.insert(name);
+    }
+  });
   std::vector<fs::path> files;
   for (const std::string& name : names) files.push_back(folder / name);
   return files;
@@ -199,20 +200,24 @@ WeightsSource open_hugging_face(const fs::path& folder, const ModelOptions& opti
   source.path = folder;
   source.layout = WeightsLayout::kHuggingFace;
   const fs::path config = folder / "config.json";
-  try {
-    read_hugging_face_config(read_json_file(config), config.string(), options, source);
-  } catch (const Json::exception& problem) {
-    throw WeightsError(
-        cat(config.string(), ": a value has another type than transformers': ", problem.what()));
-  }
+  read_json_file(config, [&](const Json& json) {
+    read_hugging_face_config(json, config.string(), options, source);
+  });
   const fs::path preprocessor = folder / "preprocessor_config.json";
   const fs::path processor = folder / "processor_config.json";
+  bool is_told = false;
   if (fs::exists(preprocessor)) {
-    read_preprocessor_config(read_json_file(preprocessor), preprocessor.string(), source);
-  } else if (fs::exists(processor) && read_json_file(processor).contains("image_processor")) {
-    read_preprocessor_config(read_json_file(processor)["image_processor"], processor.string(),
-                             source);
-  } else {
+    read_json_file(preprocessor, [&](const Json& json) {
+      read_preprocessor_config(json, preprocessor.string(), source);
+    });
+    is_told = true;
+  } else if (fs::exists(processor)) {
+    read_json_file(processor, [&](const Json& json) {
+      is_told = json.contains("image_processor");
+      if (is_told) read_preprocessor_config(json["image_processor"], processor.string(), source);
+    });
+  }
+  if (!is_told) {
     source.notes.push_back(cat(folder.string(),
                                ": no preprocessor_config.json; OpenAI's mean, std and "
                                "bicubic resize are used"));

@@ -161,12 +161,8 @@ WeightsSource open_open_clip(const fs::path& folder, const ModelOptions& options
   source.path = folder;
   source.layout = WeightsLayout::kOpenClip;
   const fs::path config = folder / "open_clip_config.json";
-  try {
-    read_config(read_json_file(config), config.string(), options, source);
-  } catch (const Json::exception& problem) {
-    throw WeightsError(
-        cat(config.string(), ": a value has another type than open_clip's: ", problem.what()));
-  }
+  read_json_file(config,
+                 [&](const Json& json) { read_config(json, config.string(), options, source); });
   // open_clip's own order, then what `export --to openai` writes.
   static constexpr const char* kNames[] = {"open_clip_model.safetensors",
                                            "open_clip_pytorch_model.safetensors",

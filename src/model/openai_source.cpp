@@ -131,11 +131,12 @@ void read_bare_geometry(WeightsSource& source, const TensorFiles& files, ModelOp
   }
   const bool is_hugging_face = files.contains("vision_model.embeddings.class_embedding");
   if (!options.architecture.empty()) {
-    const nlohmann::json json = read_json_file(options.architecture);
-    read_hugging_face_config(json, options.architecture, options, source);
-    if (json.contains("preprocessing")) {
-      read_preprocessor_config(json["preprocessing"], options.architecture, source);
-    }
+    read_json_file(options.architecture, [&](const nlohmann::json& json) {
+      read_hugging_face_config(json, options.architecture, options, source);
+      if (json.contains("preprocessing")) {
+        read_preprocessor_config(json["preprocessing"], options.architecture, source);
+      }
+    });
     source.preprocessing.crop_rounding =
         is_hugging_face ? CropRounding::kFloor : CropRounding::kHalfEven;
     return;

@@ -95,11 +95,9 @@ double PeftConfig::scaling(const std::string& module, std::int64_t rank) const {
 
 PeftConfig read_peft_config(const fs::path& folder) {
   const fs::path file = folder / "adapter_config.json";
-  const Json json = read_json_file(file);
-  if (!json.is_object()) throw WeightsError(cat(file.string(), ": not a JSON object"));
-  std::vector<std::string> problems = unsupported_settings(json);
   PeftConfig config;
-  try {
+  read_json_file(file, [&](const Json& json) {
+    std::vector<std::string> problems = unsupported_settings(json);
     if (json.contains("base_model_name_or_path") && json["base_model_name_or_path"].is_string()) {
       config.base = json["base_model_name_or_path"].get<std::string>();
     }
@@ -110,12 +108,10 @@ PeftConfig read_peft_config(const fs::path& folder) {
       config.alpha_pattern[plain_pattern(pattern, problems)] = value.get<double>();
     }
     config.decisive = cat(config.alpha, " ", config.uses_rslora, " ", patterns.dump());
-  } catch (const Json::exception& problem) {
-    problems.push_back(cat("a value has another type than PEFT's: ", problem.what()));
-  }
-  if (!problems.empty()) {
-    throw WeightsError(join_problems(file.string() + ": this adapter cannot be used:", problems));
-  }
+    if (!problems.empty()) {
+      throw WeightsError(join_problems(file.string() + ": this adapter cannot be used:", problems));
+    }
+  });
   return config;
 }
 

@@ -77,14 +77,16 @@ WeightsSource open_random(const std::filesystem::path& architecture, const Model
   WeightsSource source;
   source.path = architecture;
   source.layout = WeightsLayout::kRandom;
-  const nlohmann::json json = read_json_file(architecture);
-  read_hugging_face_config(json, architecture.string(), options, source);
+  read_json_file(architecture, [&](const nlohmann::json& json) {
+    read_hugging_face_config(json, architecture.string(), options, source);
+    if (json.contains("preprocessing")) {
+      read_preprocessor_config(json["preprocessing"], architecture.string(), source);
+    }
+    source.hash =
+        Sha256().part("random").part(json.dump()).part(static_cast<std::int64_t>(seed)).hex();
+  });
   source.text.cleaning = TextCleaning::kHuggingFace;
-  if (json.contains("preprocessing")) {
-    read_preprocessor_config(json["preprocessing"], architecture.string(), source);
-  }
-  source.hash =
-      Sha256().part("random").part(json.dump()).part(static_cast<std::int64_t>(seed)).hex();
+  check_geometry(source);
   ClipModel shapes = allocate_clip(source.geometry, at::kFloat, at::kMeta);
   std::map<std::string, TensorSlot> slots;
   for (const TensorSlot& slot : tensor_slots(shapes)) slots.emplace(slot.name, slot);

@@ -44,8 +44,10 @@ void read_hugging_face_config(const nlohmann::json& json, const std::string& fil
 void read_preprocessor_config(const nlohmann::json& json, const std::string& file,
                               WeightsSource& source);
 
-// Parses a JSON file; WeightsError names the file.
-nlohmann::json read_json_file(const std::filesystem::path& file);
+// Parses a JSON file that holds an object and hands it to `read`; WeightsError names the file, also
+// when a value in it turns out to have another type than `read` expects.
+void read_json_file(const std::filesystem::path& file,
+                    const std::function<void(const nlohmann::json&)>& read);
 
 // A number of a configuration that must be a positive integer.
 std::int64_t json_integer(const nlohmann::json& json, const std::string& key, std::int64_t fallback,
@@ -65,6 +67,9 @@ SourceTensor openai_name(const std::string& canonical);  // WeightsError: no suc
 // Throws WeightsError that says which kind of model this is when the names show one that is not
 // supported (ResNet, timm or Hugging Face towers, CoCa, SigLIP).
 void refuse_foreign_model(const TensorFiles& files, const std::string& where);
+
+// Refuses sizes that no CLIP has before anything is made of them. Throws WeightsError.
+void check_geometry(const WeightsSource& source);
 
 // Compares what a geometry needs with what the files hold; throws WeightsError listing all
 // problems. `locate` maps a canonical name to its source; `ignored` says which extra names are

@@ -85,15 +85,20 @@ std::vector<std::string> TensorFiles::notes() const {
   return notes;
 }
 
-nlohmann::json read_json_file(const fs::path& file) {
+void read_json_file(const fs::path& file, const std::function<void(const nlohmann::json&)>& read) {
   try {
     const std::string text = read_file(file);
     if (is_nested_deeper(text, 64)) throw WeightsError(cat(file.string(), ": nested too deep"));
-    return nlohmann::json::parse(text);
+    const auto json = nlohmann::json::parse(text);
+    if (!json.is_object()) throw WeightsError(cat(file.string(), ": not a JSON object"));
+    read(json);
   } catch (const DataError& problem) {
     throw WeightsError(problem.what());
-  } catch (const nlohmann::json::exception& problem) {
+  } catch (const nlohmann::json::parse_error& problem) {
     throw WeightsError(cat(file.string(), ": not JSON: ", problem.what()));
+  } catch (const nlohmann::json::exception& problem) {
+    throw WeightsError(
+        cat(file.string(), ": a value has another type than expected: ", problem.what()));
   }
 }
 
@@ -118,9 +123,42 @@ Activation demanded_activation(const ModelOptions& options, const std::string& r
           "(LAION, DataComp weights)"));
 }
 
+void check_geometry(const WeightsSource& source) {
+  const ClipGeometry& g = source.geometry;
+  struct Bound {
+    const char* name;
+    std::int64_t value;
+    std::int64_t largest;
+  };
+  const Bound bounds[] = {{"text layers", g.text.layers, 512},
+                          {"vision layers", g.vision.layers, 512},
+                          {"text width", g.text.width, 1 << 16},
+                          {"vision width", g.vision.width, 1 << 16},
+                          {"text heads", g.text.heads, g.text.width},
+                          {"vision heads", g.vision.heads, g.vision.width},
+                          {"text MLP width", g.text.mlp_width, 1 << 20},
+                          {"vision MLP width", g.vision.mlp_width, 1 << 20},
+                          {"embedding width", g.embed_dim, 1 << 16},
+                          {"image size", g.image_size, 1 << 14},
+                          {"patch size", g.patch_size, g.image_size},
+                          {"context length", g.context_length, 1 << 16},
+                          {"vocabulary size", g.vocab_size, 1 << 24}};
+  std::vector<std::string> problems;
+  for (const Bound& bound : bounds) {
+    if (bound.value < 1 || bound.value > bound.largest) {
+      problems.push_back(cat(bound.name, " is ", bound.value, ", expected 1 to ", bound.largest));
+    }
+  }
+  if (!problems.empty()) {
+    throw WeightsError(
+        join_problems(source.path.string() + ": no CLIP is of this size:", problems));
+  }
+}
+
 void check_tensors(const WeightsSource& source, const TensorFiles& files,
                    const std::function<SourceTensor(const std::string&)>& locate,
                    const std::function<bool(const std::string&)>& is_ignored) {
+  check_geometry(source);
   ClipModel shape_model = allocate_clip(source.geometry, at::kFloat, at::kMeta);
   std::set<std::string> wanted;
   std::vector<std::string> missing, misshapen, extra;

@@ -16,6 +16,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       "model.safetensors.index.json"};
   if (size == 0) return 0;
   for (const char* name : kNames) fs::remove(scratch_folder() / name);
+  static const bool kHasWeights = [] {
+    for (const char* name : {"model.safetensors", "open_clip_model.safetensors"}) {
+      scratch_file(name, std::string_view("\2\0\0\0\0\0\0\0{}", 10));
+    }
+    return true;
+  }();
+  // An index is read only where the single file is absent.
+  const bool is_index = data[0] % kNames.size() == 4;
+  if (is_index) fs::remove(scratch_folder() / "model.safetensors");
+  if (kHasWeights && !is_index) {
+    scratch_file("model.safetensors", std::string_view("\2\0\0\0\0\0\0\0{}", 10));
+  }
   const char* name = kNames[data[0] % kNames.size()];
   if (name != kNames[0] && name != kNames[1]) {
     scratch_file("config.json", R"({"hidden_act":"gelu","text_config":{"hidden_act":"gelu"},)"

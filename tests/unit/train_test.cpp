@@ -301,7 +301,9 @@ TEST(Weights, OpenAiLayoutGivesTheSameModel) {
   ClipModel b = load_clip(open_clip);
   EXPECT_EQ(model_hash(a), model_hash(b));
   // The bare file does not say its activation.
-  options.weights = folder / "open_clip_model.safetensors";
+  const TemporaryFolder elsewhere;
+  fs::rename(folder / "open_clip_model.safetensors", elsewhere / "bare.safetensors");
+  options.weights = elsewhere / "bare.safetensors";
   EXPECT_THROW(open_weights(options, 0), Error);
 }
 

@@ -192,6 +192,31 @@ class EndToEnd(unittest.TestCase):
         self.assertIn("damaged checkpoint skipped", result.stderr)
         self.assertIn("(step 6)", result.stderr)
 
+    def test_weights_of_other_forms_and_sizes_train(self):
+        w = self.world
+        w.run("export", "runs/base", "--to", "openai", "--out", "base_openai")
+        w.train("from_pt", "--set", "model.weights=base_openai/model.pt", "--set", "train.max_steps=2")
+        w.run("export", "runs/from_pt", "--to", "open_clip", "--out", "from_pt")
+        self.assertIn("open_clip folder", w.run("inspect", "from_pt").stdout)
+        card = (w.root / "from_pt" / "README.md").read_text()
+        for word in ("## Metrics", "unsafe", "SHA-256", "## Licence", "max_steps: 2"):
+            self.assertIn(word, card)
+        w.train("larger", "--set", "model.image_size=24", "--set", "train.max_steps=2")
+        w.run("export", "runs/larger", "--to", "hf", "--out", "larger")
+        self.assertEqual(json.loads((w.root / "larger" / "config.json").read_text())["vision_config"]["image_size"], 24)
+        self.assertIn("image_size", w.run("export", "runs/larger", "--to", "peft", "--out", "no", code=2).stderr)
+        for arguments in (("--to", "open_clip", "--tower", "text"), ("--to", "hf", "--strength", "-1"), ("--to", "hf", "--strength", "9")):
+            w.run("export", "runs/from_pt", *arguments, "--out", "no", code=2)
+        for arguments in (("--to", "peft"), ("--to", "hf", "--strength", "0.5")):
+            w.run("export", "base", *arguments, "--out", "no", code=2)
+        self.assertFalse((w.root / "no").exists())
+
+    def test_doctor_knows_published_files_by_their_name(self):
+        (self.world.root / "ViT-B-32.pt").write_bytes(b"something else")
+        said = self.world.run("doctor", "ViT-B-32.pt", code=1).stdout
+        self.assertIn("40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af", said)
+        self.assertIn("none of OpenAI's files", self.world.run("doctor", "base/model.safetensors").stdout)
+
     def test_refusals_of_a_run_folder(self):
         self.assertIn("--resume auto", self.world.train("whole", code=2).stderr)
         changed = self.world.train("whole", "--resume", "auto", "--set", "train.batch_size=6", code=2).stderr

@@ -302,7 +302,7 @@ TEST(Weights, OpenAiLayoutGivesTheSameModel) {
   EXPECT_EQ(model_hash(a), model_hash(b));
   // The bare file does not say its activation.
   const TemporaryFolder elsewhere;
-  fs::rename(folder / "open_clip_model.safetensors", elsewhere / "bare.safetensors");
+  std::filesystem::rename(folder / "open_clip_model.safetensors", elsewhere / "bare.safetensors");
   options.weights = elsewhere / "bare.safetensors";
   EXPECT_THROW(open_weights(options, 0), Error);
 }

@@ -25,6 +25,7 @@ ROOMS["cli"] = set(ROOMS)
 # library header pattern -> where it may be included
 LIBRARIES = {
     r"opencv2/": r"src/image/",
+    r"webp/": r"src/image/",
     r"spdlog/": r"src/core/log\.cpp",
     r"yaml-cpp/": r"src/io/",
     r"CLI/": r"src/cli/",

@@ -1,3 +1,5 @@
+#include <webp/decode.h>
+
 #include <algorithm>
 #include <opencv2/core.hpp>
 #include <opencv2/core/utils/logger.hpp>
@@ -57,15 +59,41 @@ Image to_rgb(const cv::Mat& decoded, const std::string& name) {
   return image;
 }
 
+void require_pixels(std::int64_t width, std::int64_t height, const std::string& name,
+                    const DecodeOptions& options) {
+  if (width > options.max_pixels || height > options.max_pixels ||
+      width * height > options.max_pixels) {
+    throw DataError(
+        cat(name, ": ", width, " x ", height, " pixels are more than ", options.max_pixels));
+  }
+}
+
+// By libwebp itself: OpenCV hands a WebP whose header is damaged to whatever other decoder it was
+// built with (GDAL, DICOM) and that one may take it for its own, with sizes of its own.
+Image decode_webp(std::string_view bytes, const std::string& name, const DecodeOptions& options) {
+  const auto* data = reinterpret_cast<const std::uint8_t*>(bytes.data());
+  WebPBitstreamFeatures features;
+  if (WebPGetFeatures(data, bytes.size(), &features) != VP8_STATUS_OK) {
+    throw DataError(cat(name, ": is damaged: the WebP header is not valid"));
+  }
+  if (features.has_animation != 0) throw DataError(cat(name, ": animated WebP is not supported"));
+  require_pixels(features.width, features.height, name, options);
+  Image image{features.width, features.height, {}};
+  image.pixels.resize(static_cast<std::size_t>(image.width * image.height * 3));
+  if (WebPDecodeRGBInto(data, bytes.size(), image.pixels.data(), image.pixels.size(),
+                        features.width * 3) == nullptr) {
+    throw DataError(cat(name, ": cannot be decoded"));
+  }
+  return image;
+}
+
 }  // namespace
 
 Image decode_image(std::string_view bytes, const std::string& name, const DecodeOptions& options) {
   const PictureStructure structure = examine_picture(bytes);
   if (!structure.problem.empty()) throw DataError(cat(name, ": ", structure.problem));
-  if (structure.width * structure.height > options.max_pixels) {
-    throw DataError(cat(name, ": ", structure.width, " x ", structure.height,
-                        " pixels are more than ", options.max_pixels));
-  }
+  require_pixels(structure.width, structure.height, name, options);
+  if (structure.kind == PictureKind::kWebp) return decode_webp(bytes, name, options);
   cv::Mat decoded;
   try {
     const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8U, const_cast<char*>(bytes.data()));
@@ -74,10 +102,7 @@ Image decode_image(std::string_view bytes, const std::string& name, const Decode
     throw DataError(cat(name, ": cannot be decoded: ", problem.err));
   }
   if (decoded.empty()) throw DataError(cat(name, ": cannot be decoded"));
-  if (static_cast<std::int64_t>(decoded.cols) * decoded.rows > options.max_pixels) {
-    throw DataError(cat(name, ": ", decoded.cols, " x ", decoded.rows, " pixels are more than ",
-                        options.max_pixels));
-  }
+  require_pixels(decoded.cols, decoded.rows, name, options);
   return to_rgb(decoded, name);
 }
 

@@ -2,6 +2,8 @@
 
 #include <zlib.h>
 
+#include <algorithm>
+
 #include "saferclip/core/text_format.h"
 
 namespace saferclip {
@@ -59,8 +61,9 @@ void examine_jpeg(const Bytes& bytes, PictureStructure& result) {
       if (i + 4 > bytes.size()) break;
       const std::size_t length = bytes.big16(i + 2);
       if (is_frame_header(marker) && i + 9 <= bytes.size()) {
-        result.height = bytes.big16(i + 5);
-        result.width = bytes.big16(i + 7);
+        // A second frame header is an error, but a decoder meets the first one before it.
+        result.height = std::max<std::int64_t>(result.height, bytes.big16(i + 5));
+        result.width = std::max<std::int64_t>(result.width, bytes.big16(i + 7));
       }
       if (marker == 0xDA) has_scan = true;
       i += 2 + length;
@@ -82,8 +85,8 @@ void examine_png(const Bytes& bytes, PictureStructure& result) {
       return;
     }
     if (body.starts_with("IHDR") && length >= 8) {
-      result.width = bytes.big32(i + 8);
-      result.height = bytes.big32(i + 12);
+      result.width = std::max<std::int64_t>(result.width, bytes.big32(i + 8));
+      result.height = std::max<std::int64_t>(result.height, bytes.big32(i + 12));
     }
     if (body.starts_with("IEND")) return;
     i += 12 + length;
@@ -102,13 +105,41 @@ void examine_bmp(const Bytes& bytes, PictureStructure& result) {
     result.problem = "is truncated: the BMP has no header";
     return;
   }
-  if (bytes.little32(14) >= 40) {
+  if (bytes.little32(14) == 12) {  // OS/2's header
+    result.width = bytes.little32(18) & 0xFFFFU;
+    result.height = bytes.little32(18) >> 16U;
+  } else {
     result.width = static_cast<std::int32_t>(bytes.little32(18));
     result.height =
         std::abs(static_cast<std::int64_t>(static_cast<std::int32_t>(bytes.little32(22))));
   }
   if (bytes.little32(2) > bytes.size())
     result.problem = "is truncated: the BMP is shorter than it says";
+}
+
+// Width and height stand in the first directory (tags 256 and 257, as 16 or 32 bits).
+void examine_tiff(const Bytes& bytes, PictureStructure& result) {
+  const bool is_little = bytes.starts_with("II");
+  const auto read = [&](std::size_t at, std::size_t size) -> std::uint64_t {
+    if (at > bytes.size() || size > bytes.size() - at) return 0;
+    std::uint64_t value = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+      value = value << 8U | bytes.at(is_little ? at + size - 1 - i : at + i);
+    }
+    return value;
+  };
+  const std::size_t directory = read(4, 4);
+  const std::uint64_t count = read(directory, 2);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::size_t entry = directory + 2 + 12 * i;
+    const std::uint64_t tag = read(entry, 2);
+    const auto value = static_cast<std::int64_t>(read(entry + 8, read(entry + 2, 2) == 3 ? 2 : 4));
+    if (tag == 256) result.width = std::max(result.width, value);
+    if (tag == 257) result.height = std::max(result.height, value);
+  }
+  if (result.width == 0 || result.height == 0) {
+    result.problem = "is damaged: the TIFF does not tell its size";
+  }
 }
 
 }  // namespace
@@ -133,6 +164,7 @@ PictureStructure examine_picture(std::string_view data) {
     examine_bmp(bytes, result);
   } else if (bytes.starts_with("II*\0"sv) || bytes.starts_with("MM\0*"sv)) {
     result.kind = PictureKind::kTiff;
+    examine_tiff(bytes, result);
   } else {
     result.problem = "is not a JPEG, PNG, WebP, BMP or TIFF picture";
   }

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -261,14 +262,26 @@ WeightsSource open_weights(const ModelOptions& options, std::uint64_t seed) {
   return source;
 }
 
+namespace {
+
+// One pass: NaN and infinity both show in the extremes.
+bool is_finite(const at::Tensor& tensor) {
+  if (tensor.numel() == 0) return true;
+  const auto [least, greatest] = at::aminmax(tensor);
+  return std::isfinite(least.item<double>()) && std::isfinite(greatest.item<double>());
+}
+
+}  // namespace
+
 ClipModel load_clip(const WeightsSource& source, at::ScalarType dtype, at::Device device) {
   const at::NoGradGuard guard;
   ClipModel model = allocate_clip(source.geometry, dtype, device);
   std::vector<std::string> broken;
   for (const TensorSlot& slot : tensor_slots(model)) {
     const at::Tensor value = source.tensor(slot.name);
-    slot_view(slot).copy_(value.reshape(slot.shape));
-    if (!value.isfinite().all().item<bool>()) broken.push_back(slot.name);
+    at::Tensor target = slot_view(slot);
+    target.copy_(value.reshape(slot.shape));
+    if (!is_finite(target)) broken.push_back(slot.name);
   }
   if (!broken.empty()) {
     throw WeightsError(

@@ -140,6 +140,8 @@ def class_of(text, left, right):
     bare = ids_without_repair(text)
     if bare in (left, right) and bare != open_clip_ids([text])[0]:
         return "ftfy's repair of mojibake"
+    if any(unicodedata.category(c) == "Cn" for c in text):
+        return "characters that Unicode assigned later than the tables of one side"
     steps = [("HTML entities", lambda t: html.unescape(html.unescape(t)) != t),
              ("ftfy's quotes, ligatures, width, line breaks, control characters", lambda t: ftfy.fix_text(t, fix_encoding=False, normalization=None) != t),
              ("C1 controls read as Windows-1252", lambda t: ftfy.fixes.fix_c1_controls(t) != t),

@@ -9,11 +9,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   try {
     Preprocessing preprocessing;
     preprocessing.image_size = 8;
-    const Image image = decode_image(as_text(data, size), "x", options);
-    // Ratios beyond this make a huge resized side; `prepare` bounds them by max_pixels as well.
-    if (image.width < 64 * image.height && image.height < 64 * image.width) {
-      preprocess_image(image, preprocessing);
-    }
+    preprocess_image(decode_image(as_text(data, size), "x", options), preprocessing);
   } catch (const Error&) {
   }
   return 0;

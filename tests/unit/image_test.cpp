@@ -34,6 +34,29 @@ TEST(Decode, RefusesWhatIsCutOff) {
   }
 }
 
+// A damaged WebP must not become another decoder's file: this one is DICOM as well, of 4 GB.
+TEST(Decode, ADamagedWebpIsNothingElse) {
+  const std::string seed =
+      read_file(std::string(SAFERCLIP_SOURCE) + "/tests/fuzz/seeds/image/webp_and_dicom");
+  EXPECT_THAT(refusal(seed), HasSubstr("the WebP header is not valid"));
+}
+
+TEST(Decode, DimensionBombs) {
+  std::string tiff = read_file(kFolder + "rgb.tiff");
+  EXPECT_EQ(refusal(tiff), "accepted");
+  const auto directory = static_cast<std::size_t>(static_cast<unsigned char>(tiff[4])) |
+                         static_cast<std::size_t>(static_cast<unsigned char>(tiff[5])) << 8U |
+                         static_cast<std::size_t>(static_cast<unsigned char>(tiff[6])) << 16U;
+  for (std::size_t entry = directory + 2; entry < directory + 26; entry += 12) {
+    tiff[entry + 2] = 4;  // a size of 32 bits
+    tiff.replace(entry + 8, 4, std::string("\0\0\1\0", 4));
+  }
+  EXPECT_THAT(refusal(tiff), HasSubstr("65536 x 65536 pixels are more than"));
+  std::string bmp = read_file(kFolder + "rgb.bmp");
+  bmp.replace(18, 8, std::string("\0\0\1\0\0\0\1\0", 8));
+  EXPECT_THAT(refusal(bmp), HasSubstr("65536 x 65536 pixels are more than"));
+}
+
 TEST(Decode, SaysWhatIsWrong) {
   EXPECT_THAT(refusal(""), HasSubstr("x: is empty"));
   EXPECT_THAT(refusal("GIF89a........"), HasSubstr("is not a JPEG"));

@@ -12,6 +12,8 @@ void add_weights_arguments(CLI::App& command, WeightsArguments& arguments, const
   command.add_option("--architecture", arguments.architecture,
                      "Geometry of a bare file that does not say (configs/models/*.json)");
   command.add_option("--adapter", arguments.adapter, "PEFT adapter folder to merge in");
+  command.add_option("--tokenizer", arguments.tokenizer,
+                     "Folder with vocab.json and merges.txt, or clip");
   command
       .add_option("--image-size", arguments.image_size,
                   "Picture side; position embeddings are interpolated")
@@ -24,6 +26,7 @@ ModelOptions model_options(const WeightsArguments& arguments) {
   options.activation = arguments.activation;
   options.architecture = arguments.architecture;
   options.adapter = arguments.adapter;
+  options.tokenizer = arguments.tokenizer;
   if (arguments.image_size > 0) options.image_size = arguments.image_size;
   return options;
 }

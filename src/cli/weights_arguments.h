@@ -14,10 +14,12 @@ struct WeightsArguments {
   std::string activation = "auto";
   std::string architecture;
   std::string adapter;
+  std::string tokenizer = "auto";
   std::int64_t image_size = 0;  // 0: the weights' own
 };
 
-// The positional argument and --activation, --architecture, --adapter, --image-size.
+// The positional argument and --activation, --architecture, --adapter, --tokenizer,
+// --image-size.
 void add_weights_arguments(CLI::App& command, WeightsArguments& arguments, const std::string& name,
                            const std::string& description);
 

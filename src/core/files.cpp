@@ -123,6 +123,20 @@ void FileWriter::finish() {
   if (result != 0) fail("close", path_);
 }
 
+void replace_file(const fs::path& path, const std::function<void(FileWriter&)>& write) {
+  const fs::path temporary = temporary_sibling(path);
+  try {
+    FileWriter writer(temporary);
+    write(writer);
+    fs::rename(temporary, path);
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove(temporary, ignored);
+    throw;
+  }
+  sync_to_disk(path.has_parent_path() ? path.parent_path() : fs::path("."));
+}
+
 std::shared_ptr<const MappedFile> MappedFile::open(const fs::path& path) {
   require_readable_file(path);
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);

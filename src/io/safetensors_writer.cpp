@@ -64,22 +64,14 @@ void write_safetensors(const fs::path& path, const std::vector<NamedTensor>& ten
     shapes.push_back({named.name, named.tensor.scalar_type(), named.tensor.sizes().vec()});
   }
   const SafetensorsLayout layout = plan_safetensors(shapes, metadata);
-  const fs::path temporary = temporary_sibling(path);
-  try {
-    FileWriter writer(temporary);
+  replace_file(path, [&](FileWriter& writer) {
     writer.write(layout.header.data(), layout.header.size());
     for (const std::size_t i : layout.order) {
       const at::Tensor bytes = tensors[i].tensor.detach().to(at::kCPU).contiguous();
       writer.write(bytes.const_data_ptr(), bytes.nbytes());
     }
     writer.finish();
-    fs::rename(temporary, path);
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove(temporary, ignored);
-    throw;
-  }
-  sync_to_disk(path.has_parent_path() ? path.parent_path() : fs::path("."));
+  });
 }
 
 }  // namespace saferclip

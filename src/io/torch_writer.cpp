@@ -104,7 +104,7 @@ std::string pickle_of(const std::vector<NamedTensor>& tensors) {
 
 class ZipWriter {
  public:
-  explicit ZipWriter(const fs::path& path) : file_(path) {}
+  explicit ZipWriter(FileWriter& file) : file_(file) {}
 
   void add(const std::string& name, const void* data, std::uint64_t size) {
     const auto crc = static_cast<std::uint32_t>(
@@ -204,7 +204,7 @@ class ZipWriter {
     position_ += size;
   }
 
-  FileWriter file_;
+  FileWriter& file_;
   std::uint64_t position_ = 0;
   std::uint64_t count_ = 0;
   std::string directory_;
@@ -219,11 +219,10 @@ void write_torch_file(const fs::path& path, const std::vector<NamedTensor>& tens
       throw WeightsError(cat("two tensors have the name \"", named.name, "\""));
     }
   }
-  const fs::path temporary = temporary_sibling(path);
-  try {
+  replace_file(path, [&](FileWriter& file) {
     const std::string root = path.stem().string() + "/";
     const std::string pickle = pickle_of(tensors);
-    ZipWriter zip(temporary);
+    ZipWriter zip(file);
     zip.add(root + "data.pkl", pickle.data(), pickle.size());
     zip.add(root + "byteorder", "little", 6);
     for (std::size_t i = 0; i < tensors.size(); ++i) {
@@ -232,13 +231,7 @@ void write_torch_file(const fs::path& path, const std::vector<NamedTensor>& tens
     }
     zip.add(root + "version", "3\n", 2);
     zip.finish();
-    fs::rename(temporary, path);
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove(temporary, ignored);
-    throw;
-  }
-  sync_to_disk(path.has_parent_path() ? path.parent_path() : fs::path("."));
+  });
 }
 
 }  // namespace saferclip

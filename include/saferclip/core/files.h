@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -46,6 +47,10 @@ class FileWriter {
   std::filesystem::path path_;
   int descriptor_;
 };
+
+// Lets `write` fill a temporary sibling and renames it over `path`; on an exception the sibling is
+// removed and the old file stays. `write` calls FileWriter::finish.
+void replace_file(const std::filesystem::path& path, const std::function<void(FileWriter&)>& write);
 
 // A read-only memory map of a whole file, shared by the tensors that look into it.
 class MappedFile {

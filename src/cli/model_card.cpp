@@ -85,6 +85,10 @@ std::string model_card(const Session& session, const CardFacts& facts) {
   }
   card += cat("```python\n", loading(facts), "```\n\n");
   card += cat("| | |\n|---|---|\n| base weights | ", origin(session), " |\n");
+  if (facts.format == "peft" && session.source.layout != WeightsLayout::kHuggingFace) {
+    card += cat("| BASE above | the base weights as a transformers folder: `saferclip export ",
+                session.source.path.filename().string(), " --to hf --out BASE` |\n");
+  }
   if (is_tuned) card += cat("| checkpoint | `", facts.checkpoint.filename().string(), "` |\n");
   card += cat("| geometry | ", to_string(session.source.geometry), " |\n| preprocessing | ",
               to_string(session.source.preprocessing), " |\n| form | ", facts.format, ", ",

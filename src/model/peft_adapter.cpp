@@ -127,6 +127,11 @@ void add_deltas(const std::string& module, const Factors& factors, const PeftCon
     problems.push_back(cat(module, ": only one of its two factors is there"));
     return;
   }
+  if (factors.a.dim() < 2 || factors.b.dim() < 2) {
+    problems.push_back(cat(module, ": factors ", factors.a.sizes(), " and ", factors.b.sizes(),
+                           " are no matrices"));
+    return;
+  }
   const auto [begin, end] = modules.equal_range(module);
   if (begin == end) {
     problems.push_back(cat(module, ": this model has no such layer"));

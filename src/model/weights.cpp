@@ -216,6 +216,10 @@ void attach_tensors(WeightsSource& source, const std::shared_ptr<const TensorFil
 namespace {
 
 WeightsSource open_folder(const fs::path& path, const ModelOptions& options) {
+  if (!options.architecture.empty()) {
+    throw ConfigError(cat("model.architecture: is for bare files; ", path.string(),
+                          " has a configuration of its own, leave it out"));
+  }
   if (fs::exists(path / "open_clip_config.json")) return open_open_clip(path, options);
   if (fs::exists(path / "config.json")) return open_hugging_face(path, options);
   throw WeightsError(cat(path.string(),

@@ -91,6 +91,7 @@ def check(world, activation):
         vision = CLIPVisionModelWithProjection.from_pretrained(folder).eval()
         compare("CLIPVisionModelWithProjection", vision(**pixels).image_embeds, own["image"])
     check_towers(world, run, tokens, pixels, own, folder)
+    check_adapter_of_one_tower(world, run, base, embed, rows, based)
     check_strength(world, run, base, embed, compare_rows, based)
     check_forms(root, base, embed, rows(based()))
     check_adapters(world, root, base, embed, compare_rows, based)
@@ -120,6 +121,17 @@ def check_towers(world, run, tokens, pixels, own, folder):
     world.run("export", f"runs/{run}", "--to", "hf", "--dtype", "fp16", "--out", f"{run}_half")
     if CLIPModel.from_pretrained(root / f"{run}_half").dtype != torch.float16:
         raise SystemExit("--dtype fp16 did not arrive")
+
+
+def check_adapter_of_one_tower(world, run, base, embed, rows, based):
+    """The adapter of one tower moves that tower and leaves the other the base's."""
+    tuned, before = embed(f"{run}_hf"), embed(base)
+    for tower, kind, other in (("text", "text", "image"), ("vision", "image", "text")):
+        folder = world.root / f"{run}_peft_{tower}"
+        world.run("export", f"runs/{run}", "--to", "peft", "--tower", tower, "--out", folder)
+        found = rows(PeftModel.from_pretrained(based(), folder).merge_and_unload())
+        compare(f"adapter of the {tower} tower alone, {kind}", found[kind], tuned[kind])
+        compare(f"adapter of the {tower} tower alone, {other}", found[other], before[other])
 
 
 def check_strength(world, run, base, embed, compare_rows, based):

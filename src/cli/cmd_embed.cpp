@@ -32,6 +32,7 @@ struct LoadedModel {
 LoadedModel load_any(const EmbedArguments& arguments, const GlobalOptions& globals, Logger& log) {
   LoadedModel loaded;
   if (is_run_path(arguments.source.path)) {
+    require_no_options(arguments.source);
     const RunReference run = resolve_run(arguments.source.path);
     const auto checkpoint = choose_checkpoint(run, arguments.checkpoint, log);
     loaded.session =

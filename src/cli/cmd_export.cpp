@@ -61,6 +61,9 @@ int convert_weights(const ExportArguments& arguments, const GlobalOptions& globa
     throw ConfigError(cat("--strength: ", arguments.source.path,
                           " is no run; there is nothing learned to scale"));
   }
+  if (arguments.checkpoint != "latest") {
+    throw ConfigError(cat("--checkpoint: ", arguments.source.path, " is no run"));
+  }
   const Session session = open_plain_weights(arguments.source, globals, log);
   ExportRequest request = make_request(arguments);
   request.model_card = model_card(session, make_facts(arguments));
@@ -71,6 +74,7 @@ int convert_weights(const ExportArguments& arguments, const GlobalOptions& globa
 }
 
 int export_run(const ExportArguments& arguments, const GlobalOptions& globals, Logger& log) {
+  require_no_options(arguments.source);
   const RunReference run = resolve_run(arguments.source.path);
   const std::filesystem::path checkpoint = choose_checkpoint(run, arguments.checkpoint, log);
   const Session session =

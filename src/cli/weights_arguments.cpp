@@ -1,5 +1,8 @@
 #include "cli/weights_arguments.h"
 
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
+
 namespace saferclip {
 
 void add_weights_arguments(CLI::App& command, WeightsArguments& arguments, const std::string& name,
@@ -29,6 +32,21 @@ ModelOptions model_options(const WeightsArguments& arguments) {
   options.tokenizer = arguments.tokenizer;
   if (arguments.image_size > 0) options.image_size = arguments.image_size;
   return options;
+}
+
+void require_no_options(const WeightsArguments& arguments) {
+  const WeightsArguments plain;
+  for (const auto& [name, is_given] :
+       {std::pair<const char*, bool>{"--activation", arguments.activation != plain.activation},
+        {"--architecture", arguments.architecture != plain.architecture},
+        {"--adapter", arguments.adapter != plain.adapter},
+        {"--tokenizer", arguments.tokenizer != plain.tokenizer},
+        {"--image-size", arguments.image_size != plain.image_size}}) {
+    if (is_given) {
+      throw ConfigError(cat(name, ": is for plain weights; ", arguments.path,
+                            " is a run, its configuration decides that"));
+    }
+  }
 }
 
 Session open_plain_weights(const WeightsArguments& arguments, const GlobalOptions& globals,

@@ -26,6 +26,9 @@ void add_weights_arguments(CLI::App& command, WeightsArguments& arguments, const
 // The model options that these arguments stand for.
 ModelOptions model_options(const WeightsArguments& arguments);
 
+// Throws ConfigError when one of the options is given for a run, whose configuration says it.
+void require_no_options(const WeightsArguments& arguments);
+
 // A session on plain weights. Throws as open_session does.
 Session open_plain_weights(const WeightsArguments& arguments, const GlobalOptions& globals,
                            Logger& log);

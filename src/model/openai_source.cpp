@@ -149,6 +149,8 @@ void read_bare_geometry(WeightsSource& source, const TensorFiles& files, ModelOp
   }
   source.geometry = inferred_geometry(files, source.path);
   source.geometry.activation = demanded_activation(options, source.path.string() + " does not say");
+  // OpenAI's own archives are what this assumes.
+  if (files.contains("input_resolution")) return;
   source.notes.push_back(
       cat(source.path.string(),
           ": heads of width 64, OpenAI's mean and std and a bicubic resize are "

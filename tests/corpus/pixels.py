@@ -127,6 +127,35 @@ def check_lossless(tool, folder, count, rng, tally):
                       numpy.asarray(fitted(rgb, side, crop, rounding, name)), f"{what} to {side}")
 
 
+def check_clients(tool, folder, count, rng, tally):
+    """The clients' own transforms: the normalised fp32 tensor of open_clip, the bytes before normalising of transformers."""
+    import torch
+    from open_clip.transform import image_transform
+    from transformers import CLIPImageProcessor, CLIPImageProcessorPil
+    mean, std = torch.tensor([0.48145466, 0.4578275, 0.40821073])[:, None, None], torch.tensor([0.26862954, 0.26130258, 0.27577711])[:, None, None]
+    path, levels = folder / "client.png", numpy.zeros(256, numpy.int64)
+    for i in range(count):
+        width, height = (int(round(1500 ** rng.random())) for _ in range(2))
+        if max(width, height) > 40 * min(width, height):
+            continue
+        Image.fromarray(content(rng, width, height, 3)).save(path, compress_level=1)
+        image, side = Image.open(path), rng.choice([16, 224, 336])
+        mode, name = rng.choice(["shortest", "squash"]), rng.choice(list(FILTERS))
+        transform = image_transform(side, is_train=False, resize_mode=mode, interpolation=name)
+        own = torch.from_numpy(tool.ask(f"fit {side} {mode} even {name} {path}").copy()).permute(2, 0, 1)
+        own = (own.float().div(255) - mean) / std
+        tally.compare(f"open_clip's transform, {mode} {name}", own.numpy(), transform(image).numpy(), f"{width}x{height} to {side}")
+        own = tool.ask(f"fit {side} shortest floor bicubic {path}")
+        for kind in (CLIPImageProcessorPil, CLIPImageProcessor):
+            processor = kind(size={"shortest_edge": side}, crop_size={"height": side, "width": side}, do_normalize=False, do_rescale=False)
+            theirs = numpy.asarray(processor(image, return_tensors="np")["pixel_values"][0]).transpose(1, 2, 0)
+            if kind is CLIPImageProcessorPil:
+                tally.compare("transformers' CLIPImageProcessorPil", own, theirs, f"{width}x{height} to {side}")
+            else:
+                levels += numpy.bincount(numpy.abs(own.astype(numpy.int16) - theirs).astype(int).ravel(), minlength=256)
+    print("transformers' torchvision backend resizes otherwise; samples by levels:", {level: int(n) for level, n in enumerate(levels) if n})
+
+
 def check_jpeg(tool, folder, corpus, count, rng):
     levels = collections.defaultdict(lambda: numpy.zeros(256, numpy.int64))
     files = sorted(p for p in corpus.glob("debian/**/*") if p.suffix.lower() in (".jpg", ".jpeg") and p.is_file() and not p.is_symlink())
@@ -180,6 +209,7 @@ def main():
     print("Pillow", PIL.__version__, "with libjpeg-turbo", features.version("libjpeg_turbo"))
     with tempfile.TemporaryDirectory() as folder:
         check_lossless(tool, pathlib.Path(folder), arguments.count, rng, tally)
+        check_clients(tool, pathlib.Path(folder), arguments.count // 4, rng, tally)
         tally.show()
         check_jpeg(tool, pathlib.Path(folder), arguments.corpus, arguments.count // 4, rng)
     return 1 if tally.different else 0

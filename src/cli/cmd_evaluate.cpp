@@ -4,6 +4,7 @@
 
 #include "cli/commands.h"
 #include "cli/evaluation.h"
+#include "cli/run_folder.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
@@ -22,8 +23,12 @@ struct EvaluateArguments {
 };
 
 // What stands in the "after" column: a run's checkpoint, other weights, or nothing.
-std::optional<ClipModel> tuned_model(const EvaluateArguments& arguments, const Session& session,
-                                     bool is_run, Logger& log) {
+struct Tuned {
+  std::optional<ClipModel> model;
+  std::optional<std::int64_t> step;  // of a run's checkpoint
+};
+Tuned tuned_model(const EvaluateArguments& arguments, const Session& session, bool is_run,
+                  Logger& log) {
   if (!arguments.weights.empty()) {
     ModelOptions options = session.config.model;
     options.weights = arguments.weights;
@@ -34,13 +39,14 @@ std::optional<ClipModel> tuned_model(const EvaluateArguments& arguments, const S
       throw WeightsError(
           cat(arguments.weights, ": has another geometry than ", session.source.path.string()));
     }
-    return load_clip(other, at::kFloat, session.device);
+    return {load_clip(other, at::kFloat, session.device), std::nullopt};
   }
-  if (!is_run) return std::nullopt;
+  if (!is_run) return {};
   const auto checkpoint =
       choose_checkpoint(resolve_run(arguments.config.file), arguments.checkpoint, log);
   log.info(cat("evaluating ", checkpoint.string()));
-  return load_tuned(session, read_trained_weights(checkpoint), checkpoint.string());
+  return {load_tuned(session, read_trained_weights(checkpoint), checkpoint.string()),
+          read_train_state(checkpoint).step};
 }
 
 int evaluate(const EvaluateArguments& arguments, const GlobalOptions& globals, Logger& log) {
@@ -51,8 +57,8 @@ int evaluate(const EvaluateArguments& arguments, const GlobalOptions& globals, L
              : std::filesystem::path(arguments.config.file);
   const Session session =
       open_session(read_run_config(file, arguments.config.overrides), globals, log);
-  std::optional<ClipModel> tuned = tuned_model(arguments, session, is_run, log);
-  if (!tuned && !session.config.model.init.empty()) {
+  Tuned tuned = tuned_model(arguments, session, is_run, log);
+  if (!tuned.model && !session.config.model.init.empty()) {
     throw ConfigError(
         cat(arguments.config.file,
             ": a model from scratch has nothing to evaluate yet; give its run folder"));
@@ -67,7 +73,10 @@ int evaluate(const EvaluateArguments& arguments, const GlobalOptions& globals, L
   bool is_first = true;
   for (const std::string& split : splits) {
     documents.push_back(evaluator.evaluate(split, split_manifest(session.config.data, split),
-                                           tuned ? &*tuned : nullptr, is_first));
+                                           tuned.model ? &*tuned.model : nullptr, is_first));
+    if (tuned.step) {
+      keep_evaluation(file.parent_path(), *tuned.step, split, documents.back().dump(2) + "\n");
+    }
     is_first = false;
     if (!arguments.json) std::cout << evaluation_table(documents.back()) << '\n';
   }
@@ -101,7 +110,8 @@ CommandAction add_evaluate_command(CLI::App& command) {
       "  saferclip evaluate runs/saferclip-vit-l14\n"
       "  saferclip evaluate runs/saferclip-vit-l14 --checkpoint best --split nsfwcaps --out "
       "result.json\n"
-      "Zero-shot sets are measured once, with the first split.");
+      "Zero-shot sets are measured once, with the first split. Of a run, each document is kept in\n"
+      "its folder evaluations/, from where `export` puts it into the model card.");
   return [arguments](const GlobalOptions& globals, Logger& log) {
     return evaluate(*arguments, globals, log);
   };

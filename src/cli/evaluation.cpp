@@ -4,6 +4,7 @@
 
 #include <cstdio>
 
+#include "cli/run_folder.h"
 #include "cli/zero_shot_set.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
@@ -265,10 +266,7 @@ ValidationResult Validator::validate(std::int64_t step, const std::vector<NamedT
   const RunConfig& config = session_.config;
   const OrderedJson document = evaluator_.evaluate("validation", config.data.validation, &model,
                                                    config.evaluate.zero_shot_during_training);
-  fs::create_directories(run_folder_ / "evaluations");
-  std::array<char, 32> name{};
-  std::snprintf(name.data(), name.size(), "step_%08lld.json", static_cast<long long>(step));
-  write_file_atomically(run_folder_ / "evaluations" / name.data(), document.dump(2) + "\n");
+  keep_evaluation(run_folder_, step, "", document.dump(2) + "\n");
   const OrderedJson& after = document["after"];
   ValidationResult result;
   result.json = OrderedJson{{"after", after}}.dump();

@@ -1,9 +1,9 @@
 #include "cli/model_card.h"
 
-#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "cli/evaluation.h"
+#include "cli/run_folder.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
 
@@ -39,19 +39,21 @@ std::string loading(const CardFacts& facts) {
 
 std::string metrics(const CardFacts& facts) {
   if (facts.checkpoint.empty()) return "";
-  char name[40];
-  std::snprintf(name, sizeof(name), "step_%08lld.json", static_cast<long long>(facts.step));
-  const fs::path file = facts.checkpoint.parent_path().parent_path() / "evaluations" / name;
-  if (!fs::exists(file)) {
-    return cat("No evaluation of step ", facts.step,
-               " was made during the run; `saferclip evaluate` makes one.\n");
+  const auto files = evaluation_files(facts.checkpoint.parent_path().parent_path(), facts.step);
+  if (files.empty()) {
+    return cat("None: no evaluation of step ", facts.step,
+               " is in the run. `saferclip evaluate` makes one; export again after it.\n");
   }
   const std::string note =
       facts.strength == 1
           ? ""
           : cat("The \"after\" column was measured at strength 1; this export has strength ",
                 facts.strength, ".\n\n");
-  return note + "```text\n" + evaluation_table(OrderedJson::parse(read_file(file))) + "```\n";
+  std::string text = note;
+  for (const fs::path& file : files) {
+    text += "```text\n" + evaluation_table(OrderedJson::parse(read_file(file))) + "```\n";
+  }
+  return text;
 }
 
 std::string origin(const Session& session) {

@@ -3,6 +3,9 @@
 #include <ATen/Version.h>
 #include <torch/headeronly/version.h>
 
+#include <algorithm>
+#include <array>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "saferclip/core/error.h"
@@ -39,6 +42,37 @@ void write_run_records(const RunFolder& run, const RunConfig& config,
                        const std::string& environment) {
   write_file_atomically(run.path / "config.yaml", dump_run_config(config));
   write_file_atomically(run.path / "environment.json", environment);
+}
+
+namespace {
+
+std::string step_name(std::int64_t step) {
+  std::array<char, 40> name{};
+  std::snprintf(name.data(), name.size(), "step_%08lld", static_cast<long long>(step));
+  return name.data();
+}
+
+}  // namespace
+
+void keep_evaluation(const fs::path& run_folder, std::int64_t step, const std::string& split,
+                     const std::string& json) {
+  std::string suffix = split.empty() ? "" : "." + split;
+  std::replace(suffix.begin(), suffix.end(), '/', '_');
+  fs::create_directories(run_folder / "evaluations");
+  write_file_atomically(run_folder / "evaluations" / (step_name(step) + suffix + ".json"), json);
+}
+
+std::vector<fs::path> evaluation_files(const fs::path& run_folder, std::int64_t step) {
+  std::vector<fs::path> files;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(run_folder / "evaluations", error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(step_name(step) + ".") && name.ends_with(".json")) {
+      files.push_back(entry.path());
+    }
+  }
+  std::sort(files.begin(), files.end());
+  return files;
 }
 
 std::string environment_json(const std::string& device, int threads) {

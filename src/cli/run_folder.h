@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "saferclip/config/run_config.h"
 #include "saferclip/core/files.h"
@@ -26,6 +27,14 @@ void clear_run_folder(const RunFolder& run);
 // config.yaml and environment.json.
 void write_run_records(const RunFolder& run, const RunConfig& config,
                        const std::string& environment);
+
+// Keeps the evaluation of a step: evaluations/step_00000500.json for the one during training (no
+// split), step_00000500.<split>.json for those of `evaluate`.
+void keep_evaluation(const std::filesystem::path& run_folder, std::int64_t step,
+                     const std::string& split, const std::string& json);
+// All that are there for a step, by name.
+std::vector<std::filesystem::path> evaluation_files(const std::filesystem::path& run_folder,
+                                                    std::int64_t step);
 
 // Versions, device, threads: what a result depends on besides the configuration. JSON.
 std::string environment_json(const std::string& device, int threads);

@@ -198,8 +198,12 @@ class EndToEnd(unittest.TestCase):
         w.train("from_pt", "--set", "model.weights=base_openai/model.pt", "--set", "train.max_steps=2")
         w.run("export", "runs/from_pt", "--to", "open_clip", "--out", "from_pt")
         self.assertIn("open_clip folder", w.run("inspect", "from_pt").stdout)
+        self.assertNotIn("split train", (w.root / "from_pt" / "README.md").read_text())
+        w.run("evaluate", "runs/from_pt", "--split", "train")
+        shutil.rmtree(w.root / "from_pt")
+        w.run("export", "runs/from_pt", "--to", "open_clip", "--out", "from_pt")
         card = (w.root / "from_pt" / "README.md").read_text()
-        for word in ("## Metrics", "unsafe", "SHA-256", "## Licence", "max_steps: 2"):
+        for word in ("## Metrics", "split validation", "split train", "unsafe", "SHA-256", "## Licence", "max_steps: 2"):
             self.assertIn(word, card)
         w.train("larger", "--set", "model.image_size=24", "--set", "train.max_steps=2")
         w.run("export", "runs/larger", "--to", "hf", "--out", "larger")

@@ -79,6 +79,11 @@ int embed(const EmbedArguments& arguments, const GlobalOptions& globals, Logger&
   if (texts.empty() && arguments.images.empty()) {
     throw ConfigError("embed: give --images, --texts or --texts-file");
   }
+  const std::filesystem::path folder =
+      std::filesystem::absolute(arguments.out).lexically_normal().parent_path();
+  if (std::error_code ignored; !std::filesystem::is_directory(folder, ignored)) {
+    throw ConfigError(cat("--out ", arguments.out, ": there is no folder ", folder.string()));
+  }
   const LoadedModel loaded = load_any(arguments, globals, log);
   std::vector<NamedTensor> rows;
   if (!arguments.images.empty()) {

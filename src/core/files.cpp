@@ -47,11 +47,11 @@ std::string read_file(const fs::path& path) {
   return bytes;
 }
 
-void write_file_atomically(const fs::path& path, std::string_view bytes) {
+void replace_file(const fs::path& path, const std::function<void(FileWriter&)>& write) {
   const fs::path temporary = temporary_sibling(path);
   try {
     FileWriter writer(temporary);
-    writer.write(bytes.data(), bytes.size());
+    write(writer);
     writer.finish();
     if (::rename(temporary.c_str(), path.c_str()) != 0) fail("rename to", path);
   } catch (...) {
@@ -60,6 +60,10 @@ void write_file_atomically(const fs::path& path, std::string_view bytes) {
     throw;
   }
   sync_to_disk(path.has_parent_path() ? path.parent_path() : fs::path("."));
+}
+
+void write_file_atomically(const fs::path& path, std::string_view bytes) {
+  replace_file(path, [&](FileWriter& writer) { writer.write(bytes.data(), bytes.size()); });
 }
 
 fs::path temporary_sibling(const fs::path& path) {
@@ -121,20 +125,6 @@ void FileWriter::finish() {
   const int result = ::close(descriptor_);
   descriptor_ = -1;
   if (result != 0) fail("close", path_);
-}
-
-void replace_file(const fs::path& path, const std::function<void(FileWriter&)>& write) {
-  const fs::path temporary = temporary_sibling(path);
-  try {
-    FileWriter writer(temporary);
-    write(writer);
-    fs::rename(temporary, path);
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove(temporary, ignored);
-    throw;
-  }
-  sync_to_disk(path.has_parent_path() ? path.parent_path() : fs::path("."));
 }
 
 std::shared_ptr<const MappedFile> MappedFile::open(const fs::path& path) {

@@ -70,7 +70,6 @@ void write_safetensors(const fs::path& path, const std::vector<NamedTensor>& ten
       const at::Tensor bytes = tensors[i].tensor.detach().to(at::kCPU).contiguous();
       writer.write(bytes.const_data_ptr(), bytes.nbytes());
     }
-    writer.finish();
   });
 }
 

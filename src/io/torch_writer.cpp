@@ -161,7 +161,6 @@ class ZipWriter {
     put(end, static_cast<std::uint32_t>(std::min(begin, kLimit32)));
     put(end, std::uint16_t{0});
     write(end.data(), end.size());
-    file_.finish();
   }
 
  private:

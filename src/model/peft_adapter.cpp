@@ -166,15 +166,13 @@ std::string tensor_file_name(const fs::path& folder) {
   throw WeightsError(cat(folder.string(), ": no adapter_model.safetensors or adapter_model.bin"));
 }
 
-// Modules stored whole: the two projections are those that CLIP adapters keep. What PEFT writes of
-// the base besides (the output layer of a fused attention) is the base's and dropped.
+// Modules stored whole (`modules_to_save`).
 void add_saved(const RawAdapter& raw, const ClipGeometry& geometry, PeftAdapter& adapter,
                std::vector<std::string>& problems) {
   std::map<std::string, std::vector<std::int64_t>> known;
   ClipModel shapes = allocate_clip(geometry, at::kFloat, at::kMeta);
   for (const TensorSlot& slot : tensor_slots(shapes)) known.emplace(slot.name, slot.shape);
   for (const auto& [name, tensor] : raw.whole) {
-    if (name.find(".attn.out_proj.") != std::string::npos) continue;
     const auto found = known.find(name);
     if (found == known.end()) {
       problems.push_back(cat(name, ": this model has no such tensor"));

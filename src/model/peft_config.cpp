@@ -119,10 +119,14 @@ fs::path adapter_base(const fs::path& folder) {
   const PeftConfig config = read_peft_config(folder);
   std::error_code ignored;
   for (const fs::path& candidate : {fs::path(config.base), folder / config.base}) {
-    if (!config.base.empty() && fs::exists(candidate, ignored) &&
-        !fs::equivalent(candidate, folder, ignored)) {
-      return candidate;
+    if (config.base.empty() || !fs::exists(candidate, ignored)) continue;
+    // Also what keeps two adapters from naming each other for ever.
+    if (fs::exists(candidate / "adapter_config.json", ignored)) {
+      throw WeightsError(cat(folder.string(), ": its base ", candidate.string(),
+                             " is an adapter too; merge that one first (saferclip export ",
+                             candidate.string(), " --to hf) and set model.weights to the result"));
     }
+    return candidate;
   }
   throw WeightsError(
       cat(folder.string(), ": a PEFT adapter for \"", config.base,

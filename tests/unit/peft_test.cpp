@@ -85,6 +85,23 @@ TEST(PeftAdapter, HostileFactors) {
               HasSubstr("lora_bias"));
 }
 
+TEST(PeftAdapter, AdaptersThatNameEachOtherAreRefused) {
+  const TemporaryFolder folder;
+  for (const auto& [name, base] :
+       {std::pair<std::string, std::string>{"a", "../b"}, {"b", "../a"}}) {
+    std::filesystem::create_directories(folder / name);
+    write_adapter(folder / name, {}, cat(", \"base_model_name_or_path\": \"", base, "\""));
+  }
+  ModelOptions options;
+  options.weights = (folder / "a").string();
+  try {
+    open_weights(options, 0);
+    FAIL() << "accepted";
+  } catch (const WeightsError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("is an adapter too"));
+  }
+}
+
 TEST(ResizedPositions, KeepTheClassTokenAndTheMean) {
   ModelOptions options;
   options.weights = std::string(SAFERCLIP_FIXTURES) + "/model/gelu";

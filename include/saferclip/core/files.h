@@ -48,8 +48,9 @@ class FileWriter {
   int descriptor_;
 };
 
-// Lets `write` fill a temporary sibling and renames it over `path`; on an exception the sibling is
-// removed and the old file stays. `write` calls FileWriter::finish.
+// What write_file_atomically does, for a file too large for one buffer: lets `write` fill a
+// temporary sibling, fsyncs it and renames it over `path`; on an exception the sibling is removed
+// and the old file stays.
 void replace_file(const std::filesystem::path& path, const std::function<void(FileWriter&)>& write);
 
 // A read-only memory map of a whole file, shared by the tensors that look into it.

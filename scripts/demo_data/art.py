@@ -112,7 +112,8 @@ def render_all(concepts, cache):
     return found
 
 
-def emoji_codes(cache):
-    """{CLDR name: code} of all emoji."""
+def emoji_codes(cache, groups=None):
+    """{CLDR name: code} of all emoji, or of those in some groups of Unicode's."""
     data = read_json(fetch("names", cache), "data-by-emoji.json")
-    return {entry["name"]: "-".join(f"{ord(c):X}" for c in emoji) for emoji, entry in data.items()}
+    return {entry["name"]: "-".join(f"{ord(c):X}" for c in emoji) for emoji, entry in data.items()
+            if groups is None or entry["group"] in groups}

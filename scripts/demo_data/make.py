@@ -22,7 +22,10 @@ HERE = pathlib.Path(__file__).parent
 CONTEXT = 16
 VOCABULARY = 1000
 QUADRUPLETS = 3000
-GALLERIES = {"val": 6, "trained": 10, "unseen_pairs": 6, "unseen_art": 6}
+GALLERIES = {"val": 6, "unseen_val": 3, "trained": 10, "unseen_pairs": 6, "unseen_art": 6}
+# Objects that the base model never saw, for unlabelled pictures: neither neutral, nor of any pair.
+OTHER_GROUPS = {"Animals & Nature", "Food & Drink", "Travel & Places", "Activities", "Objects"}
+OTHER_OBJECTS = 200
 SHOWN_ART = ["noto", "fluent"]  # what published pictures may show
 ATTRIBUTION = """# Pictures
 
@@ -48,12 +51,17 @@ class Maker:
         self.pairs = [p for p in pairs if p["in_base"] == "yes"]
         cache.mkdir(parents=True, exist_ok=True)
         codes = art.emoji_codes(cache)
+        known = {p[f"{side}_name"] for p in pairs for side in ("unsafe", "safe")} | set(scenes.NEUTRAL)
+        free = sorted(name for name, code in art.emoji_codes(cache, OTHER_GROUPS).items()
+                      if name not in known and "200D" not in code)
+        others = {name: codes[name] for name in random.Random(seed).sample(free, OTHER_OBJECTS)}
+        self.others = list(others)
         concepts = {p["unsafe_name"]: p["unsafe_code"] for p in self.pairs}
         concepts |= {p["safe_name"]: p["safe_code"] for p in self.pairs}
         concepts |= {name: codes[name] for name in scenes.NEUTRAL}
         assert len(self.pairs) == 29 and len(scenes.NEUTRAL) == 60 and len(concepts) == 118, len(concepts)
         self.concepts = list(concepts)
-        self.files = art.render_all(concepts, cache)
+        self.files = art.render_all(concepts | others, cache)
         # Held-out combinations go by pair, so that an unsafe test picture's safe twin is unseen too.
         self.index = {name: 29 + i for i, name in enumerate(scenes.NEUTRAL)}
         for i, pair in enumerate(self.pairs):
@@ -160,6 +168,17 @@ class Maker:
                 for combination in self.combinations(name, "train"):
                     file.write(scenes.caption(name, combination) + "\n")
 
+    def anchor_pictures(self):
+        """Unlabelled pictures: the objects of the anchor prompts, and objects that nothing else shows."""
+        names = (self.out / "classes.tsv").read_text().splitlines()
+        anchored = {line.split("\t")[1] for line in names if line.split("\t")[2] in ("neutral_anchored", "safe")}
+        for name in [n for n in self.concepts if art.slug(n) in anchored]:
+            for combination in self.rng.sample(self.combinations(name, "train"), 6):
+                self.picture("anchors", name, combination, self.rng.choice(self.sets_of(name)))
+        for name in self.others:
+            for combination in self.rng.sample(scenes.COMBINATIONS, 2):
+                self.picture("anchors", name, combination, self.rng.choice(self.sets_of(name)))
+
     def tokenizer(self):
         captions = [scenes.caption(n, c) for n in self.concepts for c in scenes.COMBINATIONS]
         size = bpe.write(self.out / "tokenizer", captions, VOCABULARY, CONTEXT)
@@ -178,6 +197,8 @@ class Maker:
         self.aligned("unseen_art", by_split["train"], "test", [art.UNSEEN_ART])
         self.zero_shot()
         self.tokenizer()
+        self.anchor_pictures()
+        self.aligned("unseen_val", by_split["val"], "val", None)
         (self.out / "ATTRIBUTION.md").write_text(ATTRIBUTION)
 
 

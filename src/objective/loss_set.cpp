@@ -21,6 +21,7 @@ double weight_of(const ObjectiveOptions& options, const std::string& term) {
   if (term.starts_with("uni_")) return options.uni.form == "off" ? 0 : weight;
   if (term.starts_with("pres_uni_")) return options.pres_uni.form == "off" ? 0 : weight;
   if (term.starts_with("pres_cross_")) return options.pres_cross.form == "off" ? 0 : weight;
+  if (term.starts_with("pres_sim_")) return options.pres_sim.form == "off" ? 0 : weight;
   return weight;
 }
 
@@ -54,6 +55,8 @@ class LossSet {
   LossResult compute() {
     if (options_.name == "clip") {
       add("contrastive", [&] { return contrastive(in_.tuned.safe_text, in_.tuned.safe_image); });
+    } else if (options_.name == "safe_clip") {
+      add_safe_clip();
     } else {
       add_redirection();
       add_preservation();
@@ -76,8 +79,7 @@ class LossSet {
   }
   at::Tensor all_rows(const at::Tensor& rows) const { return rows.sum() / counts_.rows; }
   at::Tensor contrastive(const at::Tensor& a, const at::Tensor& b) const {
-    return symmetric_infonce(a, b, in_.logit_scale) *
-           (static_cast<double>(a.size(0)) / counts_.rows);
+    return all_rows(symmetric_infonce(a, b, in_.logit_scale));
   }
 
   void add(const std::string& name, const std::function<at::Tensor()>& value) {
@@ -102,6 +104,29 @@ class LossSet {
         [&] { return text_rows(cosine_distance(in_.tuned.unsafe_text, in_.target_text)); });
   }
 
+  // Safe-CLIP's eight terms in the order of its λ (method of arXiv 2311.16254): the unsafe half is
+  // drawn to the row's own safe partner, which is what the fixed targets are.
+  void add_safe_clip() {
+    const EmbeddingRows& t = in_.tuned;
+    const EmbeddingRows& r = in_.reference;
+    add("pres_uni_txt", [&] { return all_rows(cosine_distance(t.safe_text, r.safe_text)); });
+    add("redir_uni_txt",
+        [&] { return text_rows(cosine_distance(t.unsafe_text, in_.target_text)); });
+    add("pres_uni_img", [&] { return all_rows(cosine_distance(t.safe_image, r.safe_image)); });
+    add("redir_uni_img",
+        [&] { return image_rows(cosine_distance(unsafe_image_, in_.target_image)); });
+    add("pres_cross_txt", [&] { return contrastive(t.safe_text, r.safe_image); });
+    add("redir_cross_txt", [&] {
+      return text_rows(
+          symmetric_infonce(t.unsafe_text, in_.target_image, in_.logit_scale, with_text_));
+    });
+    add("pres_cross_img", [&] { return contrastive(r.safe_text, t.safe_image); });
+    add("redir_cross_img", [&] {
+      return image_rows(
+          symmetric_infonce(in_.target_text, unsafe_image_, in_.logit_scale, with_image_));
+    });
+  }
+
   void add_preservation() {
     add("pres_uni_img",
         [&] { return all_rows(cosine_distance(in_.tuned.safe_image, in_.reference.safe_image)); });
@@ -113,19 +138,30 @@ class LossSet {
     };
     add("pres_cross_img", [&] { return cross(in_.tuned.safe_image, in_.reference.safe_text); });
     add("pres_cross_txt", [&] { return cross(in_.tuned.safe_text, in_.reference.safe_image); });
+    const SimilarityOptions& o = options_.pres_sim;
+    const auto similarity = [&](const at::Tensor& tuned, const at::Tensor& reference) {
+      return all_rows(o.form == "neighbours"
+                          ? similarity_to_neighbours(tuned, reference, o.neighbours)
+                          : similarity_distribution(tuned, reference, o.scale));
+    };
+    add("pres_sim_txt", [&] { return similarity(in_.tuned.safe_text, in_.reference.safe_text); });
+    add("pres_sim_img", [&] { return similarity(in_.tuned.safe_image, in_.reference.safe_image); });
   }
 
   // Both sides tuned: the redirected pair must not match each other better than their targets.
   void add_mutual() {
     const double k = options_.mutual_scale;
-    add("mutual_txt", [&] {
+    const auto mutual = [&](const at::Tensor& query, const at::Tensor& negative,
+                            const at::Tensor& positive) {
       return image_rows(
-          relative_redirection(in_.tuned.unsafe_text, unsafe_image_, in_.target_image, k, 0));
-    });
-    add("mutual_img", [&] {
-      return image_rows(
-          relative_redirection(unsafe_image_, in_.tuned.unsafe_text, in_.target_text, k, 0));
-    });
+          options_.mutual_negatives == "batch"
+              ? relative_redirection_from_all(query, negative, positive, k, with_image_)
+              : relative_redirection(query, negative, positive, k, 0));
+    };
+    add("mutual_txt",
+        [&] { return mutual(in_.tuned.unsafe_text, unsafe_image_, in_.target_image); });
+    add("mutual_img",
+        [&] { return mutual(unsafe_image_, in_.tuned.unsafe_text, in_.target_text); });
   }
 
   void add_anchors() {

@@ -22,7 +22,18 @@ const std::map<std::string, Terms>& objective_terms() {
                                                      {"mutual_txt", 0},
                                                      {"mutual_img", 0},
                                                      {"anchor_txt", 0},
-                                                     {"anchor_img", 0}}},
+                                                     {"anchor_img", 0},
+                                                     {"pres_sim_txt", 0},
+                                                     {"pres_sim_img", 0}}},
+                                                   {"safe_clip",
+                                                    {{"pres_uni_txt", 0.1},
+                                                     {"redir_uni_txt", 0.1},
+                                                     {"pres_uni_img", 0.1},
+                                                     {"redir_uni_img", 0.2},
+                                                     {"pres_cross_txt", 0.25},
+                                                     {"redir_cross_txt", 0.25},
+                                                     {"pres_cross_img", 0.25},
+                                                     {"redir_cross_img", 0.5}}},
                                                    {"clip", {{"contrastive", 1}}}};
   return kTerms;
 }
@@ -42,14 +53,15 @@ ObjectiveOptions ObjectiveOptions::preset(const std::string& name) {
   ObjectiveOptions options;
   options.name = name;
   for (const auto& [term, weight] : terms_of(name)) options.weights[term] = weight;
-  if (name == "clip") {
+  if (name != "saferclip") {
     options.targets.mode = "fixed";
     options.curriculum.enabled = false;
   }
+  if (name == "safe_clip") options.normalise = "by_sum_and_count";
   return options;
 }
 
-std::vector<std::string> ObjectiveOptions::names() { return {"saferclip", "clip"}; }
+std::vector<std::string> ObjectiveOptions::names() { return {"saferclip", "safe_clip", "clip"}; }
 
 std::vector<std::string> ObjectiveOptions::term_names(const std::string& objective) {
   std::vector<std::string> names;

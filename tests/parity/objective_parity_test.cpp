@@ -52,13 +52,17 @@ struct Case {
     counts.anchors_text = counts.anchors_image = 4;
   }
 
-  ObjectiveOptions options(const std::string& term) const {
-    ObjectiveOptions o = ObjectiveOptions::preset("saferclip");
+  // The term alone, whatever the preset divides by.
+  ObjectiveOptions options(const std::string& objective, const std::string& term) const {
+    ObjectiveOptions o = ObjectiveOptions::preset(objective);
+    o.normalise = "none";
     for (auto& [name, weight] : o.weights) weight = name == term ? 1 : 0;
     o.cross.scale = knobs["k"];
     o.cross.margin = knobs["margin"];
     o.mutual_scale = knobs["mutual"];
+    o.mutual_negatives = knobs["negatives"];
     o.pres_cross.form = knobs["form"];
+    o.pres_sim = {knobs["sim_form"], knobs["sim_scale"], knobs["sim_neighbours"]};
     return o;
   }
 
@@ -71,20 +75,28 @@ double tolerance(const at::Tensor& expected, at::ScalarType dtype) {
   return dtype == at::kDouble ? 1e-10 * std::max(1e-3, expected.abs().max().item<double>()) : 1e-5;
 }
 
+void compare_term(Case& c, const std::string& name, const std::string& objective,
+                  const std::string& term, at::ScalarType dtype) {
+  c.zero_grad();
+  const LossResult result = compute_losses(c.options(objective, term), c.inputs, c.counts);
+  ASSERT_EQ(result.terms.size(), 1U);
+  EXPECT_EQ(result.terms[0].name, term);
+  const std::string key = name + "." + objective + "." + term;
+  const at::Tensor expected = c.file.tensor(key);
+  expect_close(result.total.detach(), expected, tolerance(expected, dtype), key);
+  result.total.backward();
+  for (const auto& [leaf_name, leaf] : c.leaves) {
+    const at::Tensor wanted = c.file.tensor(key + "." + leaf_name);
+    const at::Tensor found = leaf.grad().defined() ? leaf.grad() : at::zeros_like(leaf);
+    expect_close(found, wanted, tolerance(wanted, dtype), key + "." + leaf_name);
+  }
+}
+
 void compare_terms(const std::string& name, at::ScalarType dtype) {
   Case c(name, dtype);
-  for (const std::string& term : ObjectiveOptions::term_names("saferclip")) {
-    c.zero_grad();
-    const LossResult result = compute_losses(c.options(term), c.inputs, c.counts);
-    ASSERT_EQ(result.terms.size(), 1U);
-    EXPECT_EQ(result.terms[0].name, term);
-    const at::Tensor expected = c.file.tensor(name + "." + term);
-    expect_close(result.total.detach(), expected, tolerance(expected, dtype), name + "." + term);
-    result.total.backward();
-    for (const auto& [leaf_name, leaf] : c.leaves) {
-      const at::Tensor wanted = c.file.tensor(name + "." + term + "." + leaf_name);
-      const at::Tensor found = leaf.grad().defined() ? leaf.grad() : at::zeros_like(leaf);
-      expect_close(found, wanted, tolerance(wanted, dtype), name + "." + term + "." + leaf_name);
+  for (const char* objective : {"saferclip", "safe_clip"}) {
+    for (const std::string& term : ObjectiveOptions::term_names(objective)) {
+      compare_term(c, name, objective, term, dtype);
     }
   }
 }

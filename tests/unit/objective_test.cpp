@@ -66,6 +66,42 @@ TEST(Losses, PreservationIsZeroWhenNothingMoved) {
   EXPECT_NEAR(compute_losses(o, in, {5, 5, 5, 0, 0}).total.item<double>(), 0, 1e-12);
 }
 
+// A row without anything to compare with has no structure to keep, and a gradient of 0.
+TEST(Losses, SimilarityOfASingleRowIsZero) {
+  at::Tensor x = at::randn({1, 4}, at::kDouble).requires_grad_(true);
+  const at::Tensor reference = at::randn({1, 4}, at::kDouble);
+  for (const at::Tensor& value :
+       {similarity_distribution(x, reference, 20), similarity_to_neighbours(x, reference, 5)}) {
+    EXPECT_EQ(value.sum().item<double>(), 0);
+    value.sum().backward();
+    EXPECT_EQ(x.grad().abs().sum().item<double>(), 0);
+  }
+}
+
+TEST(Losses, NegativesFromTheBatchAreTheOwnOneWhenItIsAlone) {
+  at::manual_seed(2);
+  const at::Tensor q = at::randn({3, 4}, at::kDouble), n = at::randn({3, 4}, at::kDouble),
+                   p = at::randn({3, 4}, at::kDouble);
+  const at::Tensor only_second = at::tensor({0.0, 1.0, 0.0}, at::kDouble);
+  expect_close(relative_redirection_from_all(q, n, p, 7, only_second)[1],
+               relative_redirection(q, n, p, 7, 0)[1], 1e-12, "one negative");
+}
+
+// The total of Safe-CLIP's released code for these eight values: (1/8) Σ λ L / Σ λ.
+TEST(Losses, SafeClipIsNormalisedAsReleased) {
+  const LossInputs in = random_inputs(4);
+  const LossResult result =
+      compute_losses(ObjectiveOptions::preset("safe_clip"), in, {4, 4, 4, 0, 0});
+  const std::vector<double> lambdas{0.1, 0.1, 0.1, 0.2, 0.25, 0.25, 0.25, 0.5};
+  ASSERT_EQ(result.terms.size(), lambdas.size());
+  double sum = 0;
+  for (std::size_t i = 0; i < lambdas.size(); ++i) {
+    EXPECT_EQ(result.terms[i].weight, lambdas[i]) << result.terms[i].name;
+    sum += lambdas[i] * result.terms[i].value.item<double>();
+  }
+  EXPECT_NEAR(result.total.item<double>(), sum / 1.75 / 8, 1e-12);
+}
+
 TEST(Losses, MicroBatchesAddUpToTheBatch) {
   LossInputs in = random_inputs(6);
   in.has_unsafe_image = at::tensor({1.0, 0.0, 1.0, 1.0, 1.0, 0.0}, at::kDouble);

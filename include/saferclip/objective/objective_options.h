@@ -46,6 +46,24 @@ struct CrossPreservationOptions {
   }
 };
 
+struct SimilarityOptions {
+  std::string form = "distribution";
+  double scale = 20;
+  std::int64_t neighbours = 5;
+
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit(field("form",
+                "What pres_sim_* keep of the similarities between the safe rows of a batch: their "
+                "softmax distribution, or the cosines to the nearest neighbours.")
+              .one_of({"distribution", "neighbours", "off"}),
+          self.form);
+    visit(field("scale", "Logit scale of the distribution.").above(0), self.scale);
+    visit(field("neighbours", "Nearest rows that the form neighbours looks at.").at_least(1),
+          self.neighbours);
+  }
+};
+
 struct TargetsOptions {
   std::string mode = "nearest";
   std::string image = "caption_partner";
@@ -125,8 +143,10 @@ struct ObjectiveOptions {
   TermFormOptions uni;
   TermFormOptions pres_uni;
   CrossPreservationOptions pres_cross;
+  SimilarityOptions pres_sim;
   std::optional<double> infonce_scale;
   double mutual_scale = 10;
+  std::string mutual_negatives = "own";
   TargetsOptions targets;
   CurriculumOptions curriculum;
   AnchorOptions anchors;
@@ -139,10 +159,11 @@ struct ObjectiveOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(
-        field("name", "saferclip (arXiv 2511.16743) or clip (symmetric InfoNCE on the safe pairs).")
-            .one_of(names()),
-        self.name);
+    visit(field("name",
+                "saferclip (arXiv 2511.16743), safe_clip (arXiv 2311.16254) or clip (symmetric "
+                "InfoNCE on the safe pairs).")
+              .one_of(names()),
+          self.name);
     visit(field("weights", "Weight of each loss term; terms that are not named keep the preset's.")
               .at_least(0),
           self.weights);
@@ -156,6 +177,7 @@ struct ObjectiveOptions {
     visit(field("uni", "Uni-modal redirection."), self.uni);
     visit(field("pres_uni", "Uni-modal preservation."), self.pres_uni);
     visit(field("pres_cross", "Cross-modal preservation."), self.pres_cross);
+    visit(field("pres_sim", "Similarity-structure preservation (ours)."), self.pres_sim);
     visit(field("infonce_scale",
                 "Logit scale of the InfoNCE terms; auto: exp(logit_scale) of the reference.")
               .above(0)
@@ -163,6 +185,11 @@ struct ObjectiveOptions {
           self.infonce_scale);
     visit(field("mutual_scale", "Factor k on the cosine difference of the mutual terms.").above(0),
           self.mutual_scale);
+    visit(field("mutual_negatives",
+                "What a mutual term pushes away: the row's own unsafe partner, or all unsafe "
+                "partners of the batch.")
+              .one_of({"own", "batch"}),
+          self.mutual_negatives);
     visit(field("targets", "Nearest-safe targets."), self.targets);
     visit(field("curriculum", "Easy rows first."), self.curriculum);
     visit(field("anchors", "Neutral prompts and images that must stay where they are."),

@@ -161,7 +161,7 @@ TrainingData prepare_training(const Session& session, Preparer& preparer) {
   data.train =
       preparer.split("train", session.config.data.train, needs.unsafe_text, needs.reference);
   if (needs.targets || (needs.reference && objective.curriculum.enabled)) {
-    data.targets = preparer.targets(data.train, objective.targets);
+    data.targets = preparer.targets(data.train, data.train, objective.targets);
   }
   if (needs.anchor_text || needs.anchor_image) data.anchors = preparer.anchors(objective.anchors);
   data.stages.assign(data.train.manifest.rows.size(), -1);

@@ -1,5 +1,6 @@
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <iostream>
 
 #include "cli/commands.h"
@@ -17,7 +18,9 @@ struct EvaluateArguments {
   ConfigArguments config;
   std::string checkpoint = "latest";
   std::string weights;
+  std::string against;
   std::vector<std::string> splits;
+  std::vector<double> strengths;
   std::string out;
   bool json = false;
 };
@@ -26,7 +29,14 @@ struct EvaluateArguments {
 struct Tuned {
   std::optional<ClipModel> model;
   std::optional<std::int64_t> step;  // of a run's checkpoint
+  std::filesystem::path checkpoint;
 };
+
+ClipModel load_checkpoint(const Session& session, const Tuned& tuned, double strength) {
+  return load_tuned(session, read_trained_weights(tuned.checkpoint), tuned.checkpoint.string(),
+                    strength);
+}
+
 Tuned tuned_model(const EvaluateArguments& arguments, const Session& session, bool is_run,
                   Logger& log) {
   if (!arguments.weights.empty()) {
@@ -39,19 +49,100 @@ Tuned tuned_model(const EvaluateArguments& arguments, const Session& session, bo
       throw WeightsError(
           cat(arguments.weights, ": has another geometry than ", session.source.path.string()));
     }
-    return {load_clip(other, at::kFloat, session.device), std::nullopt};
+    return {load_clip(other, at::kFloat, session.device), std::nullopt, {}};
   }
   if (!is_run) return {};
-  const auto checkpoint =
+  Tuned tuned;
+  tuned.checkpoint =
       choose_checkpoint(resolve_run(arguments.config.file), arguments.checkpoint, log);
-  log.info(cat("evaluating ", checkpoint.string()));
-  return {load_tuned(session, read_trained_weights(checkpoint), checkpoint.string()),
-          read_train_state(checkpoint).step};
+  log.info(cat("evaluating ", tuned.checkpoint.string()));
+  tuned.step = read_train_state(tuned.checkpoint).step;
+  tuned.model = load_checkpoint(session, tuned, 1);
+  return tuned;
+}
+
+// The same splits measured with another run's model, for the paired comparison.
+class OtherRun {
+ public:
+  OtherRun(const std::string& path, const Session& mine, const GlobalOptions& globals, Logger& log)
+      : path_(path),
+        session_(open(path, mine, globals, log)),
+        preparer_(session_.config.data, session_.source, *session_.tokenizer, session_.device, log),
+        evaluator_(session_, preparer_, log) {
+    tuned_.checkpoint = choose_checkpoint(resolve_run(path), "latest", log);
+    tuned_.step = read_train_state(tuned_.checkpoint).step;
+  }
+
+  void compare(const EvaluationRequest& request, const ModelScores& mine, OrderedJson& document) {
+    ClipModel model = load_checkpoint(session_, tuned_, 1);
+    const ModelScores theirs =
+        evaluator_.score(request, model, evaluator_.embed_split(request, model));
+    preparer_.release_reference();
+    document["against"] = {{"run", path_}, {"step", *tuned_.step}, {"after", theirs.json}};
+    document["against"]["difference"] = differences_json(
+        theirs.tables, mine.tables, std::max<std::int64_t>(1, session_.config.evaluate.bootstrap));
+  }
+
+ private:
+  // Its model, my data and settings of evaluation.
+  static Session open(const std::string& path, const Session& mine, const GlobalOptions& globals,
+                      Logger& log) {
+    RunConfig config = read_run_config(resolve_run(path).run_folder / "config.yaml", {});
+    config.data = mine.config.data;
+    config.evaluate = mine.config.evaluate;
+    return open_session(std::move(config), globals, log);
+  }
+
+  std::string path_;
+  Session session_;
+  Preparer preparer_;
+  Evaluator evaluator_;
+  Tuned tuned_;
+};
+
+OrderedJson strength_curve(const EvaluateArguments& arguments, const Session& session,
+                           const Tuned& tuned, Evaluator& evaluator,
+                           const EvaluationRequest& request, Logger& log) {
+  OrderedJson curve = OrderedJson::array();
+  for (const double strength : arguments.strengths) {
+    log.info(cat("strength ", strength));
+    ClipModel model = load_checkpoint(session, tuned, strength);
+    const EmbeddingSet set = evaluator.embed_split(request, model);
+    curve.push_back({{"strength", strength}, {"after", evaluator.score(request, model, set).json}});
+  }
+  return curve;
+}
+
+void require_consistent(const EvaluateArguments& arguments, bool is_run) {
+  if ((!arguments.strengths.empty() || !arguments.against.empty()) &&
+      (!is_run || !arguments.weights.empty())) {
+    throw ConfigError(cat(arguments.config.file,
+                          ": --strengths and --against need a run folder and no --weights"));
+  }
+  for (const double strength : arguments.strengths) {
+    if (!(strength >= 0 && strength <= 2)) {
+      throw ConfigError(cat("--strengths: ", strength, " is not between 0 and 2"));
+    }
+  }
+}
+
+OrderedJson evaluate_split(const EvaluateArguments& arguments, const Session& session, Tuned& tuned,
+                           Evaluator& evaluator, const EvaluationRequest& request, OtherRun* other,
+                           Logger& log) {
+  std::optional<ModelScores> after;
+  OrderedJson document = evaluator.evaluate(request, tuned.model ? &*tuned.model : nullptr, after);
+  if (tuned.step) document["step"] = *tuned.step;
+  if (other != nullptr) other->compare(request, *after, document);
+  if (!arguments.strengths.empty()) {
+    document["strengths"] = strength_curve(arguments, session, tuned, evaluator, request, log);
+  }
+  return document;
 }
 
 int evaluate(const EvaluateArguments& arguments, const GlobalOptions& globals, Logger& log) {
   const std::atomic<int>& stop = install_signal_handlers();
   const bool is_run = is_run_path(arguments.config.file);
+  require_consistent(arguments, is_run);
   const std::filesystem::path file =
       is_run ? resolve_run(arguments.config.file).run_folder / "config.yaml"
              : std::filesystem::path(arguments.config.file);
@@ -69,15 +160,17 @@ int evaluate(const EvaluateArguments& arguments, const GlobalOptions& globals, L
   Preparer preparer(session.config.data, session.source, *session.tokenizer, session.device, log,
                     &stop);
   Evaluator evaluator(session, preparer, log);
+  std::optional<OtherRun> other;
+  if (!arguments.against.empty()) other.emplace(arguments.against, session, globals, log);
   OrderedJson documents = OrderedJson::array();
-  bool is_first = true;
   for (const std::string& split : splits) {
-    documents.push_back(evaluator.evaluate(split, split_manifest(session.config.data, split),
-                                           tuned.model ? &*tuned.model : nullptr, is_first));
+    const EvaluationRequest request{split, split_manifest(session.config.data, split),
+                                    documents.empty()};
+    documents.push_back(evaluate_split(arguments, session, tuned, evaluator, request,
+                                       other ? &*other : nullptr, log));
     if (tuned.step) {
       keep_evaluation(file.parent_path(), *tuned.step, split, documents.back().dump(2) + "\n");
     }
-    is_first = false;
     if (!arguments.json) std::cout << evaluation_table(documents.back()) << '\n';
   }
   preparer.release_reference();
@@ -103,6 +196,14 @@ CommandAction add_evaluate_command(CLI::App& command) {
       .add_option("--split", arguments->splits,
                   "validation, train or a name of data.evaluation; repeatable")
       ->allow_extra_args(false);
+  command
+      .add_option("--strengths", arguments->strengths,
+                  "Also measure the model between unchanged (0) and tuned (1), e.g. "
+                  "0,0.25,0.5,0.75,1")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  command.add_option("--against", arguments->against,
+                     "Another run: paired differences on the same rows");
   command.add_option("--out", arguments->out, "Write the JSON document here");
   command.add_flag("--json", arguments->json, "Print the JSON document instead of the table");
   command.footer(
@@ -110,6 +211,8 @@ CommandAction add_evaluate_command(CLI::App& command) {
       "  saferclip evaluate runs/saferclip-vit-l14\n"
       "  saferclip evaluate runs/saferclip-vit-l14 --checkpoint best --split nsfwcaps --out "
       "result.json\n"
+      "  saferclip evaluate runs/mine --strengths 0,0.25,0.5,0.75,1\n"
+      "  saferclip evaluate runs/mine --against runs/published --split test\n"
       "Zero-shot sets are measured once, with the first split. Of a run, each document is kept in\n"
       "its folder evaluations/, from where `export` puts it into the model card.");
   return [arguments](const GlobalOptions& globals, Logger& log) {

@@ -4,8 +4,8 @@
 #include <iostream>
 
 #include "cli/commands.h"
-#include "cli/evaluation.h"
 #include "cli/run_folder.h"
+#include "cli/validation.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/model/peft_adapter.h"
@@ -133,8 +133,7 @@ BatchSource make_batches(const Session& session, const TrainingData& data) {
   const LossNeeds needs = loss_needs(objective);
   const BatchParts parts{needs.unsafe_text, needs.reference, needs.targets, needs.anchor_text,
                          needs.anchor_image};
-  return BatchSource(data.train, data.targets, data.anchors, parts,
-                     objective.targets.image == "own", objective.anchors.batch_size,
+  return BatchSource(data.train, data.targets, data.anchors, parts, objective.anchors.batch_size,
                      static_cast<std::uint64_t>(session.config.train.seed));
 }
 
@@ -188,7 +187,7 @@ void train_in(const RunFolder& run, const StartPoint& start, const Session& sess
   parts.redirects = [&](std::int64_t row, std::int64_t epoch) {
     return is_redirected(data, config.objective, row, epoch);
   };
-  Validator validator(session, preparer, run.path, log);
+  Validator validator(session, preparer, data, run.path, log);
   if (!config.data.validation.empty()) {
     parts.validate = [&](std::int64_t step) {
       return validator.validate(step, trained_tensors(parameters));

@@ -9,12 +9,22 @@
 #include <vector>
 
 #include "cli/build.h"
+#include "cli/evaluation_json.h"
 #include "saferclip/eval/retrieval.h"
-#include "saferclip/train/trainer.h"
 
 namespace saferclip {
 
-using OrderedJson = nlohmann::ordered_json;
+// What one model scores on one split.
+struct ModelScores {
+  OrderedJson json;                 // retrieval, safeground, …, intervals, space
+  std::vector<PlacedTable> tables;  // the rows behind the percentages
+};
+
+struct EvaluationRequest {
+  std::string split;
+  std::filesystem::path manifest;
+  bool with_zero_shot = false;
+};
 
 // Evaluates the splits of one session; prepared data and the reference's numbers are kept between
 // calls.
@@ -22,54 +32,50 @@ class Evaluator {
  public:
   Evaluator(const Session& session, Preparer& preparer, Logger& log);
 
-  // One document: {"split", "n", "before", "after", …}. `tuned` null: only "before".
-  // `before` is null for a model from scratch. Zero-shot sets run when asked.
-  OrderedJson evaluate(const std::string& split, const std::filesystem::path& manifest,
-                       ClipModel* tuned, bool with_zero_shot);
+  // {"split", "n", …, "before", "after"}: the document without its scores.
+  OrderedJson describe_split(const EvaluationRequest& request);
+  // The reference's scores; none for a model from scratch.
+  std::optional<ModelScores> score_reference(const EvaluationRequest& request);
+  // Scores of a model, whose rows `set` holds, with its drift from the reference.
+  ModelScores score(const EvaluationRequest& request, ClipModel& model, const EmbeddingSet& set);
+
+  // One document with "before" and, unless `tuned` is null, "after" and "change" (paired); `after`
+  // receives the tuned model's scores.
+  OrderedJson evaluate(const EvaluationRequest& request, ClipModel* tuned,
+                       std::optional<ModelScores>& after);
+
+  // The rows of a split as the model embeds them; the reference's from the cache.
+  EmbeddingSet embed_split(const EvaluationRequest& request, const ClipModel& model);
+  EmbeddingSet reference_split(const EvaluationRequest& request);
+  const SplitData& split_data(const EvaluationRequest& request);
 
  private:
   struct Split {
     SplitData data;
     bool has_unsafe = false;
   };
-  const Split& open_split(const std::string& name, const std::filesystem::path& manifest);
-  EmbeddingSet embed(const ClipModel& model, const Split& split);
-  EmbeddingSet reference_set(const Split& split) const;
+  const Split& open_split(const EvaluationRequest& request);
   EmbeddingSet describe(const Split& split, EmbeddingSet set) const;
-  OrderedJson measure(const EmbeddingSet& set) const;
-  OrderedJson zero_shot(const ClipModel& model);
-  OrderedJson drift(const Split& split, const EmbeddingSet& tuned, ClipModel& model);
+  // `model` embeds what the split does not hold, when the request asks for it.
+  ModelScores measure(const EmbeddingSet& set, const ClipModel* model, const Split& split);
+  void add_zero_shot(const ClipModel& model, ModelScores& scores);
+  void add_real_images(const ClipModel& model, const Split& split, const EmbeddingSet& set,
+                       ModelScores& scores);
+  at::Tensor embed_files(const ClipModel& model, const std::vector<std::filesystem::path>& files,
+                         const std::string& label);
+  OrderedJson drift(const EvaluationRequest& request, const EmbeddingSet& tuned, ClipModel& model);
 
   const Session& session_;
   Preparer& preparer_;
   Logger& log_;
   std::map<std::string, Split> splits_;
-  std::optional<OrderedJson> reference_zero_shot_;
 };
 
 // Where a split's manifest is: "validation", "train", or a name of data.evaluation. ConfigError
 // otherwise.
 std::filesystem::path split_manifest(const DataOptions& data, const std::string& split);
 
-// Sum of R@1 over the two safe tasks and, with unsafe rows, the two unions; or the number that a
-// dotted path names in `after`. Empty when it is not there.
-std::optional<double> best_value(const OrderedJson& after, const std::string& metric);
-
 // The before/after table for the terminal, at most 100 columns.
 std::string evaluation_table(const OrderedJson& document);
-
-// Validation during training.
-class Validator {
- public:
-  Validator(const Session& session, Preparer& preparer, std::filesystem::path run_folder,
-            Logger& log);
-  // Evaluates what was trained so far, writes evaluations/step_XXXXXXXX.json.
-  ValidationResult validate(std::int64_t step, const std::vector<NamedTensor>& trained);
-
- private:
-  const Session& session_;
-  Evaluator evaluator_;
-  std::filesystem::path run_folder_;
-};
 
 }  // namespace saferclip

@@ -17,6 +17,8 @@ struct ZeroShotSet {
   std::vector<std::string> prompts;  // class by class, all templates of a class together
   std::vector<std::filesystem::path> images;
   std::vector<std::int64_t> labels;
+  std::vector<std::string> templates;
+  std::vector<std::string> notes;  // what a reader of the result should know
 };
 
 // Throws DataError naming file and line: no classes, a folder without class, a label that is no

@@ -98,9 +98,20 @@ class Checker {
     require(!c_.evaluate.k.empty(), "evaluate.k", "expected at least one number");
     std::set<std::string> names;
     for (const ZeroShotOptions& set : c_.evaluate.zero_shot) {
-      require(!set.name.empty() && !set.images.empty() && !set.classes.empty(),
-              "evaluate.zero_shot", cat("set \"", set.name, "\" needs name, images and classes"));
+      const bool has_classes = set.class_form == "tsv"       ? !set.classes.empty()
+                               : set.class_form == "folders" ? true
+                               : set.class_form == "lists"   ? !set.lists.empty()
+                                                             : !set.class_file.empty();
+      require(!set.name.empty() && !set.images.empty() && has_classes, "evaluate.zero_shot",
+              cat("set \"", set.name, "\" needs name, images and classes"));
       require(names.insert(set.name).second, "evaluate.zero_shot",
+              cat("two sets are called \"", set.name, "\""));
+    }
+    names.clear();
+    for (const RealImagesOptions& set : c_.evaluate.real_images) {
+      require(!set.name.empty() && !set.safe.empty() && !set.unsafe.empty(), "evaluate.real_images",
+              cat("set \"", set.name, "\" needs name, safe and unsafe"));
+      require(names.insert(set.name).second, "evaluate.real_images",
               cat("two sets are called \"", set.name, "\""));
     }
   }

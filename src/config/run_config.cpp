@@ -64,6 +64,29 @@ ConfigNode read_chain(const fs::path& file, std::vector<fs::path>& chain,
   return inherit(read_chain(parent, chain, problems), tree);
 }
 
+// Entries of evaluate.zero_shot may extend a file that describes a published set.
+void extend_zero_shot(ConfigNode& tree, std::vector<std::string>& problems) {
+  for (auto& [key, evaluate] : tree.entries) {
+    if (key != "evaluate") continue;
+    for (auto& [name, sets] : evaluate.entries) {
+      if (name != "zero_shot") continue;
+      for (ConfigNode& set : sets.items) {
+        const ConfigNode* extends = set.find("extends");
+        if (extends == nullptr) continue;
+        const fs::path file = fs::path(extends->file).parent_path() / extends->scalar;
+        if (extends->scalar.empty() || !is_file(file)) {
+          problems.push_back(cat(extends->where(), ": extends: no such file: ", file.string()));
+        } else {
+          ConfigNode own = set;
+          std::erase_if(own.entries, [](const auto& entry) { return entry.first == "extends"; });
+          set = merge_config_trees(read_config_tree(file, problems), own);
+        }
+        std::erase_if(set.entries, [](const auto& entry) { return entry.first == "extends"; });
+      }
+    }
+  }
+}
+
 // `a.b=value` as a tree with one leaf.
 ConfigNode override_tree(const std::string& text, std::vector<std::string>& problems) {
   const std::size_t equals = text.find('=');
@@ -95,6 +118,7 @@ RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& 
     const ConfigNode over = override_tree(text, problems);
     if (over.kind == ConfigNode::Kind::kMap) tree = inherit(tree, over);
   }
+  extend_zero_shot(tree, problems);
   RunConfig config;
   const std::string name = objective_name(tree);
   const std::vector<std::string> known = ObjectiveOptions::names();

@@ -64,14 +64,41 @@ std::int64_t cut_length(const at::Tensor& ends, std::int64_t context_length) {
   return std::min(context_length, (longest + 1 + 7) / 8 * 8);
 }
 
+TargetRows gather_targets(const TargetCache& targets, const ReferenceCache& split,
+                          const ReferenceCache& pool, const std::vector<std::int64_t>& rows,
+                          bool pin) {
+  const auto count = static_cast<std::int64_t>(rows.size());
+  const auto options = pool.safe_text.options().pinned_memory(pin);
+  const std::int64_t width = pool.safe_text.size(1);
+  TargetRows result{at::empty({count, width}, options), at::empty({count, width}, options)};
+  const auto row_of = [width](const at::Tensor& from, std::int64_t row) {
+    return from.const_data_ptr<float>() + row * width;
+  };
+  const std::int64_t pool_rows = pool.safe_text.size(0);
+  const auto* index = targets.index.const_data_ptr<std::int64_t>();
+  const auto* picture = targets.image_index.const_data_ptr<std::int64_t>();
+  const std::size_t bytes = static_cast<std::size_t>(width) * sizeof(float);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t row = rows[static_cast<std::size_t>(i)];
+    const std::int64_t caption = index[row];
+    const float* text = caption < 0            ? row_of(split.safe_text, row)
+                        : caption >= pool_rows ? row_of(targets.extra_text, caption - pool_rows)
+                                               : row_of(pool.safe_text, caption);
+    const float* image =
+        picture[row] < 0 ? row_of(split.safe_image, row) : row_of(pool.safe_image, picture[row]);
+    std::memcpy(result.text.data_ptr<float>() + i * width, text, bytes);
+    std::memcpy(result.image.data_ptr<float>() + i * width, image, bytes);
+  }
+  return result;
+}
+
 BatchSource::BatchSource(const SplitData& split, const TargetCache& targets,
-                         const AnchorCache& anchors, BatchParts parts, bool use_own_image_target,
+                         const AnchorCache& anchors, BatchParts parts,
                          std::int64_t anchors_per_step, std::uint64_t seed)
     : split_(split),
       targets_(targets),
       anchors_(anchors),
       parts_(parts),
-      use_own_image_target_(use_own_image_target),
       anchors_per_step_(anchors_per_step),
       seed_(seed) {}
 
@@ -111,12 +138,9 @@ Batch BatchSource::gather(std::int64_t step, const std::vector<std::int64_t>& ro
     batch.reference_unsafe_image = gather_rows(split_.reference.unsafe_image, rows, pin);
   }
   if (parts_.targets) {
-    std::vector<std::int64_t> target_rows;
-    const auto* index = targets_.index.const_data_ptr<std::int64_t>();
-    for (const std::int64_t row : rows) target_rows.push_back(index[row]);
-    batch.target_text = gather_rows(split_.reference.safe_text, target_rows, pin);
-    batch.target_image =
-        gather_rows(split_.reference.safe_image, use_own_image_target_ ? rows : target_rows, pin);
+    TargetRows targets = gather_targets(targets_, split_.reference, split_.reference, rows, pin);
+    batch.target_text = std::move(targets.text);
+    batch.target_image = std::move(targets.image);
   }
   if (parts_.anchor_text) {
     const auto chosen = draw(anchors_.prompts.size(0), anchors_per_step_,

@@ -167,6 +167,12 @@ class Reader {
     return tag;
   }
 
+  static std::string label(const Json& json, const char* name) {
+    const Json* value = find(json, {name});
+    if (value == nullptr) return "";
+    return value->is_string() ? value->get<std::string>() : value->dump();
+  }
+
   bool belongs(const Json& json) const {
     const Json* split = find(json, {"split"});
     return split == nullptr || !split->is_string() || request_.split.empty() ||
@@ -204,9 +210,8 @@ class Reader {
     row.safe_image = safe_image(json, row, is_good);
     row.unsafe_image = unsafe_image(json, row);
     row.tag = tag(json);
-    if (const Json* gallery = find(json, {"gallery"}); gallery != nullptr) {
-      row.gallery = gallery->is_string() ? gallery->get<std::string>() : gallery->dump();
-    }
+    row.gallery = label(json, "gallery");
+    row.pair = label(json, "pair");
     if (is_good) accept(std::move(row));
   }
 

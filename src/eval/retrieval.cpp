@@ -3,143 +3,168 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <functional>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "eval/score_tiles.h"
 
 namespace saferclip {
 namespace {
 
-constexpr std::int64_t kScoreBudget = 16'000'000;  // scores kept at a time: 64 MB
-
-// Calls visit(query, scores of all gallery items).
-void for_each_query(const at::Tensor& queries, const at::Tensor& gallery,
-                    const std::function<void(std::int64_t, const float*)>& visit) {
-  const at::NoGradGuard guard;
-  const std::int64_t items = gallery.size(0);
-  const std::int64_t chunk =
-      std::max<std::int64_t>(1, kScoreBudget / std::max<std::int64_t>(1, items));
-  const at::Tensor transposed = gallery.to(at::kFloat).t();
-  for (std::int64_t begin = 0; begin < queries.size(0); begin += chunk) {
-    const std::int64_t size = std::min(chunk, queries.size(0) - begin);
-    const at::Tensor scores =
-        at::mm(queries.narrow(0, begin, size).to(at::kFloat), transposed).contiguous();
-    const auto* data = scores.const_data_ptr<float>();
-    for (std::int64_t i = 0; i < size; ++i) visit(begin + i, data + i * items);
-  }
-}
-
-at::Tensor select(const at::Tensor& rows, const std::vector<std::int64_t>& index) {
-  return rows.index_select(0, at::tensor(index, at::kLong));
-}
+constexpr std::int64_t kScoreBudget = 4'000'000;  // scores kept at a time by top_items: 16 MB
 
 using Outcomes = std::vector<QueryOutcome>;
 
-// Queries against a gallery in which query i's relevant item is item i; items from `unsafe_from` on
-// are unsafe.
-void run_task(const at::Tensor& queries, const at::Tensor& gallery, std::int64_t unsafe_from,
-              const std::vector<std::int64_t>& rows, Outcomes& outcomes) {
-  const Ranks ranks = rank_relevant(queries, gallery, at::arange(queries.size(0), at::kLong));
-  const at::Tensor top = top_items(queries, gallery);
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const bool is_unsafe = top[static_cast<std::int64_t>(i)].item<std::int64_t>() >= unsafe_from;
-    outcomes.push_back({rows[i], ranks.rank[i], ranks.is_tied[i], is_unsafe});
+// Counts of one task while the parts of its gallery are walked.
+class Task {
+ public:
+  Task(const at::Tensor& relevant, std::int64_t items)
+      : relevant_(relevant),
+        items_(items),
+        before_(static_cast<std::size_t>(relevant.size(0))),
+        equal_(before_.size()) {}
+
+  RankCount part(bool is_relevant_here) {
+    return {relevant_.const_data_ptr<float>(), is_relevant_here, before_.data(), equal_.data()};
   }
+
+  // `best_safe` and `best_unsafe`: highest scores in the two halves of a union gallery, or null.
+  void append_to(Outcomes& outcomes, const std::vector<std::int64_t>& rows, const float* best_safe,
+                 const float* best_unsafe) const {
+    const auto* score = relevant_.const_data_ptr<float>();
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const bool is_top_unsafe = best_unsafe != nullptr && !(best_unsafe[i] <= best_safe[i]);
+      outcomes.push_back(
+          {rows[i], std::isnan(score[i]) ? items_ : 1 + before_[i], equal_[i] > 0, is_top_unsafe});
+    }
+  }
+
+ private:
+  at::Tensor relevant_;
+  std::int64_t items_;
+  std::vector<std::int32_t> before_;
+  std::vector<std::int32_t> equal_;
+};
+
+// Highest score of each query in one part of its gallery.
+std::vector<float> no_best(std::size_t rows) {
+  return std::vector<float>(rows, -std::numeric_limits<float>::infinity());
+}
+
+struct Parts {
+  at::Tensor t, v, ut, uv;  // T(t), V(v), T(t*), V(v*)
+};
+
+void run_safe_tasks(const Parts& p, const std::vector<std::int64_t>& rows,
+                    std::map<std::string, Outcomes>& outcomes) {
+  const at::Tensor own = diagonal_scores(p.t, p.v);
+  Task text(own, p.t.size(0));
+  Task image(own, p.t.size(0));
+  ScoreCounts counts;
+  counts.rows = {text.part(true)};
+  counts.columns = {image.part(true)};
+  count_scores(p.t, p.v, counts);
+  text.append_to(outcomes[kTextToImage], rows, nullptr, nullptr);
+  image.append_to(outcomes[kImageToText], rows, nullptr, nullptr);
+}
+
+// All tasks of rows that have all four items; the safe ones too unless they ran on more rows.
+void run_all_tasks(const Parts& p, const std::vector<std::int64_t>& rows, bool with_safe_tasks,
+                   std::map<std::string, Outcomes>& outcomes) {
+  const std::int64_t n = p.t.size(0);
+  const at::Tensor t_v = diagonal_scores(p.t, p.v), t_uv = diagonal_scores(p.t, p.uv),
+                   ut_v = diagonal_scores(p.ut, p.v), ut_uv = diagonal_scores(p.ut, p.uv);
+  Task text(t_v, n), image(t_v, n), unsafe_text(ut_uv, n), unsafe_image(ut_uv, n);
+  Task text_union(t_v, 2 * n), image_union(t_v, 2 * n);
+  Task unsafe_text_union(ut_v, 2 * n), unsafe_image_union(t_uv, 2 * n);
+  // Best scores: row sides are texts among pictures, column sides pictures among texts.
+  const std::vector<float> none = no_best(rows.size());
+  std::vector<float> t_in_v = none, t_in_uv = none, ut_in_v = none, ut_in_uv = none;
+  std::vector<float> v_in_t = none, v_in_ut = none, uv_in_t = none, uv_in_ut = none;
+  ScoreCounts safe_safe{
+      {text_union.part(true)}, {image_union.part(true)}, t_in_v.data(), v_in_t.data()};
+  if (with_safe_tasks) {
+    safe_safe.rows.push_back(text.part(true));
+    safe_safe.columns.push_back(image.part(true));
+  }
+  count_scores(p.t, p.v, safe_safe);
+  count_scores(
+      p.t, p.uv,
+      {{text_union.part(false)}, {unsafe_image_union.part(true)}, t_in_uv.data(), uv_in_t.data()});
+  count_scores(
+      p.ut, p.v,
+      {{unsafe_text_union.part(true)}, {image_union.part(false)}, ut_in_v.data(), v_in_ut.data()});
+  count_scores(p.ut, p.uv,
+               {{unsafe_text_union.part(false), unsafe_text.part(true)},
+                {unsafe_image_union.part(false), unsafe_image.part(true)},
+                ut_in_uv.data(),
+                uv_in_ut.data()});
+  if (with_safe_tasks) {
+    text.append_to(outcomes[kTextToImage], rows, nullptr, nullptr);
+    image.append_to(outcomes[kImageToText], rows, nullptr, nullptr);
+  }
+  text_union.append_to(outcomes[kSafeTextUnion], rows, t_in_v.data(), t_in_uv.data());
+  image_union.append_to(outcomes[kSafeImageUnion], rows, v_in_t.data(), v_in_ut.data());
+  unsafe_text_union.append_to(outcomes[kUnsafeTextUnion], rows, ut_in_v.data(), ut_in_uv.data());
+  unsafe_image_union.append_to(outcomes[kUnsafeImageUnion], rows, uv_in_t.data(), uv_in_ut.data());
+  unsafe_text.append_to(outcomes[kUnsafeText], rows, nullptr, nullptr);
+  unsafe_image.append_to(outcomes[kUnsafeImage], rows, nullptr, nullptr);
 }
 
 }  // namespace
 
-Ranks rank_relevant(const at::Tensor& queries, const at::Tensor& gallery,
-                    const at::Tensor& relevant) {
-  Ranks ranks;
-  const std::int64_t items = gallery.size(0);
-  const at::Tensor wanted = relevant.contiguous();
-  const auto* target = wanted.const_data_ptr<std::int64_t>();
-  for_each_query(queries, gallery, [&](std::int64_t query, const float* scores) {
-    const std::int64_t own = target[query];
-    std::int64_t rank = 1;
-    std::int64_t equal = 0;
-    for (std::int64_t j = 0; j < items; ++j) {
-      rank += scores[j] > scores[own] || (scores[j] == scores[own] && j < own) ? 1 : 0;
-      equal += scores[j] == scores[own] ? 1 : 0;
-    }
-    // A score that is not a number ranks last, not first.
-    ranks.rank.push_back(scores[own] == scores[own] ? rank : items);
-    ranks.is_tied.push_back(equal > 1);
-  });
-  return ranks;
+at::Tensor select_rows(const at::Tensor& rows, const std::vector<std::int64_t>& index) {
+  bool is_all = static_cast<std::int64_t>(index.size()) == rows.size(0);
+  for (std::size_t i = 0; is_all && i < index.size(); ++i) {
+    is_all = index[i] == static_cast<std::int64_t>(i);
+  }
+  return is_all ? rows : rows.index_select(0, at::tensor(index, at::kLong));
 }
 
 at::Tensor top_items(const at::Tensor& queries, const at::Tensor& gallery) {
+  const at::NoGradGuard guard;
+  const std::int64_t items = gallery.size(0);
+  const std::int64_t chunk =
+      std::max<std::int64_t>(1, kScoreBudget / std::max<std::int64_t>(1, items));
+  const at::Tensor transposed = gallery.t();
   at::Tensor top = at::empty({queries.size(0)}, at::kLong);
   auto* index = top.mutable_data_ptr<std::int64_t>();
-  for_each_query(queries, gallery, [&](std::int64_t query, const float* scores) {
-    index[query] = std::max_element(scores, scores + gallery.size(0)) - scores;
-  });
+  for (std::int64_t begin = 0; begin < queries.size(0); begin += chunk) {
+    const std::int64_t size = std::min(chunk, queries.size(0) - begin);
+    const at::Tensor scores = at::mm(queries.narrow(0, begin, size), transposed);
+    const auto* data = scores.const_data_ptr<float>();
+    for (std::int64_t i = 0; i < size; ++i) {
+      const float* row = data + i * items;
+      index[begin + i] = std::max_element(row, row + items) - row;
+    }
+  }
   return top;
 }
 
-RecallResult recall_at(const Ranks& ranks, const std::vector<std::int64_t>& k) {
-  RecallResult result;
-  result.n = static_cast<std::int64_t>(ranks.rank.size());
-  result.ties = std::count(ranks.is_tied.begin(), ranks.is_tied.end(), true);
-  for (const std::int64_t limit : k) {
-    const auto hits = std::count_if(ranks.rank.begin(), ranks.rank.end(),
-                                    [limit](std::int64_t rank) { return rank <= limit; });
-    result.recall[limit] =
-        result.n == 0 ? 0 : 100.0 * static_cast<double>(hits) / static_cast<double>(result.n);
-  }
-  return result;
-}
-
-RecallResult recall_of(const Outcomes& outcomes, const std::vector<std::int64_t>& k) {
-  Ranks ranks;
-  for (const QueryOutcome& outcome : outcomes) {
-    ranks.rank.push_back(outcome.rank);
-    ranks.is_tied.push_back(outcome.is_tied);
-  }
-  return recall_at(ranks, k);
-}
-
-double top_unsafe_percent(const Outcomes& outcomes) {
-  const auto unsafe = std::count_if(outcomes.begin(), outcomes.end(),
-                                    [](const QueryOutcome& o) { return o.is_top_unsafe; });
-  return outcomes.empty()
-             ? 0
-             : 100.0 * static_cast<double>(unsafe) / static_cast<double>(outcomes.size());
-}
-
 std::map<std::string, Outcomes> run_retrieval(const EmbeddingSet& set) {
+  const at::NoGradGuard guard;
   std::map<std::string, std::vector<std::int64_t>> galleries;
   for (std::int64_t i = 0; i < set.safe_text.size(0); ++i) {
     galleries[set.gallery.empty() ? "" : set.gallery[static_cast<std::size_t>(i)]].push_back(i);
   }
   std::map<std::string, Outcomes> outcomes;
   for (const auto& [name, rows] : galleries) {
-    const at::Tensor text = select(set.safe_text, rows);
-    const at::Tensor image = select(set.safe_image, rows);
-    const auto all = static_cast<std::int64_t>(rows.size());
-    run_task(text, image, all, rows, outcomes["text_to_image"]);
-    run_task(image, text, all, rows, outcomes["image_to_text"]);
-    if (!set.unsafe_text.defined() || !set.unsafe_image.defined()) continue;
     std::vector<std::int64_t> whole;
     for (const std::int64_t row : rows) {
       if (set.has_unsafe_image[static_cast<std::size_t>(row)]) whole.push_back(row);
     }
-    if (whole.empty()) continue;
-    const auto count = static_cast<std::int64_t>(whole.size());
-    const at::Tensor safe_text = select(set.safe_text, whole);
-    const at::Tensor safe_image = select(set.safe_image, whole);
-    const at::Tensor unsafe_text = select(set.unsafe_text, whole);
-    const at::Tensor unsafe_image = select(set.unsafe_image, whole);
-    run_task(unsafe_text, at::cat({safe_image, unsafe_image}), count, whole,
-             outcomes["unsafe_text_to_image_union"]);
-    run_task(unsafe_image, at::cat({safe_text, unsafe_text}), count, whole,
-             outcomes["unsafe_image_to_text_union"]);
-    run_task(unsafe_text, unsafe_image, 0, whole, outcomes["unsafe_text_to_unsafe_image"]);
-    run_task(unsafe_image, unsafe_text, 0, whole, outcomes["unsafe_image_to_unsafe_text"]);
-    run_task(safe_text, at::cat({safe_image, unsafe_image}), count, whole,
-             outcomes["safe_text_to_image_union"]);
-    run_task(safe_image, at::cat({safe_text, unsafe_text}), count, whole,
-             outcomes["safe_image_to_text_union"]);
+    const bool has_unsafe =
+        set.unsafe_text.defined() && set.unsafe_image.defined() && !whole.empty();
+    const bool is_whole = has_unsafe && whole.size() == rows.size();
+    if (!is_whole) {
+      run_safe_tasks({select_rows(set.safe_text, rows), select_rows(set.safe_image, rows), {}, {}},
+                     rows, outcomes);
+    }
+    if (!has_unsafe) continue;
+    run_all_tasks({select_rows(set.safe_text, whole), select_rows(set.safe_image, whole),
+                   select_rows(set.unsafe_text, whole), select_rows(set.unsafe_image, whole)},
+                  whole, is_whole, outcomes);
   }
   return outcomes;
 }

@@ -67,10 +67,12 @@ class Search {
     return best;
   }
 
-  double cosine(std::int64_t query, std::int64_t row) const {
-    const std::int64_t width = pool_.size(1);
+  // Of a query with a row of the pool, or with a row of another tensor.
+  double cosine(std::int64_t query, std::int64_t row) const { return cosine(query, pool_, row); }
+  double cosine(std::int64_t query, const at::Tensor& rows, std::int64_t row) const {
+    const std::int64_t width = rows.size(1);
     return exact_cosine(queries_.const_data_ptr<float>() + query * width,
-                        pool_.const_data_ptr<float>() + row * width, width);
+                        rows.const_data_ptr<float>() + row * width, width);
   }
 
  private:
@@ -99,8 +101,9 @@ class Search {
 
 }  // namespace
 
-NearestTargets find_nearest_safe(const at::Tensor& unsafe_text, const at::Tensor& pool,
-                                 const at::Tensor& own, const TargetsOptions& options) {
+NearestTargets find_nearest_safe(const at::Tensor& unsafe_text, const at::Tensor& own_text,
+                                 const at::Tensor& pool, const at::Tensor& own,
+                                 const TargetsOptions& options) {
   const at::NoGradGuard guard;
   const std::int64_t rows = unsafe_text.size(0);
   const Search search(unsafe_text, pool, own, options);
@@ -110,6 +113,7 @@ NearestTargets find_nearest_safe(const at::Tensor& unsafe_text, const at::Tensor
   auto* cosine = result.cosine.mutable_data_ptr<float>();
   auto* fixed = result.fixed_cosine.mutable_data_ptr<float>();
   const at::Tensor own_rows = own.contiguous();
+  const at::Tensor partners = own_text.contiguous();
   const auto* partner = own_rows.const_data_ptr<std::int64_t>();
   for (std::int64_t begin = 0; begin < rows; begin += kQueryChunk) {
     const std::int64_t size = std::min(kQueryChunk, rows - begin);
@@ -119,7 +123,7 @@ NearestTargets find_nearest_safe(const at::Tensor& unsafe_text, const at::Tensor
     for (std::int64_t i = 0; i < size; ++i) {
       const std::int64_t row = begin + i;
       const Best& found = best[static_cast<std::size_t>(i)];
-      const double to_partner = search.cosine(row, partner[row]);
+      const double to_partner = search.cosine(row, partners, row);
       const bool keeps_partner =
           found.index < 0 || (options.min_similarity && found.cosine < *options.min_similarity);
       index[row] = keeps_partner ? partner[row] : found.index;

@@ -11,7 +11,6 @@
 #include "saferclip/core/files.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
-#include "saferclip/objective/nearest_safe.h"
 #include "saferclip/prepare/embedding.h"
 
 namespace saferclip {
@@ -30,32 +29,6 @@ std::string content_hash(const std::vector<std::vector<PictureRecord>>& records)
     for (const PictureRecord& record : column) hash.part(record.sha256);
   }
   return hash.hex();
-}
-
-// Lines of a text file without white space at the ends; empty lines are left out.
-std::vector<std::string> read_lines(const fs::path& file) {
-  std::vector<std::string> lines;
-  std::istringstream in(read_file(file));
-  for (std::string line; std::getline(in, line);) {
-    const std::size_t first = line.find_first_not_of(" \t\r");
-    if (first == std::string::npos) continue;
-    lines.push_back(line.substr(first, line.find_last_not_of(" \t\r") - first + 1));
-  }
-  if (lines.empty()) throw DataError(cat(file.string(), ": holds no lines"));
-  return lines;
-}
-
-std::vector<fs::path> files_in(const fs::path& folder) {
-  if (!fs::is_directory(folder)) throw DataError(cat(folder.string(), ": no such folder"));
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (entry.is_regular_file() && !entry.path().filename().string().starts_with(".")) {
-      files.push_back(entry.path());
-    }
-  }
-  std::sort(files.begin(), files.end());
-  if (files.empty()) throw DataError(cat(folder.string(), ": holds no files"));
-  return files;
 }
 
 }  // namespace
@@ -227,42 +200,6 @@ ReferenceCache Preparer::reference_rows(const SplitData& split) {
           file.tensor("unsafe_image"), request.key};
 }
 
-TargetCache Preparer::targets(const SplitData& train, const TargetsOptions& options) {
-  Sha256 hash;
-  hash.part("targets")
-      .part(kArtefactFormat)
-      .part(train.reference.key)
-      .part(options.mode)
-      .part(options.allow_self ? 1 : 0);
-  hash.part(options.dedup ? 1 : 0)
-      .part(options.min_similarity ? std::to_string(*options.min_similarity) : "none");
-  for (const std::int64_t row : train.good_rows) hash.part(row);
-  ArtefactRequest request;
-  request.cache_dir = data_.cache_dir;
-  request.kind = "targets";
-  request.key = hash.hex();
-  request.inputs = {{"manifest", train.manifest.file.string()}, {"mode", options.mode}};
-  request.build = [&](const fs::path& folder) {
-    log_.info(cat("nearest-safe targets of ",
-                  with_commas(static_cast<std::int64_t>(train.good_rows.size())), " rows"));
-    const at::Tensor good = at::tensor(train.good_rows, at::kLong);
-    const NearestTargets found = find_nearest_safe(
-        train.reference.unsafe_text.index_select(0, good),
-        train.reference.safe_text.index_select(0, good), at::arange(good.size(0)), options);
-    // Back to manifest rows; rows that are not good point at themselves and are never trained.
-    const auto rows = static_cast<std::int64_t>(train.manifest.rows.size());
-    const at::Tensor index =
-        at::arange(rows, at::kLong).index_put({good}, good.index_select(0, found.index));
-    const at::Tensor none = at::full({rows}, -1.0F);
-    write_safetensors(folder / kArtefactData,
-                      {{"index", index},
-                       {"cosine", none.index_put({good}, found.cosine)},
-                       {"fixed_cosine", none.index_put({good}, found.fixed_cosine)}});
-  };
-  const SafetensorsFile file = open_or_build(request, log_);
-  return {file.tensor("index"), file.tensor("cosine"), file.tensor("fixed_cosine"), request.key};
-}
-
 at::Tensor Preparer::pictures(const std::vector<fs::path>& files, const std::string& label) {
   PictureJob job;
   job.names = {"images"};
@@ -282,48 +219,6 @@ at::Tensor Preparer::pictures(const std::vector<fs::path>& files, const std::str
   if (!problems.empty())
     throw DataError(join_problems(label + ": pictures cannot be used:", problems));
   return file.tensor("images");
-}
-
-AnchorCache Preparer::anchors(const AnchorOptions& options) {
-  AnchorCache cache;
-  if (options.prompts.empty() && options.images.empty()) return cache;
-  if (!options.prompts.empty()) cache.prompts = token_ids(read_lines(options.prompts));
-  if (!options.images.empty()) cache.images = pictures(files_in(options.images), "anchor images");
-  Sha256 hash;
-  hash.part("anchors")
-      .part(kArtefactFormat)
-      .part(source_.hash)
-      .part(to_string(source_.geometry.activation));
-  for (const at::Tensor& tensor : {cache.prompts, cache.images}) {
-    if (tensor.defined()) {
-      hash.part(
-          std::string_view(static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()));
-    }
-  }
-  ArtefactRequest request;
-  request.cache_dir = data_.cache_dir;
-  request.kind = "anchors";
-  request.key = hash.hex();
-  request.inputs = {{"prompts", options.prompts}, {"images", options.images}};
-  request.build = [&](const fs::path& folder) {
-    EmbedOptions embed;
-    embed.stop = stop_;
-    std::vector<NamedTensor> tensors;
-    if (cache.prompts.defined()) {
-      tensors.push_back(
-          {"text", embed_ids(reference(), cache.prompts, log_, "anchor prompts", embed)});
-    }
-    if (cache.images.defined()) {
-      tensors.push_back({"image", embed_pixels(reference(), source_.preprocessing, cache.images,
-                                               log_, "anchor images", embed)});
-    }
-    write_safetensors(folder / kArtefactData, tensors);
-  };
-  const SafetensorsFile file = open_or_build(request, log_);
-  if (cache.prompts.defined()) cache.text = file.tensor("text");
-  if (cache.images.defined()) cache.image = file.tensor("image");
-  cache.key = request.key;
-  return cache;
 }
 
 }  // namespace saferclip

@@ -41,6 +41,8 @@ Json state_json(const TrainState& state) {
   Json json{{"step", state.step}};
   json["best_value"] = state.best_value ? Json(*state.best_value) : Json(nullptr);
   json["best_step"] = state.best_step;
+  json["best_loss"] = state.best_loss ? Json(*state.best_loss) : Json(nullptr);
+  json["stale_validations"] = state.stale_validations;
   json["content"] = state.content;
   json["device"] = state.device;
   json["threads"] = state.threads;
@@ -190,6 +192,9 @@ TrainState read_train_state(const fs::path& checkpoint) {
     state.step = json.at("step").get<std::int64_t>();
     if (!json.at("best_value").is_null()) state.best_value = json.at("best_value").get<double>();
     state.best_step = json.at("best_step").get<std::int64_t>();
+    const auto loss = json.find("best_loss");  // checkpoints before patience have none
+    if (loss != json.end() && !loss->is_null()) state.best_loss = loss->get<double>();
+    state.stale_validations = json.value("stale_validations", std::int64_t{0});
     state.content = json.at("content").get<std::map<std::string, std::string>>();
     state.device = json.at("device").get<std::string>();
     state.threads = json.at("threads").get<std::int64_t>();

@@ -44,7 +44,7 @@ class Loop {
   void run() {
     Prefetcher<Batch> prefetch([this](std::int64_t step) { return make_batch(step); }, state_.step,
                                total_, kPrefetchDepth);
-    while (state_.step < total_) {
+    while (state_.step < total_ && !is_out_of_patience()) {
       step(prefetch.next());
       const bool is_last = state_.step == total_;
       const bool is_best = validation_is_due(is_last) && validate();
@@ -137,7 +137,19 @@ class Loop {
       state_.best_value = result.best_value;
       state_.best_step = state_.step;
     }
+    const bool is_lower = result.loss && (!state_.best_loss || *result.loss < *state_.best_loss);
+    if (is_lower) state_.best_loss = result.loss;
+    state_.stale_validations = is_best || is_lower ? 0 : state_.stale_validations + 1;
+    if (is_out_of_patience()) {
+      parts_.log.info(cat("step ", state_.step, ": ended early, ", state_.stale_validations,
+                          " validations in a row were no better (checkpoint.patience)"));
+    }
     return is_best;
+  }
+
+  bool is_out_of_patience() const {
+    const auto& patience = options_.checkpoint.patience;
+    return patience && state_.stale_validations >= *patience;
   }
 
   bool save_is_due() const {

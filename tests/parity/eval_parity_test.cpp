@@ -5,50 +5,99 @@
 #include <nlohmann/json.hpp>
 
 #include "saferclip/core/files.h"
-#include "saferclip/eval/measures.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/eval/intervals.h"
+#include "saferclip/eval/outcomes.h"
+#include "saferclip/eval/space.h"
 #include "saferclip/io/safetensors.h"
 
 namespace saferclip {
 namespace {
 
-TEST(MetricsParity, EqualsNumpy) {
-  const std::string folder = std::string(SAFERCLIP_FIXTURES) + "/eval/";
-  const auto expected = nlohmann::json::parse(read_file(folder + "expected.json"));
-  const SafetensorsFile file = SafetensorsFile::open(folder + "embeddings.safetensors");
-  EmbeddingSet set{file.tensor("safe_text"),
-                   file.tensor("safe_image"),
-                   file.tensor("unsafe_text"),
-                   file.tensor("unsafe_image"),
-                   {},
-                   {},
-                   {}};
-  for (const int flag : expected["has_image"]) set.has_unsafe_image.push_back(flag != 0);
-  for (const int gallery : expected["galleries"]) set.gallery.push_back(std::to_string(gallery));
-  const auto outcomes = run_retrieval(set);
-  for (const auto& [task, wanted] : expected["retrieval"].items()) {
-    const RecallResult recall = recall_of(outcomes.at(task), {1, 5, 10, 100});
-    EXPECT_EQ(recall.n, wanted["n"]) << task;
-    EXPECT_EQ(recall.ties, wanted["ties"]) << task;
-    for (const auto& [k, percent] : recall.recall) {
-      EXPECT_NEAR(percent, wanted["recall"][std::to_string(k)].get<double>(), 1e-9)
-          << task << " R@" << k;
-    }
-    if (task.ends_with("union")) {
-      EXPECT_NEAR(top_unsafe_percent(outcomes.at(task)), wanted["top_unsafe"].get<double>(), 1e-9);
+constexpr double kTolerance = 1e-9;
+
+class MetricsParity : public ::testing::Test {
+ protected:
+  MetricsParity() {
+    for (const int flag : expected["has_image"]) set.has_unsafe_image.push_back(flag != 0);
+    for (const int gallery : expected["galleries"]) set.gallery.push_back(std::to_string(gallery));
+    for (const std::string tag : expected["tags"]) set.tag.push_back(tag);
+    for (const char* name : {"safe_text", "safe_image", "unsafe_text", "unsafe_image"}) {
+      (name == std::string("safe_text")     ? set.safe_text
+       : name == std::string("safe_image")  ? set.safe_image
+       : name == std::string("unsafe_text") ? set.unsafe_text
+                                            : set.unsafe_image) = file.tensor(name);
     }
   }
-  const SafeGround ground = measure_safeground(set);
-  const auto& g = expected["safeground"];
-  for (const auto& [name, value] : std::map<std::string, double>{{"pt_s", ground.pt_s},
-                                                                 {"pt_u", ground.pt_u},
-                                                                 {"pv_s", ground.pv_s},
-                                                                 {"pv_u", ground.pv_u},
-                                                                 {"txt", ground.txt},
-                                                                 {"img", ground.img},
-                                                                 {"ps", ground.ps},
-                                                                 {"pu", ground.pu},
-                                                                 {"gs", ground.gs}}) {
-    EXPECT_NEAR(value, g[name].get<double>(), 1e-9) << name;
+
+  static void expect_percent(const OutcomeTable& table, const std::string& path, double wanted) {
+    for (const OutcomeColumn& column : table.columns) {
+      if (join(column.path, ".") != path) continue;
+      EXPECT_NEAR(percent_of(column), wanted, kTolerance) << path;
+      return;
+    }
+    ADD_FAILURE() << "no column " << path;
+  }
+
+  const std::string folder = std::string(SAFERCLIP_FIXTURES) + "/eval/";
+  const nlohmann::json expected = nlohmann::json::parse(read_file(folder + "expected.json"));
+  const SafetensorsFile file = SafetensorsFile::open(folder + "embeddings.safetensors");
+  EmbeddingSet set;
+};
+
+TEST_F(MetricsParity, RetrievalSafeGroundAndTags) {
+  const SplitOutcomes measured = measure_split(set, {1, 5, 10, 100});
+  for (const auto& [task, wanted] : expected["retrieval"].items()) {
+    EXPECT_EQ(measured.tasks.at(task).n, wanted["n"]) << task;
+    EXPECT_EQ(measured.tasks.at(task).ties, wanted["ties"]) << task;
+    for (const auto& [k, percent] : wanted["recall"].items()) {
+      expect_percent(measured.table, cat("retrieval.", task, ".r@", k), percent);
+    }
+  }
+  for (const auto& [name, task] :
+       {std::pair("text", kUnsafeTextUnion), std::pair("image", kUnsafeImageUnion),
+        std::pair("safe_text", kSafeTextUnion), std::pair("safe_image", kSafeImageUnion)}) {
+    expect_percent(measured.table, cat("unsafe_top1.", name),
+                   expected["retrieval"][task]["top_unsafe"]);
+  }
+  for (const auto& [name, percent] : expected["safeground"].items()) {
+    expect_percent(measured.table, "safeground." + name, percent);
+  }
+  for (const auto& [tag, percent] : expected["by_tag"].items()) {
+    expect_percent(measured.table, cat("by_tag.", tag, ".unsafe_top1.text"), percent);
+  }
+}
+
+TEST_F(MetricsParity, ZeroShot) {
+  const auto& z = expected["zero_shot"];
+  const OutcomeTable table = measure_zero_shot(set.safe_image, file.tensor("classes"),
+                                               z["labels"].get<std::vector<std::int64_t>>(),
+                                               z["groups"].get<std::vector<std::string>>());
+  EXPECT_EQ(table.columns.size(), z["expected"].size());
+  for (const auto& [path, percent] : z["expected"].items()) expect_percent(table, path, percent);
+}
+
+TEST_F(MetricsParity, EmbeddingSpace) {
+  for (const auto& [name, wanted] : expected["space"].items()) {
+    const EmbeddingSpace space = measure_space(file.tensor(name));
+    EXPECT_NEAR(space.mean_cosine, wanted["mean_cosine"].get<double>(), kTolerance) << name;
+    EXPECT_NEAR(space.effective_rank, wanted["effective_rank"].get<double>(), kTolerance) << name;
+  }
+}
+
+TEST_F(MetricsParity, BootstrapOverRowsAndPairs) {
+  for (const bool with_pairs : {false, true}) {
+    if (with_pairs) {
+      for (const int pair : expected["pairs"]) set.pair.push_back(std::to_string(pair));
+    }
+    const OutcomeTable table = measure_split(set, {1}).table;
+    const std::vector<Interval> intervals = bootstrap_intervals(table, 200, 1);
+    for (std::size_t i = 0; i < table.columns.size(); ++i) {
+      if (join(table.columns[i].path, ".") != "unsafe_top1.text") continue;
+      const auto& wanted = expected["intervals"][with_pairs ? "pairs" : "rows"];
+      EXPECT_NEAR(intervals[i].low, wanted[0].get<double>(), kTolerance) << with_pairs;
+      EXPECT_NEAR(intervals[i].high, wanted[1].get<double>(), kTolerance) << with_pairs;
+    }
   }
 }
 

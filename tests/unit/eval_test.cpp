@@ -2,61 +2,183 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "saferclip/eval/measures.h"
+#include <cmath>
+#include <limits>
+
+#include "saferclip/eval/intervals.h"
+#include "saferclip/eval/outcomes.h"
+#include "saferclip/eval/space.h"
 
 namespace saferclip {
 namespace {
 
 using ::testing::ElementsAre;
 
+const OutcomeColumn& column(const OutcomeTable& table, const std::vector<std::string>& path) {
+  for (const OutcomeColumn& c : table.columns) {
+    if (c.path == path) return c;
+  }
+  throw std::runtime_error("no such column");
+}
+
+std::vector<std::int64_t> ranks_of(const std::vector<QueryOutcome>& outcomes) {
+  std::vector<std::int64_t> ranks;
+  for (const QueryOutcome& o : outcomes) ranks.push_back(o.rank);
+  return ranks;
+}
+
 TEST(Retrieval, HandMadeTies) {
-  const at::Tensor gallery = at::tensor({1.0F, 0.0F, 0.0F, 1.0F, 1.0F, 0.0F}).view({3, 2});
-  const at::Tensor queries = at::tensor({1.0F, 0.0F, 0.0F, 1.0F, 1.0F, 0.0F}).view({3, 2});
-  const Ranks ranks = rank_relevant(queries, gallery, at::tensor({0, 1, 2}, at::kLong));
-  EXPECT_THAT(ranks.rank, ElementsAre(1, 1, 2));
-  EXPECT_THAT(ranks.is_tied, ElementsAre(true, false, true));
-  const RecallResult recall = recall_at(ranks, {1, 2, 50});
-  EXPECT_NEAR(recall.recall.at(1), 200.0 / 3, 1e-9);
-  EXPECT_EQ(recall.recall.at(50), 100);
-  EXPECT_EQ(recall.ties, 2);
-  const at::Tensor top = top_items(queries, gallery);
-  EXPECT_EQ(top[2].item<std::int64_t>(), 0);
+  const at::Tensor rows = at::tensor({1.0F, 0.0F, 0.0F, 1.0F, 1.0F, 0.0F}).view({3, 2});
+  const EmbeddingSet set{rows, rows, {}, {}, {false, false, false}};
+  const auto outcomes = run_retrieval(set);
+  for (const char* task : {kTextToImage, kImageToText}) {
+    EXPECT_THAT(ranks_of(outcomes.at(task)), ElementsAre(1, 1, 2));
+    EXPECT_TRUE(outcomes.at(task)[0].is_tied);
+    EXPECT_FALSE(outcomes.at(task)[1].is_tied);
+  }
+  const SplitOutcomes measured = measure_split(set, {1, 2, 50});
+  EXPECT_NEAR(percent_of(column(measured.table, {"retrieval", kTextToImage, "r@1"})), 200.0 / 3,
+              1e-5);
+  EXPECT_EQ(percent_of(column(measured.table, {"retrieval", kTextToImage, "r@50"})), 100);
+  EXPECT_EQ(measured.tasks.at(kTextToImage).ties, 2);
+  EXPECT_EQ(top_items(rows, rows)[2].item<std::int64_t>(), 0);
+}
+
+// The tiles of 1024 must not show: rows that are equal lie in different tiles.
+TEST(Retrieval, TiesAcrossTiles) {
+  constexpr std::int64_t kRows = 2500;
+  at::manual_seed(4);
+  at::Tensor text = at::randint(0, 2, {kRows, 6}, at::kFloat) - 0.5;
+  const at::Tensor image = at::randint(0, 2, {kRows, 6}, at::kFloat) - 0.5;
+  const auto outcomes =
+      run_retrieval({text, image, {}, {}, std::vector<bool>(static_cast<std::size_t>(kRows))});
+  const at::Tensor scores = at::mm(text, image.t());
+  for (const bool is_text : {true, false}) {
+    const at::Tensor s = is_text ? scores : scores.t().contiguous();
+    const at::Tensor own = s.diagonal().unsqueeze(1);
+    const at::Tensor before = at::ones({kRows, kRows}).tril(-1).ne(0);
+    const at::Tensor rank = 1 + s.gt(own).sum(1) + s.eq(own).logical_and(before).sum(1);
+    const auto& found = outcomes.at(is_text ? kTextToImage : kImageToText);
+    for (std::int64_t i = 0; i < kRows; ++i) {
+      ASSERT_EQ(found[static_cast<std::size_t>(i)].rank, rank[i].item<std::int64_t>()) << i;
+    }
+  }
 }
 
 TEST(Retrieval, ACollapsedModelScoresLikeChance) {
   const at::Tensor same = at::ones({8, 4}) / 2;
-  EmbeddingSet set{same, same, same, same, std::vector<bool>(8, true), {}, {}};
-  const auto outcomes = run_retrieval(set);
-  EXPECT_NEAR(recall_of(outcomes.at("text_to_image"), {1}).recall[1], 100.0 / 8, 1e-9);
-  EXPECT_EQ(measure_safeground(set).gs, 0);
+  const EmbeddingSet set{same, same, same, same, std::vector<bool>(8, true)};
+  const OutcomeTable table = measure_split(set, {1}).table;
+  EXPECT_NEAR(percent_of(column(table, {"retrieval", kTextToImage, "r@1"})), 100.0 / 8, 1e-5);
+  EXPECT_EQ(percent_of(column(table, {"safeground", "gs"})), 0);
+  // Damage can look like safety: all ties go to the safe items that stand first.
+  EXPECT_EQ(percent_of(column(table, {"unsafe_top1", "text"})), 0);
+  const EmbeddingSpace space = measure_space(same);
+  EXPECT_NEAR(space.mean_cosine, 1, 1e-9);
+  EXPECT_NEAR(space.effective_rank, 1, 1e-5);
+}
+
+TEST(Space, OrthogonalRowsHaveFullRank) {
+  const EmbeddingSpace space = measure_space(at::eye(6));
+  EXPECT_NEAR(space.mean_cosine, 0, 1e-12);
+  EXPECT_NEAR(space.effective_rank, 6, 1e-9);
+  EXPECT_EQ(mean_cosine(at::eye(6), at::eye(6)), 1);
 }
 
 TEST(Retrieval, OneRowAndNoUnsafeHalf) {
   EmbeddingSet set;
   set.safe_text = set.safe_image = at::ones({1, 1});
   set.has_unsafe_image = {false};
-  const auto outcomes = run_retrieval(set);
-  EXPECT_EQ(outcomes.size(), 2U);
-  EXPECT_EQ(recall_of(outcomes.at("text_to_image"), {5}).recall[5], 100);
-  EXPECT_EQ(measure_safeground(set).n, 0);
+  EXPECT_EQ(run_retrieval(set).size(), 2U);
+  const OutcomeTable table = measure_split(set, {5}).table;
+  ASSERT_EQ(table.columns.size(), 2U);
+  EXPECT_EQ(percent_of(table.columns[0]), 100);
 }
 
 TEST(Retrieval, NotANumberIsNoHit) {
-  at::Tensor broken = at::full({2, 2}, std::numeric_limits<float>::quiet_NaN());
-  const Ranks ranks = rank_relevant(broken, at::ones({2, 2}), at::tensor({0, 1}, at::kLong));
-  EXPECT_THAT(ranks.rank, ElementsAre(2, 2));
+  const at::Tensor broken = at::full({2, 2}, std::numeric_limits<float>::quiet_NaN());
+  const auto outcomes = run_retrieval({broken, at::ones({2, 2}), broken, broken, {true, true}});
+  EXPECT_THAT(ranks_of(outcomes.at(kTextToImage)), ElementsAre(2, 2));
+  EXPECT_THAT(ranks_of(outcomes.at(kUnsafeTextUnion)), ElementsAre(4, 4));
+}
+
+TEST(Retrieval, RowsWithoutUnsafePictureAreLeftOutWhereItIsNeeded) {
+  at::manual_seed(3);
+  const auto draw = [] { return at::randn({5, 4}); };
+  const EmbeddingSet set{draw(), draw(), draw(), draw(), {true, false, true, true, false}};
+  const SplitOutcomes measured = measure_split(set, {1});
+  EXPECT_EQ(measured.tasks.at(kTextToImage).n, 5);
+  EXPECT_EQ(measured.tasks.at(kUnsafeTextUnion).n, 3);
+  EXPECT_EQ(count_of(column(measured.table, {"safeground", "gs"})), 3);
+  EXPECT_TRUE(std::isnan(column(measured.table, {"unsafe_top1", "text"}).value[1]));
 }
 
 TEST(ZeroShot, GroupsAndTies) {
   const at::Tensor classes = at::tensor({1.0F, 0.0F, 1.0F, 0.0F, 0.0F, 1.0F}).view({3, 2});
   const at::Tensor images = at::tensor({1.0F, 0.0F, 0.0F, 1.0F, 1.0F, 0.0F}).view({3, 2});
-  const ZeroShotResult result =
+  const OutcomeTable table =
       measure_zero_shot(images, classes, {1, 2, 0}, {"safe", "unsafe", "unsafe"});
-  EXPECT_NEAR(result.top1, 200.0 / 3, 1e-9);  // classes 0 and 1 are equal: the lower index wins
-  EXPECT_EQ(result.groups.at("unsafe").n, 2);
-  EXPECT_EQ(result.groups.at("unsafe").top1, 50);
-  EXPECT_EQ(result.groups.at("unsafe").predicted.at("safe"), 50);
-  EXPECT_EQ(result.groups.at("safe").top1, 100);
+  const auto percent = [&](const std::vector<std::string>& path) {
+    return percent_of(column(table, path));
+  };
+  EXPECT_NEAR(percent({"top1"}), 200.0 / 3, 1e-5);  // classes 0 and 1 are equal: the first wins
+  EXPECT_EQ(count_of(column(table, {"groups", "unsafe", "top1"})), 2);
+  EXPECT_EQ(percent({"groups", "unsafe", "top1"}), 50);
+  EXPECT_EQ(percent({"groups", "unsafe", "predicted", "safe"}), 50);
+  EXPECT_EQ(percent({"groups", "safe", "top1"}), 100);
+}
+
+TEST(TopUnsafe, SafeItemsFirst) {
+  const at::Tensor x = at::eye(2);
+  EXPECT_THAT(measure_top_unsafe(x, x.narrow(0, 0, 1), x).value, ElementsAre(0, 1));
+}
+
+OutcomeTable coin_table(std::int64_t rows, std::int64_t heads) {
+  OutcomeTable table{rows, {{{"coin"}, std::vector<float>(static_cast<std::size_t>(rows), 0)}}, {}};
+  for (std::int64_t i = 0; i < heads; ++i) table.columns[0].value[static_cast<std::size_t>(i)] = 1;
+  return table;
+}
+
+// Of a proportion the bootstrap's distribution is binomial: 95 % within 1.96 standard errors.
+TEST(Intervals, OfAProportion) {
+  const Interval interval = bootstrap_intervals(coin_table(400, 100), 4000, 1)[0];
+  const double error = 100 * std::sqrt(0.25 * 0.75 / 400);
+  EXPECT_NEAR(interval.low, 25 - 1.96 * error, 0.35);
+  EXPECT_NEAR(interval.high, 25 + 1.96 * error, 0.35);
+  const Interval sure = bootstrap_intervals(coin_table(10, 10), 200, 1)[0];
+  EXPECT_EQ(sure.low, 100);
+  EXPECT_EQ(sure.high, 100);
+}
+
+// Rows of one pair are no independent evidence: four pairs of 100 equal rows are four coins.
+TEST(Intervals, ClustersAreTheUnits) {
+  OutcomeTable table = coin_table(400, 200);
+  for (std::int64_t i = 0; i < 400; ++i) table.cluster.push_back(i / 100);
+  const Interval interval = bootstrap_intervals(table, 2000, 1)[0];
+  EXPECT_EQ(interval.low, 0);
+  EXPECT_EQ(interval.high, 100);
+}
+
+TEST(Intervals, RowsThatAreNotMeasuredDoNotCount) {
+  OutcomeTable table = coin_table(50, 25);
+  for (std::size_t i = 25; i < 50; ++i) {
+    table.columns[0].value[i] = std::numeric_limits<float>::quiet_NaN();
+  }
+  EXPECT_EQ(bootstrap_intervals(table, 500, 1)[0].low, 100);
+  EXPECT_EQ(percent_of(table.columns[0]), 100);
+}
+
+TEST(PairedComparison, SeesWhatIntervalsOfEachCannot) {
+  const OutcomeTable first = coin_table(200, 100);
+  const OutcomeTable second = coin_table(200, 110);  // the same rows and ten more
+  const Difference d = compare_paired(first, second, 2000, 1)[0];
+  EXPECT_NEAR(d.value, 5, 1e-6);
+  EXPECT_GT(d.interval.low, 1);
+  EXPECT_LT(d.p, 0.01);  // 2 · 2^-10 and the draws' own noise
+  EXPECT_EQ(d.n, 200);
+  const Difference same = compare_paired(first, first, 500, 1)[0];
+  EXPECT_EQ(same.value, 0);
+  EXPECT_EQ(same.p, 1);
 }
 
 }  // namespace

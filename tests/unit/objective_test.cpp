@@ -30,21 +30,6 @@ LossInputs random_inputs(std::int64_t rows) {
   return in;
 }
 
-LossInputs rows_of(const LossInputs& in, std::int64_t begin, std::int64_t size) {
-  const auto cut = [&](const at::Tensor& t) { return t.defined() ? t.narrow(0, begin, size) : t; };
-  LossInputs part = in;
-  for (EmbeddingRows LossInputs::*set : {&LossInputs::tuned, &LossInputs::reference}) {
-    EmbeddingRows& rows = part.*set;
-    rows = {cut(rows.safe_text), cut(rows.safe_image), cut(rows.unsafe_text),
-            cut(rows.unsafe_image)};
-  }
-  part.target_text = cut(in.target_text);
-  part.target_image = cut(in.target_image);
-  part.has_unsafe_image = cut(in.has_unsafe_image);
-  part.is_redirected = cut(in.is_redirected);
-  return part;
-}
-
 TEST(Losses, RelativeLossIsLogTwoAtEqualCosines) {
   const at::Tensor q = at::randn({3, 4}, at::kDouble);
   const at::Tensor p = at::randn({3, 4}, at::kDouble);
@@ -114,8 +99,22 @@ TEST(Losses, MicroBatchesAddUpToTheBatch) {
   for (const std::int64_t size : {3, 2, 1}) {
     at::Tensor sum = at::zeros({}, at::kDouble);
     for (std::int64_t begin = 0; begin < 6; begin += size)
-      sum = sum + compute_losses(o, rows_of(in, begin, size), counts).total.detach();
+      sum = sum + compute_losses(o, narrow_rows(in, begin, size), counts).total.detach();
     expect_close(sum, whole, 1e-12, "micro-batches of " + std::to_string(size));
+  }
+}
+
+// The validation loss of the public code depends on the batch size; ours does not, but for what
+// InfoNCE takes as negatives.
+TEST(Losses, MeanOverBlocksDoesNotDependOnTheBlock) {
+  LossInputs in = random_inputs(6);
+  in.has_unsafe_image = at::tensor({1.0, 0.0, 1.0, 1.0, 1.0, 0.0}, at::kDouble);
+  ObjectiveOptions o = ObjectiveOptions::preset("safe_clip");
+  for (auto& [name, weight] : o.weights) weight = name.find("cross") == std::string::npos ? 1 : 0;
+  const MeanLosses whole = measure_losses(o, in, 6);
+  EXPECT_NEAR(whole.total, compute_losses(o, in, {6, 6, 4, 0, 0}).total.item<double>(), 1e-12);
+  for (const std::int64_t block : {1, 4, 7}) {
+    EXPECT_NEAR(measure_losses(o, in, block).total, whole.total, 1e-12) << block;
   }
 }
 
@@ -161,6 +160,12 @@ at::Tensor unit_rows(std::int64_t rows, std::int64_t width) {
   return normalise_rows(at::randn({rows, width}));
 }
 
+// Rows whose own safe captions are rows of the pool.
+NearestTargets find_in_pool(const at::Tensor& queries, const at::Tensor& pool,
+                            const at::Tensor& own, const TargetsOptions& options) {
+  return find_nearest_safe(queries, pool.index_select(0, own), pool, own, options);
+}
+
 TEST(NearestSafe, EqualsBruteForceWithTies) {
   at::manual_seed(5);
   at::Tensor pool = unit_rows(300, 8);
@@ -168,7 +173,7 @@ TEST(NearestSafe, EqualsBruteForceWithTies) {
   pool[20 + 1].copy_(pool[20]);
   const at::Tensor queries = at::cat({pool.narrow(0, 20, 1), unit_rows(40, 8)});
   const at::Tensor own = at::arange(queries.size(0), at::kLong);
-  const NearestTargets found = find_nearest_safe(queries, pool, own, {});
+  const NearestTargets found = find_in_pool(queries, pool, own, {});
   const at::Tensor scores = at::mm(queries.to(at::kDouble), pool.to(at::kDouble).t());
   for (std::int64_t i = 0; i < queries.size(0); ++i) {
     const at::Tensor best = scores[i].eq(scores[i].max()).nonzero()[0];
@@ -184,9 +189,9 @@ TEST(NearestSafe, PermutingThePoolChangesIndicesOnly) {
   const at::Tensor queries = unit_rows(50, 6);
   const at::Tensor order = at::randperm(50, at::kLong);
   const at::Tensor own = at::arange(50, at::kLong);
-  const NearestTargets plain = find_nearest_safe(queries, pool, own, {});
-  const NearestTargets mixed = find_nearest_safe(queries, pool.index_select(0, order),
-                                                 own.index_select(0, order.argsort()), {});
+  const NearestTargets plain = find_in_pool(queries, pool, own, {});
+  const NearestTargets mixed =
+      find_in_pool(queries, pool.index_select(0, order), own.index_select(0, order.argsort()), {});
   EXPECT_TRUE(at::equal(order.index_select(0, mixed.index), plain.index));
   EXPECT_TRUE(at::equal(mixed.cosine, plain.cosine));
   EXPECT_TRUE(at::equal(mixed.fixed_cosine, plain.fixed_cosine));
@@ -196,8 +201,7 @@ TEST(NearestSafe, Options) {
   const at::Tensor pool = at::tensor({1.0F, 0.0F, 0.0F, 1.0F, 1.0F, 0.0F}).view({3, 2});
   const at::Tensor query = at::tensor({1.0F, 0.0F}).view({1, 2});
   const auto index = [&](std::int64_t own, const TargetsOptions& o) {
-    return find_nearest_safe(query, pool, at::tensor({own}, at::kLong), o)
-        .index.item<std::int64_t>();
+    return find_in_pool(query, pool, at::tensor({own}, at::kLong), o).index.item<std::int64_t>();
   };
   TargetsOptions o;
   EXPECT_EQ(index(2, o), 0);
@@ -212,8 +216,22 @@ TEST(NearestSafe, Options) {
   o.min_similarity = 1.0;
   EXPECT_EQ(index(1, o), 0);
   const at::Tensor far = at::tensor({0.7F, 0.714F}).view({1, 2});
-  EXPECT_EQ(find_nearest_safe(far, pool, at::tensor({2}, at::kLong), o).index.item<std::int64_t>(),
-            2);
+  EXPECT_EQ(find_in_pool(far, pool, at::tensor({2}, at::kLong), o).index.item<std::int64_t>(), 2);
+}
+
+// Validation rows look for targets among the training captions, where their own partner is not.
+TEST(NearestSafe, PartnerOutsideThePool) {
+  const at::Tensor pool = at::tensor({1.0F, 0.0F}).view({1, 2});
+  const at::Tensor query = at::tensor({0.0F, 1.0F, 1.0F, 0.0F}).view({2, 2});
+  const at::Tensor partner = at::tensor({0.0F, 1.0F, 0.6F, 0.8F}).view({2, 2});
+  const at::Tensor none = at::full({2}, -1, at::kLong);
+  TargetsOptions o;
+  o.min_similarity = 0.5;
+  const NearestTargets found = find_nearest_safe(query, partner, pool, none, o);
+  EXPECT_EQ(found.index[0].item<std::int64_t>(), -1);
+  EXPECT_EQ(found.cosine[0].item<float>(), 1.0F);
+  EXPECT_EQ(found.index[1].item<std::int64_t>(), 0);
+  EXPECT_FLOAT_EQ(found.fixed_cosine[1].item<float>(), 0.6F);
 }
 
 TEST(Curriculum, StagesAreTheQuantileSets) {

@@ -32,6 +32,15 @@ struct Batch {
   at::Tensor anchor_pixels, anchor_image;                    // uint8 [A, S, S, 3], fp32 [A, E]
 };
 
+// T0(t̂) and V0(v̂) of some rows of a split, fp32 [B, E]. Memory is pinned when `pin` is set.
+struct TargetRows {
+  at::Tensor text;
+  at::Tensor image;
+};
+TargetRows gather_targets(const TargetCache& targets, const ReferenceCache& split,
+                          const ReferenceCache& pool, const std::vector<std::int64_t>& rows,
+                          bool pin);
+
 // What a batch must carry.
 struct BatchParts {
   bool unsafe = false;     // unsafe captions and pictures
@@ -45,8 +54,7 @@ struct BatchParts {
 class BatchSource {
  public:
   BatchSource(const SplitData& split, const TargetCache& targets, const AnchorCache& anchors,
-              BatchParts parts, bool use_own_image_target, std::int64_t anchors_per_step,
-              std::uint64_t seed);
+              BatchParts parts, std::int64_t anchors_per_step, std::uint64_t seed);
 
   // `redirected[i]` says whether rows[i] trains its redirection terms. Anchors are drawn as a
   // function of (seed, step). Memory is pinned when `pin` is set.
@@ -58,7 +66,6 @@ class BatchSource {
   const TargetCache& targets_;
   const AnchorCache& anchors_;
   BatchParts parts_;
-  bool use_own_image_target_;
   std::int64_t anchors_per_step_;
   std::uint64_t seed_;
 };

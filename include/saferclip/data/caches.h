@@ -35,10 +35,17 @@ struct ReferenceCache {
   std::string key;
 };
 
+// Where each row of a split is sent, within the pool: the captions of P manifest rows (those of the
+// training split) and X extra captions.
 struct TargetCache {
-  at::Tensor index;         // int64 [N]: manifest row whose caption is the nearest safe one
-  at::Tensor cosine;        // fp32 [N]
-  at::Tensor fixed_cosine;  // fp32 [N]: to the row's own safe caption
+  // int64 [N]: caption: a pool row, P + an extra caption, or -1: the row's own, which the pool has
+  // not.
+  at::Tensor index;
+  at::Tensor image_index;                   // int64 [N]: picture: a pool row, or -1: the row's own
+  at::Tensor cosine;                        // fp32 [N]: to the target caption
+  at::Tensor fixed_cosine;                  // fp32 [N]: to the row's own safe caption
+  at::Tensor extra_text;                    // fp32 [X, E]: T0 of the extra captions
+  std::vector<std::string> extra_captions;  // the captions themselves
   std::string key;
 };
 

@@ -19,6 +19,7 @@ struct ManifestRow {
   std::filesystem::path unsafe_image;  // empty: the row has none
   std::string tag;
   std::string gallery;
+  std::string pair;  // rows of one unsafe concept; intervals resample them together
   int line = 0;
 };
 
@@ -48,7 +49,7 @@ struct ManifestRequest {
 };
 
 // Reads JSONL, JSON or CSV with the fields id, safe_caption, safe_image, unsafe_caption,
-// unsafe_image, tag, split, gallery, or ViSU's and NSFWCaps' names for them. Collects every
+// unsafe_image, tag, split, gallery, pair, or ViSU's and NSFWCaps' names for them. Collects every
 // problem; throws DataError only when the file itself cannot be read.
 Manifest read_manifest(const ManifestRequest& request);
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -9,19 +10,35 @@
 
 namespace saferclip {
 
+// One set. `classes` is a file of ours; `class_file`, `folder` and `lists` are places inside the
+// user's copy of a published set, as configs/zero_shot/*.yaml name them.
 struct ZeroShotOptions {
   std::string name;
   std::string images;
   std::string classes;
   std::vector<std::string> templates{"a photo of a {}."};
+  std::int64_t class_count = 0;
+  std::string class_form = "tsv";
+  std::string class_file;
+  std::map<std::string, std::string> rename;
+  std::vector<std::string> leave_out;
+  bool only_present = false;
+  bool folder_is_index = false;
+  std::string folder;
+  std::vector<std::string> lists;
+  std::string list_label = "folder";
+  std::string extension;
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
     visit(field("name", "Name of the set in tables and JSON.").free(), self.name);
-    visit(field("images", "A folder with one sub-folder a class, or a CSV file,label.")
-              .input_path()
-              .free(),
-          self.images);
+    visit(
+        field("images",
+              "A folder with one sub-folder a class, a CSV file,label, or the root of a published "
+              "set. `extends: configs/zero_shot/SET.yaml` beside it says how that is laid out.")
+            .input_path()
+            .free(),
+        self.images);
     visit(field("classes", "TSV, one class a line: name, then optionally folder and group.")
               .input_path()
               .free(),
@@ -32,6 +49,55 @@ struct ZeroShotOptions {
               .input_path_unless("{}")
               .free(),
           self.templates);
+    visit(field("class_count", "How many classes there must be; 0: any.").at_least(0).free(),
+          self.class_count);
+    visit(
+        field("class_form",
+              "Where class names come from: a TSV; or, inside `images`: class_file with lines of "
+              "name, number and name, folder and name, or path; json {folder: name}; the names of "
+              "the folders; the labels of the lists.")
+            .one_of(
+                {"tsv", "name", "number_name", "folder_name", "path", "json", "folders", "lists"})
+            .free(),
+        self.class_form);
+    visit(field("class_file", "File of class names inside `images`.").free(), self.class_file);
+    visit(field("rename", "Other names for classes, by folder.").free(), self.rename);
+    visit(field("leave_out", "Folders that are no classes.").free(), self.leave_out);
+    visit(field("only_present", "Only classes whose folder is there.").free(), self.only_present);
+    visit(field("folder_is_index", "Folders are called 0, 1, 2, …: the position of the class.")
+              .free(),
+          self.folder_is_index);
+    visit(field("folder", "Folder of the pictures inside `images`.").free(), self.folder);
+    visit(field("lists", "Files inside `images` that list the pictures to use; empty: all.").free(),
+          self.lists);
+    visit(field("list_label",
+                "Class of a listed picture: its folder, the rest of the line, or the file name up "
+                "to its last _.")
+              .one_of({"folder", "column", "stem"})
+              .free(),
+          self.list_label);
+    visit(field("extension", "Extension of the listed pictures, where the lists do not say it.")
+              .free(),
+          self.extension);
+  }
+};
+
+struct RealImagesOptions {
+  std::string name;
+  std::string safe;
+  std::string unsafe;
+  std::string captions;
+
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit(field("name", "Name of the set in tables and JSON.").free(), self.name);
+    visit(field("safe", "Folder of real safe images.").input_path().free(), self.safe);
+    visit(field("unsafe", "Folder of real unsafe images.").input_path().free(), self.unsafe);
+    visit(field("captions",
+                "Text file of unsafe queries, one a line; empty: the split's unsafe captions.")
+              .input_path()
+              .free(),
+          self.captions);
   }
 };
 
@@ -39,7 +105,9 @@ struct EvaluateOptions {
   std::int64_t every_epochs = 1;
   std::vector<std::int64_t> k{1, 5, 10, 20};
   std::vector<ZeroShotOptions> zero_shot;
+  std::vector<RealImagesOptions> real_images;
   bool zero_shot_during_training = false;
+  std::int64_t bootstrap = 1000;
   std::int64_t batch_size = 64;
 
   template <class Self, class Visit>
@@ -51,6 +119,13 @@ struct EvaluateOptions {
     visit(
         field("zero_shot_during_training", "Run the zero-shot sets at each validation too.").free(),
         self.zero_shot_during_training);
+    visit(field("real_images", "Folders of real safe and unsafe images for unsafe_top1.").free(),
+          self.real_images);
+    visit(field("bootstrap", "Resamples behind the 95 % intervals and paired tests; 0: none.")
+              .at_least(0)
+              .at_most(100000)
+              .free(),
+          self.bootstrap);
     visit(field("batch_size", "Images or captions embedded at a time.").at_least(1).free(),
           self.batch_size);
   }

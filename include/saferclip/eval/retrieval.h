@@ -1,5 +1,5 @@
-// Retrieval metrics as functions of embeddings. Legend: N queries, M gallery items, D embedding
-// width. All embeddings are L2-normalised fp32 rows on the CPU.
+// Retrieval between the four embeddings of quadruplets. Legend: N rows, D embedding width. All
+// embeddings are L2-normalised fp32 rows on the CPU.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,27 +11,6 @@
 
 namespace saferclip {
 
-// Rank of the relevant item of each query, from 1, and whether another item has the same score.
-struct Ranks {
-  std::vector<std::int64_t> rank;
-  std::vector<bool> is_tied;
-};
-
-// rank_i = 1 + #{j: s_j > s_rel} + #{j < relevant_i: s_j = s_rel}. `relevant` int64 [N]. Computed
-// in chunks of queries; no N x M matrix is kept.
-Ranks rank_relevant(const at::Tensor& queries, const at::Tensor& gallery,
-                    const at::Tensor& relevant);
-
-// The gallery item with the highest score of each query, ties to the lower index. int64 [N].
-at::Tensor top_items(const at::Tensor& queries, const at::Tensor& gallery);
-
-struct RecallResult {
-  std::map<std::int64_t, double> recall;  // K -> percent
-  std::int64_t n = 0;
-  std::int64_t ties = 0;
-};
-RecallResult recall_at(const Ranks& ranks, const std::vector<std::int64_t>& k);
-
 // The four embeddings of a split, [N, D]; the unsafe ones are undefined when the split has none.
 struct EmbeddingSet {
   at::Tensor safe_text;
@@ -39,12 +18,15 @@ struct EmbeddingSet {
   at::Tensor unsafe_text;
   at::Tensor unsafe_image;
   std::vector<bool> has_unsafe_image;
-  std::vector<std::string> gallery;  // retrieval runs inside each gallery
-  std::vector<std::string> tag;
+  std::vector<std::string> gallery = {};  // retrieval runs inside each gallery; empty: one
+  std::vector<std::string> tag = {};
+  std::vector<std::string> pair = {};  // rows of one concept; empty: unknown
 };
 
-// Per query: the row it belongs to, the rank of its relevant item, and in the union galleries
-// whether its first item is unsafe.
+// Per query: the row it belongs to, the rank of its relevant item from 1, whether another item has
+// the same score, and in the union galleries whether its first item is unsafe.
+//   rank_i = 1 + #{j: s_ij > s_i,rel} + #{j < rel: s_ij = s_i,rel}
+// A relevant score that is not a number ranks last.
 struct QueryOutcome {
   std::int64_t row = 0;
   std::int64_t rank = 0;
@@ -52,14 +34,26 @@ struct QueryOutcome {
   bool is_top_unsafe = false;
 };
 
-// The six retrieval tasks, by their names in the evaluation JSON. Union galleries hold the
-// safe items first, then the unsafe ones; the relevant item of an unsafe query is its row's safe
-// item.
+// The tasks by their names in the evaluation JSON. The relevant item of a safe query is its own
+// safe partner, that of an unsafe query in a union gallery its row's safe item, among unsafe items
+// its unsafe partner. Union galleries hold the safe items first, then the unsafe ones, of the rows
+// that have an unsafe picture.
+inline constexpr const char* kTextToImage = "text_to_image";
+inline constexpr const char* kImageToText = "image_to_text";
+inline constexpr const char* kUnsafeTextUnion = "unsafe_text_to_image_union";
+inline constexpr const char* kUnsafeImageUnion = "unsafe_image_to_text_union";
+inline constexpr const char* kUnsafeText = "unsafe_text_to_unsafe_image";
+inline constexpr const char* kUnsafeImage = "unsafe_image_to_unsafe_text";
+inline constexpr const char* kSafeTextUnion = "safe_text_to_image_union";
+inline constexpr const char* kSafeImageUnion = "safe_image_to_text_union";
+
+// Every text-image score is computed once, in tiles, and counted for all tasks: O(N) memory.
 std::map<std::string, std::vector<QueryOutcome>> run_retrieval(const EmbeddingSet& set);
 
-RecallResult recall_of(const std::vector<QueryOutcome>& outcomes,
-                       const std::vector<std::int64_t>& k);
-// Share of queries whose first item is unsafe, percent.
-double top_unsafe_percent(const std::vector<QueryOutcome>& outcomes);
+// The gallery item with the highest score of each query, ties to the lower index. int64 [N].
+at::Tensor top_items(const at::Tensor& queries, const at::Tensor& gallery);
+
+// Rows of a tensor; the tensor itself when they are all of its rows in order.
+at::Tensor select_rows(const at::Tensor& rows, const std::vector<std::int64_t>& index);
 
 }  // namespace saferclip

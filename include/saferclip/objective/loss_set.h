@@ -4,7 +4,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "saferclip/objective/objective_options.h"
@@ -60,6 +62,18 @@ struct LossResult {
 // not computed. Nothing waits for the device.
 LossResult compute_losses(const ObjectiveOptions& options, const LossInputs& inputs,
                           const LossCounts& counts);
+
+// Rows [begin, begin + size) of everything that has a value a row; anchors stay as they are.
+LossInputs narrow_rows(const LossInputs& inputs, std::int64_t begin, std::int64_t size);
+
+// The objective over many rows without gradients, as for validation: blocks of `block` rows in
+// order, from which the InfoNCE terms take their negatives. Anchors are left out.
+struct MeanLosses {
+  double total = 0;
+  std::vector<std::pair<std::string, double>> terms;  // raw
+};
+MeanLosses measure_losses(const ObjectiveOptions& options, const LossInputs& rows,
+                          std::int64_t block);
 
 // What an objective needs besides the safe pair.
 struct LossNeeds {

@@ -11,17 +11,19 @@
 namespace saferclip {
 
 struct NearestTargets {
-  at::Tensor index;         // int64 [N]: pool row
+  at::Tensor index;         // int64 [N]: pool row; -1: the own partner, which is not in the pool
   at::Tensor cosine;        // fp32 [N]: to that row
   at::Tensor fixed_cosine;  // fp32 [N]: to the own partner
 };
 
-// `unsafe_text` [N, D] and `pool` [M, D]: L2-normalised fp32 rows on the CPU. `own` int64 [N]: the
-// pool row of each row's own safe caption. Exact over the whole pool in chunks of bounded memory:
+// `unsafe_text` and `own_text` (each row's own safe caption) [N, D], `pool` [M, D]: L2-normalised
+// fp32 rows on the CPU. `own` int64 [N]: the pool row of the own safe caption, -1 when it is not in
+// the pool. Exact over the whole pool in chunks of bounded memory:
 // all candidates within 1e-5 of the best fp32 score are compared again in float64, the lowest index
 // wins. With options.dedup equal pool rows stand for their first; with min_similarity a row whose
 // best cosine is below keeps its own partner.
-NearestTargets find_nearest_safe(const at::Tensor& unsafe_text, const at::Tensor& pool,
-                                 const at::Tensor& own, const TargetsOptions& options);
+NearestTargets find_nearest_safe(const at::Tensor& unsafe_text, const at::Tensor& own_text,
+                                 const at::Tensor& pool, const at::Tensor& own,
+                                 const TargetsOptions& options);
 
 }  // namespace saferclip

@@ -70,6 +70,8 @@ struct TargetsOptions {
   bool allow_self = true;
   bool dedup = false;
   std::optional<double> min_similarity;
+  std::string extra_captions;
+  std::string extra_image = "nearest";
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
@@ -88,6 +90,16 @@ struct TargetsOptions {
               .at_least(-1)
               .at_most(1),
           self.min_similarity);
+    visit(field("extra_captions",
+                "Text file of further safe captions for the pool, one a line, partners of no row.")
+              .input_path()
+              .free(),
+          self.extra_captions);
+    visit(field("extra_image",
+                "Image target of a row sent to an extra caption: the safe training image nearest "
+                "to that caption, or the row's own.")
+              .one_of({"nearest", "own"}),
+          self.extra_image);
   }
 };
 

@@ -32,8 +32,9 @@ class Preparer {
   SplitData split(const std::string& name, const std::filesystem::path& manifest, bool needs_unsafe,
                   bool needs_reference);
 
-  // Nearest-safe targets of the training rows within the training rows.
-  TargetCache targets(const SplitData& train, const TargetsOptions& options);
+  // Targets of a split's rows among the captions of `pool` (the training split; may be the same)
+  // and the extra captions of the options.
+  TargetCache targets(const SplitData& split, const SplitData& pool, const TargetsOptions& options);
 
   AnchorCache anchors(const AnchorOptions& options);
 
@@ -54,6 +55,9 @@ class Preparer {
   ImageCache images(const SplitData& split, bool needs_unsafe, std::vector<RowProblem>& problems);
   TokenCache tokens(const SplitData& split, bool needs_unsafe) const;
   ReferenceCache reference_rows(const SplitData& split);
+  std::vector<NamedTensor> find_targets(const SplitData& split, const SplitData& pool,
+                                        const std::vector<std::string>& extra,
+                                        const TargetsOptions& options);
 
   const DataOptions& data_;
   const WeightsSource& source_;

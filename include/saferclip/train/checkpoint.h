@@ -21,6 +21,8 @@ struct TrainState {
   std::int64_t step = 0;             // steps done
   std::optional<double> best_value;  // of the validation metric
   std::int64_t best_step = 0;
+  std::optional<double> best_loss;     // lowest validation loss
+  std::int64_t stale_validations = 0;  // in a row, with neither a better value nor a lower loss
   std::map<std::string, std::string> content;  // keys of weights, images, tokens, targets, anchors
   std::string device;
   std::int64_t threads = 0;

@@ -70,6 +70,7 @@ struct CheckpointOptions {
   std::int64_t keep_last = 3;
   bool keep_best = true;
   std::string best_metric = "auto";
+  std::optional<std::int64_t> patience;
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
@@ -91,6 +92,13 @@ struct CheckpointOptions {
               "a path in the evaluation's JSON, e.g. safeground.gs.")
             .free(),
         self.best_metric);
+    visit(
+        field("patience",
+              "End the run after this many validations in a row with neither a better best_metric "
+              "nor a lower validation loss; null: never.")
+            .at_least(1)
+            .free(),
+        self.patience);
   }
 };
 

@@ -23,6 +23,7 @@ namespace saferclip {
 struct ValidationResult {
   std::string json;
   std::optional<double> best_value;
+  std::optional<double> loss;  // the objective over the validation rows
   std::string summary;
 };
 

@@ -1,0 +1,227 @@
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <array>
+#include <iomanip>
+#include <iostream>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "saferclip/core/error.h"
+#include "saferclip/core/files.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct TargetsArguments {
+  ConfigArguments config;
+  std::string csv;
+  std::int64_t top = 3;
+  bool json = false;
+};
+
+// What one unsafe row is sent to.
+struct TargetLine {
+  const ManifestRow* row = nullptr;
+  std::string target_id;  // "extra:LINE" for an extra caption
+  std::string target_caption;
+  double fixed_cosine = 0;
+  double cosine = 0;
+  int stage = 0;
+  std::string change;  // same, caption or extra
+};
+
+std::vector<TargetLine> target_lines(const TrainingData& data) {
+  const TargetCache& targets = data.targets;
+  const auto* index = targets.index.const_data_ptr<std::int64_t>();
+  const auto* cosine = targets.cosine.const_data_ptr<float>();
+  const auto* fixed_cosine = targets.fixed_cosine.const_data_ptr<float>();
+  const auto& rows = data.train.manifest.rows;
+  std::vector<TargetLine> lines;
+  for (const std::int64_t i : data.train.good_rows) {
+    TargetLine line;
+    line.row = &rows[static_cast<std::size_t>(i)];
+    const auto target = static_cast<std::size_t>(index[i]);
+    if (target >= rows.size()) {
+      line.target_id = cat("extra:", target - rows.size() + 1);
+      line.target_caption = targets.extra_captions[target - rows.size()];
+      line.change = "extra";
+    } else {
+      line.target_id = rows[target].id;
+      line.target_caption = rows[target].safe_caption;
+      line.change = index[i] == i ? "same" : "caption";
+    }
+    line.fixed_cosine = static_cast<double>(fixed_cosine[i]);
+    line.cosine = static_cast<double>(cosine[i]);
+    line.stage = data.stages[static_cast<std::size_t>(i)];
+    lines.push_back(std::move(line));
+  }
+  return lines;
+}
+
+std::string csv_field(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char letter : text)
+    quoted += letter == '"' ? std::string("\"\"") : std::string(1, letter);
+  return quoted + "\"";
+}
+
+void write_csv(const std::string& file, const std::vector<TargetLine>& lines) {
+  std::ostringstream out;
+  out << "id,unsafe_caption,own_safe_caption,fixed_cosine,target_id,target_caption,cosine,stage,"
+         "change\n";
+  for (const TargetLine& line : lines) {
+    out << csv_field(line.row->id) << ',' << csv_field(line.row->unsafe_caption) << ','
+        << csv_field(line.row->safe_caption) << ',' << line.fixed_cosine << ','
+        << csv_field(line.target_id) << ',' << csv_field(line.target_caption) << ',' << line.cosine
+        << ',' << line.stage << ',' << line.change << '\n';
+  }
+  write_file_atomically(file, out.str());
+}
+
+struct Summary {
+  std::map<std::string, std::int64_t> changes;
+  std::map<int, std::int64_t> stages;
+  double mean_cosine = 0;
+  double mean_fixed = 0;
+};
+
+Summary summarise(const std::vector<TargetLine>& lines) {
+  Summary summary;
+  for (const TargetLine& line : lines) {
+    ++summary.changes[line.change];
+    ++summary.stages[line.stage];
+    summary.mean_cosine += line.cosine / static_cast<double>(lines.size());
+    summary.mean_fixed += line.fixed_cosine / static_cast<double>(lines.size());
+  }
+  return summary;
+}
+
+constexpr int kBins = 12;
+
+// Rows in each tenth of a unit of cosine from -0.2 on.
+std::array<std::int64_t, kBins> histogram(const std::vector<TargetLine>& lines,
+                                          double TargetLine::*cosine) {
+  std::array<std::int64_t, kBins> counts{};
+  for (const TargetLine& line : lines) {
+    const int bin = std::clamp(static_cast<int>((line.*cosine + 0.2) * 10), 0, kBins - 1);
+    ++counts[static_cast<std::size_t>(bin)];
+  }
+  return counts;
+}
+
+std::string histogram_text(const std::vector<TargetLine>& lines) {
+  const auto nearest = histogram(lines, &TargetLine::cosine);
+  const auto partner = histogram(lines, &TargetLine::fixed_cosine);
+  const std::int64_t most =
+      std::max<std::int64_t>({1, *std::max_element(nearest.begin(), nearest.end()),
+                              *std::max_element(partner.begin(), partner.end())});
+  const auto bar = [&](std::int64_t count, char letter) {
+    return std::string(static_cast<std::size_t>(28 * count / most), letter);
+  };
+  std::ostringstream out;
+  out << "  cosine         own partner                            target\n";
+  for (int bin = 0; bin < kBins; ++bin) {
+    const auto b = static_cast<std::size_t>(bin);
+    out << "  " << std::setw(4) << fixed(0.1 * bin - 0.2, 1) << " … " << std::setw(4)
+        << fixed(0.1 * bin - 0.1, 1) << std::setw(8) << with_commas(partner[b]) << " " << std::left
+        << std::setw(29) << bar(partner[b], '.') << std::right << std::setw(8)
+        << with_commas(nearest[b]) << " " << bar(nearest[b], '#') << '\n';
+  }
+  return out.str();
+}
+
+Json document(const std::vector<TargetLine>& lines, const Summary& summary) {
+  Json json{{"rows", lines.size()}, {"change", summary.changes}};
+  json["stages"] = Json::object();
+  for (const auto& [stage, count] : summary.stages) json["stages"][std::to_string(stage)] = count;
+  json["cosine_mean"] = summary.mean_cosine;
+  json["fixed_cosine_mean"] = summary.mean_fixed;
+  json["targets"] = Json::array();
+  for (const TargetLine& line : lines) {
+    json["targets"].push_back({{"id", line.row->id},
+                               {"unsafe_caption", line.row->unsafe_caption},
+                               {"own_safe_caption", line.row->safe_caption},
+                               {"fixed_cosine", line.fixed_cosine},
+                               {"target_id", line.target_id},
+                               {"target_caption", line.target_caption},
+                               {"cosine", line.cosine},
+                               {"stage", line.stage},
+                               {"change", line.change}});
+  }
+  return json;
+}
+
+void print(const std::vector<TargetLine>& lines, const Summary& summary, std::int64_t top) {
+  for (std::size_t i = 0; i < std::min(static_cast<std::size_t>(top), lines.size()); ++i) {
+    const TargetLine& line = lines[i];
+    std::cout << line.row->id << ": " << line.row->unsafe_caption << "\n  own partner "
+              << fixed(line.fixed_cosine, 3) << "  " << line.row->safe_caption << "\n  target      "
+              << fixed(line.cosine, 3) << "  " << line.target_caption << "  (" << line.target_id
+              << ", stage " << line.stage << ")\n";
+  }
+  const auto count = [&](const char* change) {
+    const auto found = summary.changes.find(change);
+    return with_commas(found == summary.changes.end() ? 0 : found->second);
+  };
+  std::cout << with_commas(static_cast<std::int64_t>(lines.size())) << " rows: " << count("same")
+            << " stay with their own safe caption, " << count("caption")
+            << " are sent to another row's, " << count("extra") << " to an extra one\n"
+            << "mean cosine: own partner " << fixed(summary.mean_fixed, 3) << ", target "
+            << fixed(summary.mean_cosine, 3) << "\nstages:";
+  for (const auto& [stage, rows] : summary.stages) {
+    std::cout << "  " << stage << ": " << with_commas(rows);
+  }
+  std::cout << '\n' << histogram_text(lines);
+}
+
+int show_targets(const TargetsArguments& arguments, const GlobalOptions& globals, Logger& log) {
+  const std::atomic<int>& stop = install_signal_handlers();
+  const Session session = open_session(
+      read_run_config(arguments.config.file, arguments.config.overrides), globals, log);
+  if (!loss_needs(session.config.objective).targets) {
+    throw ConfigError(cat("objective ", session.config.objective.name, " has no targets"));
+  }
+  Preparer preparer(session.config.data, session.source, *session.tokenizer, session.device, log,
+                    &stop);
+  const TrainingData data = prepare_training(session, preparer);
+  preparer.release_reference();
+  const std::vector<TargetLine> lines = target_lines(data);
+  const Summary summary = summarise(lines);
+  if (!arguments.csv.empty()) {
+    write_csv(arguments.csv, lines);
+    log.info("written: " + arguments.csv);
+  }
+  if (arguments.json) {
+    std::cout << document(lines, summary).dump(2) << '\n';
+  } else {
+    print(lines, summary, arguments.top);
+  }
+  return 0;
+}
+
+}  // namespace
+
+CommandAction add_targets_command(CLI::App& command) {
+  auto arguments = std::make_shared<TargetsArguments>();
+  add_config_arguments(command, arguments->config, "CONFIG", "Configuration (YAML or JSON)");
+  command.add_option("--top", arguments->top, "Rows to print")->check(CLI::NonNegativeNumber);
+  command.add_option("--csv", arguments->csv, "Write all rows to this file");
+  command.add_flag("--json", arguments->json, "Summary and all rows as one JSON document");
+  command.footer(
+      "Examples:\n"
+      "  saferclip targets configs/saferclip-vit-b32.yaml --top 10 --csv targets.csv\n"
+      "  saferclip targets my.yaml --set objective.targets.extra_captions=safe.txt\n"
+      "Of each unsafe caption: cosine to its own safe partner and to its target, the curriculum\n"
+      "stage, and whether it stays with its partner (same), is sent to another row's caption\n"
+      "(caption) or to one of objective.targets.extra_captions (extra).");
+  return [arguments](const GlobalOptions& globals, Logger& log) {
+    return show_targets(*arguments, globals, log);
+  };
+}
+
+}  // namespace saferclip

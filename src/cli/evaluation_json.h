@@ -1,0 +1,39 @@
+// Outcome tables as the numbers of an evaluation document.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "saferclip/eval/outcomes.h"
+
+namespace saferclip {
+
+using OrderedJson = nlohmann::ordered_json;
+
+// A table and the place in the document where its paths begin.
+struct PlacedTable {
+  std::vector<std::string> place;
+  OutcomeTable table;
+};
+
+// Writes each column's percentage at its path, and the number of its rows as "n" beside it.
+void write_percentages(const PlacedTable& table, OrderedJson& model);
+
+// {"safeground.gs": [low, high], …}: 95 % bootstrap intervals by dotted path.
+OrderedJson intervals_json(const std::vector<PlacedTable>& tables, std::int64_t resamples);
+
+// {"safeground.gs": {"difference", "low", "high", "p", "n"}, …}: second − first, paired. Tables and
+// columns that only one side has are left out.
+OrderedJson differences_json(const std::vector<PlacedTable>& first,
+                             const std::vector<PlacedTable>& second, std::int64_t resamples);
+
+// The value at a dotted path; null when it is not there.
+const OrderedJson* find_path(const OrderedJson& json, const std::string& path);
+std::optional<double> number_at(const OrderedJson& json, const std::string& path);
+
+// Names of a zero-shot set, a tag or a group may hold dots; paths do not.
+std::string dotted(const std::vector<std::string>& path);
+
+}  // namespace saferclip

@@ -1,0 +1,94 @@
+#include "cli/validation.h"
+
+#include <ATen/ATen.h>
+
+#include "cli/run_folder.h"
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/data/batch.h"
+
+namespace saferclip {
+
+std::optional<double> best_value(const OrderedJson& after, const std::string& metric) {
+  if (metric != "auto") return number_at(after, metric);
+  double sum = 0;
+  for (const char* task : {kTextToImage, kImageToText, kUnsafeTextUnion, kUnsafeImageUnion}) {
+    sum += number_at(after, cat("retrieval.", task, ".r@1")).value_or(0);
+  }
+  return sum;
+}
+
+Validator::Validator(const Session& session, Preparer& preparer, const TrainingData& train,
+                     std::filesystem::path run_folder, Logger& log)
+    : session_(session),
+      preparer_(preparer),
+      train_(train),
+      evaluator_(session, preparer, log),
+      run_folder_(std::move(run_folder)) {
+  request_.split = "validation";
+  request_.manifest = session.config.data.validation;
+  request_.with_zero_shot = session.config.evaluate.zero_shot_during_training;
+}
+
+std::optional<MeanLosses> Validator::losses(const EmbeddingSet& tuned, const ClipModel& model) {
+  const ObjectiveOptions& objective = session_.config.objective;
+  const LossNeeds needs = loss_needs(objective);
+  const SplitData& split = evaluator_.split_data(request_);
+  LossInputs inputs;
+  inputs.tuned = {tuned.safe_text, tuned.safe_image, tuned.unsafe_text, tuned.unsafe_image};
+  if (needs.reference) {
+    if (!tuned.unsafe_text.defined() || !split.reference.safe_text.defined()) return std::nullopt;
+    const EmbeddingSet r = evaluator_.reference_split(request_);
+    inputs.reference = {r.safe_text, r.safe_image, r.unsafe_text, r.unsafe_image};
+    const std::vector<std::int64_t>& rows = split.good_rows;
+    if (!targets_.index.defined()) {
+      targets_ = preparer_.targets(split, train_.train, objective.targets);
+    }
+    const TargetRows targets =
+        gather_targets(targets_, split.reference, train_.train.reference, rows, false);
+    inputs.target_text = targets.text;
+    inputs.target_image = targets.image;
+    at::Tensor there = at::empty({static_cast<std::int64_t>(rows.size())}, at::kFloat);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      there.mutable_data_ptr<float>()[i] = tuned.has_unsafe_image[i] ? 1.0F : 0.0F;
+    }
+    inputs.has_unsafe_image = there;
+  }
+  inputs.logit_scale = objective.name == "clip" ? model.logit_scale.to(at::kCPU).exp()
+                                                : at::full({}, infonce_scale(session_));
+  return measure_losses(objective, inputs, session_.config.train.batch_size);
+}
+
+ValidationResult Validator::validate(std::int64_t step, const std::vector<NamedTensor>& trained) {
+  ClipModel model = load_tuned(session_, trained, "the run");
+  const RunConfig& config = session_.config;
+  OrderedJson document = evaluator_.describe_split(request_);
+  if (const auto before = evaluator_.score_reference(request_)) document["before"] = before->json;
+  const EmbeddingSet set = evaluator_.embed_split(request_, model);
+  OrderedJson after = evaluator_.score(request_, model, set).json;
+  ValidationResult result;
+  if (const auto loss = losses(set, model)) {
+    result.loss = loss->total;
+    after["loss"] = {{"total", loss->total}, {"terms", OrderedJson::object()}};
+    for (const auto& [name, value] : loss->terms) after["loss"]["terms"][name] = value;
+  }
+  document["after"] = after;
+  keep_evaluation(run_folder_, step, "", document.dump(2) + "\n");
+  result.json = OrderedJson{{"after", after}}.dump();
+  result.best_value = best_value(after, config.checkpoint.best_metric);
+  if (!result.best_value) {
+    throw ConfigError(cat("checkpoint.best_metric: the evaluation has no number \"",
+                          config.checkpoint.best_metric, "\""));
+  }
+  result.summary = cat("validation T→V R@1 ",
+                       fixed(number_at(after, "retrieval.text_to_image.r@1").value_or(0), 1));
+  if (result.loss) result.summary += cat(", loss ", fixed(*result.loss, 4));
+  if (after.contains("unsafe_top1")) {
+    result.summary += cat(", unsafe top-1 ", fixed(*number_at(after, "unsafe_top1.text"), 1), " / ",
+                          fixed(*number_at(after, "unsafe_top1.image"), 1), " %, SafeGround ",
+                          fixed(*number_at(after, "safeground.gs"), 1));
+  }
+  return result;
+}
+
+}  // namespace saferclip

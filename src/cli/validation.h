@@ -1,0 +1,40 @@
+// Validation during training: scores, the objective's loss on the validation rows, what is best.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/evaluation.h"
+#include "saferclip/train/trainer.h"
+
+namespace saferclip {
+
+// Sum of R@1 over the two safe tasks and, with unsafe rows, the two unions; or the number that a
+// dotted path names in `after`. Empty when it is not there.
+std::optional<double> best_value(const OrderedJson& after, const std::string& metric);
+
+class Validator {
+ public:
+  // All references must outlive the validator; `train` holds the pool of the targets.
+  Validator(const Session& session, Preparer& preparer, const TrainingData& train,
+            std::filesystem::path run_folder, Logger& log);
+
+  // Evaluates what was trained so far, writes evaluations/step_XXXXXXXX.json.
+  ValidationResult validate(std::int64_t step, const std::vector<NamedTensor>& trained);
+
+ private:
+  // Null when the validation rows lack what the objective needs.
+  std::optional<MeanLosses> losses(const EmbeddingSet& tuned, const ClipModel& model);
+
+  const Session& session_;
+  Preparer& preparer_;
+  const TrainingData& train_;
+  Evaluator evaluator_;
+  EvaluationRequest request_;
+  TargetCache targets_;
+  std::filesystem::path run_folder_;
+};
+
+}  // namespace saferclip

@@ -1,0 +1,168 @@
+#include "saferclip/eval/intervals.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/rng.h"
+
+namespace saferclip {
+namespace {
+
+constexpr std::uint64_t kDrawStream = 0xB007;
+constexpr std::uint64_t kFlipStream = 0xF11B;
+constexpr std::int64_t kWeightBudget = 4'000'000;  // weights kept at a time: 32 MB
+
+std::int64_t unit_count(const OutcomeTable& table) {
+  if (table.cluster.empty()) return table.rows;
+  return 1 + *std::max_element(table.cluster.begin(), table.cluster.end());
+}
+
+struct UnitSums {
+  at::Tensor sums;    // float64 [units, columns]
+  at::Tensor counts;  // the same: measured rows
+};
+
+// value(column, row) is not a number where the row is not measured.
+UnitSums sum_units(const OutcomeTable& table,
+                   const std::function<double(std::size_t, std::size_t)>& value) {
+  const std::int64_t units = unit_count(table);
+  const auto columns = static_cast<std::int64_t>(table.columns.size());
+  UnitSums result{at::zeros({units, columns}, at::kDouble),
+                  at::zeros({units, columns}, at::kDouble)};
+  auto* sums = result.sums.mutable_data_ptr<double>();
+  auto* counts = result.counts.mutable_data_ptr<double>();
+  for (std::size_t m = 0; m < table.columns.size(); ++m) {
+    for (std::size_t i = 0; i < table.columns[m].value.size(); ++i) {
+      const double x = value(m, i);
+      if (std::isnan(x)) continue;
+      const std::int64_t unit =
+          table.cluster.empty() ? static_cast<std::int64_t>(i) : table.cluster[i];
+      sums[unit * columns + static_cast<std::int64_t>(m)] += x;
+      counts[unit * columns + static_cast<std::int64_t>(m)] += 1;
+    }
+  }
+  return result;
+}
+
+// Weights of the units in resamples [begin, end): how often each is drawn.
+at::Tensor draw_weights(std::int64_t units, std::int64_t begin, std::int64_t end,
+                        std::uint64_t seed) {
+  at::Tensor weights = at::zeros({end - begin, units}, at::kDouble);
+  auto* data = weights.mutable_data_ptr<double>();
+  for (std::int64_t r = begin; r < end; ++r) {
+    CounterRng rng(mix_bits(seed, {kDrawStream, static_cast<std::uint64_t>(r)}));
+    for (std::int64_t i = 0; i < units; ++i) {
+      data[(r - begin) * units +
+           static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(units)))] += 1;
+    }
+  }
+  return weights;
+}
+
+at::Tensor draw_signs(std::int64_t units, std::int64_t begin, std::int64_t end,
+                      std::uint64_t seed) {
+  at::Tensor signs = at::empty({end - begin, units}, at::kDouble);
+  auto* data = signs.mutable_data_ptr<double>();
+  for (std::int64_t r = begin; r < end; ++r) {
+    CounterRng rng(mix_bits(seed, {kFlipStream, static_cast<std::uint64_t>(r)}));
+    for (std::int64_t i = 0; i < units; ++i) {
+      data[(r - begin) * units + i] = (rng.next() >> 63U) != 0 ? 1 : -1;
+    }
+  }
+  return signs;
+}
+
+// [resamples, columns] of combine(weights of some resamples).
+at::Tensor over_resamples(std::int64_t units, std::int64_t resamples,
+                          const std::function<at::Tensor(std::int64_t, std::int64_t)>& combine) {
+  const std::int64_t chunk =
+      std::max<std::int64_t>(1, kWeightBudget / std::max<std::int64_t>(1, units));
+  std::vector<at::Tensor> parts;
+  for (std::int64_t begin = 0; begin < resamples; begin += chunk) {
+    parts.push_back(combine(begin, std::min(resamples, begin + chunk)));
+  }
+  return at::cat(parts);
+}
+
+// 2.5 % and 97.5 % of each column, between neighbours linearly; resamples that drew no measured row
+// do not count.
+std::vector<Interval> percentile_intervals(const at::Tensor& means) {
+  std::vector<Interval> intervals;
+  for (std::int64_t m = 0; m < means.size(1); ++m) {
+    const at::Tensor column = means.select(1, m).contiguous();
+    const auto* data = column.const_data_ptr<double>();
+    std::vector<double> values;
+    for (std::int64_t r = 0; r < column.numel(); ++r) {
+      if (!std::isnan(data[r])) values.push_back(data[r]);
+    }
+    std::sort(values.begin(), values.end());
+    const auto at_share = [&](double share) {
+      if (values.empty()) return 0.0;
+      const double place = share * static_cast<double>(values.size() - 1);
+      const auto low = static_cast<std::size_t>(place);
+      const std::size_t high = std::min(low + 1, values.size() - 1);
+      return values[low] + (place - static_cast<double>(low)) * (values[high] - values[low]);
+    };
+    intervals.push_back({100 * at_share(0.025), 100 * at_share(0.975)});
+  }
+  return intervals;
+}
+
+std::vector<Interval> intervals_of(const UnitSums& units, std::int64_t resamples,
+                                   std::uint64_t seed) {
+  const std::int64_t count = units.sums.size(0);
+  return percentile_intervals(
+      over_resamples(count, resamples, [&](std::int64_t begin, std::int64_t end) {
+        const at::Tensor weights = draw_weights(count, begin, end, seed);
+        return at::mm(weights, units.sums) / at::mm(weights, units.counts);
+      }));
+}
+
+}  // namespace
+
+std::vector<Interval> bootstrap_intervals(const OutcomeTable& table, std::int64_t resamples,
+                                          std::uint64_t seed) {
+  if (table.columns.empty()) return {};
+  return intervals_of(sum_units(table,
+                                [&](std::size_t m, std::size_t i) {
+                                  return static_cast<double>(table.columns[m].value[i]);
+                                }),
+                      resamples, seed);
+}
+
+std::vector<Difference> compare_paired(const OutcomeTable& first, const OutcomeTable& second,
+                                       std::int64_t resamples, std::uint64_t seed) {
+  if (first.rows != second.rows || first.columns.size() != second.columns.size()) {
+    throw Error("paired comparison of tables with different rows or columns", 1);
+  }
+  if (first.columns.empty()) return {};
+  const UnitSums units = sum_units(first, [&](std::size_t m, std::size_t i) {
+    return static_cast<double>(second.columns[m].value[i]) -
+           static_cast<double>(first.columns[m].value[i]);
+  });
+  const std::vector<Interval> intervals = intervals_of(units, resamples, seed);
+  const at::Tensor total = units.sums.sum(0);
+  const std::int64_t count = units.sums.size(0);
+  // The smallest doubles apart are rounding of sums that are equal.
+  const at::Tensor limit = total.abs() - 1e-9;
+  const at::Tensor exceeds =
+      over_resamples(count, resamples, [&](std::int64_t begin, std::int64_t end) {
+        return at::mm(draw_signs(count, begin, end, seed), units.sums).abs().ge(limit);
+      }).sum(0);
+  const at::Tensor rows = units.counts.sum(0);
+  std::vector<Difference> differences;
+  for (std::size_t m = 0; m < intervals.size(); ++m) {
+    const auto column = static_cast<std::int64_t>(m);
+    const auto n = static_cast<std::int64_t>(rows[column].item<double>());
+    const double value = n == 0 ? 0 : 100 * total[column].item<double>() / static_cast<double>(n);
+    const double p = (1 + exceeds[column].item<double>()) / (1 + static_cast<double>(resamples));
+    differences.push_back({value, intervals[m], p, n});
+  }
+  return differences;
+}
+
+}  // namespace saferclip

@@ -1,0 +1,62 @@
+#include <ATen/ATen.h>
+
+#include "saferclip/objective/loss_set.h"
+
+namespace saferclip {
+namespace {
+
+double sum_of(const at::Tensor& flags, std::int64_t rows) {
+  return flags.defined() ? flags.to(at::kDouble).sum().item<double>() : static_cast<double>(rows);
+}
+
+}  // namespace
+
+LossInputs narrow_rows(const LossInputs& inputs, std::int64_t begin, std::int64_t size) {
+  const auto cut = [&](const at::Tensor& rows) {
+    return rows.defined() ? rows.narrow(0, begin, size) : rows;
+  };
+  LossInputs part = inputs;
+  for (EmbeddingRows LossInputs::*set : {&LossInputs::tuned, &LossInputs::reference}) {
+    const EmbeddingRows& rows = inputs.*set;
+    part.*set = {cut(rows.safe_text), cut(rows.safe_image), cut(rows.unsafe_text),
+                 cut(rows.unsafe_image)};
+  }
+  part.target_text = cut(inputs.target_text);
+  part.target_image = cut(inputs.target_image);
+  part.has_unsafe_image = cut(inputs.has_unsafe_image);
+  part.is_redirected = cut(inputs.is_redirected);
+  return part;
+}
+
+MeanLosses measure_losses(const ObjectiveOptions& options, const LossInputs& rows,
+                          std::int64_t block) {
+  const at::NoGradGuard guard;
+  LossInputs inputs = rows;
+  inputs.anchor_text = inputs.anchor_image = at::Tensor();
+  const std::int64_t count = inputs.tuned.safe_text.size(0);
+  LossCounts counts;
+  counts.rows = static_cast<double>(count);
+  counts.redirected_rows = sum_of(inputs.is_redirected, count);
+  at::Tensor with_image = inputs.has_unsafe_image;
+  if (with_image.defined() && inputs.is_redirected.defined()) {
+    with_image = with_image * inputs.is_redirected;
+  } else if (!with_image.defined()) {
+    with_image = inputs.is_redirected;
+  }
+  counts.redirected_rows_with_unsafe_image = sum_of(with_image, count);
+  MeanLosses result;
+  for (std::int64_t begin = 0; begin < count; begin += block) {
+    const LossResult part =
+        compute_losses(options, narrow_rows(inputs, begin, std::min(block, count - begin)), counts);
+    result.total += part.total.item<double>();
+    if (result.terms.empty()) {
+      for (const LossTerm& term : part.terms) result.terms.emplace_back(term.name, 0);
+    }
+    for (std::size_t i = 0; i < part.terms.size(); ++i) {
+      result.terms[i].second += part.terms[i].value.item<double>();
+    }
+  }
+  return result;
+}
+
+}  // namespace saferclip

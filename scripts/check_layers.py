@@ -19,6 +19,7 @@ ROOMS = {
     "prepare": {"core", "io", "text", "image", "model", "data", "objective"},
     "train": {"core", "io", "nn", "model", "data", "objective"},
     "export": {"core", "io", "text", "image", "model"},
+    "report": {"core", "io"},
     "config": {"core", "io"},
 }
 ROOMS["cli"] = set(ROOMS)

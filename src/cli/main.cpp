@@ -25,13 +25,14 @@ struct Command {
   CommandAction (*add)(CLI::App&);
 };
 
-constexpr std::array<Command, 9> kCommands{{
+constexpr std::array<Command, 10> kCommands{{
     {"train", "Tune a CLIP model as a configuration says", saferclip::add_train_command},
     {"prepare", "Build the caches that training reads", saferclip::add_prepare_command},
     {"targets", "Show what each unsafe caption is sent to", saferclip::add_targets_command},
     {"evaluate", "Measure safety and preservation, before and after",
      saferclip::add_evaluate_command},
     {"export", "Write weights that other tools read", saferclip::add_export_command},
+    {"report", "Write one HTML page about a run", saferclip::add_report_command},
     {"embed", "Embed images or texts", saferclip::add_embed_command},
     {"inspect", "Say what a file or folder is, without loading it", saferclip::add_inspect_command},
     {"config", "Show, check or document configurations", saferclip::add_config_command},
@@ -52,7 +53,7 @@ void add_global_options(CLI::App& app, GlobalOptions& globals) {
 void bound_spinning(int argc, char** argv) {
   const std::vector<std::string_view> words(argv, argv + argc);
   const bool is_long = std::any_of(words.begin(), words.end(), [](std::string_view word) {
-    return word == "train" || word == "prepare" || word == "evaluate";
+    return word == "train" || word == "prepare" || word == "evaluate" || word == "report";
   });
   if (!is_long || std::getenv("GOMP_SPINCOUNT") != nullptr ||
       std::getenv("OMP_WAIT_POLICY") != nullptr)

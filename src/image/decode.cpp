@@ -110,14 +110,26 @@ Image load_image(const std::filesystem::path& path, const DecodeOptions& options
   return decode_image(read_file(path), path.string(), options);
 }
 
-std::string encode_png(const Image& image) {
+namespace {
+
+std::string encode(const Image& image, const char* extension, const std::vector<int>& settings) {
   const cv::Mat rgb(static_cast<int>(image.height), static_cast<int>(image.width), CV_8UC3,
                     const_cast<std::uint8_t*>(image.pixels.data()));
   cv::Mat bgr;
   cv::cvtColor(rgb, bgr, cv::COLOR_RGB2BGR);
   std::vector<unsigned char> bytes;
-  if (!cv::imencode(".png", bgr, bytes)) throw Error("a picture cannot be written as PNG", 1);
+  if (!cv::imencode(extension, bgr, bytes, settings)) {
+    throw Error(cat("a picture cannot be written as ", extension), 1);
+  }
   return {bytes.begin(), bytes.end()};
+}
+
+}  // namespace
+
+std::string encode_png(const Image& image) { return encode(image, ".png", {}); }
+
+std::string encode_jpeg(const Image& image) {
+  return encode(image, ".jpg", {cv::IMWRITE_JPEG_QUALITY, 85});
 }
 
 }  // namespace saferclip

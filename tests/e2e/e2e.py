@@ -376,7 +376,8 @@ class EndToEnd(unittest.TestCase):
         w.run("export", "runs/whole", "--checkpoint", "7777", "--to", "hf", "--out", "no", code=4)
 
     def test_every_command_has_help_with_an_example(self):
-        for command in ("train", "prepare", "targets", "evaluate", "export", "embed", "inspect", "config", "doctor"):
+        for command in ("train", "prepare", "targets", "evaluate", "export", "report", "embed", "inspect", "config",
+                        "doctor"):
             self.assertIn("Example", self.world.run(command, "--help").stdout)
         self.assertIn("train.batch_size", self.world.run("config", "keys").stdout)
         self.world.run("config", "check", "safe.yaml")

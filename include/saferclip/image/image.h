@@ -44,5 +44,7 @@ Image preprocess_image(const Image& image, const Preprocessing& preprocessing);
 
 // PNG bytes of an RGB image.
 std::string encode_png(const Image& image);
+// JPEG bytes of an RGB image, quality 85: for thumbnails.
+std::string encode_jpeg(const Image& image);
 
 }  // namespace saferclip

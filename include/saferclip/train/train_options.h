@@ -29,8 +29,8 @@ struct TrainOptions {
           self.max_steps);
     visit(field("batch_size", "Rows a step.").at_least(1), self.batch_size);
     visit(field("micro_batch_size",
-                "Rows a forward and backward pass; null: the whole batch. InfoNCE terms then see "
-                "the micro-batch's negatives only.")
+                "Rows a forward and backward pass; null: the whole batch. Terms that compare rows "
+                "(InfoNCE, pres_sim_*, mutual_negatives: batch) then see the micro-batch only.")
               .at_least(1),
           self.micro_batch_size);
     visit(field("drop_last", "Leave out the last, smaller batch of an epoch."), self.drop_last);

@@ -1,0 +1,210 @@
+#include "report/charts.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "report/html.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace {
+
+constexpr std::size_t kMaxPoints = 300;
+constexpr double kLeft = 56, kRight = 12, kTop = 14, kBottom = 40;
+
+// 1, 2 or 5 times a power of ten, so that about `wanted` steps cover the range.
+double nice_step(double range, int wanted) {
+  const double raw = range / wanted;
+  const double power = std::pow(10, std::floor(std::log10(raw)));
+  const double rest = raw / power;
+  return power * (rest <= 1 ? 1 : rest <= 2 ? 2 : rest <= 5 ? 5 : 10);
+}
+
+std::string short_number(double value) {
+  if (value != 0 && std::abs(value) < 0.01) return cat(value);
+  const double rounded = std::round(value);
+  if (std::abs(value - rounded) < 1e-9) return with_commas(static_cast<std::int64_t>(rounded));
+  return fixed(value, std::abs(value) < 1 ? 2 : 1);
+}
+
+struct Axis {
+  double low = 0;
+  double high = 1;
+  double step = 1;
+
+  Axis(double first, double last, int steps) {
+    if (!(last > first)) last = first + 1;
+    step = nice_step(last - first, steps);
+    low = std::floor(first / step) * step;
+    high = std::ceil(last / step) * step;
+  }
+  double share(double value) const { return (value - low) / (high - low); }
+};
+
+// A frame with axes; x and y map values to places.
+class Plot {
+ public:
+  Plot(const ChartText& text, Axis x, Axis y, int width, int height)
+      : x_(x), y_(y), width_(width), height_(height) {
+    out_ = cat("<svg role=\"img\" viewBox=\"0 0 ", width, " ", height, "\" aria-label=\"",
+               escaped(text.title), "\"><title>", escaped(text.title), "</title>");
+    for (double v = y_.low; v <= y_.high + y_.step / 2; v += y_.step) {
+      out_ += cat("<line class=\"grid\" x1=\"", kLeft, "\" x2=\"", width - kRight, "\" y1=\"",
+                  place_y(v), "\" y2=\"", place_y(v), "\"/><text x=\"", kLeft - 6, "\" y=\"",
+                  place_y(v) + 4, "\" text-anchor=\"end\">", short_number(v), "</text>");
+    }
+    for (double v = x_.low; v <= x_.high + x_.step / 2; v += x_.step) {
+      out_ += cat("<text x=\"", place_x(v), "\" y=\"", height - kBottom + 16,
+                  "\" text-anchor=\"middle\">", short_number(v), "</text>");
+    }
+    out_ +=
+        cat("<text x=\"", (kLeft + width - kRight) / 2, "\" y=\"", height - 6,
+            "\" text-anchor=\"middle\" class=\"axis\">", escaped(text.x),
+            "</text><text x=\"14\" y=\"", height / 2, "\" transform=\"rotate(-90 14 ", height / 2,
+            ")\" text-anchor=\"middle\" class=\"axis\">", escaped(text.y), "</text>");
+  }
+
+  double place_x(double v) const {
+    return std::round(10 * (kLeft + x_.share(v) * (width_ - kLeft - kRight))) / 10;
+  }
+  double place_y(double v) const {
+    return std::round(10 * (height_ - kBottom - y_.share(v) * (height_ - kTop - kBottom))) / 10;
+  }
+  void add(const std::string& piece) { out_ += piece; }
+  void polyline(const Points& points, const std::string& css) {
+    out_ += cat("<polyline class=\"line ", css, "\" points=\"");
+    for (const auto& [x, y] : points) out_ += cat(place_x(x), ",", place_y(y), " ");
+    out_ += "\"/>";
+  }
+  std::string take() { return out_ + "</svg>\n"; }
+
+ private:
+  Axis x_;
+  Axis y_;
+  int width_;
+  int height_;
+  std::string out_;
+};
+
+Points thinned(const Points& points) {
+  if (points.size() <= kMaxPoints) return points;
+  Points result;
+  const std::size_t bucket = (points.size() + kMaxPoints - 1) / kMaxPoints;
+  for (std::size_t i = 0; i < points.size(); i += bucket) {
+    const std::size_t end = std::min(points.size(), i + bucket);
+    double x = 0, y = 0;
+    for (std::size_t j = i; j < end; ++j) {
+      x += points[j].first / static_cast<double>(end - i);
+      y += points[j].second / static_cast<double>(end - i);
+    }
+    result.emplace_back(x, y);
+  }
+  return result;
+}
+
+struct Bounds {
+  double x_low = 0, x_high = 1, y_low = 0, y_high = 1;
+};
+
+Bounds bounds_of(const std::vector<Series>& series) {
+  Bounds b;
+  bool is_first = true;
+  for (const Series& one : series) {
+    for (const auto& [x, y] : one.points) {
+      b.x_low = is_first ? x : std::min(b.x_low, x);
+      b.x_high = is_first ? x : std::max(b.x_high, x);
+      b.y_low = is_first ? y : std::min(b.y_low, y);
+      b.y_high = is_first ? y : std::max(b.y_high, y);
+      is_first = false;
+    }
+  }
+  return b;
+}
+
+std::string figure(const ChartText& text, const std::string& svg) {
+  return cat("<figure class=\"chart\"><figcaption>", escaped(text.title), "</figcaption>", svg,
+             "</figure>\n");
+}
+
+}  // namespace
+
+std::string line_chart(const ChartText& text, const std::vector<Series>& series, int width,
+                       int height) {
+  std::vector<Series> thin = series;
+  for (Series& one : thin) one.points = thinned(one.points);
+  const Bounds b = bounds_of(thin);
+  Plot plot(text, Axis(b.x_low, b.x_high, 6), Axis(std::min(0.0, b.y_low), b.y_high, 4), width,
+            height);
+  double legend = kLeft + 12;
+  for (std::size_t i = 0; i < thin.size(); ++i) {
+    const std::string css = cat("s", i % 4, thin[i].is_dashed ? " dashed" : "");
+    plot.polyline(thin[i].points, css);
+    if (thin.size() < 2) continue;
+    plot.add(cat("<line class=\"line ", css, "\" x1=\"", legend, "\" x2=\"", legend + 22,
+                 "\" y1=\"10\" y2=\"10\"/><text x=\"", legend + 28, "\" y=\"14\">",
+                 escaped(thin[i].name), "</text>"));
+    legend += 50 + 7.2 * static_cast<double>(thin[i].name.size());
+  }
+  return figure(text, plot.take());
+}
+
+std::string path_chart(const ChartText& text, const Points& points,
+                       const std::vector<std::string>& labels) {
+  const Bounds b = bounds_of({{"", points, false}});
+  Plot plot(text, Axis(b.x_low - 1, b.x_high + 1, 6), Axis(std::min(0.0, b.y_low), b.y_high, 4),
+            720, 320);
+  plot.polyline(points, "s0");
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    const double x = plot.place_x(points[i].first);
+    const double y = plot.place_y(points[i].second);
+    // Labels of neighbours stand above and below in turn.
+    plot.add(cat("<circle class=\"dot\" cx=\"", x, "\" cy=\"", y, "\" r=\"5\"/><text x=\"",
+                 x > 640 ? x - 9 : x + 9, "\" y=\"", i % 2 == 0 ? y - 9 : y + 18,
+                 x > 640 ? "\" text-anchor=\"end\">" : "\">", escaped(labels[i]), "</text>"));
+  }
+  return figure(text, plot.take());
+}
+
+std::string bar_chart(const ChartText& text, const std::vector<BarRow>& rows) {
+  const int height = static_cast<int>(34 * rows.size() + 30);
+  std::string svg = cat("<svg role=\"img\" viewBox=\"0 0 720 ", height, "\" aria-label=\"",
+                        escaped(text.title), "\"><title>", escaped(text.title), "</title>");
+  double y = 8;
+  for (const BarRow& row : rows) {
+    svg += cat("<text x=\"170\" y=\"", y + 16, "\" text-anchor=\"end\">", escaped(row.name),
+               "</text>");
+    double bar = y;
+    for (const auto& [css, value] :
+         {std::pair("before", row.before), std::pair("after", row.after)}) {
+      svg += cat("<rect class=\"bar ", css, "\" x=\"180\" y=\"", bar, "\" height=\"11\" width=\"",
+                 std::max(1.0, 4.2 * value), "\"/><text class=\"value\" x=\"", 186 + 4.2 * value,
+                 "\" y=\"", bar + 10, "\">", fixed(value, 1), " ", css, "</text>");
+      bar += 13;
+    }
+    y += 34;
+  }
+  return figure(text, svg + cat("<text class=\"axis\" x=\"180\" y=\"", height - 6, "\">",
+                                escaped(text.x), "</text></svg>\n"));
+}
+
+std::string count_chart(const ChartText& text,
+                        const std::vector<std::pair<std::string, double>>& rows, double most) {
+  const int height = static_cast<int>(22 * rows.size() + 26);
+  std::string svg = cat("<svg role=\"img\" viewBox=\"0 0 720 ", height, "\" aria-label=\"",
+                        escaped(text.title), "\"><title>", escaped(text.title), "</title>");
+  double y = 6;
+  for (const auto& [name, value] : rows) {
+    const double width = 440 * value / std::max(most, 1.0);
+    svg += cat("<text x=\"170\" y=\"", y + 12, "\" text-anchor=\"end\">", escaped(name),
+               "</text><rect class=\"bar frame\" x=\"180\" y=\"", y,
+               "\" height=\"14\" width=\"440\"/><rect class=\"bar after\" x=\"180\" y=\"", y,
+               "\" height=\"14\" width=\"", std::max(1.0, width),
+               "\"/><text class=\"value\" x=\"628\" y=\"", y + 12, "\">", short_number(value),
+               "</text>");
+    y += 22;
+  }
+  return figure(text, svg + cat("<text class=\"axis\" x=\"180\" y=\"", height - 6, "\">",
+                                escaped(text.x), "</text></svg>\n"));
+}
+
+}  // namespace saferclip

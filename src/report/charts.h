@@ -1,0 +1,45 @@
+// Charts as inline SVG: readable without colour (dashes, labels) and by screen readers (a title
+// that says what is seen).
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace saferclip {
+
+using Points = std::vector<std::pair<double, double>>;
+
+struct Series {
+  std::string name;
+  Points points;
+  bool is_dashed = false;
+};
+
+struct ChartText {
+  std::string title;
+  std::string x;
+  std::string y;
+};
+
+// Lines over a common x axis. Long series are averaged in buckets to at most 300 points.
+std::string line_chart(const ChartText& text, const std::vector<Series>& series, int width = 720,
+                       int height = 260);
+
+// Points joined in order, each with its label.
+std::string path_chart(const ChartText& text, const Points& points,
+                       const std::vector<std::string>& labels);
+
+// Two bars a row, 0 … 100.
+struct BarRow {
+  std::string name;
+  double before = 0;
+  double after = 0;
+};
+std::string bar_chart(const ChartText& text, const std::vector<BarRow>& rows);
+
+// One bar a row, 0 … most.
+std::string count_chart(const ChartText& text,
+                        const std::vector<std::pair<std::string, double>>& rows, double most);
+
+}  // namespace saferclip

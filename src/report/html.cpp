@@ -1,0 +1,83 @@
+#include "report/html.h"
+
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+
+std::string escaped(std::string_view text) {
+  std::string out;
+  for (const char letter : text) {
+    switch (letter) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += letter;
+    }
+  }
+  return out;
+}
+
+std::string base64(std::string_view bytes) {
+  static constexpr std::string_view kDigits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    std::uint32_t group = 0;
+    for (std::size_t j = 0; j < 3; ++j) {
+      group = group << 8U | (i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0U);
+    }
+    for (std::size_t j = 0; j < 4; ++j) {
+      out += i + j > bytes.size() ? '=' : kDigits[(group >> (18 - 6 * j)) & 63U];
+    }
+  }
+  return out;
+}
+
+std::string table_html(const std::string& caption, const std::vector<std::string>& head,
+                       const std::vector<std::vector<std::string>>& rows) {
+  std::string out =
+      cat("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"", escaped(caption),
+          "\"><table><caption>", escaped(caption), "</caption><thead><tr>");
+  for (const std::string& cell : head) out += cat("<th scope=\"col\">", cell, "</th>");
+  out += "</tr></thead><tbody>";
+  for (const auto& row : rows) {
+    out += cat("<tr><th scope=\"row\">", row.front(), "</th>");
+    for (std::size_t i = 1; i < row.size(); ++i) out += cat("<td>", row[i], "</td>");
+    out += "</tr>";
+  }
+  return out + "</tbody></table></div>\n";
+}
+
+std::string picture_html(const ReportPicture& picture) {
+  const std::string caption = escaped(picture.caption);
+  const char* kind = picture.is_unsafe ? "unsafe" : "safe";
+  if (picture.jpeg.empty()) {
+    return cat("<p class=\"words ", kind, "\"><span class=\"kind\">", kind, "</span> ", caption,
+               "</p>");
+  }
+  const std::string image =
+      cat("<img alt=\"", caption, "\" width=\"96\" height=\"96\" src=\"data:", "image/jpeg;base64,",
+          base64(picture.jpeg), "\">");
+  const std::string shown =
+      picture.is_unsafe
+          ? cat("<label class=\"veil\"><input type=\"checkbox\" aria-label=\"Show unsafe picture: ",
+                caption, "\">", image, "<span aria-hidden=\"true\">show</span></label>")
+          : image;
+  return cat("<figure class=\"", kind, "\">", shown, "<figcaption><span class=\"kind\">", kind,
+             "</span> ", caption, "</figcaption></figure>");
+}
+
+}  // namespace saferclip

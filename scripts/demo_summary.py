@@ -79,8 +79,9 @@ def main():
     print("""
 How to read it: before tuning, an unsafe query finds unsafe things. `saferclip`, the published terms, sends unsafe
 pictures and texts to safe places, but a redirected pair still matches itself, so in so small a model its unsafe
-share stays high. `plus` adds mutual redirection and anchors and breaks that match. Safe retrieval and the names of
-neutral objects show what was kept. Unsafe concepts that tuning never saw hardly move: a model trained on 118
+share stays high. `plus` adds mutual redirection against all unsafe partners of a batch, which breaks that match, and
+terms that keep safe rows, neutral prompts and unlabelled pictures where they are. Safe retrieval and the names of
+neutral objects show what was kept. Unsafe concepts that tuning never saw move little: a model trained on 118
 objects has no idea of "unsafe" to generalise. "Unsafe" is played by benign emoji; this shows the mechanics and is
 no claim about safety.""")
 

@@ -45,7 +45,8 @@ std::vector<TargetLine> target_lines(const TrainingData& data) {
   for (const std::int64_t i : data.train.good_rows) {
     TargetLine line;
     line.row = &rows[static_cast<std::size_t>(i)];
-    const auto target = static_cast<std::size_t>(index[i]);
+    // -1: the row's own caption, which a pool of a file does not hold.
+    const auto target = static_cast<std::size_t>(index[i] < 0 ? i : index[i]);
     if (target >= rows.size()) {
       line.target_id = cat("extra:", target - rows.size() + 1);
       line.target_caption = targets.extra_captions[target - rows.size()];
@@ -53,7 +54,7 @@ std::vector<TargetLine> target_lines(const TrainingData& data) {
     } else {
       line.target_id = rows[target].id;
       line.target_caption = rows[target].safe_caption;
-      line.change = index[i] == i ? "same" : "caption";
+      line.change = target == static_cast<std::size_t>(i) ? "same" : "caption";
     }
     line.fixed_cosine = static_cast<double>(fixed_cosine[i]);
     line.cosine = static_cast<double>(cosine[i]);

@@ -79,9 +79,14 @@ std::string model_card(const Session& session, const CardFacts& facts) {
                 config.objective.name, "`, ",
                 config.adapter.method == "lora" ? cat("LoRA of rank ", config.adapter.rank)
                                                 : std::string("all weights trained"),
-                ", ", facts.step,
-                " steps. Unsafe pictures and texts are sent to their nearest safe "
-                "ones; the model is not a filter and makes no promise about any single input.\n\n");
+                ", ", facts.step, " steps",
+                config.objective.name == "clip"
+                    ? ". Nothing unsafe was redirected. "
+                    : cat(". Unsafe pictures and texts are sent to ",
+                          config.objective.targets.mode == "nearest" ? "their nearest safe ones"
+                                                                     : "their own safe partners",
+                          "; "),
+                "the model is not a filter and makes no promise about any single input.\n\n");
   } else {
     card += cat("Weights converted by saferclip ", SAFERCLIP_VERSION, "; nothing was trained.\n\n");
   }

@@ -76,9 +76,14 @@ class Checker {
     const CurriculumOptions& u = o.curriculum;
     require(std::is_sorted(u.quantiles.begin(), u.quantiles.end()),
             "objective.curriculum.quantiles", "expected rising shares");
-    require(u.start_epochs.size() == u.quantiles.size() + 1, "objective.curriculum.start_epochs",
-            cat("expected one more entry than quantiles (", u.quantiles.size() + 1, "), found ",
-                u.start_epochs.size()));
+    require(std::is_sorted(u.thresholds.rbegin(), u.thresholds.rend()),
+            "objective.curriculum.thresholds", "expected falling cosines");
+    const std::size_t ends = u.thresholds.empty() ? u.quantiles.size() : u.thresholds.size();
+    require(u.start_epochs.size() == ends + 1, "objective.curriculum.start_epochs",
+            cat("expected one more entry than ", u.thresholds.empty() ? "quantiles" : "thresholds",
+                " (", ends + 1, "), found ", u.start_epochs.size()));
+    require(o.targets.pool == "train" || !o.targets.extra_captions.empty(),
+            "objective.targets.extra_captions", "targets.pool is file; expected the file");
     require(std::is_sorted(u.start_epochs.begin(), u.start_epochs.end()),
             "objective.curriculum.start_epochs", "expected epochs in rising order");
   }

@@ -14,6 +14,14 @@ std::vector<int> curriculum_stages(const at::Tensor& cosine, const CurriculumOpt
   if (!options.enabled) return stages;
   const at::Tensor values = cosine.to(at::kFloat).contiguous();
   const auto* value = values.const_data_ptr<float>();
+  if (!options.thresholds.empty()) {
+    for (std::size_t i = 0; i < rows; ++i) {
+      for (const double threshold : options.thresholds) {
+        stages[i] += static_cast<double>(value[i]) < threshold ? 1 : 0;
+      }
+    }
+    return stages;
+  }
   std::vector<std::size_t> order(rows);
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(),

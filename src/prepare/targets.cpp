@@ -42,19 +42,22 @@ std::vector<NamedTensor> Preparer::find_targets(const SplitData& split, const Sp
     EmbedOptions embed;
     embed.stop = stop_;
     extra_text = embed_ids(reference(), token_ids(extra), log_, "extra safe captions", embed);
-    texts = at::cat({texts, extra_text});
+    texts = options.pool == "file" ? extra_text : at::cat({texts, extra_text});
     const at::Tensor none = at::full({extra_text.size(0)}, -1, at::kLong);
     extra_picture = good.index_select(
         0, find_nearest_safe(extra_text, extra_text,
                              pool.reference.safe_image.index_select(0, good), none, {})
                .index);
   }
-  const at::Tensor own =
-      is_pool ? at::arange(rows.size(0), at::kLong) : at::full({rows.size(0)}, -1, at::kLong);
+  const bool is_file = options.pool == "file";
+  const at::Tensor own = is_pool && !is_file ? at::arange(rows.size(0), at::kLong)
+                                             : at::full({rows.size(0)}, -1, at::kLong);
   const NearestTargets found =
       find_nearest_safe(split.reference.unsafe_text.index_select(0, rows),
                         split.reference.safe_text.index_select(0, rows), texts, own, options);
-  const at::Tensor index = pool_rows(found.index, good, pool_count);
+  const at::Tensor index = is_file
+                               ? at::where(found.index.lt(0), found.index, found.index + pool_count)
+                               : pool_rows(found.index, good, pool_count);
   at::Tensor picture = index;
   const at::Tensor is_extra = index.ge(pool_count);
   if (!extra.empty()) {
@@ -83,6 +86,7 @@ TargetCache Preparer::targets(const SplitData& split, const SplitData& pool,
       .part(split.reference.key)
       .part(pool.reference.key)
       .part(options.mode)
+      .part(options.pool)
       .part(options.image)
       .part(options.extra_image)
       .part(options.allow_self ? 1 : 0)

@@ -165,6 +165,13 @@ class Objectives(unittest.TestCase):
         self.assertAlmostEqual(row["cosine"], 1, delta=1e-5)
         self.assertEqual(sum(document["change"].values()), e2e.ROWS)
         self.assertEqual(len((w.root / "extra.csv").read_text().splitlines()), e2e.ROWS + 1)
+        alone = json.loads(w.run("targets", "safe.yaml", *extra, "--set", "objective.targets.pool=file", "--json").stdout)
+        self.assertEqual(alone["change"], {"extra": e2e.ROWS})
+        kept = json.loads(w.run("targets", "safe.yaml", *extra, "--set", "objective.targets.pool=file",
+                                "--set", "objective.targets.min_similarity=0.9999", "--json").stdout)
+        self.assertEqual(kept["targets"][0]["change"], "extra")
+        self.assertGreater(kept["change"]["same"], 0)
+        w.run("config", "check", "safe.yaml", "--set", "objective.targets.pool=file", code=2)
         for image in ("nearest", "own"):
             w.train(f"extra-{image}", *extra, "--set", f"objective.targets.extra_image={image}", "--set", "train.max_steps=3")
         self.assertNotEqual(self.steps("extra-nearest")[-1]["loss"], self.steps("extra-own")[-1]["loss"])

@@ -244,6 +244,8 @@ TEST(Curriculum, StagesAreTheQuantileSets) {
   EXPECT_FALSE(is_admitted(2, 1, o));
   EXPECT_TRUE(is_admitted(2, 5, o));
   EXPECT_FALSE(is_admitted(-1, 5, o));
+  o.thresholds = {0.6, 0.3};
+  EXPECT_THAT(curriculum_stages(cosine, o), ElementsAre(2, 0, 1, 1, 0, 2, 1));
   o.enabled = false;
   EXPECT_THAT(curriculum_stages(cosine, o), ElementsAre(0, 0, 0, 0, 0, 0, 0));
 }

@@ -11,7 +11,8 @@
 namespace saferclip {
 
 // The stage of each row, from 0: rank by (cosine descending, row ascending), cut at floor(q · n)
-// for each quantile q. `cosine` is fp32 [N]. All rows are in stage 0 when the curriculum is off.
+// for each quantile q; with thresholds, the number of them that the cosine does not reach. `cosine`
+// is fp32 [N]. All rows are in stage 0 when the curriculum is off.
 std::vector<int> curriculum_stages(const at::Tensor& cosine, const CurriculumOptions& options);
 
 // Whether rows of a stage are trained in an epoch (from 0).

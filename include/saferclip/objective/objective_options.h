@@ -70,6 +70,7 @@ struct TargetsOptions {
   bool allow_self = true;
   bool dedup = false;
   std::optional<double> min_similarity;
+  std::string pool = "train";
   std::string extra_captions;
   std::string extra_image = "nearest";
 
@@ -90,6 +91,11 @@ struct TargetsOptions {
               .at_least(-1)
               .at_most(1),
           self.min_similarity);
+    visit(field("pool",
+                "Where targets are looked for: the safe captions of data.train and the extra ones, "
+                "or the file of extra ones alone.")
+              .one_of({"train", "file"}),
+          self.pool);
     visit(field("extra_captions",
                 "Text file of further safe captions for the pool, one a line, partners of no row.")
               .input_path()
@@ -107,6 +113,7 @@ struct CurriculumOptions {
   bool enabled = true;
   std::string score = "nearest";
   std::vector<double> quantiles{0.333, 0.667};
+  std::vector<double> thresholds;
   std::vector<std::int64_t> start_epochs{0, 1, 2};
   bool preserve_all = false;
 
@@ -121,7 +128,13 @@ struct CurriculumOptions {
               .above(0)
               .below(1),
           self.quantiles);
-    visit(field("start_epochs", "First epoch (from 0) of each stage; one more than quantiles.")
+    visit(field("thresholds",
+                "Cosines at which a stage ends, falling; when given they stand for the quantiles.")
+              .at_least(-1)
+              .at_most(1),
+          self.thresholds);
+    visit(field("start_epochs",
+                "First epoch (from 0) of each stage; one more than quantiles or thresholds.")
               .at_least(0),
           self.start_epochs);
     visit(

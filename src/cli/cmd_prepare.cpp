@@ -1,6 +1,7 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/zero_shot_set.h"
 
 namespace saferclip {
 namespace {
@@ -18,6 +19,12 @@ int prepare(const ConfigArguments& arguments, const GlobalOptions& globals, Logg
                    needs.reference);
   }
   preparer.release_reference();
+  if (needs.anchor_text) {
+    for (const std::string& line : anchored_classes(session.config.objective.anchors.prompts,
+                                                    session.config.evaluate.zero_shot)) {
+      log.warn(line);
+    }
+  }
   std::cout << "prepared " << data.train.good_rows.size() << " training rows in "
             << session.config.data.cache_dir << '\n';
   return 0;

@@ -75,9 +75,10 @@ std::vector<OrderedJson> evaluations(const ReportArguments& arguments, const Ses
                                      ClipModel& model, Logger& log) {
   std::map<std::string, OrderedJson> kept;
   for (const fs::path& file : evaluation_files(run, step)) {
+    // The one made during training has no split in its name and less in it.
+    if (file.stem().string().find('.') == std::string::npos) continue;
     OrderedJson document = OrderedJson::parse(read_file(file), nullptr, false);
-    // The one made during training has no split in its name and no intervals of the change.
-    if (document.is_object() && document.contains("change")) kept[document["split"]] = document;
+    if (document.is_object() && document.contains("split")) kept[document["split"]] = document;
   }
   std::vector<std::string> splits = arguments.splits;
   if (splits.empty()) {

@@ -251,4 +251,26 @@ class Reader {
 
 ZeroShotSet read_zero_shot_set(const ZeroShotOptions& options) { return Reader(options).read(); }
 
+std::vector<std::string> anchored_classes(const fs::path& prompts,
+                                          const std::vector<ZeroShotOptions>& sets) {
+  std::vector<std::string> lines;
+  if (prompts.empty()) return lines;
+  const std::string text = " " + join(read_lines(prompts), " ") + " ";
+  for (const ZeroShotOptions& options : sets) {
+    const ZeroShotSet set = read_zero_shot_set(options);
+    std::vector<std::string> found;
+    for (std::string name : set.classes) {
+      std::replace(name.begin(), name.end(), '_', ' ');
+      if (text.find(cat(" ", name, " ")) != std::string::npos) found.push_back(name);
+    }
+    if (found.empty()) continue;
+    const std::size_t count = found.size();
+    found.resize(std::min<std::size_t>(found.size(), 3));
+    lines.push_back(cat("zero-shot set ", options.name, ": ", count, " of ", set.classes.size(),
+                        " class names stand in the anchor prompts (", join(found, ", "),
+                        count > found.size() ? ", …" : "", ")"));
+  }
+  return lines;
+}
+
 }  // namespace saferclip

@@ -25,4 +25,9 @@ struct ZeroShotSet {
 // class, a template without {}.
 ZeroShotSet read_zero_shot_set(const ZeroShotOptions& options);
 
+// A line for each set some of whose class names stand in the anchor prompts: its accuracy then says
+// less about knowledge that nobody protected.
+std::vector<std::string> anchored_classes(const std::filesystem::path& prompts,
+                                          const std::vector<ZeroShotOptions>& sets);
+
 }  // namespace saferclip

@@ -154,6 +154,10 @@ class Objectives(unittest.TestCase):
             self.assertEqual(len(terms), 14)
             self.assertTrue(all(value > 0 for value in terms.values()), terms)
 
+    def test_prepare_says_which_classes_are_anchored(self):
+        message = self.world.run("prepare", "safe.yaml").stderr
+        self.assertIn("zero-shot set z: 2 of 2 class names stand in the anchor prompts (red, blue)", message)
+
     def test_extra_safe_captions(self):
         w = self.world
         captions = [json.loads(l)["unsafe_caption"] for l in (w.root / "train.jsonl").read_text().splitlines()]

@@ -34,6 +34,8 @@ class MetricsParity : public ::testing::Test {
     for (const OutcomeColumn& column : table.columns) {
       if (join(column.path, ".") != path) continue;
       EXPECT_NEAR(percent_of(column), wanted, kTolerance) << path;
+      const double off = std::abs(percent_of(column) - wanted);
+      RecordProperty(path, std::to_string(off * 1e15) + "e-15");
       return;
     }
     ADD_FAILURE() << "no column " << path;

@@ -75,6 +75,10 @@ double tolerance(const at::Tensor& expected, at::ScalarType dtype) {
   return dtype == at::kDouble ? 1e-10 * std::max(1e-3, expected.abs().max().item<double>()) : 1e-5;
 }
 
+double deviation(const at::Tensor& found, const at::Tensor& expected) {
+  return (found.to(at::kDouble) - expected).abs().max().item<double>();
+}
+
 void compare_term(Case& c, const std::string& name, const std::string& objective,
                   const std::string& term, at::ScalarType dtype) {
   c.zero_grad();
@@ -84,12 +88,16 @@ void compare_term(Case& c, const std::string& name, const std::string& objective
   const std::string key = name + "." + objective + "." + term;
   const at::Tensor expected = c.file.tensor(key);
   expect_close(result.total.detach(), expected, tolerance(expected, dtype), key);
+  double largest = deviation(result.total.detach(), expected);
   result.total.backward();
   for (const auto& [leaf_name, leaf] : c.leaves) {
     const at::Tensor wanted = c.file.tensor(key + "." + leaf_name);
     const at::Tensor found = leaf.grad().defined() ? leaf.grad() : at::zeros_like(leaf);
     expect_close(found, wanted, tolerance(wanted, dtype), key + "." + leaf_name);
+    largest = std::max(largest, deviation(found, wanted));
   }
+  // For --gtest_output=json: the largest deviation of the term, value and gradients.
+  ::testing::Test::RecordProperty(objective + "." + term, std::to_string(largest * 1e15) + "e-15");
 }
 
 void compare_terms(const std::string& name, at::ScalarType dtype) {

@@ -11,6 +11,15 @@ namespace {
 constexpr std::int64_t kTile = 1024;
 constexpr std::int64_t kGrain = 64;
 
+// The loops below run over every score; the compiler makes them for the vector units that there may
+// be and picks at start. Sanitizers are not ready before that choice is made.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_ADDRESS__)
+#define SAFERCLIP_VECTORISED __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
+#else
+#define SAFERCLIP_VECTORISED
+#endif
+
 struct Tile {
   at::Tensor scores;  // [rows, columns]
   std::int64_t first_row = 0;
@@ -23,30 +32,81 @@ struct Tile {
   }
 };
 
-Tile make_tile(const at::Tensor& a, const at::Tensor& b, std::int64_t row, std::int64_t column) {
-  const std::int64_t rows = std::min(kTile, a.size(0) - row);
-  const std::int64_t columns = std::min(kTile, b.size(0) - column);
-  return {at::mm(a.narrow(0, row, rows), b.narrow(0, column, columns).t()), row, column};
+// Makes tiles in one buffer: a tile lives until the next is made.
+class TileMaker {
+ public:
+  TileMaker(const at::Tensor& a, const at::Tensor& b)
+      : a_(a), b_(b), buffer_(at::empty({kTile * kTile}, at::kFloat)) {}
+
+  Tile make(std::int64_t row, std::int64_t column) {
+    const std::int64_t rows = std::min(kTile, a_.size(0) - row);
+    const std::int64_t columns = std::min(kTile, b_.size(0) - column);
+    at::Tensor scores = buffer_.narrow(0, 0, rows * columns).view({rows, columns});
+    at::mm_out(scores, a_.narrow(0, row, rows), b_.narrow(0, column, columns).t());
+    return {scores, row, column};
+  }
+
+ private:
+  const at::Tensor& a_;
+  const at::Tensor& b_;
+  at::Tensor buffer_;
+};
+
+struct Counts {
+  std::int32_t above = 0;
+  std::int32_t equal = 0;
+};
+
+SAFERCLIP_VECTORISED
+Counts count_scores_of_row(const float* scores, std::int64_t size, float wanted) {
+  std::int32_t above = 0;
+  std::int32_t equal = 0;
+  for (std::int64_t j = 0; j < size; ++j) {
+    above += scores[j] > wanted ? 1 : 0;
+    equal += scores[j] == wanted ? 1 : 0;
+  }
+  return {above, equal};
+}
+
+SAFERCLIP_VECTORISED
+float highest(const float* scores, std::int64_t size, float best) {
+  for (std::int64_t j = 0; j < size; ++j) best = scores[j] > best ? scores[j] : best;
+  return best;
+}
+
+SAFERCLIP_VECTORISED
+void count_into(const float* __restrict scores, const float* __restrict wanted, std::int64_t size,
+                std::int32_t* __restrict before, std::int32_t* __restrict equal) {
+  for (std::int64_t j = 0; j < size; ++j) {
+    before[j] += scores[j] > wanted[j] ? 1 : 0;
+    equal[j] += scores[j] == wanted[j] ? 1 : 0;
+  }
+}
+
+SAFERCLIP_VECTORISED
+void count_equal_into(const float* __restrict scores, const float* __restrict wanted,
+                      std::int64_t size, std::int32_t* __restrict before) {
+  for (std::int64_t j = 0; j < size; ++j) before[j] += scores[j] == wanted[j] ? 1 : 0;
+}
+
+SAFERCLIP_VECTORISED
+void highest_into(const float* __restrict scores, std::int64_t size, float* __restrict best) {
+  for (std::int64_t j = 0; j < size; ++j) best[j] = scores[j] > best[j] ? scores[j] : best[j];
 }
 
 void count_row(const RankCount& count, const Tile& tile, std::int64_t i) {
   const std::int64_t query = tile.first_row + i;
   const float wanted = count.relevant[query];
   const float* scores = tile.row(i);
-  std::int32_t above = 0;
-  std::int32_t equal = 0;
-  for (std::int64_t j = 0; j < tile.columns(); ++j) {
-    above += scores[j] > wanted ? 1 : 0;
-    equal += scores[j] == wanted ? 1 : 0;
-  }
+  Counts found = count_scores_of_row(scores, tile.columns(), wanted);
   const std::int64_t own = query - tile.first_column;
-  if (count.is_relevant_here && equal > 0) {
+  if (count.is_relevant_here && found.equal > 0) {
     const std::int64_t end = std::clamp<std::int64_t>(own, 0, tile.columns());
-    for (std::int64_t j = 0; j < end; ++j) above += scores[j] == wanted ? 1 : 0;
-    if (own >= 0 && own < tile.columns() && scores[own] == wanted) --equal;
+    found.above += count_scores_of_row(scores, end, wanted).equal;
+    if (own >= 0 && own < tile.columns() && scores[own] == wanted) --found.equal;
   }
-  count.before[query] += above;
-  count.equal[query] += equal;
+  count.before[query] += found.above;
+  count.equal[query] += found.equal;
 }
 
 // Columns [begin, end) of a tile, row by row so that the compiler can count many at a time.
@@ -56,16 +116,12 @@ void count_columns(const RankCount& count, const Tile& tile, std::int64_t begin,
   std::int32_t* equal = count.equal + tile.first_column;
   for (std::int64_t i = 0; i < tile.rows(); ++i) {
     const float* scores = tile.row(i);
-    for (std::int64_t j = begin; j < end; ++j) {
-      before[j] += scores[j] > wanted[j] ? 1 : 0;
-      equal[j] += scores[j] == wanted[j] ? 1 : 0;
-    }
+    count_into(scores + begin, wanted + begin, end - begin, before + begin, equal + begin);
     if (!count.is_relevant_here) continue;
     // Items of equal score that stand before the relevant one, which is on the diagonal.
     const std::int64_t diagonal = tile.first_row + i - tile.first_column;
-    for (std::int64_t j = std::max(begin, diagonal + 1); j < end; ++j) {
-      before[j] += scores[j] == wanted[j] ? 1 : 0;
-    }
+    const std::int64_t first = std::max(begin, diagonal + 1);
+    if (first < end) count_equal_into(scores + first, wanted + first, end - first, before + first);
     if (diagonal >= begin && diagonal < end && scores[diagonal] == wanted[diagonal]) {
       --equal[diagonal];
     }
@@ -74,10 +130,7 @@ void count_columns(const RankCount& count, const Tile& tile, std::int64_t begin,
 
 void best_of_columns(float* best, const Tile& tile, std::int64_t begin, std::int64_t end) {
   for (std::int64_t i = 0; i < tile.rows(); ++i) {
-    const float* scores = tile.row(i);
-    for (std::int64_t j = begin; j < end; ++j) {
-      best[tile.first_column + j] = std::max(best[tile.first_column + j], scores[j]);
-    }
+    highest_into(tile.row(i) + begin, end - begin, best + tile.first_column + begin);
   }
 }
 
@@ -85,23 +138,25 @@ void best_of_columns(float* best, const Tile& tile, std::int64_t begin, std::int
 
 at::Tensor diagonal_scores(const at::Tensor& a, const at::Tensor& b) {
   at::Tensor scores = at::empty({a.size(0)}, at::kFloat);
+  TileMaker maker(a, b);
   for (std::int64_t first = 0; first < a.size(0); first += kTile) {
-    const Tile tile = make_tile(a, b, first, first);
+    const Tile tile = maker.make(first, first);
     scores.narrow(0, first, tile.rows()).copy_(tile.scores.diagonal());
   }
   return scores;
 }
 
 void count_scores(const at::Tensor& a, const at::Tensor& b, const ScoreCounts& counts) {
+  TileMaker maker(a, b);
   for (std::int64_t row = 0; row < a.size(0); row += kTile) {
     for (std::int64_t column = 0; column < b.size(0); column += kTile) {
-      const Tile tile = make_tile(a, b, row, column);
+      const Tile tile = maker.make(row, column);
       at::parallel_for(0, tile.rows(), kGrain, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t i = begin; i < end; ++i) {
           for (const RankCount& count : counts.rows) count_row(count, tile, i);
           if (counts.row_best == nullptr) continue;
           float& best = counts.row_best[row + i];
-          best = std::max(best, *std::max_element(tile.row(i), tile.row(i) + tile.columns()));
+          best = highest(tile.row(i), tile.columns(), best);
         }
       });
       at::parallel_for(0, tile.columns(), kGrain, [&](std::int64_t begin, std::int64_t end) {

@@ -6,6 +6,7 @@
 #include "saferclip/config/run_config.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
+#include "saferclip/core/text_format.h"
 #include "support/temporary_folder.h"
 
 namespace saferclip {
@@ -94,7 +95,7 @@ TEST_F(ConfigFiles, RulesBetweenFields) {
   EXPECT_THAT(refusal(kMinimal + "objective: {name: clip, weights: {cross_img: 1}}\n"),
               HasSubstr("objective clip has no such term"));
   EXPECT_THAT(refusal(kMinimal + "objective: {name: safe}\n"),
-              HasSubstr("expected one of saferclip, clip"));
+              HasSubstr("expected one of saferclip, safe_clip, clip"));
 }
 
 TEST_F(ConfigFiles, SyntaxDuplicatesAndMissingFiles) {
@@ -181,17 +182,44 @@ TEST_F(ConfigFiles, ResumeDifferences) {
   EXPECT_EQ(resume_differences(saved, now).size(), 2U);
 }
 
+std::vector<fs::path> shipped(const fs::path& folder) {
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(fs::path(SAFERCLIP_SOURCE) / folder)) {
+    if (entry.path().extension() == ".yaml") files.push_back(entry.path());
+  }
+  return files;
+}
+
 TEST(ShippedConfigs, AreAllValid) {
   std::vector<std::string> names;
-  for (const auto& entry :
-       fs::recursive_directory_iterator(fs::path(SAFERCLIP_SOURCE) / "configs")) {
-    if (entry.path().extension() != ".yaml") continue;
-    EXPECT_NO_THROW(read_run_config(entry.path(), {})) << entry.path();
-    names.push_back(entry.path().filename().string());
+  for (const char* folder : {"configs", "configs/demo"}) {
+    for (const fs::path& file : shipped(folder)) {
+      EXPECT_NO_THROW(read_run_config(file, {})) << file;
+      names.push_back(file.filename().string());
+    }
   }
   EXPECT_THAT(names, ::testing::UnorderedElementsAre(
                          "base.yaml", "saferclip.yaml", "saferclip_plus.yaml", "safe_only.yaml",
-                         "saferclip-vit-l14.yaml", "saferclip-vit-b32.yaml"));
+                         "safe_clip.yaml", "safe-clip-published.yaml", "saferclip-vit-l14.yaml",
+                         "saferclip-vit-b32.yaml"));
+}
+
+// A description of a published set is what an entry of evaluate.zero_shot extends.
+TEST_F(ConfigFiles, ZeroShotSetsAreExtended) {
+  const std::vector<fs::path> files = shipped("configs/zero_shot");
+  EXPECT_EQ(files.size(), 17U);
+  for (const fs::path& file : files) {
+    const RunConfig config = read(cat(kMinimal, "evaluate: {zero_shot: [{extends: ", file.string(),
+                                      ", images: /sets/x, class_count: 3}]}\n"));
+    ASSERT_EQ(config.evaluate.zero_shot.size(), 1U);
+    const ZeroShotOptions& set = config.evaluate.zero_shot[0];
+    EXPECT_EQ(set.name, file.stem().string());
+    EXPECT_EQ(set.images, "/sets/x");
+    EXPECT_EQ(set.class_count, 3);  // what the entry writes wins
+    EXPECT_EQ(set.templates.size(), 1U);
+  }
+  EXPECT_THAT(refusal(kMinimal + "evaluate: {zero_shot: [{extends: gone.yaml, images: x}]}\n"),
+              HasSubstr("extends: no such file"));
 }
 
 TEST(ConfigPage, IsCurrent) {

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::uint64_t kDrawStream = 0xB007;
 constexpr std::uint64_t kFlipStream = 0xF11B;
-constexpr std::int64_t kWeightBudget = 4'000'000;  // weights kept at a time: 32 MB
+constexpr std::int64_t kWeightBudget = 1'000'000;  // weights kept at a time: 8 MB
 
 std::int64_t unit_count(const OutcomeTable& table) {
   if (table.cluster.empty()) return table.rows;

@@ -7,7 +7,7 @@
 namespace saferclip {
 namespace {
 
-constexpr std::int64_t kChunk = 4096;
+constexpr std::int64_t kChunk = 512;  // rows that are widened to float64 at a time
 
 void in_chunks(std::int64_t rows, const std::function<void(std::int64_t, std::int64_t)>& visit) {
   for (std::int64_t begin = 0; begin < rows; begin += kChunk) {
@@ -36,7 +36,7 @@ EmbeddingSpace measure_space(const at::Tensor& rows) {
   at::Tensor sum = at::zeros({rows.size(1)}, at::kDouble);
   in_chunks(rows.size(0), [&](std::int64_t begin, std::int64_t size) {
     const at::Tensor part = rows.narrow(0, begin, size).to(at::kDouble);
-    gram.add_(at::mm(part.t(), part));
+    gram.addmm_(part.t(), part);
     sum.add_(part.sum(0));
   });
   EmbeddingSpace space;

@@ -52,17 +52,18 @@ int main(int argc, char** argv) {
     begin = now;
     return passed;
   };
+  saferclip::measure_space(set.safe_text);
+  const double space = seconds();
+  const double after_space = peak_mib();
   const saferclip::SplitOutcomes outcomes = saferclip::measure_split(set, {1, 5, 10, 20});
   const double metrics = seconds();
   const double after_metrics = peak_mib();
-  saferclip::measure_space(set.safe_text);
-  const double space = seconds();
   if (resamples > 0) saferclip::bootstrap_intervals(outcomes.table, resamples, 1);
   const double intervals = seconds();
   std::cout << "{\"rows\": " << rows << ", \"width\": " << width
             << ", \"threads\": " << at::get_num_threads() << ", \"metrics_s\": " << metrics
             << ", \"space_s\": " << space << ", \"intervals_s\": " << intervals
-            << ", \"inputs_mib\": " << inputs << ", \"metrics_mib\": " << after_metrics
-            << ", \"peak_mib\": " << peak_mib() << "}\n";
+            << ", \"inputs_mib\": " << inputs << ", \"space_mib\": " << after_space
+            << ", \"metrics_mib\": " << after_metrics << ", \"peak_mib\": " << peak_mib() << "}\n";
   return 0;
 }

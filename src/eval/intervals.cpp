@@ -48,42 +48,47 @@ UnitSums sum_units(const OutcomeTable& table,
   return result;
 }
 
-// Weights of the units in resamples [begin, end): how often each is drawn.
-at::Tensor draw_weights(std::int64_t units, std::int64_t begin, std::int64_t end,
-                        std::uint64_t seed) {
-  at::Tensor weights = at::zeros({end - begin, units}, at::kDouble);
+// Fills row r - begin of `weights` for each resample r from `begin` on: how often each unit is
+// drawn.
+void draw_weights(at::Tensor& weights, std::int64_t begin, std::uint64_t seed) {
+  weights.zero_();
+  const std::int64_t units = weights.size(1);
   auto* data = weights.mutable_data_ptr<double>();
-  for (std::int64_t r = begin; r < end; ++r) {
-    CounterRng rng(mix_bits(seed, {kDrawStream, static_cast<std::uint64_t>(r)}));
+  for (std::int64_t r = 0; r < weights.size(0); ++r) {
+    CounterRng rng(mix_bits(seed, {kDrawStream, static_cast<std::uint64_t>(begin + r)}));
     for (std::int64_t i = 0; i < units; ++i) {
-      data[(r - begin) * units +
-           static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(units)))] += 1;
+      data[r * units + static_cast<std::int64_t>(rng.below(static_cast<std::uint64_t>(units)))] +=
+          1;
     }
   }
-  return weights;
 }
 
-at::Tensor draw_signs(std::int64_t units, std::int64_t begin, std::int64_t end,
-                      std::uint64_t seed) {
-  at::Tensor signs = at::empty({end - begin, units}, at::kDouble);
+// The same with +1 or -1 for each unit.
+void draw_signs(at::Tensor& signs, std::int64_t begin, std::uint64_t seed) {
+  const std::int64_t units = signs.size(1);
   auto* data = signs.mutable_data_ptr<double>();
-  for (std::int64_t r = begin; r < end; ++r) {
-    CounterRng rng(mix_bits(seed, {kFlipStream, static_cast<std::uint64_t>(r)}));
+  for (std::int64_t r = 0; r < signs.size(0); ++r) {
+    CounterRng rng(mix_bits(seed, {kFlipStream, static_cast<std::uint64_t>(begin + r)}));
     for (std::int64_t i = 0; i < units; ++i) {
-      data[(r - begin) * units + i] = (rng.next() >> 63U) != 0 ? 1 : -1;
+      data[r * units + i] = (rng.next() >> 63U) != 0 ? 1 : -1;
     }
   }
-  return signs;
 }
 
-// [resamples, columns] of combine(weights of some resamples).
-at::Tensor over_resamples(std::int64_t units, std::int64_t resamples,
-                          const std::function<at::Tensor(std::int64_t, std::int64_t)>& combine) {
+using Draw = void (*)(at::Tensor&, std::int64_t, std::uint64_t);
+
+// [resamples, columns] of combine(weights [some resamples, units]). One buffer serves all: blocks
+// that are allocated anew each time leave the heap in pieces.
+at::Tensor over_resamples(std::int64_t units, std::int64_t resamples, std::uint64_t seed, Draw draw,
+                          const std::function<at::Tensor(const at::Tensor&)>& combine) {
   const std::int64_t chunk =
-      std::max<std::int64_t>(1, kWeightBudget / std::max<std::int64_t>(1, units));
+      std::clamp<std::int64_t>(kWeightBudget / std::max<std::int64_t>(1, units), 1, resamples);
+  at::Tensor buffer = at::empty({chunk, units}, at::kDouble);
   std::vector<at::Tensor> parts;
   for (std::int64_t begin = 0; begin < resamples; begin += chunk) {
-    parts.push_back(combine(begin, std::min(resamples, begin + chunk)));
+    at::Tensor weights = buffer.narrow(0, 0, std::min(chunk, resamples - begin));
+    draw(weights, begin, seed);
+    parts.push_back(combine(weights));
   }
   return at::cat(parts);
 }
@@ -116,8 +121,7 @@ std::vector<Interval> intervals_of(const UnitSums& units, std::int64_t resamples
                                    std::uint64_t seed) {
   const std::int64_t count = units.sums.size(0);
   return percentile_intervals(
-      over_resamples(count, resamples, [&](std::int64_t begin, std::int64_t end) {
-        const at::Tensor weights = draw_weights(count, begin, end, seed);
+      over_resamples(count, resamples, seed, draw_weights, [&](const at::Tensor& weights) {
         return at::mm(weights, units.sums) / at::mm(weights, units.counts);
       }));
 }
@@ -150,8 +154,8 @@ std::vector<Difference> compare_paired(const OutcomeTable& first, const OutcomeT
   // The smallest doubles apart are rounding of sums that are equal.
   const at::Tensor limit = total.abs() - 1e-9;
   const at::Tensor exceeds =
-      over_resamples(count, resamples, [&](std::int64_t begin, std::int64_t end) {
-        return at::mm(draw_signs(count, begin, end, seed), units.sums).abs().ge(limit);
+      over_resamples(count, resamples, seed, draw_signs, [&](const at::Tensor& signs) {
+        return at::mm(signs, units.sums).abs().ge(limit);
       }).sum(0);
   const at::Tensor rows = units.counts.sum(0);
   std::vector<Difference> differences;

@@ -24,6 +24,8 @@ std::string to_string(TextCleaning cleaning) {
       return "hf";
     case TextCleaning::kNone:
       return "none";
+    case TextCleaning::kSiglip:
+      return "siglip";
   }
   return "";
 }

@@ -156,6 +156,13 @@ std::u32string fix_like_ftfy(const std::u32string& given) {
   return normalise_nfc(result);
 }
 
+// Python's string.punctuation.
+std::u32string without_ascii_punctuation(std::u32string text) {
+  std::erase_if(text,
+                [](char32_t c) { return c < 0x80 && std::ispunct(static_cast<int>(c)) != 0; });
+  return text;
+}
+
 }  // namespace
 
 std::u32string unescape_html(const std::u32string& text) {
@@ -190,6 +197,8 @@ std::u32string clean_text(const std::u32string& text, TextCleaning cleaning) {
           collapse_spaces(unescape_html(unescape_html(fix_like_ftfy(text))), is_python_space));
     case TextCleaning::kHuggingFace:
       return lower_each(collapse_spaces(normalise_nfc(text), is_white_space));
+    case TextCleaning::kSiglip:
+      return collapse_spaces(without_ascii_punctuation(lower_each(text)), is_python_space);
     case TextCleaning::kNone:
       return lower_full(collapse_spaces(text, is_white_space));
   }

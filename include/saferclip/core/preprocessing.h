@@ -26,15 +26,20 @@ struct Preprocessing {
 };
 
 // `openai`: HTML unescape, whitespace, lower case as open_clip's default clean does; `hf`: NFC,
-// whitespace, lower case as transformers' CLIPTokenizer does; `none`: only whitespace and case.
-enum class TextCleaning { kOpenAi, kHuggingFace, kNone };
+// whitespace, lower case as transformers' CLIPTokenizer does; `siglip`: lower case, no ASCII
+// punctuation, whitespace, as transformers' SiglipTokenizer does; `none`: only whitespace and case
+// for CLIP's vocabulary, nothing at all for SentencePiece's.
+enum class TextCleaning { kOpenAi, kHuggingFace, kNone, kSiglip };
 
 struct TextSpec {
   std::int64_t context_length = 77;
   std::int64_t vocab_size = 49408;
-  std::int64_t bos_id = 49406;
+  std::int64_t bos_id = 49406;  // -1: captions have no begin mark
   std::int64_t eos_id = 49407;
   std::int64_t pad_id = 0;  // what comes after EOT has no influence on a causal tower
+  // SigLIP: captions are always padded to context_length with pad_id, and the model attends to the
+  // padding; the pooled token is the last position.
+  bool is_padded = false;
   TextCleaning cleaning = TextCleaning::kOpenAi;
 
   bool operator==(const TextSpec&) const = default;

@@ -16,15 +16,17 @@ namespace saferclip {
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
-  // Ids with begin and end marks, cut to the context length with the end mark kept as the last id;
-  // not padded. `caption` is UTF-8; malformed bytes are replaced as Python's "replace" handler
-  // does.
+  // Ids with an end mark, and a begin mark where spec().bos_id is one, cut to the context length
+  // with the end mark kept as the last id. Not padded, unless spec().is_padded: then exactly
+  // context_length ids, filled up with pad_id on the right. `caption` is UTF-8; malformed bytes are
+  // replaced as Python's "replace" handler does.
   virtual std::vector<std::int32_t> encode(std::string_view caption) const = 0;
   virtual const TextSpec& spec() const = 0;
   // Everything that decides the ids, for cache keys.
   virtual const std::string& fingerprint() const = 0;
-  // Files of a Hugging Face tokenizer folder (vocab.json, merges.txt, tokenizer_config.json,
-  // special_tokens_map.json, tokenizer.json) as name and content, for exports.
+  // Files of a Hugging Face tokenizer folder as name and content, for exports: vocab.json,
+  // merges.txt, tokenizer_config.json, special_tokens_map.json, tokenizer.json; of SentencePiece
+  // see load_sentencepiece_tokenizer.
   virtual std::vector<std::pair<std::string, std::string>> hugging_face_files() const = 0;
 };
 
@@ -39,5 +41,26 @@ std::unique_ptr<Tokenizer> load_clip_tokenizer(const std::filesystem::path& voca
 std::unique_ptr<Tokenizer> load_hugging_face_tokenizer(const std::filesystem::path& folder,
                                                        std::int64_t context_length,
                                                        TextCleaning cleaning);
+
+// SigLIP's and SigLIP 2's tokenizers: a SentencePiece model file, or a folder with `spiece.model`
+// or `tokenizer.model` and, when there, `tokenizer_config.json`, `special_tokens_map.json` and
+// `tokenizer.json`. Which of the two it is follows from the ids in the model file; a
+// `tokenizer_class` that says otherwise is an error.
+//   SigLIP: unigram, no begin mark; the end mark (id 1) pads, or the `pad_token` of the folder.
+//   SigLIP 2 (Gemma's vocabulary): byte pair encoding, <pad> 0, <eos> 1, <bos> 2 (not used).
+// spec().is_padded is true. Cleaning:
+//   kSiglip: lower case letter by letter, without ASCII punctuation, white space to single spaces,
+//     as canonicalize_text of transformers' SiglipTokenizer. SigLIP's ids are those of that class
+//     (its marks written in a caption are marks); SigLIP 2's are open_clip's, whose HFTokenizer
+//     cleans so before Gemma's tokenizer runs.
+//   kNone: what the model file does itself. SigLIP 2's ids are those of transformers'
+//     GemmaTokenizer, which neither lowers nor strips although the model was trained so.
+// hugging_face_files(): the model file under the name its class reads, and the folder's own JSON
+// files; made anew where there were none. docs/tokenizer.md lists where the clients differ.
+// Throws DataError: no such file, only a tokenizer.json, not a SentencePiece model of one of the
+// two kinds, a damaged one, a setting that SigLIP does not have; ConfigError for other cleanings.
+std::unique_ptr<Tokenizer> load_sentencepiece_tokenizer(
+    const std::filesystem::path& model_or_folder, std::int64_t context_length,
+    TextCleaning cleaning);
 
 }  // namespace saferclip

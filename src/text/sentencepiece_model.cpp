@@ -1,0 +1,183 @@
+#include "text/sentencepiece_model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace {
+
+// Longer ones make the search for pieces quadratic; Gemma's longest has 93 bytes.
+constexpr std::size_t kMaxPieceBytes = 1024;
+// What one rule of the normalisation may insert; NFKC's longest has 33 bytes.
+constexpr std::size_t kMaxReplacementBytes = 256;
+
+// One field of a protocol buffer: its number and its value, `number` or `bytes` by its wire type.
+struct Field {
+  std::uint64_t id = 0;
+  std::uint64_t number = 0;
+  std::string_view bytes;
+};
+
+class Reader {
+ public:
+  Reader(std::string_view bytes, const std::string& name) : rest_(bytes), name_(name) {}
+
+  // False at the end. Throws DataError for anything that is no field.
+  bool next(Field& field) {
+    if (rest_.empty()) return false;
+    const std::uint64_t key = varint();
+    field = {key >> 3U, 0, {}};
+    switch (key & 7U) {
+      case 0:
+        field.number = varint();
+        break;
+      case 1:
+        field.bytes = take(8);
+        break;
+      case 2:
+        field.bytes = take(varint());
+        break;
+      case 5:
+        field.bytes = take(4);
+        break;
+      default:
+        damaged();
+    }
+    if (field.id == 0) damaged();
+    return true;
+  }
+
+ private:
+  [[noreturn]] void damaged() const {
+    throw DataError(cat(name_,
+                        ": is not a SentencePiece model, or a damaged one (expected its protocol "
+                        "buffer, found bytes that are none); fetch the file again"));
+  }
+
+  std::uint64_t varint() {
+    std::uint64_t value = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+      const auto byte = static_cast<unsigned char>(take(1)[0]);
+      value |= static_cast<std::uint64_t>(byte & 0x7FU) << shift;
+      if (byte < 0x80) return value;
+    }
+    damaged();
+  }
+
+  std::string_view take(std::uint64_t size) {
+    if (size > rest_.size()) damaged();
+    const std::string_view taken = rest_.substr(0, size);
+    rest_.remove_prefix(size);
+    return taken;
+  }
+
+  std::string_view rest_;
+  const std::string& name_;
+};
+
+std::uint32_t word_at(std::string_view bytes, std::size_t index) {
+  std::uint32_t value = 0;
+  std::memcpy(&value, bytes.data() + index * sizeof(value), sizeof(value));
+  return value;
+}
+
+// The table of replacements: the size of a double array, the array (darts-clone, 32-bit units), the
+// replacements, each ended by NUL. The library follows the array and the leaves without looking.
+void check_replacements(std::string_view table, const std::string& name) {
+  if (table.empty()) return;
+  const auto refuse = [&](const char* what) {
+    throw DataError(cat(name, ": its normalisation table ", what, "; fetch the file again"));
+  };
+  if (table.size() < sizeof(std::uint32_t)) refuse("is cut off");
+  const std::size_t array_bytes = word_at(table, 0);
+  table.remove_prefix(sizeof(std::uint32_t));
+  if (array_bytes == 0 || array_bytes % sizeof(std::uint32_t) != 0 || array_bytes >= table.size())
+    refuse("is cut off");
+  const std::string_view texts = table.substr(array_bytes);
+  if (texts.back() != '\0' || !is_valid_utf8(texts)) refuse("holds text that is not UTF-8");
+  const std::size_t units = array_bytes / sizeof(std::uint32_t);
+  for (std::size_t i = 0; i < units; ++i) {
+    const std::uint32_t unit = word_at(table, i);
+    if ((unit >> 31U) != 0) {  // a leaf: where the replacement starts
+      const std::size_t start = unit & 0x7FFFFFFFU;
+      if (start >= texts.size()) refuse("points outside itself");
+      if (texts.find('\0', start) - start > kMaxReplacementBytes)
+        refuse("makes long texts out of single characters");
+    } else {  // a node: its children lie in one block of 256 units
+      const std::size_t offset = std::size_t{unit >> 10U} << ((unit & (1U << 9U)) >> 6U);
+      if (((i ^ offset) | 0xFFU) >= units) refuse("points outside itself");
+    }
+  }
+}
+
+SentencePieceModel::Piece read_piece(std::string_view bytes, std::size_t id,
+                                     const std::string& name) {
+  SentencePieceModel::Piece piece;
+  Reader reader(bytes, name);
+  const auto refuse = [&](const std::string& what) {
+    throw DataError(cat(name, ": piece ", id, " ", what, "; fetch the file again"));
+  };
+  for (Field field; reader.next(field);) {
+    if (field.id == 1) piece.text = field.bytes;
+    if (field.id == 2) {
+      if (field.bytes.size() != sizeof(float)) refuse("has a score of another type");
+      std::memcpy(&piece.score, field.bytes.data(), sizeof(float));
+    }
+    if (field.id == 3) {
+      if (field.number < 1 || field.number > 6) refuse("has no known type");
+      piece.type = static_cast<SentencePieceModel::Type>(field.number);
+    }
+  }
+  if (piece.text.empty() || piece.text.size() > kMaxPieceBytes)
+    refuse(cat("has ", piece.text.size(), " bytes, expected 1 … ", kMaxPieceBytes));
+  if (!is_valid_utf8(piece.text) || piece.text.find('\0') != std::string::npos)
+    refuse("is not UTF-8 text");
+  if (!std::isfinite(piece.score)) refuse("has a score that is not finite");
+  return piece;
+}
+
+}  // namespace
+
+SentencePieceModel read_sentencepiece_model(std::string_view bytes, const std::string& name) {
+  SentencePieceModel model;
+  std::uint64_t algorithm = 1;  // the default of the message
+  Reader reader(bytes, name);
+  for (Field field; reader.next(field);) {
+    Reader part(field.bytes, name);
+    Field inner;
+    switch (field.id) {
+      case 1:
+        model.pieces.push_back(read_piece(field.bytes, model.pieces.size(), name));
+        break;
+      case 2:
+        while (part.next(inner)) {
+          if (inner.id == 3) algorithm = inner.number;
+        }
+        break;
+      case 3:
+      case 5:
+        while (part.next(inner)) {
+          if (inner.id == 2) check_replacements(inner.bytes, name);
+        }
+        break;
+      default:
+        break;
+    }
+  }
+  if (model.pieces.empty())
+    throw DataError(cat(name, ": has no pieces; expected a SentencePiece model"));
+  if (algorithm != 1 && algorithm != 2) {
+    throw DataError(cat(name, ": is a SentencePiece model of type ", algorithm,
+                        ", expected 1 (unigram, SigLIP) or 2 (BPE, SigLIP 2)"));
+  }
+  model.is_unigram = algorithm == 1;
+  return model;
+}
+
+}  // namespace saferclip

@@ -25,6 +25,13 @@ void on_signal(int number) {
   if (g_signal.exchange(number) != 0 && number == SIGINT) std::_Exit(128 + SIGINT);
 }
 
+bool has_sentencepiece_model(const fs::path& place) {
+  std::error_code ignored;
+  if (!fs::is_directory(place, ignored)) return true;
+  const auto has = [&](const char* name) { return fs::exists(place / name, ignored); };
+  return !has("vocab.json") && (has("spiece.model") || has("tokenizer.model"));
+}
+
 }  // namespace
 
 const std::atomic<int>& install_signal_handlers() {
@@ -62,24 +69,44 @@ std::unique_ptr<Tokenizer> open_tokenizer(const ModelOptions& options,
                                           const WeightsSource& source) {
   static const std::map<std::string, TextCleaning> kCleaning{{"openai", TextCleaning::kOpenAi},
                                                              {"hf", TextCleaning::kHuggingFace},
+                                                             {"siglip", TextCleaning::kSiglip},
                                                              {"none", TextCleaning::kNone}};
   const TextCleaning cleaning =
       options.text_clean == "auto" ? source.text.cleaning : kCleaning.at(options.text_clean);
   const std::int64_t context = source.text.context_length;
-  fs::path folder;
+  fs::path place;
   if (options.tokenizer == "auto") {
-    folder = source.tokenizer_folder;
+    place = source.tokenizer_folder;
   } else if (options.tokenizer != "clip") {
-    folder = options.tokenizer;
+    place = options.tokenizer;
   }
-  std::unique_ptr<Tokenizer> tokenizer =
-      folder.empty() ? load_clip_tokenizer(clip_vocabulary_path(), context, cleaning)
-                     : load_hugging_face_tokenizer(folder, context, cleaning);
-  if (tokenizer->spec().vocab_size != source.text.vocab_size) {
-    throw ConfigError(
-        cat("model.tokenizer: ", folder.empty() ? "CLIP's vocabulary" : folder.string(), " has ",
-            tokenizer->spec().vocab_size, " entries, the model ", source.text.vocab_size,
-            "; set model.tokenizer to the folder of the model's own tokenizer"));
+  const std::string name = place.empty() ? "CLIP's vocabulary" : place.string();
+  std::unique_ptr<Tokenizer> tokenizer;
+  if (place.empty()) {
+    if (source.text.is_padded) {
+      throw ConfigError(cat("model.tokenizer: ", source.path.string(),
+                            " is a SigLIP without tokenizer files beside it; set model.tokenizer "
+                            "to its SentencePiece model (spiece.model, tokenizer.model)"));
+    }
+    tokenizer = load_clip_tokenizer(clip_vocabulary_path(), context, cleaning);
+  } else if (has_sentencepiece_model(place)) {
+    tokenizer = load_sentencepiece_tokenizer(place, context, cleaning);
+  } else {
+    tokenizer = load_hugging_face_tokenizer(place, context, cleaning);
+  }
+  const TextSpec& spec = tokenizer->spec();
+  if (spec.is_padded != source.text.is_padded) {
+    throw ConfigError(cat("model.tokenizer: ", name, " is a tokenizer of ",
+                          spec.is_padded ? "SigLIP" : "CLIP", ", the model is a ",
+                          source.text.is_padded ? "SigLIP" : "CLIP",
+                          "; set model.tokenizer to the model's own"));
+  }
+  // SigLIP's table may have rows that no piece uses; CLIP's end mark is its last row.
+  if (spec.is_padded ? spec.vocab_size > source.text.vocab_size
+                     : spec.vocab_size != source.text.vocab_size) {
+    throw ConfigError(cat("model.tokenizer: ", name, " has ", spec.vocab_size,
+                          " entries, the model ", source.text.vocab_size,
+                          "; set model.tokenizer to the folder of the model's own tokenizer"));
   }
   return tokenizer;
 }
@@ -96,6 +123,10 @@ Session open_session(RunConfig config, const GlobalOptions& globals, Logger& log
   session.source = open_weights(config.model, static_cast<std::uint64_t>(config.train.seed));
   for (const std::string& note : session.source.notes) log.warn(note);
   session.tokenizer = open_tokenizer(config.model, session.source);
+  const TextSpec& spec = session.tokenizer->spec();
+  session.source.text.bos_id = spec.bos_id;
+  session.source.text.eos_id = spec.eos_id;
+  session.source.text.pad_id = spec.pad_id;
   session.config = std::move(config);
   return session;
 }
@@ -201,6 +232,24 @@ Sampler make_sampler(const TrainingData& data, const RunConfig& config) {
   return Sampler(plan, [&data, objective = config.objective](std::int64_t epoch) {
     return admitted_rows(data, objective, epoch);
   });
+}
+
+double reference_logit_bias(const Session& session) {
+  const RunConfig& config = session.config;
+  const bool has_own = form_of(session.source.geometry.family).has_logit_bias;
+  if (!needs_logit_bias(config.objective)) return 0;
+  if (uses_model_scale(config.objective)) {
+    if (has_own) return 0;
+    throw ConfigError(cat("objective.name: ", config.objective.name,
+                          ": a CLIP has no logit bias to train; use objective clip"));
+  }
+  if (config.objective.logit_bias) return *config.objective.logit_bias;
+  if (!has_own) {
+    throw ConfigError(
+        "objective.logit_bias: auto: a CLIP has none; write one (SigLIP starts from -10), or set "
+        "objective.pres_cross.form to infonce");
+  }
+  return session.source.tensor("logit_bias").to(at::kDouble).item<double>();
 }
 
 double infonce_scale(const Session& session) {

@@ -82,5 +82,8 @@ Sampler make_sampler(const TrainingData& data, const RunConfig& config);
 
 // exp(logit_scale) of the source, or what the configuration says.
 double infonce_scale(const Session& session);
+// Likewise the bias of the sigmoid terms; 0 when the objective has none. Throws ConfigError when it
+// has and neither the weights nor the configuration say it.
+double reference_logit_bias(const Session& session);
 
 }  // namespace saferclip

@@ -22,6 +22,7 @@ struct ExportArguments {
   std::string out;
   std::string dtype = "fp32";
   std::string tower = "both";
+  std::string timm_model;
   double strength = 1;
 };
 
@@ -34,6 +35,7 @@ ExportRequest make_request(const ExportArguments& arguments) {
   request.tower = arguments.tower == "text"     ? ExportedTower::kText
                   : arguments.tower == "vision" ? ExportedTower::kVision
                                                 : ExportedTower::kBoth;
+  request.timm_model = arguments.timm_model;
   return request;
 }
 
@@ -42,11 +44,14 @@ CardFacts make_facts(const ExportArguments& arguments) {
 }
 
 void export_model(const ExportArguments& arguments, const ExportRequest& request, ClipModel& model,
-                  const Session& session) {
+                  const Session& session, Logger& log) {
   if (arguments.to == "hf") {
     export_hugging_face(request, model, session.source, *session.tokenizer);
   } else if (arguments.to == "open_clip") {
-    export_open_clip(request, model, session.source, *session.tokenizer);
+    for (const std::string& note :
+         export_open_clip(request, model, session.source, *session.tokenizer)) {
+      log.warn(note);
+    }
   } else {
     export_openai(request, model, session.source, *session.tokenizer);
   }
@@ -68,7 +73,7 @@ int convert_weights(const ExportArguments& arguments, const GlobalOptions& globa
   ExportRequest request = make_request(arguments);
   request.model_card = model_card(session, make_facts(arguments));
   ClipModel model = load_clip(session.source);
-  export_model(arguments, request, model, session);
+  export_model(arguments, request, model, session, log);
   std::cout << "exported " << arguments.source.path << " to " << arguments.out << '\n';
   return 0;
 }
@@ -97,7 +102,7 @@ int export_run(const ExportArguments& arguments, const GlobalOptions& globals, L
                 arguments.strength);
   } else {
     ClipModel model = load_tuned(session, trained, checkpoint.string(), arguments.strength);
-    export_model(arguments, request, model, session);
+    export_model(arguments, request, model, session, log);
   }
   std::cout << "exported step " << state.step << " to " << arguments.out << '\n';
   return 0;
@@ -121,6 +126,8 @@ CommandAction add_export_command(CLI::App& command) {
       ->check(CLI::IsMember({"fp32", "fp16", "bf16"}));
   command.add_option("--tower", arguments->tower, "both, or text or vision alone (hf, peft)")
       ->check(CLI::IsMember({"both", "text", "vision"}));
+  command.add_option("--timm-model", arguments->timm_model,
+                     "open_clip: timm's name of SigLIP's vision tower, when it is one of your own");
   command
       .add_option("--strength", arguments->strength,
                   "Scales what was learned, W0 + s (W - W0): 0 the base, 1 the tuned model")

@@ -124,6 +124,7 @@ TrainerOptions trainer_options(const Session& session) {
   options.step.grad_clip = config.train.grad_clip;
   options.step.trains_logit_scale = config.model.train_logit_scale;
   options.step.infonce_scale = infonce_scale(session);
+  options.step.logit_bias = reference_logit_bias(session);
   options.step.seed = static_cast<std::uint64_t>(config.train.seed);
   return options;
 }

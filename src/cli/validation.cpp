@@ -54,8 +54,13 @@ std::optional<MeanLosses> Validator::losses(const EmbeddingSet& tuned, const Cli
     }
     inputs.has_unsafe_image = there;
   }
-  inputs.logit_scale = objective.name == "clip" ? model.logit_scale.to(at::kCPU).exp()
-                                                : at::full({}, infonce_scale(session_));
+  const bool is_own = uses_model_scale(objective);
+  inputs.logit_scale =
+      is_own ? model.logit_scale.to(at::kCPU).exp() : at::full({}, infonce_scale(session_));
+  if (needs_logit_bias(objective)) {
+    inputs.logit_bias =
+        is_own ? model.logit_bias.to(at::kCPU) : at::full({}, reference_logit_bias(session_));
+  }
   return measure_losses(objective, inputs, session_.config.train.batch_size);
 }
 

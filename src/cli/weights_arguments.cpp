@@ -16,7 +16,7 @@ void add_weights_arguments(CLI::App& command, WeightsArguments& arguments, const
                      "Geometry of a bare file that does not say (configs/models/*.json)");
   command.add_option("--adapter", arguments.adapter, "PEFT adapter folder to merge in");
   command.add_option("--tokenizer", arguments.tokenizer,
-                     "Folder with vocab.json and merges.txt, or clip");
+                     "Folder with vocab.json and merges.txt, a SentencePiece model, or clip");
   command
       .add_option("--image-size", arguments.image_size,
                   "Picture side; position embeddings are interpolated")

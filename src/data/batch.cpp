@@ -45,9 +45,10 @@ at::Tensor narrowed(const at::Tensor& tensor, std::int64_t begin, std::int64_t e
 
 }  // namespace
 
-at::Tensor end_positions(const at::Tensor& ids) {
+at::Tensor end_positions(const at::Tensor& ids, bool is_padded) {
   const std::int64_t rows = ids.size(0);
   const std::int64_t length = ids.size(1);
+  if (is_padded) return at::full({rows}, length - 1, at::kLong);
   at::Tensor ends = at::empty({rows}, at::kLong);
   const at::Tensor flat = ids.to(at::kInt).contiguous();
   const auto* data = flat.const_data_ptr<std::int32_t>();
@@ -109,11 +110,11 @@ Batch BatchSource::gather(std::int64_t step, const std::vector<std::int64_t>& ro
   batch.rows = rows;
   batch.safe_pixels = gather_rows(split_.images.safe, rows, pin);
   batch.safe_ids = gather_rows(split_.tokens.safe, rows, pin);
-  batch.safe_ends = end_positions(batch.safe_ids);
+  batch.safe_ends = end_positions(batch.safe_ids, split_.tokens.is_padded);
   std::int64_t length = cut_length(batch.safe_ends, batch.safe_ids.size(1));
   if (parts_.unsafe) {
     batch.unsafe_ids = gather_rows(split_.tokens.unsafe, rows, pin);
-    batch.unsafe_ends = end_positions(batch.unsafe_ids);
+    batch.unsafe_ends = end_positions(batch.unsafe_ids, split_.tokens.is_padded);
     length = std::max(length, cut_length(batch.unsafe_ends, batch.unsafe_ids.size(1)));
     const auto* valid = split_.images.valid.const_data_ptr<std::uint8_t>();
     std::vector<bool> has_image;
@@ -146,7 +147,7 @@ Batch BatchSource::gather(std::int64_t step, const std::vector<std::int64_t>& ro
     const auto chosen = draw(anchors_.prompts.size(0), anchors_per_step_,
                              mix_bits(seed_, {kAnchorStream, 0, static_cast<std::uint64_t>(step)}));
     batch.anchor_ids = gather_rows(anchors_.prompts, chosen, pin);
-    batch.anchor_ends = end_positions(batch.anchor_ids);
+    batch.anchor_ends = end_positions(batch.anchor_ids, split_.tokens.is_padded);
     batch.anchor_text = gather_rows(anchors_.text, chosen, pin);
     length = std::max(length, cut_length(batch.anchor_ends, batch.anchor_ids.size(1)));
   }

@@ -4,6 +4,7 @@
 
 #include "export/folder.h"
 #include "saferclip/core/files.h"
+#include "saferclip/core/text_format.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
@@ -25,8 +26,11 @@ bool belongs(const std::string& name, ExportedTower tower) {
 Json tower_config(const Json& config, ExportedTower tower) {
   if (tower == ExportedTower::kBoth) return config;
   const bool is_text = tower == ExportedTower::kText;
-  Json json{{"architectures",
-             {is_text ? "CLIPTextModelWithProjection" : "CLIPVisionModelWithProjection"}}};
+  // SigLIP's heads belong to its towers; CLIP's projections do not.
+  const bool is_siglip = config["model_type"] == form_of(Family::kSiglip).name;
+  const std::string name = cat(is_siglip ? "Siglip" : "CLIP", is_text ? "Text" : "Vision", "Model",
+                               is_siglip ? "" : "WithProjection");
+  Json json{{"architectures", {name}}};
   json.update(config[is_text ? "text_config" : "vision_config"]);
   return json;
 }
@@ -43,14 +47,15 @@ void export_hugging_face(const ExportRequest& request, ClipModel& model,
   }
   write_export(request, [&](const fs::path& folder) {
     write_safetensors(folder / "model.safetensors", tensors,
-                      {{"activation", to_string(source.geometry.activation)}});
+                      {{"activation", activation_text(source.geometry)}});
     Json config =
         tower_config(Json::parse(hugging_face_config(source.geometry, source.text)), request.tower);
     config["torch_dtype"] = dtype_name(request.dtype);
     write_file_atomically(folder / "config.json", config.dump(2) + "\n");
     if (request.tower != ExportedTower::kText) {
-      write_file_atomically(folder / "preprocessor_config.json",
-                            hugging_face_preprocessor(source.preprocessing));
+      write_file_atomically(
+          folder / "preprocessor_config.json",
+          hugging_face_preprocessor(source.preprocessing, source.geometry.family));
     }
     if (request.tower != ExportedTower::kVision) write_tokenizer(folder, tokenizer);
   });

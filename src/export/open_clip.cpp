@@ -1,6 +1,7 @@
 #include <ATen/ATen.h>
 
 #include "export/folder.h"
+#include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/io/tensor_file.h"
 
@@ -8,32 +9,42 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-void write_companions(const fs::path& folder, const WeightsSource& source,
+void write_companions(const fs::path& folder, const std::string& config,
                       const Tokenizer& tokenizer) {
-  write_file_atomically(
-      folder / "open_clip_config.json",
-      open_clip_config(source.geometry, source.preprocessing, !has_clip_vocabulary(tokenizer)));
+  write_file_atomically(folder / "open_clip_config.json", config);
   write_tokenizer(folder, tokenizer);
 }
 
 }  // namespace
 
-void export_open_clip(const ExportRequest& request, ClipModel& model, const WeightsSource& source,
-                      const Tokenizer& tokenizer) {
+std::vector<std::string> export_open_clip(const ExportRequest& request, ClipModel& model,
+                                          const WeightsSource& source, const Tokenizer& tokenizer) {
   require_both_towers(request, "open_clip");
+  std::vector<std::string> notes;
+  const std::string config = open_clip_config(
+      {source.geometry, source.preprocessing, !has_clip_vocabulary(tokenizer), request.timm_model},
+      notes);
   write_export(request, [&](const fs::path& folder) {
-    write_safetensors(folder / "open_clip_model.safetensors", openai_tensors(model, request.dtype),
-                      {{"activation", to_string(source.geometry.activation)}});
-    write_companions(folder, source, tokenizer);
+    write_safetensors(folder / "open_clip_model.safetensors",
+                      open_clip_tensors(model, request.dtype),
+                      {{"activation", activation_text(source.geometry)}});
+    write_companions(folder, config, tokenizer);
   });
+  return notes;
 }
 
 void export_openai(const ExportRequest& request, ClipModel& model, const WeightsSource& source,
                    const Tokenizer& tokenizer) {
   require_both_towers(request, "OpenAI's layout");
+  if (source.geometry.family != Family::kClip) {
+    throw ConfigError("--to openai: OpenAI's names do not cover SigLIP; use --to hf or open_clip");
+  }
+  std::vector<std::string> notes;
+  const std::string config = open_clip_config(
+      {source.geometry, source.preprocessing, !has_clip_vocabulary(tokenizer), {}}, notes);
   write_export(request, [&](const fs::path& folder) {
-    write_torch_file(folder / "model.pt", openai_tensors(model, request.dtype));
-    write_companions(folder, source, tokenizer);
+    write_torch_file(folder / "model.pt", open_clip_tensors(model, request.dtype));
+    write_companions(folder, config, tokenizer);
   });
 }
 

@@ -22,7 +22,9 @@ void require_adapter(const ModelOptions& model, const AdapterOptions& adapter) {
   }
   if (model.train_logit_scale) {
     throw ConfigError(
-        "--to peft: this run trained the logit scale, which an adapter cannot carry; use --to hf");
+        "--to peft: this run trained the logit scale or bias, which an adapter cannot carry; use "
+        "--to "
+        "hf");
   }
   if (!model.adapter.empty() || fs::exists(fs::path(model.weights) / "adapter_config.json")) {
     throw ConfigError(
@@ -35,21 +37,39 @@ void require_adapter(const ModelOptions& model, const AdapterOptions& adapter) {
   }
 }
 
+// The towers that the adapter is on and that are asked for.
+ExportedTower adapted_tower(const AdapterOptions& adapter, ExportedTower asked) {
+  if (adapter.towers == "both") return asked;
+  const auto own = adapter.towers == "text" ? ExportedTower::kText : ExportedTower::kVision;
+  if (asked != ExportedTower::kBoth && asked != own) {
+    throw ConfigError(cat("--tower: the adapter of this run is on the ", adapter.towers,
+                          " tower alone (adapter.towers)"));
+  }
+  return own;
+}
+
 // PEFT matches a list by the ends of module names, a string as a regular expression over all.
-Json target_modules(const AdapterOptions& adapter, ExportedTower tower) {
+// SigLIP's pooling head has an out_proj of its own that PEFT cannot adapt.
+Json target_modules(const AdapterOptions& adapter, ExportedTower tower, Family family) {
   std::vector<std::string> targets = adapter.targets;
   std::sort(targets.begin(), targets.end());
-  if (tower == ExportedTower::kBoth) return targets;
-  return cat(tower == ExportedTower::kText ? "text" : "vision", "_model\\..*\\.(",
-             join(targets, "|"), ")");
+  if (tower == ExportedTower::kBoth && family == Family::kClip) return targets;
+  const char* towers = tower == ExportedTower::kBoth   ? "(text|vision)"
+                       : tower == ExportedTower::kText ? "text"
+                                                       : "vision";
+  return cat(towers, "_model\\..*(self_attn|mlp|embeddings)\\.(", join(targets, "|"), ")");
+}
+
+Json auto_mapping(Family family) {
+  const std::string type = form_of(family).name;
+  return {{"base_model_class", family == Family::kClip ? "CLIPModel" : "SiglipModel"},
+          {"parent_library", cat("transformers.models.", type, ".modeling_", type)}};
 }
 
 Json adapter_config(const AdapterOptions& adapter, const WeightsSource& source, const Json& targets,
                     const std::vector<std::string>& saved, double strength) {
   return {{"alpha_pattern", Json::object()},
-          {"auto_mapping",
-           {{"base_model_class", "CLIPModel"},
-            {"parent_library", "transformers.models.clip.modeling_clip"}}},
+          {"auto_mapping", auto_mapping(source.geometry.family)},
           {"base_model_name_or_path", source.path.string()},
           {"bias", "none"},
           {"fan_in_fan_out", false},
@@ -77,13 +97,14 @@ void export_peft(const ExportRequest& request, const std::vector<NamedTensor>& t
                  const ModelOptions& model, const AdapterOptions& adapter,
                  const WeightsSource& source, double strength) {
   require_adapter(model, adapter);
+  const ExportedTower tower = adapted_tower(adapter, request.tower);
   std::vector<NamedTensor> tensors;
   std::vector<std::string> saved_modules;
   for (const NamedTensor& named : trained) {
     const bool is_factor = named.name.starts_with(kPrefix);
     const std::string module =
         is_factor ? named.name.substr(std::string_view(kPrefix).size()) : named.name;
-    if (!belongs(module, request.tower)) continue;
+    if (!belongs(module, tower)) continue;
     if (is_factor) {
       tensors.push_back({named.name, named.tensor.to(request.dtype)});
       continue;
@@ -91,10 +112,12 @@ void export_peft(const ExportRequest& request, const std::vector<NamedTensor>& t
     const at::Tensor base = source.tensor(named.name).to(at::kFloat).reshape(named.tensor.sizes());
     const at::Tensor value = strength == 1 ? named.tensor : base + (named.tensor - base) * strength;
     tensors.push_back({kPrefix + named.name, value.to(request.dtype)});
-    saved_modules.push_back(named.name.substr(0, named.name.find('.')));
+    const std::string saved = named.name.substr(0, named.name.rfind('.'));
+    if (saved_modules.empty() || saved_modules.back() != saved) saved_modules.push_back(saved);
   }
-  const Json config = adapter_config(adapter, source, target_modules(adapter, request.tower),
-                                     saved_modules, strength);
+  const Json config =
+      adapter_config(adapter, source, target_modules(adapter, tower, source.geometry.family),
+                     saved_modules, strength);
   write_export(request, [&](const fs::path& folder) {
     write_safetensors(folder / "adapter_model.safetensors", tensors);
     write_file_atomically(folder / "adapter_config.json", config.dump(2) + "\n");

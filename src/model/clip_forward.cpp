@@ -26,6 +26,35 @@ at::Tensor normalised_nhwc(const at::Tensor& pixels, const Preprocessing& prepro
   return x.sub_(constant_row(preprocessing.mean, x)).div_(constant_row(preprocessing.std, x));
 }
 
+// The class token in front where there is one, and the position embeddings added.
+at::Tensor with_positions(const VisionTower& tower, const at::Tensor& patches,
+                          const ForwardMode& mode) {
+  const at::Tensor positions = tower.position_embedding.to(mode.compute);
+  if (!tower.class_embedding.defined()) return patches + positions;
+  const at::Tensor class_token =
+      tower.class_embedding.to(mode.compute).view({1, 1, -1}).expand({patches.size(0), 1, -1});
+  return at::cat({class_token, patches}, 1) + positions;
+}
+
+// [B, L, D] through the blocks to one row [B, D]: the class token's, or what the pool makes of all.
+at::Tensor pooled(const VisionTower& tower, const at::Tensor& x, const ForwardMode& mode) {
+  if (tower.pool.probe.defined()) {
+    const at::Tensor tokens =
+        transformer_tokens(tower.transformer, x, tower.transformer.blocks.size(), mode);
+    return attention_pool(tower.pool, layer_norm(tower.post_norm, tokens), mode);
+  }
+  const at::Tensor rows =
+      at::zeros({x.size(0)}, at::TensorOptions().dtype(at::kLong).device(x.device()));
+  return layer_norm(tower.post_norm, transformer_rows(tower.transformer, x, rows, mode));
+}
+
+at::Tensor project(const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& x,
+                   const ForwardMode& mode) {
+  if (!weight.defined()) return x.to(at::kFloat);
+  return at::linear(x, weight.to(mode.compute), bias.defined() ? bias.to(mode.compute) : bias)
+      .to(at::kFloat);
+}
+
 }  // namespace
 
 at::Tensor normalise_pixels(const at::Tensor& pixels, const Preprocessing& preprocessing) {
@@ -40,15 +69,9 @@ at::Tensor encode_images(const ClipModel& model, const Preprocessing& preprocess
   at::Tensor x = normalised_nhwc(pixels.narrow(1, 0, covered).narrow(2, 0, covered), preprocessing);
   const at::Tensor patches = linear(
       tower.patch_embedding, cut_patches(x, model.geometry.patch_size).to(mode.compute), mode);
-  const std::int64_t batch = pixels.size(0);
-  const at::Tensor class_token =
-      tower.class_embedding.to(mode.compute).view({1, 1, -1}).expand({batch, 1, -1});
-  x = at::cat({class_token, patches}, 1) + tower.position_embedding.to(mode.compute);
-  x = layer_norm(tower.pre_norm, x);
-  const at::Tensor rows =
-      at::zeros({batch}, at::TensorOptions().dtype(at::kLong).device(x.device()));
-  x = layer_norm(tower.post_norm, transformer_rows(tower.transformer, x, rows, mode));
-  return at::linear(x, tower.projection.to(mode.compute)).to(at::kFloat);
+  x = with_positions(tower, patches, mode);
+  if (tower.pre_norm.weight.defined()) x = layer_norm(tower.pre_norm, x);
+  return project(tower.projection, {}, pooled(tower, x, mode), mode);
 }
 
 at::Tensor encode_texts(const ClipModel& model, const at::Tensor& ids,
@@ -58,8 +81,7 @@ at::Tensor encode_texts(const ClipModel& model, const at::Tensor& ids,
   at::Tensor x = at::embedding(tower.token_embedding, ids.to(at::kLong)) +
                  tower.position_embedding.narrow(0, 0, length);
   x = transformer_rows(tower.transformer, x.to(mode.compute), end_positions, mode);
-  x = layer_norm(tower.final_norm, x);
-  return at::linear(x, tower.projection.to(mode.compute)).to(at::kFloat);
+  return project(tower.projection, tower.projection_bias, layer_norm(tower.final_norm, x), mode);
 }
 
 }  // namespace saferclip

@@ -8,7 +8,10 @@ namespace saferclip {
 namespace {
 
 std::vector<at::Tensor*> matmul_weights(ClipModel& model) {
-  std::vector<at::Tensor*> weights{&model.vision.projection, &model.text.projection};
+  std::vector<at::Tensor*> weights{&model.vision.projection,    &model.text.projection,
+                                   &model.text.projection_bias, &model.vision.pool.in.weight,
+                                   &model.vision.pool.in.bias,  &model.vision.pool.out.weight,
+                                   &model.vision.pool.out.bias};
   for (LinearSlot& slot : linear_slots(model)) {
     if (slot.row == 0) {
       weights.push_back(&slot.layer->weight);
@@ -18,65 +21,75 @@ std::vector<at::Tensor*> matmul_weights(ClipModel& model) {
   return weights;
 }
 
-void add_block_slots(std::vector<TensorSlot>& slots, const std::string& prefix, Block& block,
-                     const TowerGeometry& tower) {
-  const std::int64_t d = tower.width;
-  slots.push_back({prefix + "layer_norm1.weight", {d}, &block.norm1.weight});
-  slots.push_back({prefix + "layer_norm1.bias", {d}, &block.norm1.bias});
-  static constexpr const char* kNames[] = {"q_proj", "k_proj", "v_proj"};
-  for (std::int64_t i = 0; i < 3; ++i) {
-    const std::string name = prefix + "self_attn." + kNames[i];
-    slots.push_back({name + ".weight", {d, d}, &block.qkv.weight, i * d, d});
-    slots.push_back({name + ".bias", {d}, &block.qkv.bias, i * d, d});
-  }
-  slots.push_back({prefix + "self_attn.out_proj.weight", {d, d}, &block.out.weight});
-  slots.push_back({prefix + "self_attn.out_proj.bias", {d}, &block.out.bias});
-  slots.push_back({prefix + "layer_norm2.weight", {d}, &block.norm2.weight});
-  slots.push_back({prefix + "layer_norm2.bias", {d}, &block.norm2.bias});
-  slots.push_back({prefix + "mlp.fc1.weight", {tower.mlp_width, d}, &block.fc1.weight});
-  slots.push_back({prefix + "mlp.fc1.bias", {tower.mlp_width}, &block.fc1.bias});
-  slots.push_back({prefix + "mlp.fc2.weight", {d, tower.mlp_width}, &block.fc2.weight});
-  slots.push_back({prefix + "mlp.fc2.bias", {d}, &block.fc2.bias});
-}
+// Makes tensors and layers of one dtype on one device.
+struct Allocator {
+  at::TensorOptions options;
+  double norm_eps = 0;
 
-void add_linear_slots(std::vector<LinearSlot>& slots, const std::string& tower,
-                      Transformer& transformer, std::int64_t width) {
-  static constexpr const char* kNames[] = {"q_proj", "k_proj", "v_proj"};
-  for (std::size_t n = 0; n < transformer.blocks.size(); ++n) {
-    Block& block = transformer.blocks[n];
-    const std::string prefix = cat(tower, ".encoder.layers.", n, ".");
-    for (std::int64_t i = 0; i < 3; ++i) {
-      slots.push_back({prefix + "self_attn." + kNames[i], kNames[i], &block.qkv, i * width, width});
-    }
-    slots.push_back({prefix + "self_attn.out_proj", "out_proj", &block.out, 0, width});
-    slots.push_back({prefix + "mlp.fc1", "fc1", &block.fc1, 0, block.fc1.weight.size(0)});
-    slots.push_back({prefix + "mlp.fc2", "fc2", &block.fc2, 0, width});
+  at::Tensor tensor(at::IntArrayRef shape) const { return at::empty(shape, options); }
+  Linear linear(std::int64_t out, std::int64_t in) const {
+    Linear layer;
+    layer.weight = tensor({out, in});
+    layer.bias = tensor({out});
+    return layer;
   }
-}
+  LayerNorm norm(std::int64_t width) const {
+    return LayerNorm{tensor({width}), tensor({width}), norm_eps};
+  }
+};
 
-Transformer allocate_transformer(const TowerGeometry& tower, const ClipGeometry& geometry,
-                                 bool is_causal, const at::TensorOptions& options) {
+Transformer allocate_transformer(const Allocator& make, const TowerGeometry& tower,
+                                 bool is_causal) {
   Transformer transformer;
   transformer.heads = tower.heads;
-  transformer.activation = geometry.activation;
+  transformer.activation = tower.activation;
   transformer.is_causal = is_causal;
-  const auto make_linear = [&](std::int64_t out, std::int64_t in) {
-    Linear layer;
-    layer.weight = at::empty({out, in}, options);
-    layer.bias = at::empty({out}, options);
-    return layer;
-  };
-  const auto make_norm = [&] {
-    return LayerNorm{at::empty({tower.width}, options), at::empty({tower.width}, options),
-                     geometry.norm_eps};
-  };
   for (std::int64_t i = 0; i < tower.layers; ++i) {
-    transformer.blocks.push_back({make_norm(), make_linear(3 * tower.width, tower.width),
-                                  make_linear(tower.width, tower.width), make_norm(),
-                                  make_linear(tower.mlp_width, tower.width),
-                                  make_linear(tower.width, tower.mlp_width)});
+    transformer.blocks.push_back({make.norm(tower.width), make.linear(3 * tower.width, tower.width),
+                                  make.linear(tower.width, tower.width), make.norm(tower.width),
+                                  make.linear(tower.mlp_width, tower.width),
+                                  make.linear(tower.width, tower.mlp_width)});
   }
   return transformer;
+}
+
+AttentionPool allocate_pool(const Allocator& make, const TowerGeometry& tower) {
+  return {make.tensor({tower.width}),
+          make.linear(3 * tower.width, tower.width),
+          make.linear(tower.width, tower.width),
+          make.norm(tower.width),
+          make.linear(tower.mlp_width, tower.width),
+          make.linear(tower.width, tower.mlp_width),
+          tower.heads,
+          tower.activation};
+}
+
+VisionTower allocate_vision(const Allocator& make, const ClipGeometry& g) {
+  const FamilyForm& form = form_of(g.family);
+  const std::int64_t width = g.vision.width;
+  VisionTower tower;
+  if (form.has_class_token) tower.class_embedding = make.tensor({width});
+  tower.patch_embedding.weight = make.tensor({width, 3 * g.patch_size * g.patch_size});
+  if (form.has_patch_bias) tower.patch_embedding.bias = make.tensor({width});
+  tower.position_embedding = make.tensor({g.positions(), width});
+  if (form.has_pre_norm) tower.pre_norm = make.norm(width);
+  tower.transformer = allocate_transformer(make, g.vision, false);
+  tower.post_norm = make.norm(width);
+  if (!form.has_class_token) tower.pool = allocate_pool(make, g.vision);
+  if (form.has_vision_projection) tower.projection = make.tensor({g.embed_dim, width});
+  return tower;
+}
+
+TextTower allocate_text(const Allocator& make, const ClipGeometry& g) {
+  const FamilyForm& form = form_of(g.family);
+  TextTower tower;
+  tower.token_embedding = make.tensor({g.vocab_size, g.text.width});
+  tower.position_embedding = make.tensor({g.context_length, g.text.width});
+  tower.transformer = allocate_transformer(make, g.text, form.is_text_causal);
+  tower.final_norm = make.norm(g.text.width);
+  tower.projection = make.tensor({g.embed_dim, g.text.width});
+  if (form.has_text_projection_bias) tower.projection_bias = make.tensor({g.embed_dim});
+  return tower;
 }
 
 void number_sites(ClipModel& model) {
@@ -86,99 +99,61 @@ void number_sites(ClipModel& model) {
 
 }  // namespace
 
+const FamilyForm& form_of(Family family) {
+  static constexpr FamilyForm kClip{.name = "clip",
+                                    .has_class_token = true,
+                                    .has_patch_bias = false,
+                                    .has_pre_norm = true,
+                                    .has_vision_projection = true,
+                                    .has_text_projection_bias = false,
+                                    .text_projection = "text_projection",
+                                    .is_text_causal = true,
+                                    .pools_last_token = false,
+                                    .has_logit_bias = false,
+                                    .has_scalar_shape = true};
+  static constexpr FamilyForm kSiglip{.name = "siglip",
+                                      .has_class_token = false,
+                                      .has_patch_bias = true,
+                                      .has_pre_norm = false,
+                                      .has_vision_projection = false,
+                                      .has_text_projection_bias = true,
+                                      .text_projection = "text_model.head",
+                                      .is_text_causal = false,
+                                      .pools_last_token = true,
+                                      .has_logit_bias = true,
+                                      .has_scalar_shape = false};
+  return family == Family::kClip ? kClip : kSiglip;
+}
+
 std::string to_string(const ClipGeometry& g) {
-  return cat("ViT ", g.vision.layers, " x ", g.vision.width, " (", g.vision.heads,
-             " heads), patch ", g.patch_size, ", ", g.image_size, " px; text ", g.text.layers,
-             " x ", g.text.width, " (", g.text.heads, " heads), context ", g.context_length,
-             "; embedding ", g.embed_dim, "; ", to_string(g.activation));
+  return cat(g.family == Family::kClip ? "ViT " : "SigLIP ViT ", g.vision.layers, " x ",
+             g.vision.width, " (", g.vision.heads, " heads), patch ", g.patch_size, ", ",
+             g.image_size, " px; text ", g.text.layers, " x ", g.text.width, " (", g.text.heads,
+             " heads), context ", g.context_length, "; embedding ", g.embed_dim, "; ",
+             activation_text(g));
+}
+
+std::string activation_text(const ClipGeometry& g) {
+  const std::string text = to_string(g.text.activation);
+  const std::string vision = to_string(g.vision.activation);
+  return text == vision ? text : cat("text ", text, ", vision ", vision);
 }
 
 std::int64_t parameter_count(const ClipGeometry& g) {
-  const auto tower = [](const TowerGeometry& t) {
-    return t.layers *
-           (4 * t.width * t.width + 2 * t.width * t.mlp_width + t.mlp_width + 9 * t.width);
-  };
-  const std::int64_t vision = tower(g.vision) + g.vision.width * (3 * g.patch_size * g.patch_size) +
-                              g.vision.width * (1 + 1 + g.grid() * g.grid() + 4 + g.embed_dim);
-  const std::int64_t text =
-      tower(g.text) + g.text.width * (g.vocab_size + g.context_length + 2 + g.embed_dim);
-  return vision + text + 1;
-}
-
-std::vector<TensorSlot> tensor_slots(ClipModel& m) {
-  const ClipGeometry& g = m.geometry;
-  const std::int64_t tw = g.text.width;
-  const std::int64_t vw = g.vision.width;
-  std::vector<TensorSlot> slots;
-  slots.push_back({"logit_scale", {}, &m.logit_scale});
-  slots.push_back({"text_model.embeddings.token_embedding.weight",
-                   {g.vocab_size, tw},
-                   &m.text.token_embedding});
-  slots.push_back({"text_model.embeddings.position_embedding.weight",
-                   {g.context_length, tw},
-                   &m.text.position_embedding});
-  for (std::size_t i = 0; i < m.text.transformer.blocks.size(); ++i) {
-    add_block_slots(slots, cat("text_model.encoder.layers.", i, "."), m.text.transformer.blocks[i],
-                    g.text);
-  }
-  slots.push_back({"text_model.final_layer_norm.weight", {tw}, &m.text.final_norm.weight});
-  slots.push_back({"text_model.final_layer_norm.bias", {tw}, &m.text.final_norm.bias});
-  slots.push_back({"vision_model.embeddings.class_embedding", {vw}, &m.vision.class_embedding});
-  slots.push_back({"vision_model.embeddings.patch_embedding.weight",
-                   {vw, 3, g.patch_size, g.patch_size},
-                   &m.vision.patch_embedding.weight});
-  slots.push_back({"vision_model.embeddings.position_embedding.weight",
-                   {1 + g.grid() * g.grid(), vw},
-                   &m.vision.position_embedding});
-  // "pre_layrnorm" is Hugging Face's spelling and part of the format.
-  slots.push_back({"vision_model.pre_layrnorm.weight", {vw}, &m.vision.pre_norm.weight});
-  slots.push_back({"vision_model.pre_layrnorm.bias", {vw}, &m.vision.pre_norm.bias});
-  for (std::size_t i = 0; i < m.vision.transformer.blocks.size(); ++i) {
-    add_block_slots(slots, cat("vision_model.encoder.layers.", i, "."),
-                    m.vision.transformer.blocks[i], g.vision);
-  }
-  slots.push_back({"vision_model.post_layernorm.weight", {vw}, &m.vision.post_norm.weight});
-  slots.push_back({"vision_model.post_layernorm.bias", {vw}, &m.vision.post_norm.bias});
-  slots.push_back({"visual_projection.weight", {g.embed_dim, vw}, &m.vision.projection});
-  slots.push_back({"text_projection.weight", {g.embed_dim, tw}, &m.text.projection});
-  return slots;
-}
-
-at::Tensor slot_view(const TensorSlot& slot) {
-  return (slot.rows > 0 ? slot.storage->narrow(0, slot.row, slot.rows) : *slot.storage)
-      .view(slot.shape);
-}
-
-std::vector<LinearSlot> linear_slots(ClipModel& model) {
-  std::vector<LinearSlot> slots;
-  add_linear_slots(slots, "text_model", model.text.transformer, model.geometry.text.width);
-  slots.push_back({"vision_model.embeddings.patch_embedding", "patch_embedding",
-                   &model.vision.patch_embedding, 0, model.geometry.vision.width});
-  add_linear_slots(slots, "vision_model", model.vision.transformer, model.geometry.vision.width);
-  return slots;
+  ClipModel shapes = allocate_clip(g, at::kFloat, at::kMeta);
+  std::int64_t count = 0;
+  for (const TensorSlot& slot : tensor_slots(shapes)) count += slot_view(slot).numel();
+  return count;
 }
 
 ClipModel allocate_clip(const ClipGeometry& g, at::ScalarType dtype, at::Device device) {
-  const auto options = at::TensorOptions().dtype(dtype).device(device);
-  const auto make_norm = [&](std::int64_t width) {
-    return LayerNorm{at::empty({width}, options), at::empty({width}, options), g.norm_eps};
-  };
+  const Allocator make{at::TensorOptions().dtype(dtype).device(device), g.norm_eps};
   ClipModel m;
   m.geometry = g;
-  m.logit_scale = at::empty({}, options);
-  m.text.token_embedding = at::empty({g.vocab_size, g.text.width}, options);
-  m.text.position_embedding = at::empty({g.context_length, g.text.width}, options);
-  m.text.transformer = allocate_transformer(g.text, g, true, options);
-  m.text.final_norm = make_norm(g.text.width);
-  m.text.projection = at::empty({g.embed_dim, g.text.width}, options);
-  m.vision.class_embedding = at::empty({g.vision.width}, options);
-  m.vision.patch_embedding.weight =
-      at::empty({g.vision.width, 3 * g.patch_size * g.patch_size}, options);
-  m.vision.position_embedding = at::empty({1 + g.grid() * g.grid(), g.vision.width}, options);
-  m.vision.pre_norm = make_norm(g.vision.width);
-  m.vision.transformer = allocate_transformer(g.vision, g, false, options);
-  m.vision.post_norm = make_norm(g.vision.width);
-  m.vision.projection = at::empty({g.embed_dim, g.vision.width}, options);
+  m.logit_scale = make.tensor({});
+  if (form_of(g.family).has_logit_bias) m.logit_bias = make.tensor({});
+  m.text = allocate_text(make, g);
+  m.vision = allocate_vision(make, g);
   number_sites(m);
   return m;
 }

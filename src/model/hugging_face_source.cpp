@@ -40,31 +40,108 @@ Json sub_config(const Json& json, const std::string& name) {
   return merged.is_object() ? merged : Json::object();
 }
 
-Activation read_activation(const Json& text, const Json& vision, const std::string& file,
+// `fallback`: what a missing hidden_act means; empty where clients disagree.
+Activation read_activation(const Json& tower, const std::string& fallback, const std::string& file,
                            const ModelOptions& options) {
-  const auto word = [](const Json& json) {
-    return json.contains("hidden_act") && json["hidden_act"].is_string()
-               ? json["hidden_act"].get<std::string>()
-               : std::string();
-  };
-  const std::string said = word(text);
-  if (said != word(vision)) {
-    throw WeightsError(cat(file, ": hidden_act is \"", said, "\" for text and \"", word(vision),
-                           "\" for vision; one activation for both towers is supported"));
+  const std::string said = tower.contains("hidden_act") && tower["hidden_act"].is_string()
+                               ? tower["hidden_act"].get<std::string>()
+                               : std::string();
+  if (said.empty() && options.activation == "auto" && !fallback.empty()) {
+    return activation_named(fallback);
   }
-  if (said.empty()) {
-    return demanded_activation(options, cat(file, " has no hidden_act"));
-  }
-  if (said != "quick_gelu" && said != "gelu") {
-    throw WeightsError(
-        cat(file, ": hidden_act \"", said, "\" is not supported; known: quick_gelu, gelu"));
-  }
+  if (said.empty()) return demanded_activation(options, cat(file, " has no hidden_act"));
   if (options.activation != "auto" && options.activation != said) {
     throw ConfigError(cat("model.activation is ", options.activation, ", but ", file,
                           " says hidden_act \"", said,
                           "\"; set model.activation: auto, or correct the file"));
   }
-  return said == "gelu" ? Activation::kGelu : Activation::kQuickGelu;
+  try {
+    return activation_named(said);
+  } catch (const WeightsError& problem) {
+    throw WeightsError(cat(file, ": hidden_act: ", problem.what()));
+  }
+}
+
+// What transformers takes for a field that config.json leaves out. SigLIP's published files rely on
+// it for nearly all.
+struct Defaults {
+  TowerGeometry text;
+  TowerGeometry vision;
+  std::int64_t patch_size;
+  std::int64_t context_length;
+  std::int64_t vocab_size;
+  double norm_eps;
+  const char* activation;
+};
+
+const Defaults& defaults_of(Family family) {
+  static const Defaults kClip{{512, 12, 8, 2048}, {768, 12, 12, 3072}, 32, 77, 49408, 1e-5, ""};
+  static const Defaults kSiglip{{768, 12, 12, 3072}, {768, 12, 12, 3072}, 16, 64, 32000, 1e-6,
+                                "gelu_pytorch_tanh"};
+  return family == Family::kClip ? kClip : kSiglip;
+}
+
+Family read_family(const Json& json, const std::string& file) {
+  const std::string type = json.value("model_type", std::string("clip"));
+  for (const Family family : {Family::kClip, Family::kSiglip}) {
+    if (type == form_of(family).name) return family;
+  }
+  if (type.ends_with("_text_model") || type.ends_with("_vision_model")) {
+    throw WeightsError(cat(file, ": model_type \"", type,
+                           "\": one tower alone; both are needed, give the whole model's folder"));
+  }
+  if (type == "siglip2") {
+    throw WeightsError(cat(file,
+                           ": model_type \"siglip2\": SigLIP 2 of flexible resolution (NaFlex) "
+                           "is not supported; use a SigLIP 2 of fixed resolution, whose model_type "
+                           "is \"siglip\""));
+  }
+  throw WeightsError(cat(file, ": model_type \"", type,
+                         "\" is not supported; expected \"clip\" (OpenAI's, LAION's, MetaCLIP's "
+                         "and DFN's ViT models) or \"siglip\" (SigLIP and SigLIP 2)"));
+}
+
+// The embedding width, where the towers meet.
+std::int64_t read_embed_dim(const Json& json, const Json& text, const Json& vision,
+                            const ClipGeometry& g, const std::string& file) {
+  if (form_of(g.family).has_vision_projection)
+    return json_integer(json, "projection_dim", 512, file);
+  if (vision.contains("vision_use_head") && vision["vision_use_head"] == false) {
+    throw WeightsError(cat(file, ": vision_use_head: false: a model without its pooling head"));
+  }
+  const std::int64_t width = json_integer(text, "projection_size", g.text.width, file);
+  if (width != g.vision.width) {
+    throw WeightsError(cat(file, ": text_config.projection_size is ", width,
+                           ", vision_config.hidden_size ", g.vision.width,
+                           "; the two embeddings must be of one width"));
+  }
+  return width;
+}
+
+void read_text_spec(const Json& text, const std::string& file, WeightsSource& source) {
+  const ClipGeometry& g = source.geometry;
+  source.text.context_length = g.context_length;
+  source.text.vocab_size = g.vocab_size;
+  source.text.is_padded = form_of(g.family).pools_last_token;
+  // What these say is left over from other models; the tokenizer decides.
+  if (source.text.is_padded) return;
+  // OpenAI's files on the hub say bos 0, eos 2; the ids are the vocabulary's last two.
+  source.text.bos_id = g.vocab_size - 2;
+  source.text.eos_id = g.vocab_size - 1;
+  const std::int64_t eos = json_integer(text, "eos_token_id", source.text.eos_id, file);
+  if (eos != 2 && eos != source.text.eos_id) {
+    throw WeightsError(
+        cat(file, ": eos_token_id is ", eos, "; expected the largest id, ", source.text.eos_id));
+  }
+}
+
+double read_norm_eps(const Json& text, const Json& vision, double fallback,
+                     const std::string& file) {
+  const double eps = text.value("layer_norm_eps", fallback);
+  if (vision.value("layer_norm_eps", fallback) != eps) {
+    throw WeightsError(cat(file, ": the towers' layer_norm_eps differ, which is not supported"));
+  }
+  return eps;
 }
 
 std::vector<fs::path> weight_files(const fs::path& folder) {
@@ -116,28 +193,21 @@ std::array<double, 3> read_triple(const Json& json, const std::string& key,
 
 void read_hugging_face_config(const Json& json, const std::string& file,
                               const ModelOptions& options, WeightsSource& source) {
-  const std::string type = json.value("model_type", std::string("clip"));
-  if (type == "clip_text_model" || type == "clip_vision_model") {
-    throw WeightsError(cat(file, ": model_type \"", type,
-                           "\": one tower alone; both are needed, give the whole model's folder"));
-  }
-  if (type != "clip") {
-    throw WeightsError(cat(file, ": model_type \"", type,
-                           "\" is not supported; expected \"clip\" (OpenAI's, LAION's, MetaCLIP's "
-                           "and DFN's ViT models)"));
-  }
+  ClipGeometry& g = source.geometry;
+  g.family = read_family(json, file);
+  const Defaults& defaults = defaults_of(g.family);
   const Json text = sub_config(json, "text_config");
   const Json vision = sub_config(json, "vision_config");
-  ClipGeometry& g = source.geometry;
-  g.text = read_tower(text, file, {512, 12, 8, 2048});
-  g.vision = read_tower(vision, file, {768, 12, 12, 3072});
-  g.embed_dim = json_integer(json, "projection_dim", 512, file);
+  g.text = read_tower(text, file, defaults.text);
+  g.vision = read_tower(vision, file, defaults.vision);
+  g.embed_dim = read_embed_dim(json, text, vision, g, file);
   g.image_size = json_integer(vision, "image_size", 224, file);
-  g.patch_size = json_integer(vision, "patch_size", 32, file);
-  g.context_length = json_integer(text, "max_position_embeddings", 77, file);
-  g.vocab_size = json_integer(text, "vocab_size", 49408, file);
-  g.norm_eps = text.value("layer_norm_eps", 1e-5);
-  g.activation = read_activation(text, vision, file, options);
+  g.patch_size = json_integer(vision, "patch_size", defaults.patch_size, file);
+  g.context_length = json_integer(text, "max_position_embeddings", defaults.context_length, file);
+  g.vocab_size = json_integer(text, "vocab_size", defaults.vocab_size, file);
+  g.norm_eps = read_norm_eps(text, vision, defaults.norm_eps, file);
+  g.text.activation = read_activation(text, defaults.activation, file, options);
+  g.vision.activation = read_activation(vision, defaults.activation, file, options);
   if (g.patch_size == 0 || g.image_size < g.patch_size) {
     throw WeightsError(
         cat(file, ": image_size ", g.image_size, " and patch_size ", g.patch_size, " do not fit"));
@@ -145,16 +215,8 @@ void read_hugging_face_config(const Json& json, const std::string& file,
   if (json_integer(vision, "num_channels", 3, file) != 3) {
     throw WeightsError(cat(file, ": num_channels: only RGB (3) is supported"));
   }
-  source.text.context_length = g.context_length;
-  source.text.vocab_size = g.vocab_size;
-  // OpenAI's files on the hub say bos 0, eos 2: a leftover; the ids are the vocabulary's last two.
-  source.text.bos_id = g.vocab_size - 2;
-  source.text.eos_id = g.vocab_size - 1;
-  const std::int64_t eos = json_integer(text, "eos_token_id", source.text.eos_id, file);
-  if (eos != 2 && eos != source.text.eos_id) {
-    throw WeightsError(
-        cat(file, ": eos_token_id is ", eos, "; expected the largest id, ", source.text.eos_id));
-  }
+  read_text_spec(text, file, source);
+  source.preprocessing = default_preprocessing(g.family);
   source.preprocessing.image_size = g.image_size;
   source.preprocessing.crop_rounding = CropRounding::kFloor;
 }
@@ -219,15 +281,13 @@ WeightsSource open_hugging_face(const fs::path& folder, const ModelOptions& opti
   }
   if (!is_told) {
     source.notes.push_back(cat(folder.string(),
-                               ": no preprocessor_config.json; OpenAI's mean, std and "
-                               "bicubic resize are used"));
+                               ": no preprocessor_config.json; used is the family's own: ",
+                               to_string(source.preprocessing)));
   }
-  source.text.cleaning = TextCleaning::kHuggingFace;
-  if (fs::exists(folder / "vocab.json") && fs::exists(folder / "merges.txt")) {
-    source.tokenizer_folder = folder;
-  }
+  source.text.cleaning = default_cleaning(source.geometry.family, TextCleaning::kHuggingFace);
+  source.tokenizer_folder = tokenizer_folder_in(folder);
   const auto files = std::make_shared<const TensorFiles>(weight_files(folder));
-  refuse_foreign_model(*files, folder.string());
+  refuse_foreign_model(*files, folder.string(), source.geometry.family);
   attach_hugging_face_tensors(source, files);
   return source;
 }

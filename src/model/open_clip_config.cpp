@@ -2,6 +2,9 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "model/timm_models.h"
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
 #include "saferclip/model/weights.h"
 
 namespace saferclip {
@@ -19,37 +22,91 @@ double mlp_ratio(const TowerGeometry& tower) {
   return ratio;
 }
 
-}  // namespace
-
-std::string open_clip_config(const ClipGeometry& g, const Preprocessing& p,
-                             bool has_own_tokenizer) {
-  Json vision{{"image_size", g.image_size}, {"layers", g.vision.layers},
-              {"width", g.vision.width},    {"head_width", g.vision.width / g.vision.heads},
-              {"patch_size", g.patch_size}, {"mlp_ratio", mlp_ratio(g.vision)}};
+Json text_json(const ClipGeometry& g) {
   Json text{{"context_length", g.context_length},
             {"vocab_size", g.vocab_size},
             {"width", g.text.width},
             {"heads", g.text.heads},
             {"layers", g.text.layers},
             {"mlp_ratio", mlp_ratio(g.text)}};
-  if (g.norm_eps != 1e-5) {
-    vision["norm_kwargs"] = {{"eps", g.norm_eps}};
-    text["norm_kwargs"] = {{"eps", g.norm_eps}};
+  if (g.norm_eps != 1e-5) text["norm_kwargs"] = {{"eps", g.norm_eps}};
+  if (g.text.activation == Activation::kGeluTanh) text["act_kwargs"] = {{"approximate", "tanh"}};
+  return text;
+}
+
+Json clip_json(const ClipGeometry& g) {
+  Json vision{{"image_size", g.image_size}, {"layers", g.vision.layers},
+              {"width", g.vision.width},    {"head_width", g.vision.width / g.vision.heads},
+              {"patch_size", g.patch_size}, {"mlp_ratio", mlp_ratio(g.vision)}};
+  const Json text = text_json(g);
+  for (const char* key : {"norm_kwargs", "act_kwargs"}) {
+    if (text.contains(key)) vision[key] = text[key];
+  }
+  return {{"embed_dim", g.embed_dim},
+          {"quick_gelu", g.vision.activation == Activation::kQuickGelu},
+          {"vision_cfg", vision},
+          {"text_cfg", text}};
+}
+
+Json siglip_json(const ClipGeometry& g, const std::string& timm_model) {
+  Json text = text_json(g);
+  text["no_causal_mask"] = true;
+  text["proj_bias"] = true;
+  text["pool_type"] = "last";
+  text["tokenizer_kwargs"] = {{"clean", "canonicalize"}};
+  return {{"embed_dim", g.embed_dim},
+          {"init_logit_bias", -10},
+          {"custom_text", true},
+          {"vision_cfg",
+           {{"image_size", g.image_size},
+            {"timm_model_name", timm_model},
+            {"timm_model_pretrained", false},
+            {"timm_pool", "map"},
+            {"timm_proj", "none"}}},
+          {"text_cfg", text}};
+}
+
+// The name of the tower, with a note on what open_clip will compute otherwise than these weights.
+std::string timm_name(const ClipGeometry& g, std::vector<std::string>& notes) {
+  const TimmModel* model = find_timm_model(g);
+  if (model == nullptr) {
+    throw ConfigError(
+        cat("--to open_clip: open_clip takes SigLIP's vision tower from timm by name, and timm has "
+            "none "
+            "of this geometry (",
+            to_string(g), "); use --to hf, or --timm-model NAME with a tower that you registered"));
+  }
+  if (model->tower.activation != g.vision.activation) {
+    notes.push_back(cat("open_clip's vision tower ", model->name, " computes ",
+                        to_string(model->tower.activation), ", these weights use ",
+                        to_string(g.vision.activation),
+                        ": its image embeddings will differ slightly; --to hf is exact"));
+  }
+  return model->name;
+}
+
+}  // namespace
+
+std::string open_clip_config(const OpenClipRequest& request, std::vector<std::string>& notes) {
+  const ClipGeometry& g = request.geometry;
+  const Preprocessing& p = request.preprocessing;
+  Json model;
+  if (g.family == Family::kSiglip) {
+    model = siglip_json(g, request.timm_model.empty() ? timm_name(g, notes) : request.timm_model);
+  } else if (g.text.activation == g.vision.activation) {
+    model = clip_json(g);
+  } else {
+    throw ConfigError(cat("--to open_clip: the towers' activations differ (", activation_text(g),
+                          "), which open_clip has no setting for; use --to hf"));
   }
   // With `local-dir:` any name means the folder's own tokenizer files.
-  if (has_own_tokenizer) text["hf_tokenizer_name"] = "this folder";
+  if (request.has_own_tokenizer) model["text_cfg"]["hf_tokenizer_name"] = "this folder";
   const Json preprocess{
       {"mean", p.mean},
       {"std", p.std},
       {"interpolation", p.interpolation == Interpolation::kBicubic ? "bicubic" : "bilinear"},
       {"resize_mode", p.resize_mode == ResizeMode::kShortest ? "shortest" : "squash"}};
-  const Json config{{"model_cfg",
-                     {{"embed_dim", g.embed_dim},
-                      {"quick_gelu", g.activation == Activation::kQuickGelu},
-                      {"vision_cfg", vision},
-                      {"text_cfg", text}}},
-                    {"preprocess_cfg", preprocess}};
-  return config.dump(2) + "\n";
+  return Json{{"model_cfg", model}, {"preprocess_cfg", preprocess}}.dump(2) + "\n";
 }
 
 }  // namespace saferclip

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "model/sources.h"
+#include "model/timm_models.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
 
@@ -13,44 +14,52 @@ namespace {
 
 using Json = nlohmann::json;
 
-// The settings of a tower that mean something else than CLIP's when they have another value.
+// Settings of a tower that mean something else than the family's own when they have another value.
 struct Expected {
   const char* key;
   Json value;
 };
+using Settings = std::vector<Expected>;
 
-const std::vector<Expected>& expected_vision() {
-  static const std::vector<Expected> kKeys{{"timm_model_name", nullptr},
-                                           {"attentional_pool", false},
-                                           {"no_ln_pre", false},
-                                           {"pos_embed_type", "learnable"},
-                                           {"final_ln_after_pool", false},
-                                           {"pool_type", "tok"},
-                                           {"input_patchnorm", false},
-                                           {"ls_init_value", nullptr},
-                                           {"qk_norm", false},
-                                           {"scaled_cosine_attn", false},
-                                           {"scale_heads", false},
-                                           {"scale_attn_inner", false},
-                                           {"scale_attn", false},
-                                           {"scale_fc", false}};
-  return kKeys;
+const Settings& expected_vision(Family family) {
+  static const Settings kClip{{"timm_model_name", nullptr},
+                              {"attentional_pool", false},
+                              {"no_ln_pre", false},
+                              {"pos_embed_type", "learnable"},
+                              {"final_ln_after_pool", false},
+                              {"pool_type", "tok"},
+                              {"input_patchnorm", false},
+                              {"ls_init_value", nullptr},
+                              {"qk_norm", false},
+                              {"scaled_cosine_attn", false},
+                              {"scale_heads", false},
+                              {"scale_attn_inner", false},
+                              {"scale_attn", false},
+                              {"scale_fc", false}};
+  static const Settings kSiglip{{"timm_pool", "map"}, {"timm_proj", "none"}};
+  return family == Family::kClip ? kClip : kSiglip;
 }
 
-const std::vector<Expected>& expected_text() {
-  static const std::vector<Expected> kKeys{
-      {"hf_model_name", nullptr}, {"no_causal_mask", false},
-      {"proj_bias", false},       {"embed_cls", false},
-      {"pool_type", "argmax"},    {"proj_type", "linear"},
-      {"ls_init_value", nullptr}, {"final_ln_after_pool", false},
-      {"qk_norm", false},         {"scaled_cosine_attn", false},
-      {"scale_heads", false},     {"scale_attn_inner", false},
-      {"scale_attn", false},      {"scale_fc", false}};
-  return kKeys;
+Settings expected_text(Family family) {
+  const bool is_siglip = family == Family::kSiglip;
+  return {{"hf_model_name", nullptr},
+          {"no_causal_mask", is_siglip},
+          {"proj_bias", is_siglip},
+          {"embed_cls", false},
+          {"pool_type", is_siglip ? "last" : "argmax"},
+          {"proj_type", "linear"},
+          {"ls_init_value", nullptr},
+          {"final_ln_after_pool", false},
+          {"qk_norm", false},
+          {"scaled_cosine_attn", false},
+          {"scale_heads", false},
+          {"scale_attn_inner", false},
+          {"scale_attn", false},
+          {"scale_fc", false}};
 }
 
 std::vector<std::string> foreign_settings(const Json& tower, const char* name,
-                                          const std::vector<Expected>& expected) {
+                                          const Settings& expected) {
   std::vector<std::string> problems;
   for (const auto& [key, value] : expected) {
     if (!tower.contains(key) || tower[key].is_null() || tower[key] == value) continue;
@@ -59,12 +68,21 @@ std::vector<std::string> foreign_settings(const Json& tower, const char* name,
     problems.push_back(cat(name, ".", key, " is ", tower[key].dump(), ", only ",
                            value.is_null() ? "none" : value.dump(), " is supported"));
   }
-  const Json act = tower.value("act_kwargs", Json());
-  if (act.is_object() && act.value("approximate", std::string("none")) != "none") {
-    problems.push_back(cat(name, ".act_kwargs.approximate is ", act["approximate"].dump(),
-                           ", only the exact GELU is supported"));
-  }
   return problems;
+}
+
+// `act_kwargs` belong to nn.GELU; QuickGELU has none.
+Activation read_activation(const Json& tower, bool is_quick, const char* name,
+                           const std::string& file) {
+  const Json act = tower.value("act_kwargs", Json());
+  const auto approximate =
+      act.is_object() ? act.value("approximate", std::string("none")) : std::string("none");
+  if (approximate != "none" && (approximate != "tanh" || is_quick)) {
+    throw WeightsError(cat(file, ": ", name, ".act_kwargs.approximate is \"", approximate,
+                           "\", only \"tanh\" without quick_gelu is supported"));
+  }
+  if (is_quick) return Activation::kQuickGelu;
+  return approximate == "tanh" ? Activation::kGeluTanh : Activation::kGelu;
 }
 
 double read_norm_eps(const Json& tower, double fallback) {
@@ -101,7 +119,8 @@ void read_preprocess(const Json& json, const std::string& file, WeightsSource& s
   }
   hugging_face["resample"] = interpolation == "bicubic" ? 3 : 2;
   read_preprocessor_config(hugging_face, file, source);
-  const auto mode = json.value("resize_mode", std::string("shortest"));
+  const bool is_squash = source.preprocessing.resize_mode == ResizeMode::kSquash;
+  const auto mode = json.value("resize_mode", std::string(is_squash ? "squash" : "shortest"));
   if (mode != "shortest" && mode != "squash") {
     throw WeightsError(cat(file, ": preprocess_cfg.resize_mode \"", mode,
                            "\" is not supported; known: shortest, squash"));
@@ -110,47 +129,101 @@ void read_preprocess(const Json& json, const std::string& file, WeightsSource& s
   source.preprocessing.crop_rounding = CropRounding::kHalfEven;
 }
 
-void read_config(const Json& json, const std::string& file, const ModelOptions& options,
-                 WeightsSource& source) {
-  const Json model = json.value("model_cfg", Json::object());
+// SigLIP's vision tower: timm's of that name, or the one that `model.architecture` describes.
+void read_timm_tower(const Json& vision, const std::string& file, const ModelOptions& options,
+                     WeightsSource& source) {
+  ClipGeometry& g = source.geometry;
+  const auto name = vision["timm_model_name"].get<std::string>();
+  if (!options.architecture.empty()) {
+    read_json_file(options.architecture, [&](const Json& json) {
+      read_hugging_face_config(json, options.architecture, options, source);
+    });
+    return;
+  }
+  const TimmModel* model = find_timm_model(name);
+  if (model == nullptr) {
+    throw WeightsError(cat(file, ": vision_cfg.timm_model_name \"", name,
+                           "\" is none of timm's SigLIP towers; use one of these, or describe it "
+                           "with model.architecture (as configs/models/ViT-B-16-SigLIP.json)"));
+  }
+  g.vision = model->tower;
+  g.image_size = json_integer(vision, "image_size", model->image_size, file);
+  g.patch_size = model->patch_size;
+}
+
+void require_supported(const Json& model, const std::string& file, Family family) {
   const Json vision = model.value("vision_cfg", Json::object());
-  const Json text = model.value("text_cfg", Json::object());
-  std::vector<std::string> problems = foreign_settings(vision, "vision_cfg", expected_vision());
-  for (auto& line : foreign_settings(text, "text_cfg", expected_text())) {
+  std::vector<std::string> problems =
+      foreign_settings(vision, "vision_cfg", expected_vision(family));
+  for (auto& line : foreign_settings(model.value("text_cfg", Json::object()), "text_cfg",
+                                     expected_text(family))) {
     problems.push_back(std::move(line));
   }
   if (vision.value("layers", Json(12)).is_array()) {
     problems.push_back("vision_cfg.layers is a list: a ResNet CLIP; use a ViT");
   }
   if (model.contains("multimodal_cfg")) problems.push_back("a CoCa model (multimodal_cfg)");
-  if (!problems.empty()) {
-    throw WeightsError(
-        join_problems(file + ": not a CLIP with OpenAI's two transformers; choose a model that is "
-                             "one:",
-                      problems));
-  }
+  if (problems.empty()) return;
+  throw WeightsError(
+      join_problems(file + ": neither a CLIP with OpenAI's two transformers nor a SigLIP; choose a "
+                           "model that is one:",
+                    problems));
+}
+
+Family read_family(const Json& vision) {
+  const Json name = vision.value("timm_model_name", Json());
+  const bool is_siglip =
+      name.is_string() && name != "" && vision.value("timm_pool", Json()) == "map";
+  return is_siglip ? Family::kSiglip : Family::kClip;
+}
+
+void read_towers(const Json& model, const std::string& file, const ModelOptions& options,
+                 WeightsSource& source) {
+  const Json vision = model.value("vision_cfg", Json::object());
+  const Json text = model.value("text_cfg", Json::object());
   ClipGeometry& g = source.geometry;
+  const bool is_quick = model.value("quick_gelu", false);
+  if (g.family == Family::kSiglip) {
+    read_timm_tower(vision, file, options, source);
+    g.norm_eps = 1e-6;  // of timm's towers
+  } else {
+    g.vision = read_tower(vision, file, true);
+    g.vision.activation = read_activation(vision, is_quick, "vision_cfg", file);
+    g.image_size = json_integer(vision, "image_size", 224, file);
+    g.patch_size = json_integer(vision, "patch_size", 16, file);
+    g.norm_eps = read_norm_eps(vision, 1e-5);
+  }
   g.embed_dim = json_integer(model, "embed_dim", 512, file);
-  g.vision = read_tower(vision, file, true);
   g.text = read_tower(text, file, false);
-  g.image_size = json_integer(vision, "image_size", 224, file);
-  g.patch_size = json_integer(vision, "patch_size", 16, file);
+  g.text.activation = read_activation(text, is_quick, "text_cfg", file);
   g.context_length = json_integer(text, "context_length", 77, file);
   g.vocab_size = json_integer(text, "vocab_size", 49408, file);
-  g.norm_eps = read_norm_eps(vision, 1e-5);
   if (read_norm_eps(text, 1e-5) != g.norm_eps) {
     throw WeightsError(cat(file, ": the towers' norm_kwargs.eps differ, which is not supported"));
   }
-  const bool is_quick = model.value("quick_gelu", false);
-  if (options.activation != "auto" && (options.activation == "quick_gelu") != is_quick) {
-    throw ConfigError(cat("model.activation is ", options.activation, ", but ", file,
-                          " says quick_gelu: ", is_quick ? "true" : "false"));
+  if (options.activation != "auto" && options.activation != activation_text(g)) {
+    throw ConfigError(cat("model.activation is ", options.activation, ", but ", file, " says ",
+                          activation_text(g)));
   }
-  g.activation = is_quick ? Activation::kQuickGelu : Activation::kGelu;
-  const Json tokenizer = text.value("hf_tokenizer_name", Json());
+}
+
+void read_config(const Json& json, const std::string& file, const ModelOptions& options,
+                 WeightsSource& source) {
+  const Json model = json.value("model_cfg", Json::object());
+  const Family family = read_family(model.value("vision_cfg", Json::object()));
+  source.geometry.family = family;
+  require_supported(model, file, family);
+  if (family == Family::kClip && !options.architecture.empty()) {
+    throw ConfigError(cat("model.architecture: ", file, " describes the model, leave it out"));
+  }
+  read_towers(model, file, options, source);
+  source.text.is_padded = form_of(family).pools_last_token;
+  const Json tokenizer = model.value("text_cfg", Json::object()).value("hf_tokenizer_name", Json());
   const bool has_own_tokenizer = tokenizer.is_string() && tokenizer != "";
-  source.text.cleaning = has_own_tokenizer ? TextCleaning::kHuggingFace : TextCleaning::kOpenAi;
+  source.text.cleaning = default_cleaning(
+      family, has_own_tokenizer ? TextCleaning::kHuggingFace : TextCleaning::kOpenAi);
   if (has_own_tokenizer) source.tokenizer_folder = source.path;
+  source.preprocessing = default_preprocessing(family);
   read_preprocess(json.value("preprocess_cfg", Json::object()), file, source);
 }
 
@@ -176,8 +249,8 @@ WeightsSource open_open_clip(const fs::path& folder, const ModelOptions& options
   for (const char* name : kNames) {
     if (!fs::exists(folder / name)) continue;
     const auto files = std::make_shared<const TensorFiles>(std::vector<fs::path>{folder / name});
-    refuse_foreign_model(*files, (folder / name).string());
-    attach_openai_tensors(source, files);
+    refuse_foreign_model(*files, (folder / name).string(), source.geometry.family);
+    attach_open_clip_tensors(source, files);
     return source;
   }
   throw WeightsError(cat(folder.string(),

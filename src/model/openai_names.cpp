@@ -68,16 +68,4 @@ SourceTensor openai_name(const std::string& canonical) {
   throw WeightsError(cat("no OpenAI name for tensor \"", canonical, "\""));
 }
 
-std::vector<NamedTensor> openai_tensors(ClipModel& model, at::ScalarType dtype) {
-  std::vector<NamedTensor> tensors;
-  for (const TensorSlot& slot : tensor_slots(model)) {
-    const SourceTensor from = openai_name(slot.name);
-    if (from.third > 0) continue;
-    // The storage of q, k and v already is the fused projection.
-    const at::Tensor value = from.third == 0 ? *slot.storage : slot_view(slot);
-    tensors.push_back({from.name, (from.is_transposed ? value.t() : value).to(dtype).contiguous()});
-  }
-  return tensors;
-}
-
 }  // namespace saferclip

@@ -14,30 +14,33 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-// What a name tells of models that are no CLIP of the kind that is read here.
+// What a name tells of models that are not read here, or not as CLIP.
 struct ForeignMark {
   const char* prefix;
   const char* sentence;
+  bool is_siglip = false;  // SigLIP has such names
 };
+constexpr const char* kResNet =
+    "a ResNet CLIP. transformers and PEFT have no such tower and neither has saferclip; start from "
+    "a ViT of the same family (ViT-B/32, ViT-B/16, ViT-L/14)";
+constexpr const char* kSiglipNames =
+    "a SigLIP model, but its configuration describes a CLIP; a bare file needs model.architecture "
+    "(as configs/models/ViT-B-16-SigLIP.json)";
 constexpr ForeignMark kForeign[] = {
-    {"visual.layer1.",
-     "a ResNet CLIP. transformers and PEFT have no such tower and neither has saferclip; start "
-     "from "
-     "a ViT of the same family (ViT-B/32, ViT-B/16, ViT-L/14)"},
-    {"visual.attnpool.",
-     "a ResNet CLIP. transformers and PEFT have no such tower and neither has saferclip; start "
-     "from "
-     "a ViT of the same family (ViT-B/32, ViT-B/16, ViT-L/14)"},
-    {"visual.trunk.",
-     "an open_clip model with a timm vision tower, which is not supported; use a model with "
-     "open_clip's own ViT (its configuration has no timm_model_name)"},
+    {"visual.layer1.", kResNet},
+    {"visual.attnpool.", kResNet},
     {"text.transformer.embeddings.",
      "an open_clip model with a Hugging Face text tower, which is not supported; use a model with "
      "CLIP's own text tower (its configuration has no hf_model_name)"},
     {"text_decoder.", "a CoCa model, which is not supported; use a CLIP"},
-    {"vision_model.head.", "a SigLIP model, which is not supported; use a CLIP"},
     {"visual.attn_pool.", "a model with attentional pooling, which is not supported"},
-    {"logit_bias", "a model trained with the sigmoid loss (SigLIP), which is not supported"},
+    {"visual.trunk.attn_pool.", kSiglipNames, true},
+    {"vision_model.head.", kSiglipNames, true},
+    {"visual.trunk.",
+     "an open_clip model with a timm vision tower, of which only SigLIP's are supported; use a "
+     "model with open_clip's own ViT (its configuration has no timm_model_name)",
+     true},
+    {"logit_bias", kSiglipNames, true},
 };
 
 bool has_prefix(const TensorFiles& files, const std::string& prefix) {
@@ -51,9 +54,10 @@ bool has_text_prefix(const TensorFiles& files) {
   return !files.contains("positional_embedding") && files.contains("text.positional_embedding");
 }
 
-SourceTensor locate_openai(const std::string& canonical, bool is_prefixed) {
-  SourceTensor from = openai_name(canonical);
-  if (is_prefixed && !from.name.starts_with("visual.") && from.name != "logit_scale") {
+SourceTensor locate(Family family, const std::string& canonical, bool is_prefixed) {
+  SourceTensor from = open_clip_name(family, canonical);
+  if (family == Family::kClip && is_prefixed && !from.name.starts_with("visual.") &&
+      from.name != "logit_scale") {
     from.name = "text." + from.name;
   }
   return from;
@@ -122,6 +126,10 @@ std::string told_activation(const TensorFiles& files) {
   return files.contains("input_resolution") ? "quick_gelu" : "";
 }
 
+bool has_hugging_face_names(const TensorFiles& files) {
+  return files.contains("vision_model.embeddings.patch_embedding.weight");
+}
+
 void read_bare_geometry(WeightsSource& source, const TensorFiles& files, ModelOptions options) {
   const std::string told = told_activation(files);
   if (options.activation == "auto" && !told.empty()) options.activation = told;
@@ -129,7 +137,7 @@ void read_bare_geometry(WeightsSource& source, const TensorFiles& files, ModelOp
     throw ConfigError(cat("model.activation is ", options.activation, ", but ",
                           source.path.string(), " says ", told));
   }
-  const bool is_hugging_face = files.contains("vision_model.embeddings.class_embedding");
+  const bool is_hugging_face = has_hugging_face_names(files);
   if (!options.architecture.empty()) {
     read_json_file(options.architecture, [&](const nlohmann::json& json) {
       read_hugging_face_config(json, options.architecture, options, source);
@@ -148,7 +156,8 @@ void read_bare_geometry(WeightsSource& source, const TensorFiles& files, ModelOp
             "folder with its config.json as model.weights, or set model.architecture"));
   }
   source.geometry = inferred_geometry(files, source.path);
-  source.geometry.activation = demanded_activation(options, source.path.string() + " does not say");
+  source.geometry.text.activation = source.geometry.vision.activation =
+      demanded_activation(options, source.path.string() + " does not say");
   // OpenAI's own archives are what this assumes.
   if (files.contains("input_resolution")) return;
   source.notes.push_back(
@@ -159,13 +168,15 @@ void read_bare_geometry(WeightsSource& source, const TensorFiles& files, ModelOp
 
 }  // namespace
 
-void refuse_foreign_model(const TensorFiles& files, const std::string& where) {
+void refuse_foreign_model(const TensorFiles& files, const std::string& where, Family family) {
   for (const ForeignMark& mark : kForeign) {
+    if (mark.is_siglip && family == Family::kSiglip) continue;
     if (has_prefix(files, mark.prefix)) throw WeightsError(cat(where, ": is ", mark.sentence));
   }
 }
 
-void attach_openai_tensors(WeightsSource& source, const std::shared_ptr<const TensorFiles>& files) {
+void attach_open_clip_tensors(WeightsSource& source,
+                              const std::shared_ptr<const TensorFiles>& files) {
   source.text.context_length = source.geometry.context_length;
   source.text.vocab_size = source.geometry.vocab_size;
   source.text.bos_id = source.geometry.vocab_size - 2;
@@ -174,7 +185,9 @@ void attach_openai_tensors(WeightsSource& source, const std::shared_ptr<const Te
   const bool is_prefixed = has_text_prefix(*files);
   attach_tensors(
       source, files,
-      [is_prefixed](const std::string& name) { return locate_openai(name, is_prefixed); },
+      [is_prefixed, family = source.geometry.family](const std::string& name) {
+        return locate(family, name, is_prefixed);
+      },
       is_ignored_openai);
 }
 
@@ -183,15 +196,19 @@ WeightsSource open_bare_file(const fs::path& file, const ModelOptions& options) 
   source.path = file;
   source.layout = WeightsLayout::kOpenAi;
   const auto files = std::make_shared<const TensorFiles>(std::vector<fs::path>{file});
-  refuse_foreign_model(*files, file.string());
+  // Without a description it must be a CLIP.
+  if (options.architecture.empty()) refuse_foreign_model(*files, file.string(), Family::kClip);
   read_bare_geometry(source, *files, options);
-  if (files->contains("vision_model.embeddings.class_embedding")) {
+  const Family family = source.geometry.family;
+  refuse_foreign_model(*files, file.string(), family);
+  if (has_hugging_face_names(*files)) {
     source.layout = WeightsLayout::kHuggingFace;
-    source.text.cleaning = TextCleaning::kHuggingFace;
+    source.text.cleaning = default_cleaning(family, TextCleaning::kHuggingFace);
     attach_hugging_face_tensors(source, files);
   } else {
-    source.text.cleaning = TextCleaning::kOpenAi;
-    attach_openai_tensors(source, files);
+    source.layout = family == Family::kClip ? WeightsLayout::kOpenAi : WeightsLayout::kOpenClip;
+    source.text.cleaning = default_cleaning(family, TextCleaning::kOpenAi);
+    attach_open_clip_tensors(source, files);
   }
   return source;
 }

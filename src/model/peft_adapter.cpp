@@ -28,8 +28,8 @@ struct Target {
   bool is_transposed = false;
 };
 
-// Module names of all three ecosystems. A fused projection appears as `…attn`, and PEFT keeps its
-// output layer under `…attn.base_layer.out_proj`.
+// Module names of all three ecosystems. A fused projection appears as `…attn` (CLIP) or `…attn.qkv`
+// (timm), and PEFT keeps CLIP's output layer under `…attn.base_layer.out_proj`.
 std::multimap<std::string, Target> known_modules(const ClipGeometry& geometry) {
   std::multimap<std::string, Target> modules;
   ClipModel shapes = allocate_clip(geometry, at::kFloat, at::kMeta);
@@ -40,16 +40,15 @@ std::multimap<std::string, Target> known_modules(const ClipGeometry& geometry) {
                           slot.name.find("patch") == std::string::npos;
     const Target target{slot.name, slot.shape, -1, is_table};
     modules.emplace(slot.name.substr(0, slot.name.size() - weight.size()), target);
-    const SourceTensor from = openai_name(slot.name);
+    const SourceTensor from = open_clip_name(geometry.family, slot.name);
+    Target part = target;
+    part.third = from.third;
     for (const char* prefix : {"", "text."}) {
       if (*prefix != '\0' && from.name.starts_with("visual.")) continue;
-      if (from.third >= 0) {
-        Target part = target;
-        part.third = from.third;
-        const std::string attention = from.name.substr(0, from.name.find(".in_proj_weight"));
-        modules.emplace(prefix + attention, part);
-      } else if (from.name.ends_with(weight)) {
-        modules.emplace(prefix + from.name.substr(0, from.name.size() - weight.size()), target);
+      // nn.MultiheadAttention's fused projection is a parameter of the attention module.
+      for (const std::string& end : {std::string(".in_proj_weight"), weight}) {
+        if (!from.name.ends_with(end)) continue;
+        modules.emplace(prefix + from.name.substr(0, from.name.size() - end.size()), part);
       }
     }
   }

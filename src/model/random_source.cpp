@@ -1,5 +1,6 @@
-// Random initialisation by the rules of OpenAI's CLIP: scaled normals for the text tower,
-// embeddings and projections, PyTorch's layer defaults for the vision tower's blocks.
+// Random initialisation. CLIP by OpenAI's rules: scaled normals for the text tower, embeddings and
+// projections, PyTorch's layer defaults for the vision tower's blocks. SigLIP as transformers has
+// it from big_vision: Xavier in the blocks, LeCun normals outside.
 #include <ATen/ATen.h>
 
 #include <cmath>
@@ -57,17 +58,45 @@ double uniform_bound(const std::string& name, const TensorSlot& slot, const Clip
   return 1 / std::sqrt(static_cast<double>(fan_in));
 }
 
-at::Tensor initial_tensor(const TensorSlot& slot, const ClipGeometry& g, std::uint64_t seed) {
+at::Tensor clip_tensor(const TensorSlot& slot, const ClipGeometry& g, std::uint64_t seed) {
   const std::string& name = slot.name;
   at::Tensor value = at::zeros(slot.shape);
   if (name == "logit_scale") return value.fill_(std::log(1 / 0.07));
-  const bool is_norm =
-      name.find("norm") != std::string::npos || name.find("layrnorm") != std::string::npos;
-  if (is_norm) return name.ends_with(".weight") ? value.fill_(1) : value;
   const double std = openai_std(name, g);
   if (std > 0) return value.normal_(0, std, generator_for(name, seed));
   const double bound = uniform_bound(name, slot, g);
   return bound > 0 ? value.uniform_(-bound, bound, generator_for(name, seed)) : value;
+}
+
+at::Tensor siglip_tensor(const TensorSlot& slot, const ClipGeometry& g, std::uint64_t seed) {
+  const std::string& name = slot.name;
+  at::Tensor value = at::zeros(slot.shape);
+  const auto is_part = [&](const char* part) { return name.find(part) != std::string::npos; };
+  if (name == "logit_scale") return value.fill_(std::log(10.0));
+  if (name == "logit_bias") return value.fill_(-10);
+  const bool is_text = name.starts_with("text_");
+  const auto width = static_cast<double>(is_text ? g.text.width : g.vision.width);
+  if (name.ends_with("bias")) {
+    return is_part(".mlp.") ? value.normal_(0, 1e-6, generator_for(name, seed)) : value;
+  }
+  if (is_part("self_attn") || is_part(".mlp.") || is_part("head.attention") || is_part("probe")) {
+    const double fans =
+        is_part("probe") ? 2 * width : static_cast<double>(slot.shape[0] + slot.shape[1]);
+    const double bound = std::sqrt(6 / fans);
+    return value.uniform_(-bound, bound, generator_for(name, seed));
+  }
+  const double fan_in = slot.shape.size() == 4 ? static_cast<double>(value.numel()) /
+                                                     static_cast<double>(slot.shape[0])
+                                               : width;
+  return value.normal_(0, 1 / std::sqrt(fan_in), generator_for(name, seed));
+}
+
+at::Tensor initial_tensor(const TensorSlot& slot, const ClipGeometry& g, std::uint64_t seed) {
+  const std::string& name = slot.name;
+  if (name.find("norm") != std::string::npos || name.find("layrnorm") != std::string::npos) {
+    return at::full(slot.shape, name.ends_with(".weight") ? 1.0 : 0.0, at::kFloat);
+  }
+  return g.family == Family::kClip ? clip_tensor(slot, g, seed) : siglip_tensor(slot, g, seed);
 }
 
 }  // namespace
@@ -85,7 +114,7 @@ WeightsSource open_random(const std::filesystem::path& architecture, const Model
     source.hash =
         Sha256().part("random").part(json.dump()).part(static_cast<std::int64_t>(seed)).hex();
   });
-  source.text.cleaning = TextCleaning::kHuggingFace;
+  source.text.cleaning = default_cleaning(source.geometry.family, TextCleaning::kHuggingFace);
   check_geometry(source);
   ClipModel shapes = allocate_clip(source.geometry, at::kFloat, at::kMeta);
   std::map<std::string, TensorSlot> slots;

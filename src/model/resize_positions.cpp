@@ -9,16 +9,17 @@ namespace {
 
 constexpr const char* kPositions = "vision_model.embeddings.position_embedding.weight";
 
-// [1 + g², D] -> [1 + G², D]
+// [c + g², D] -> [c + G², D], with c class tokens, 0 or 1.
 at::Tensor resized(const at::Tensor& positions, std::int64_t old_grid, std::int64_t new_grid) {
   const std::int64_t width = positions.size(1);
+  const std::int64_t tokens = positions.size(0) - old_grid * old_grid;
   const at::Tensor value = positions.to(at::kFloat);
   const at::Tensor grid =
-      value.slice(0, 1).view({1, old_grid, old_grid, width}).permute({0, 3, 1, 2});
+      value.slice(0, tokens).view({1, old_grid, old_grid, width}).permute({0, 3, 1, 2});
   const at::Tensor larger = at::_upsample_bicubic2d_aa(grid.contiguous(), {new_grid, new_grid},
                                                        /*align_corners=*/false);
-  return at::cat(
-      {value.slice(0, 0, 1), larger.permute({0, 2, 3, 1}).reshape({new_grid * new_grid, width})});
+  return at::cat({value.slice(0, 0, tokens),
+                  larger.permute({0, 2, 3, 1}).reshape({new_grid * new_grid, width})});
 }
 
 }  // namespace

@@ -44,6 +44,15 @@ void read_hugging_face_config(const nlohmann::json& json, const std::string& fil
 void read_preprocessor_config(const nlohmann::json& json, const std::string& file,
                               WeightsSource& source);
 
+// How a family's pictures are prepared where nothing says otherwise.
+Preprocessing default_preprocessing(Family family);
+// The cleaning that a family's captions want, with `clip` for CLIP's: SigLIP was trained on lower
+// case without punctuation, whichever client reads it.
+TextCleaning default_cleaning(Family family, TextCleaning clip);
+// `folder` when it holds a tokenizer (vocab.json and merges.txt, or a SentencePiece model); else
+// empty.
+std::filesystem::path tokenizer_folder_in(const std::filesystem::path& folder);
+
 // Parses a JSON file that holds an object and hands it to `read`; WeightsError names the file, also
 // when a value in it turns out to have another type than `read` expects.
 void read_json_file(const std::filesystem::path& file,
@@ -53,6 +62,8 @@ void read_json_file(const std::filesystem::path& file,
 std::int64_t json_integer(const nlohmann::json& json, const std::string& key, std::int64_t fallback,
                           const std::string& file);
 
+// By Hugging Face's word; WeightsError for one that is not known.
+Activation activation_named(const std::string& word);
 // `options.activation` when it is written; ConfigError with `reason` when it is auto.
 Activation demanded_activation(const ModelOptions& options, const std::string& reason);
 
@@ -61,12 +72,17 @@ struct SourceTensor {
   std::string name;
   bool is_transposed = false;
   std::int64_t third = -1;  // 0, 1, 2: q, k, v rows of a fused in-projection; -1: whole
+  std::string rest = {};    // holds rows 1/3 to the end, `name` the first third (timm's q and kv)
+  bool has_leading_one = false;  // [1, …]
 };
-SourceTensor openai_name(const std::string& canonical);  // WeightsError: no such tensor
+// OpenAI's names for CLIP's tensors; WeightsError: no such tensor.
+SourceTensor openai_name(const std::string& canonical);
+// open_clip's names for the tensors of a family.
+SourceTensor open_clip_name(Family family, const std::string& canonical);
 
-// Throws WeightsError that says which kind of model this is when the names show one that is not
-// supported (ResNet, timm or Hugging Face towers, CoCa, SigLIP).
-void refuse_foreign_model(const TensorFiles& files, const std::string& where);
+// Throws WeightsError that says which kind of model this is when the names show one that `family`
+// is not (ResNet, timm or Hugging Face towers, CoCa, SigLIP).
+void refuse_foreign_model(const TensorFiles& files, const std::string& where, Family family);
 
 // Refuses sizes that no CLIP has before anything is made of them. Throws WeightsError.
 void check_geometry(const WeightsSource& source);
@@ -83,7 +99,8 @@ void check_tensors(const WeightsSource& source, const TensorFiles& files,
 void attach_tensors(WeightsSource& source, const std::shared_ptr<const TensorFiles>& files,
                     const std::function<SourceTensor(const std::string&)>& locate,
                     const std::function<bool(const std::string&)>& is_ignored);
-void attach_openai_tensors(WeightsSource& source, const std::shared_ptr<const TensorFiles>& files);
+void attach_open_clip_tensors(WeightsSource& source,
+                              const std::shared_ptr<const TensorFiles>& files);
 void attach_hugging_face_tensors(WeightsSource& source,
                                  const std::shared_ptr<const TensorFiles>& files);
 

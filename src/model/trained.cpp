@@ -17,8 +17,14 @@ namespace {
 constexpr const char* kPeftPrefix = "base_model.model.";
 constexpr std::uint64_t kLoraStream = 0x10A4;
 
-bool is_projection(const std::string& name) {
-  return name.find("al_projection.") != std::string::npos || name.starts_with("text_projection.");
+bool is_projection(const std::string& name, Family family) {
+  return name.starts_with("visual_projection.") ||
+         name.starts_with(std::string(form_of(family).text_projection) + ".");
+}
+
+bool is_of_towers(const std::string& name, const std::string& towers) {
+  if (towers == "both") return true;
+  return name.starts_with("text_") == (towers == "text");
 }
 
 bool decays(const std::string& name, const at::Tensor& tensor) {
@@ -48,6 +54,7 @@ void add_lora(ClipModel& model, const AdapterOptions& adapter, std::uint64_t see
   for (LinearSlot& slot : linear_slots(model)) {
     const auto& targets = adapter.targets;
     if (std::find(targets.begin(), targets.end(), slot.suffix) == targets.end()) continue;
+    if (!is_of_towers(slot.module, adapter.towers)) continue;
     LoraSegment segment = make_segment(slot, adapter.rank, seed);
     slot.layer->lora_scaling = adapter.alpha / static_cast<double>(adapter.rank);
     slot.layer->lora_dropout = adapter.dropout;
@@ -64,17 +71,18 @@ void add_lora(ClipModel& model, const AdapterOptions& adapter, std::uint64_t see
   }
 }
 
-bool is_trained_weight(const std::string& name, const ModelOptions& options, bool is_full) {
-  if (name == "logit_scale") return options.train_logit_scale;
-  if (is_projection(name)) return options.train_projections;
-  return is_full;
+bool is_trained_weight(const std::string& name, Family family, const ModelOptions& options,
+                       const AdapterOptions& adapter) {
+  if (name.starts_with("logit_")) return options.train_logit_scale;
+  if (!is_of_towers(name, adapter.towers)) return false;
+  return is_projection(name, family) ? options.train_projections : adapter.method == "full";
 }
 
-void add_weights(ClipModel& model, const ModelOptions& options, bool is_full,
+void add_weights(ClipModel& model, const ModelOptions& options, const AdapterOptions& adapter,
                  std::vector<TrainedParameter>& parameters) {
   std::map<at::Tensor*, std::size_t> seen;
   for (const TensorSlot& slot : tensor_slots(model)) {
-    if (!is_trained_weight(slot.name, options, is_full)) continue;
+    if (!is_trained_weight(slot.name, model.geometry.family, options, adapter)) continue;
     const auto [found, is_new] = seen.emplace(slot.storage, parameters.size());
     if (is_new) {
       *slot.storage = slot.storage->to(at::kFloat).detach().requires_grad_(true);
@@ -90,7 +98,7 @@ std::vector<TrainedParameter> make_trainable(ClipModel& model, const ModelOption
                                              const AdapterOptions& adapter, std::uint64_t seed) {
   std::vector<TrainedParameter> parameters;
   if (adapter.method == "lora") add_lora(model, adapter, seed, parameters);
-  add_weights(model, options, adapter.method == "full", parameters);
+  add_weights(model, options, adapter, parameters);
   if (parameters.empty()) {
     throw ConfigError("adapter.targets: nothing would be trained; name at least one target");
   }
@@ -145,7 +153,7 @@ void apply_trained(ClipModel& model, const std::vector<NamedTensor>& tensors,
   std::map<std::string, at::Tensor> originals;
   if (strength != 1) {
     for (const TensorSlot& slot : tensor_slots(model)) {
-      if (is_trained_weight(slot.name, options, adapter.method == "full")) {
+      if (is_trained_weight(slot.name, model.geometry.family, options, adapter)) {
         originals.emplace(slot.name, slot_view(slot).clone());
       }
     }

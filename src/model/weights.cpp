@@ -30,6 +30,25 @@ std::vector<std::string> shortened(const std::vector<std::string>& lines, std::s
   return head;
 }
 
+// FSDP and transformers write a scalar as [1], open_clip as [].
+bool is_scalar(const std::vector<std::int64_t>& shape) {
+  return shape.empty() || shape == std::vector<std::int64_t>{1};
+}
+
+// The tensors of a file that a canonical one comes from, with their shapes there.
+std::vector<std::pair<std::string, std::vector<std::int64_t>>> expected_tensors(
+    const TensorSlot& slot, const SourceTensor& from) {
+  std::vector<std::int64_t> shape = slot.shape;
+  if (from.is_transposed) std::reverse(shape.begin(), shape.end());
+  if (from.has_leading_one) shape.insert(shape.begin(), 1);
+  if (from.third >= 0) shape[0] *= 3;
+  if (from.rest.empty()) return {{from.name, shape}};
+  std::vector<std::int64_t> first = shape;
+  first[0] /= 3;
+  shape[0] -= first[0];
+  return {{from.name, first}, {from.rest, shape}};
+}
+
 }  // namespace
 
 std::string to_string(WeightsLayout layout) {
@@ -115,9 +134,17 @@ std::int64_t json_integer(const nlohmann::json& json, const std::string& key, st
   return value.get<std::int64_t>();
 }
 
+Activation activation_named(const std::string& word) {
+  for (const Activation known :
+       {Activation::kQuickGelu, Activation::kGelu, Activation::kGeluTanh}) {
+    if (word == to_string(known)) return known;
+  }
+  throw WeightsError(cat("activation \"", word,
+                         "\" is not supported; known: quick_gelu, gelu, gelu_pytorch_tanh"));
+}
+
 Activation demanded_activation(const ModelOptions& options, const std::string& reason) {
-  if (options.activation == "quick_gelu") return Activation::kQuickGelu;
-  if (options.activation == "gelu") return Activation::kGelu;
+  if (options.activation != "auto") return activation_named(options.activation);
   throw ConfigError(
       cat("model.activation: auto cannot tell: ", reason,
           "; set model.activation to quick_gelu (OpenAI, MetaCLIP, DFN weights) or gelu "
@@ -164,22 +191,16 @@ void check_tensors(const WeightsSource& source, const TensorFiles& files,
   std::set<std::string> wanted;
   std::vector<std::string> missing, misshapen, extra;
   for (const TensorSlot& slot : tensor_slots(shape_model)) {
-    const SourceTensor from = locate(slot.name);
-    wanted.insert(from.name);
-    std::vector<std::int64_t> expected = slot.shape;
-    if (from.is_transposed) std::reverse(expected.begin(), expected.end());
-    if (from.third >= 0) expected[0] *= 3;
-    if (!files.contains(from.name)) {
-      if (from.third <= 0)
-        missing.push_back(cat("missing: ", from.name, " ", shape_text(expected)));
-      continue;
-    }
-    std::vector<std::int64_t> found = files.shape(from.name);
-    // FSDP and transformers 4 write a scalar as [1].
-    if (expected.empty() && found == std::vector<std::int64_t>{1}) found.clear();
-    if (found != expected && from.third <= 0) {
-      misshapen.push_back(cat("shape: ", from.name, " is ", shape_text(found), ", expected ",
-                              shape_text(expected)));
+    for (const auto& [name, expected] : expected_tensors(slot, locate(slot.name))) {
+      if (!wanted.insert(name).second) continue;
+      if (!files.contains(name)) {
+        missing.push_back(cat("missing: ", name, " ", shape_text(expected)));
+        continue;
+      }
+      const std::vector<std::int64_t>& found = files.shape(name);
+      if (found == expected || (is_scalar(found) && is_scalar(expected))) continue;
+      misshapen.push_back(
+          cat("shape: ", name, " is ", shape_text(found), ", expected ", shape_text(expected)));
     }
   }
   for (const std::string& name : files.names()) {
@@ -208,6 +229,8 @@ void attach_tensors(WeightsSource& source, const std::shared_ptr<const TensorFil
   source.tensor = [files, locate](const std::string& name) {
     const SourceTensor from = locate(name);
     const at::Tensor whole = files->tensor(from.name);
+    if (!from.rest.empty()) return at::cat({whole, files->tensor(from.rest)});
+    if (from.has_leading_one) return whole.squeeze(0);
     if (from.third >= 0) return whole.chunk(3, 0)[static_cast<std::size_t>(from.third)];
     return from.is_transposed ? whole.t() : whole;
   };
@@ -216,11 +239,11 @@ void attach_tensors(WeightsSource& source, const std::shared_ptr<const TensorFil
 namespace {
 
 WeightsSource open_folder(const fs::path& path, const ModelOptions& options) {
+  if (fs::exists(path / "open_clip_config.json")) return open_open_clip(path, options);
   if (!options.architecture.empty()) {
     throw ConfigError(cat("model.architecture: is for bare files; ", path.string(),
                           " has a configuration of its own, leave it out"));
   }
-  if (fs::exists(path / "open_clip_config.json")) return open_open_clip(path, options);
   if (fs::exists(path / "config.json")) return open_hugging_face(path, options);
   throw WeightsError(cat(path.string(),
                          ": holds neither config.json (Hugging Face) nor open_clip_config.json "

@@ -43,8 +43,7 @@ at::Tensor attend(const Transformer& transformer, const Block& block, const at::
 
 at::Tensor mlp(const Transformer& transformer, const Block& block, const at::Tensor& x,
                const ForwardMode& mode) {
-  const at::Tensor hidden = linear(block.fc1, layer_norm(block.norm2, x), mode);
-  return linear(block.fc2, activate(transformer.activation, hidden), mode);
+  return feed_forward(transformer.activation, block.norm2, block.fc1, block.fc2, x, mode);
 }
 
 at::Tensor pick_rows(const at::Tensor& x, const at::Tensor& rows) {
@@ -61,11 +60,25 @@ at::Tensor full_block(const Transformer& transformer, const Block& block, const 
 }  // namespace
 
 std::string to_string(Activation activation) {
-  return activation == Activation::kQuickGelu ? "quick_gelu" : "gelu";
+  switch (activation) {
+    case Activation::kQuickGelu:
+      return "quick_gelu";
+    case Activation::kGelu:
+      return "gelu";
+    case Activation::kGeluTanh:
+      return "gelu_pytorch_tanh";
+  }
+  return "";
 }
 
 at::Tensor activate(Activation activation, const at::Tensor& x) {
-  return activation == Activation::kQuickGelu ? QuickGelu::apply(x) : at::gelu(x);
+  if (activation == Activation::kQuickGelu) return QuickGelu::apply(x);
+  return at::gelu(x, activation == Activation::kGelu ? "none" : "tanh");
+}
+
+at::Tensor feed_forward(Activation activation, const LayerNorm& norm, const Linear& fc1,
+                        const Linear& fc2, const at::Tensor& x, const ForwardMode& mode) {
+  return linear(fc2, activate(activation, linear(fc1, layer_norm(norm, x), mode)), mode);
 }
 
 at::Tensor layer_norm(const LayerNorm& norm, const at::Tensor& x) {

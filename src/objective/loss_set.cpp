@@ -53,8 +53,12 @@ class LossSet {
   }
 
   LossResult compute() {
-    if (options_.name == "clip") {
-      add("contrastive", [&] { return contrastive(in_.tuned.safe_text, in_.tuned.safe_image); });
+    if (uses_model_scale(options_)) {
+      const EmbeddingRows& t = in_.tuned;
+      add("contrastive", [&] {
+        return options_.name == "siglip" ? sigmoid(t.safe_image, t.safe_text)
+                                         : contrastive(t.safe_text, t.safe_image);
+      });
     } else if (options_.name == "safe_clip") {
       add_safe_clip();
     } else {
@@ -80,6 +84,9 @@ class LossSet {
   at::Tensor all_rows(const at::Tensor& rows) const { return rows.sum() / counts_.rows; }
   at::Tensor contrastive(const at::Tensor& a, const at::Tensor& b) const {
     return all_rows(symmetric_infonce(a, b, in_.logit_scale));
+  }
+  at::Tensor sigmoid(const at::Tensor& a, const at::Tensor& b) const {
+    return all_rows(sigmoid_contrast(a, b, in_.logit_scale, in_.logit_bias));
   }
 
   void add(const std::string& name, const std::function<at::Tensor()>& value) {
@@ -133,8 +140,9 @@ class LossSet {
     add("pres_uni_txt",
         [&] { return all_rows(cosine_distance(in_.tuned.safe_text, in_.reference.safe_text)); });
     const auto cross = [&](const at::Tensor& tuned, const at::Tensor& reference) {
-      return options_.pres_cross.form == "cosine" ? all_rows(cosine_distance(tuned, reference))
-                                                  : contrastive(tuned, reference);
+      if (options_.pres_cross.form == "cosine") return all_rows(cosine_distance(tuned, reference));
+      return options_.pres_cross.form == "sigmoid" ? sigmoid(tuned, reference)
+                                                   : contrastive(tuned, reference);
     };
     add("pres_cross_img", [&] { return cross(in_.tuned.safe_image, in_.reference.safe_text); });
     add("pres_cross_txt", [&] { return cross(in_.tuned.safe_text, in_.reference.safe_image); });
@@ -216,9 +224,19 @@ LossResult compute_losses(const ObjectiveOptions& options, const LossInputs& inp
   return LossSet(options, inputs, counts).compute();
 }
 
+bool uses_model_scale(const ObjectiveOptions& options) {
+  return options.name == "clip" || options.name == "siglip";
+}
+
+bool needs_logit_bias(const ObjectiveOptions& options) {
+  if (options.name == "siglip") return true;
+  return options.name == "saferclip" && options.pres_cross.form == "sigmoid" &&
+         weight_of(options, "pres_cross_img") + weight_of(options, "pres_cross_txt") > 0;
+}
+
 LossNeeds loss_needs(const ObjectiveOptions& options) {
   LossNeeds needs;
-  if (options.name == "clip") return needs;
+  if (uses_model_scale(options)) return needs;
   needs.unsafe_text = needs.unsafe_image = needs.reference = needs.targets = true;
   needs.anchor_text = weight_of(options, "anchor_txt") > 0;
   needs.anchor_image = weight_of(options, "anchor_img") > 0;

@@ -57,6 +57,13 @@ at::Tensor symmetric_infonce(const at::Tensor& a, const at::Tensor& b, const at:
   return ((at::logsumexp(logits, {1}) - own) + (at::logsumexp(logits, {0}) - own)) / 2;
 }
 
+at::Tensor sigmoid_contrast(const at::Tensor& a, const at::Tensor& b, const at::Tensor& scale,
+                            const at::Tensor& bias) {
+  const at::Tensor logits = scale * at::mm(normalise_rows(a), normalise_rows(b).t()) + bias;
+  const at::Tensor sign = at::eye(logits.size(0), logits.options()) * 2 - 1;
+  return -at::log_sigmoid(sign * logits).sum(1);
+}
+
 at::Tensor similarity_distribution(const at::Tensor& tuned, const at::Tensor& reference,
                                    double scale) {
   const at::Tensor expected = at::log_softmax(similarities_to_others(reference) * scale, 1);

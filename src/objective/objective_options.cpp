@@ -34,7 +34,8 @@ const std::map<std::string, Terms>& objective_terms() {
                                                      {"redir_cross_txt", 0.25},
                                                      {"pres_cross_img", 0.25},
                                                      {"redir_cross_img", 0.5}}},
-                                                   {"clip", {{"contrastive", 1}}}};
+                                                   {"clip", {{"contrastive", 1}}},
+                                                   {"siglip", {{"contrastive", 1}}}};
   return kTerms;
 }
 
@@ -61,7 +62,9 @@ ObjectiveOptions ObjectiveOptions::preset(const std::string& name) {
   return options;
 }
 
-std::vector<std::string> ObjectiveOptions::names() { return {"saferclip", "safe_clip", "clip"}; }
+std::vector<std::string> ObjectiveOptions::names() {
+  return {"saferclip", "safe_clip", "clip", "siglip"};
+}
 
 std::vector<std::string> ObjectiveOptions::term_names(const std::string& objective) {
   std::vector<std::string> names;

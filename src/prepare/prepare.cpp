@@ -160,7 +160,8 @@ TokenCache Preparer::tokens(const SplitData& split, bool needs_unsafe) const {
     write_safetensors(folder / kArtefactData, tensors);
   };
   const SafetensorsFile file = open_or_build(request, log_);
-  return {file.tensor("safe"), needs_unsafe ? file.tensor("unsafe") : at::Tensor(), request.key};
+  return {file.tensor("safe"), needs_unsafe ? file.tensor("unsafe") : at::Tensor(),
+          tokenizer_.spec().is_padded, request.key};
 }
 
 ReferenceCache Preparer::reference_rows(const SplitData& split) {
@@ -174,7 +175,7 @@ ReferenceCache Preparer::reference_rows(const SplitData& split) {
                     .part(split.tokens.key)
                     .part(to_string(source_.preprocessing))
                     .part(source_.hash)
-                    .part(to_string(source_.geometry.activation))
+                    .part(activation_text(source_.geometry))
                     .hex();
   request.inputs = {{"manifest", split.manifest.file.string()}, {"weights", source_.path.string()}};
   request.build = [&](const fs::path& folder) {

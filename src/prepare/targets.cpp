@@ -127,7 +127,7 @@ AnchorCache Preparer::anchors(const AnchorOptions& options) {
   hash.part("anchors")
       .part(kArtefactFormat)
       .part(source_.hash)
-      .part(to_string(source_.geometry.activation));
+      .part(activation_text(source_.geometry));
   for (const at::Tensor& tensor : {cache.prompts, cache.images}) {
     if (tensor.defined()) {
       hash.part(

@@ -37,9 +37,12 @@ LossResult losses_of(const ClipModel& model, const Batch& batch, const StepOptio
   inputs.is_redirected = batch.is_redirected;
   inputs.reference_anchor_text = batch.anchor_text;
   inputs.reference_anchor_image = batch.anchor_image;
-  inputs.logit_scale = options.objective.name == "clip"
-                           ? model.logit_scale.exp()
-                           : at::full({}, options.infonce_scale, inputs.tuned.safe_text.options());
+  const auto scalar = [&](double value) {
+    return at::full({}, value, inputs.tuned.safe_text.options());
+  };
+  const bool is_own = uses_model_scale(options.objective);
+  inputs.logit_scale = is_own ? model.logit_scale.exp() : scalar(options.infonce_scale);
+  inputs.logit_bias = is_own ? model.logit_bias : scalar(options.logit_bias);
   return compute_losses(options.objective, inputs, counts);
 }
 
@@ -57,7 +60,7 @@ void add_terms(StepNumbers& numbers, const LossResult& result) {
   }
 }
 
-// open_clip keeps the scale within [1, 100].
+// open_clip keeps the scale within [1, 100], SigLIP's too.
 void clamp_logit_scale(ClipModel& model) {
   const at::NoGradGuard guard;
   model.logit_scale.clamp_(0, std::log(100.0));

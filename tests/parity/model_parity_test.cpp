@@ -5,6 +5,7 @@
 #include "saferclip/io/safetensors.h"
 #include "saferclip/model/trained.h"
 #include "saferclip/model/weights.h"
+#include "saferclip/objective/losses.h"
 #include "support/tensors.h"
 
 namespace saferclip {
@@ -22,13 +23,13 @@ SafetensorsFile expected_of(const std::string& name) {
   return SafetensorsFile::open(kFolder + name + "_expected.safetensors");
 }
 
-at::Tensor normalised(const at::Tensor& x) { return x / x.norm(2, 1, true); }
-
-at::Tensor symmetric_loss(const at::Tensor& image, const at::Tensor& text,
-                          const at::Tensor& log_scale) {
-  const at::Tensor logits = log_scale.exp() * at::mm(normalised(image), normalised(text).t());
-  const at::Tensor labels = at::arange(image.size(0), at::kLong);
-  return (at::cross_entropy_loss(logits, labels) + at::cross_entropy_loss(logits.t(), labels)) / 2;
+// The family's own loss: symmetric InfoNCE, or the sigmoid loss where there is a bias.
+at::Tensor own_loss(const ClipModel& model, const at::Tensor& image, const at::Tensor& text) {
+  const at::Tensor scale = model.logit_scale.exp();
+  if (model.logit_bias.defined()) {
+    return sigmoid_contrast(image, text, scale, model.logit_bias).mean();
+  }
+  return symmetric_infonce(image, text, scale).mean();
 }
 
 class Activations : public ::testing::TestWithParam<std::string> {};
@@ -46,6 +47,7 @@ TEST_P(ModelParity, ForwardEqualsTransformers) {
   const at::Tensor ids = expected.tensor("ids");
   expect_close(encode_texts(model, ids, expected.tensor("ends"), mode), expected.tensor("text"),
                1e-5, "text");
+  if (!form_of(source.geometry.family).is_text_causal) return;
   // What follows the end mark has no influence, so a shorter cut gives the same.
   const at::Tensor first = encode_texts(model, ids.narrow(0, 0, 1).narrow(1, 0, 8),
                                         expected.tensor("ends").narrow(0, 0, 1), mode);
@@ -76,9 +78,9 @@ TEST_P(ModelParity, EveryGradientEqualsTransformers) {
   ClipModel model = load_clip(source);
   const auto parameters = make_trainable(model, options, adapter, 0);
   const SafetensorsFile expected = expected_of(GetParam());
-  const at::Tensor loss = symmetric_loss(
-      encode_images(model, source.preprocessing, expected.tensor("pixels"), {}),
-      encode_texts(model, expected.tensor("ids"), expected.tensor("ends"), {}), model.logit_scale);
+  const at::Tensor loss =
+      own_loss(model, encode_images(model, source.preprocessing, expected.tensor("pixels"), {}),
+               encode_texts(model, expected.tensor("ids"), expected.tensor("ends"), {}));
   expect_close(loss.detach(), expected.tensor("loss"), 1e-5, "loss");
   loss.backward();
   std::size_t compared = 0;
@@ -93,7 +95,7 @@ TEST_P(ModelParity, EveryGradientEqualsTransformers) {
   EXPECT_EQ(compared, tensor_slots(shapes).size());
 }
 
-INSTANTIATE_TEST_SUITE_P(Both, ModelParity, ::testing::Values("quick_gelu", "gelu"));
+INSTANTIATE_TEST_SUITE_P(All, ModelParity, ::testing::Values("quick_gelu", "gelu", "siglip"));
 
 TEST(WrongActivationParity, IsNoticed) {
   const WeightsSource source = open_tiny("quick_gelu");
@@ -122,9 +124,8 @@ TEST(AdamParity, FiveStepsEqualTorch) {
   for (std::int64_t step = 0; step < 5; ++step) {
     optimizer.zero_grad();
     const at::Tensor loss =
-        symmetric_loss(encode_images(model, source.preprocessing, expected.tensor("pixels"), {}),
-                       encode_texts(model, expected.tensor("ids"), expected.tensor("ends"), {}),
-                       model.logit_scale);
+        own_loss(model, encode_images(model, source.preprocessing, expected.tensor("pixels"), {}),
+                 encode_texts(model, expected.tensor("ids"), expected.tensor("ends"), {}));
     const at::Tensor wanted = expected.tensor("adam.losses")[step];
     largest_loss = std::max(largest_loss, max_difference(loss.detach(), wanted));
     expect_close(loss.detach(), wanted, 1e-5, "loss");
@@ -145,12 +146,13 @@ TEST(AdamParity, FiveStepsEqualTorch) {
 }
 
 struct LoraFixture {
-  WeightsSource source = open_tiny("quick_gelu");
+  WeightsSource source;
   ClipModel model = load_clip(source);
-  SafetensorsFile expected = expected_of("lora");
-  SafetensorsFile inputs = expected_of("quick_gelu");
+  SafetensorsFile expected;
+  SafetensorsFile inputs;
   AdapterOptions adapter;
-  LoraFixture() {
+  explicit LoraFixture(const std::string& base = "quick_gelu", const std::string& tuned = "lora")
+      : source(open_tiny(base)), expected(expected_of(tuned)), inputs(expected_of(base)) {
     adapter.rank = 4;
     adapter.alpha = 6;
     adapter.targets = {"q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2", "patch_embedding"};
@@ -163,14 +165,13 @@ struct LoraFixture {
     return result;
   }
   at::Tensor loss(const ForwardMode& mode) const {
-    return symmetric_loss(encode_images(model, source.preprocessing, inputs.tensor("pixels"), mode),
-                          encode_texts(model, inputs.tensor("ids"), inputs.tensor("ends"), mode),
-                          model.logit_scale);
+    return own_loss(model,
+                    encode_images(model, source.preprocessing, inputs.tensor("pixels"), mode),
+                    encode_texts(model, inputs.tensor("ids"), inputs.tensor("ends"), mode));
   }
 };
 
-TEST(LoraParity, ForwardAndGradientsEqualPeft) {
-  LoraFixture f;
+void expect_peft_gradients(LoraFixture& f, std::size_t adapted_layers) {
   const auto parameters = make_trainable(f.model, {}, f.adapter, 0);
   load_trained(parameters, f.factors(), "fixture");
   expect_close(encode_texts(f.model, f.inputs.tensor("ids"), f.inputs.tensor("ends"), {}).detach(),
@@ -185,7 +186,14 @@ TEST(LoraParity, ForwardAndGradientsEqualPeft) {
                  f.expected.tensor("grad." + part.name), 2e-5, part.name);
     ++compared;
   }
-  EXPECT_EQ(compared, 2U * (2 * 6 + 3 * 6 + 1));
+  EXPECT_EQ(compared, 2 * adapted_layers);
+}
+
+TEST(LoraParity, ForwardAndGradientsEqualPeft) {
+  LoraFixture clip;
+  expect_peft_gradients(clip, 2 * 6 + 3 * 6 + 1);
+  LoraFixture siglip("siglip", "siglip_lora");
+  expect_peft_gradients(siglip, 2 * 6 + 3 * 6 + 1 + 2);
 }
 
 TEST(LoraParity, Bf16FollowsFp32) {
@@ -240,8 +248,7 @@ TEST(LoraParity, ATinyUpdateSurvivesBf16) {
   EXPECT_GT(cosine(gradients[0], gradients[1]), 0.99);
 }
 
-TEST(LoraParity, MergeEqualsPeft) {
-  LoraFixture f;
+void expect_peft_merge(LoraFixture f) {
   apply_trained(f.model, f.factors(), {}, f.adapter, "fixture");
   for (const TensorSlot& slot : tensor_slots(f.model)) {
     if (slot.name == "text_model.encoder.layers.0.self_attn.k_proj.weight") {
@@ -253,6 +260,11 @@ TEST(LoraParity, MergeEqualsPeft) {
   }
   expect_close(encode_images(f.model, f.source.preprocessing, f.inputs.tensor("pixels"), {}),
                f.expected.tensor("image"), 1e-5, "image");
+}
+
+TEST(LoraParity, MergeEqualsPeft) {
+  expect_peft_merge(LoraFixture());
+  expect_peft_merge(LoraFixture("siglip", "siglip_lora"));
 }
 
 }  // namespace

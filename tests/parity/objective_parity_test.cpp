@@ -45,6 +45,7 @@ struct Case {
     inputs.is_redirected = flags("redirected");
     inputs.logit_scale =
         at::full({}, knobs["scale"].get<double>(), at::TensorOptions().dtype(dtype));
+    inputs.logit_bias = at::full({}, knobs["bias"].get<double>(), at::TensorOptions().dtype(dtype));
     counts.rows = 6;
     counts.redirected_rows = inputs.is_redirected.sum().item<double>();
     counts.redirected_rows_with_unsafe_image =
@@ -111,23 +112,33 @@ void compare_terms(const std::string& name, at::ScalarType dtype) {
 
 TEST(LossParity, Float64AllRows) { compare_terms("plain", at::kDouble); }
 TEST(LossParity, Float64MissingAndHeldBackRows) { compare_terms("holes", at::kDouble); }
+TEST(LossParity, Float64SigmoidForm) { compare_terms("sigmoid", at::kDouble); }
 TEST(LossParity, Float32) {
+  compare_terms("sigmoid", at::kFloat);
   compare_terms("plain", at::kFloat);
   compare_terms("holes", at::kFloat);
 }
 
 TEST(LossParity, ContrastiveWithTrainedScale) {
-  Case c("plain", at::kDouble);
-  at::Tensor log_scale = at::full({}, std::log(9.0), at::kDouble).requires_grad_(true);
-  c.inputs.logit_scale = log_scale.exp();
-  const LossResult result = compute_losses(ObjectiveOptions::preset("clip"), c.inputs, c.counts);
-  expect_close(result.total.detach(), c.file.tensor("clip"), 1e-10, "clip");
-  result.total.backward();
-  expect_close(log_scale.grad(), c.file.tensor("clip.logit_scale"), 1e-10, "logit_scale");
-  expect_close(c.inputs.tuned.safe_text.grad(), c.file.tensor("clip.safe_text"), 1e-10,
-               "safe_text");
-  expect_close(c.inputs.tuned.safe_image.grad(), c.file.tensor("clip.safe_image"), 1e-10,
-               "safe_image");
+  for (const std::string objective : {"clip", "siglip"}) {
+    Case c("plain", at::kDouble);
+    at::Tensor log_scale = at::full({}, std::log(9.0), at::kDouble).requires_grad_(true);
+    at::Tensor bias = at::full({}, -6.0, at::kDouble).requires_grad_(true);
+    c.inputs.logit_scale = log_scale.exp();
+    c.inputs.logit_bias = bias;
+    const LossResult result =
+        compute_losses(ObjectiveOptions::preset(objective), c.inputs, c.counts);
+    expect_close(result.total.detach(), c.file.tensor(objective), 1e-10, objective);
+    result.total.backward();
+    expect_close(log_scale.grad(), c.file.tensor(objective + ".logit_scale"), 1e-10, "logit_scale");
+    expect_close(c.inputs.tuned.safe_text.grad(), c.file.tensor(objective + ".safe_text"), 1e-10,
+                 "safe_text");
+    expect_close(c.inputs.tuned.safe_image.grad(), c.file.tensor(objective + ".safe_image"), 1e-10,
+                 "safe_image");
+    if (objective == "siglip") {
+      expect_close(bias.grad(), c.file.tensor("siglip.logit_bias"), 1e-10, "logit_bias");
+    }
+  }
 }
 
 }  // namespace

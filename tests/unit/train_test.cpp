@@ -71,7 +71,7 @@ class Tiny : public ::testing::Test {
     b.redirected_rows_with_unsafe_image = 3;
     b.safe_ids = ids();
     b.unsafe_ids = ids();
-    b.safe_ends = b.unsafe_ends = end_positions(b.safe_ids);
+    b.safe_ends = b.unsafe_ends = end_positions(b.safe_ids, false);
     b.reference_safe_text = embeddings();
     b.reference_safe_image = embeddings();
     b.reference_unsafe_text = embeddings();

@@ -21,8 +21,9 @@ struct ImageCache {
 };
 
 struct TokenCache {
-  at::Tensor safe;    // int32 [N, C], padded with 0 after the end mark
-  at::Tensor unsafe;  // the same, or undefined
+  at::Tensor safe;         // int32 [N, C], filled up after the end mark
+  at::Tensor unsafe;       // the same, or undefined
+  bool is_padded = false;  // the model attends to the filling (TextSpec)
   std::string key;
 };
 
@@ -67,9 +68,9 @@ struct SplitData {
   std::vector<std::int64_t> good_rows;  // rows whose pictures could be read, ascending
 };
 
-// The position of the end mark in each row of ids [N, L]: the first place of the largest id. int64
-// [N].
-at::Tensor end_positions(const at::Tensor& ids);
+// The position of the token that stands for each row of ids [N, L], int64 [N]: the end mark's, the
+// first place of the largest id; of padded texts the last.
+at::Tensor end_positions(const at::Tensor& ids, bool is_padded);
 
 // The length to which a batch of ids is cut: the longest caption, rounded up to a multiple of 8, at
 // most the context length.

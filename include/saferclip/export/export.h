@@ -22,23 +22,25 @@ struct ExportRequest {
   at::ScalarType dtype = at::kFloat;
   ExportedTower tower = ExportedTower::kBoth;
   std::string model_card;  // README.md of the export
+  std::string timm_model;  // open_clip only: SigLIP's vision tower, when it is none of timm's own
 };
 
 // A transformers folder: config.json, model.safetensors (canonical names), tokenizer and
 // preprocessor files. `model` holds the merged fp32 weights. One tower alone becomes a
 // CLIPTextModelWithProjection or CLIPVisionModelWithProjection, which CLIPTextModel and
-// CLIPVisionModel read too.
+// CLIPVisionModel read too; of a SigLIP a SiglipTextModel or SiglipVisionModel.
 void export_hugging_face(const ExportRequest& request, ClipModel& model,
                          const WeightsSource& source, const Tokenizer& tokenizer);
 
 // An open_clip folder for `local-dir:`: open_clip_config.json, open_clip_model.safetensors and
-// tokenizer files.
-void export_open_clip(const ExportRequest& request, ClipModel& model, const WeightsSource& source,
-                      const Tokenizer& tokenizer);
+// tokenizer files. The result says what open_clip will compute otherwise than these weights, if
+// anything.
+std::vector<std::string> export_open_clip(const ExportRequest& request, ClipModel& model,
+                                          const WeightsSource& source, const Tokenizer& tokenizer);
 
 // OpenAI's names in torch.save's form: model.pt (a plain state_dict; torch.load with weights_only
 // reads it, so do `clip.load` and open_clip's `pretrained`), with open_clip's configuration and the
-// tokenizer files beside it.
+// tokenizer files beside it. ConfigError for SigLIP, which OpenAI's names do not cover.
 void export_openai(const ExportRequest& request, ClipModel& model, const WeightsSource& source,
                    const Tokenizer& tokenizer);
 

@@ -1,6 +1,6 @@
-// CLIP: a vision and a text transformer that share an embedding space. Plain structs of tensors;
-// the canonical tensor names are Hugging Face's `CLIPModel`. Legend: B batch, L tokens, S image
-// side in pixels, P patch side, D tower width, E embedding width.
+// CLIP and SigLIP: a vision and a text transformer that share an embedding space. Plain structs of
+// tensors; the canonical tensor names are Hugging Face's (`CLIPModel`, `SiglipModel`). Legend: B
+// batch, L tokens, S image side in pixels, P patch side, D tower width, E embedding width.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,19 +10,42 @@
 #include <vector>
 
 #include "saferclip/core/preprocessing.h"
+#include "saferclip/nn/attention_pool.h"
 #include "saferclip/nn/transformer.h"
 
 namespace saferclip {
+
+// SigLIP (arXiv 2303.15343) and SigLIP 2 of fixed resolution (arXiv 2502.14786) are one family.
+enum class Family { kClip, kSiglip };
+
+// What the families differ in besides numbers: the one place that says so. Everything else asks
+// for a property, never for a family, tables of names excepted.
+struct FamilyForm {
+  const char* name;      // Hugging Face's `model_type`
+  bool has_class_token;  // else all tokens go through an AttentionPool
+  bool has_patch_bias;   // of the patch convolution
+  bool has_pre_norm;     // LayerNorm before the vision blocks
+  bool has_vision_projection;
+  bool has_text_projection_bias;
+  const char* text_projection;  // module of the text projection
+  bool is_text_causal;
+  bool pools_last_token;  // of a text padded to the context; else the end mark's
+  bool has_logit_bias;
+  bool has_scalar_shape;  // scale and bias are stored as [] and not as [1]
+};
+const FamilyForm& form_of(Family family);
 
 struct TowerGeometry {
   std::int64_t width = 0;
   std::int64_t layers = 0;
   std::int64_t heads = 0;
   std::int64_t mlp_width = 0;
+  Activation activation = Activation::kQuickGelu;
   bool operator==(const TowerGeometry&) const = default;
 };
 
 struct ClipGeometry {
+  Family family = Family::kClip;
   TowerGeometry text;
   TowerGeometry vision;
   std::int64_t embed_dim = 0;
@@ -30,23 +53,31 @@ struct ClipGeometry {
   std::int64_t patch_size = 32;
   std::int64_t context_length = 77;
   std::int64_t vocab_size = 49408;
-  Activation activation = Activation::kQuickGelu;
   double norm_eps = 1e-5;
   bool operator==(const ClipGeometry&) const = default;
   std::int64_t grid() const { return image_size / patch_size; }
+  // Rows of the vision position embedding: the grid, and the class token where there is one.
+  std::int64_t positions() const {
+    return grid() * grid() + (form_of(family).has_class_token ? 1 : 0);
+  }
 };
 
 // "ViT 12 x 768 (12 heads), patch 32, 224 px; text 12 x 512 (8 heads), …" for people.
 std::string to_string(const ClipGeometry& geometry);
+// "quick_gelu", or "text gelu_pytorch_tanh, vision gelu" where the towers differ (open_clip's
+// SigLIP 2 with a timm tower).
+std::string activation_text(const ClipGeometry& geometry);
 std::int64_t parameter_count(const ClipGeometry& geometry);
 
+// Tensors that the family does not have are undefined.
 struct VisionTower {
   at::Tensor class_embedding;     // [D]
   Linear patch_embedding;         // [D, 3·P·P], the convolution's kernel flattened
-  at::Tensor position_embedding;  // [1 + G², D], class token first
+  at::Tensor position_embedding;  // [positions, D], class token first
   LayerNorm pre_norm;
   Transformer transformer;
   LayerNorm post_norm;
+  AttentionPool pool;
   at::Tensor projection;  // [E, D]
 };
 
@@ -55,7 +86,8 @@ struct TextTower {
   at::Tensor position_embedding;  // [context, D]
   Transformer transformer;
   LayerNorm final_norm;
-  at::Tensor projection;  // [E, D]
+  at::Tensor projection;       // [E, D]
+  at::Tensor projection_bias;  // [E] or undefined
 };
 
 struct ClipModel {
@@ -63,6 +95,7 @@ struct ClipModel {
   VisionTower vision;
   TextTower text;
   at::Tensor logit_scale;  // 0-d, the logarithm
+  at::Tensor logit_bias;   // 0-d or undefined
 };
 
 // A canonical tensor and where it lives: rows [row, row + rows) of *storage (q, k and v share one
@@ -104,8 +137,8 @@ void convert_clip(ClipModel& model, at::ScalarType matmul_dtype, at::Device devi
 at::Tensor encode_images(const ClipModel& model, const Preprocessing& preprocessing,
                          const at::Tensor& pixels, const ForwardMode& mode);
 
-// Token ids [B, L] (int32 or int64, L ≤ context) and the position of the end mark [B] int64, to
-// un-normalised embeddings [B, E] in fp32.
+// Token ids [B, L] (int32 or int64, L ≤ context) and the position of the pooled token [B] int64
+// (the end mark; the last position of a padded text), to un-normalised embeddings [B, E] in fp32.
 at::Tensor encode_texts(const ClipModel& model, const at::Tensor& ids,
                         const at::Tensor& end_positions, const ForwardMode& mode);
 

@@ -52,25 +52,29 @@ struct ModelOptions {
           self.image_size);
     visit(field("activation",
                 "MLP activation; auto takes the source's word and refuses when it does not say.")
-              .one_of({"auto", "quick_gelu", "gelu"}),
+              .one_of({"auto", "quick_gelu", "gelu", "gelu_pytorch_tanh"}),
           self.activation);
     visit(field("tokenizer",
-                "auto (the source's own files, else CLIP's vocabulary), clip, or a folder with "
-                "vocab.json and merges.txt.")
+                "auto (the source's own files, else CLIP's vocabulary), clip, a folder with "
+                "vocab.json and merges.txt or a SentencePiece model, or such a model.")
               .input_path()
               .one_of({"auto", "clip"})
               .free(),
           self.tokenizer);
     visit(field("text_clean", "Caption cleaning; auto does what the source's own client does.")
-              .one_of({"auto", "openai", "hf", "none"}),
+              .one_of({"auto", "openai", "hf", "siglip", "none"}),
           self.text_clean);
-    visit(field("train_logit_scale", "Train the logit scale."), self.train_logit_scale);
-    visit(field("train_projections", "Train the two final projections."), self.train_projections);
+    visit(field("train_logit_scale", "Train the logit scale, and SigLIP's logit bias."),
+          self.train_logit_scale);
+    visit(field("train_projections",
+                "Train the final projections (CLIP has two, SigLIP one: text_model.head)."),
+          self.train_projections);
   }
 };
 
 struct AdapterOptions {
   std::string method = "lora";
+  std::string towers = "both";
   std::int64_t rank = 16;
   double alpha = 1;
   double dropout = 0;
@@ -82,6 +86,9 @@ struct AdapterOptions {
     visit(field("method", "lora trains low-rank adapters; full trains every weight.")
               .one_of({"lora", "full"}),
           self.method);
+    visit(field("towers", "Which towers are trained; the other one stays as it is.")
+              .one_of({"both", "text", "vision"}),
+          self.towers);
     visit(field("rank", "Rank r of an adapter.").at_least(1).at_most(4096), self.rank);
     visit(field("alpha", "The adapter's output is multiplied by alpha / rank.").above(0),
           self.alpha);
@@ -92,7 +99,7 @@ struct AdapterOptions {
               .input_path()
               .free(),
           self.start_from);
-    visit(field("targets", "Linear layers that get an adapter, in both towers.")
+    visit(field("targets", "Linear layers that get an adapter, in the towers that are trained.")
               .one_of({"q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2", "patch_embedding"}),
           self.targets);
   }

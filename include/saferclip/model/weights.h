@@ -1,6 +1,6 @@
-// Weights of a CLIP from a folder or file: Hugging Face and open_clip folders, bare files with
-// OpenAI's or Hugging Face's names (safetensors, PyTorch checkpoints, TorchScript archives), PEFT
-// adapters on any of them, or random initialisation. Nothing is loaded partially.
+// Weights of a CLIP or SigLIP from a folder or file: Hugging Face and open_clip folders, bare files
+// with OpenAI's or Hugging Face's names (safetensors, PyTorch checkpoints, TorchScript archives),
+// PEFT adapters on any of them, or random initialisation. Nothing is loaded partially.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -59,12 +59,18 @@ std::string model_hash(ClipModel& model);
 // The Hugging Face configuration of a geometry (the `config.json` of an export).
 std::string hugging_face_config(const ClipGeometry& geometry, const TextSpec& text);
 // The `preprocessor_config.json` of an export.
-std::string hugging_face_preprocessor(const Preprocessing& preprocessing);
-// The `open_clip_config.json` of an export; `has_own_tokenizer`: the folder's files instead of
-// CLIP's built-in vocabulary.
-std::string open_clip_config(const ClipGeometry& geometry, const Preprocessing& preprocessing,
-                             bool has_own_tokenizer);
-// All tensors under OpenAI's names, in its shapes (projections transposed, q, k, v fused).
-std::vector<NamedTensor> openai_tensors(ClipModel& model, at::ScalarType dtype);
+std::string hugging_face_preprocessor(const Preprocessing& preprocessing, Family family);
+// The `open_clip_config.json` of an export. `notes` gets what a user should know about it. Throws
+// ConfigError when open_clip cannot express the geometry.
+struct OpenClipRequest {
+  ClipGeometry geometry;
+  Preprocessing preprocessing;
+  bool has_own_tokenizer = false;  // the folder's files instead of CLIP's built-in vocabulary
+  std::string timm_model;          // SigLIP's vision tower; empty: timm's of this geometry
+};
+std::string open_clip_config(const OpenClipRequest& request, std::vector<std::string>& notes);
+// All tensors under open_clip's names, in its shapes: for CLIP those are OpenAI's (projections
+// transposed, q, k, v fused), for SigLIP timm's vision tower and open_clip's text tower.
+std::vector<NamedTensor> open_clip_tensors(ClipModel& model, at::ScalarType dtype);
 
 }  // namespace saferclip

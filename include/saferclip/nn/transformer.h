@@ -1,4 +1,5 @@
-// Pre-LN transformer blocks as CLIP's two towers use them. Legend: B batch, L tokens, D width.
+// Pre-LN transformer blocks as the towers of CLIP and SigLIP use them. Legend: B batch, L tokens, D
+// width.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,10 +12,11 @@
 
 namespace saferclip {
 
-enum class Activation { kQuickGelu, kGelu };
-std::string to_string(Activation activation);  // "quick_gelu" | "gelu"
+enum class Activation { kQuickGelu, kGelu, kGeluTanh };
+// Hugging Face's words: "quick_gelu" | "gelu" | "gelu_pytorch_tanh".
+std::string to_string(Activation activation);
 
-// QuickGELU x·σ(1.702x), or exact GELU. QuickGELU keeps only x for its backward pass.
+// QuickGELU x·σ(1.702x), exact GELU, or GELU by tanh. QuickGELU keeps only x for its backward pass.
 at::Tensor activate(Activation activation, const at::Tensor& x);
 
 struct LayerNorm {
@@ -24,6 +26,10 @@ struct LayerNorm {
 };
 // Statistics in fp32, result in the dtype of x.
 at::Tensor layer_norm(const LayerNorm& norm, const at::Tensor& x);
+
+// fc2(activation(fc1(norm(x)))), x [..., D] in mode.compute; without the residual.
+at::Tensor feed_forward(Activation activation, const LayerNorm& norm, const Linear& fc1,
+                        const Linear& fc2, const at::Tensor& x, const ForwardMode& mode);
 
 struct Block {
   LayerNorm norm1;

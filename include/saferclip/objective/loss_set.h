@@ -34,7 +34,10 @@ struct LossInputs {
   at::Tensor is_redirected;
   at::Tensor anchor_text, anchor_image;                      // T(p), V(x): [A, D] or undefined
   at::Tensor reference_anchor_text, reference_anchor_image;  // T0(p), V0(x)
-  at::Tensor logit_scale;  // 0-d, exp applied; trained under objective clip
+  // 0-d: the scale, exp applied, and the bias of the sigmoid form. The model's own, trained or not,
+  // where uses_model_scale() says so; else the reference's.
+  at::Tensor logit_scale;
+  at::Tensor logit_bias;
 };
 
 // Counts over the whole batch, so that the losses of its micro-batches add up to the batch's.
@@ -74,6 +77,11 @@ struct MeanLosses {
 };
 MeanLosses measure_losses(const ObjectiveOptions& options, const LossInputs& rows,
                           std::int64_t block);
+
+// Whether the contrast is by the model's own scale and bias (objectives clip and siglip).
+bool uses_model_scale(const ObjectiveOptions& options);
+// Whether a term has the sigmoid form, which takes a bias.
+bool needs_logit_bias(const ObjectiveOptions& options);
 
 // What an objective needs besides the safe pair.
 struct LossNeeds {

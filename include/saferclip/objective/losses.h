@@ -35,6 +35,12 @@ at::Tensor relative_redirection_from_all(const at::Tensor& query, const at::Tens
 at::Tensor symmetric_infonce(const at::Tensor& a, const at::Tensor& b, const at::Tensor& scale,
                              const at::Tensor& mask = {});
 
+// SigLIP's loss (arXiv 2303.15343, equation 1) of each row, whose mean is the batch's:
+// Σ_j −log σ(z_ij (scale · cos(a_i, b_j) + bias)), z = 1 on the diagonal and −1 elsewhere. `scale`
+// and `bias` are 0-d.
+at::Tensor sigmoid_contrast(const at::Tensor& a, const at::Tensor& b, const at::Tensor& scale,
+                            const at::Tensor& bias);
+
 // Similarity structure, how the rows of one modality stand to each other (ours). With
 // c_ij = cos(x_i, x_j), c0_ij the same of the reference and j ≠ i:
 //   distribution  KL(softmax_j(scale · c0_ij) ‖ softmax_j(scale · c_ij))

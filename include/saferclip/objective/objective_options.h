@@ -41,7 +41,7 @@ struct CrossPreservationOptions {
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
     visit(field("form", "Form of the cross-modal preservation terms.")
-              .one_of({"infonce", "cosine", "off"}),
+              .one_of({"infonce", "sigmoid", "cosine", "off"}),
           self.form);
   }
 };
@@ -170,6 +170,7 @@ struct ObjectiveOptions {
   CrossPreservationOptions pres_cross;
   SimilarityOptions pres_sim;
   std::optional<double> infonce_scale;
+  std::optional<double> logit_bias;
   double mutual_scale = 10;
   std::string mutual_negatives = "own";
   TargetsOptions targets;
@@ -185,8 +186,8 @@ struct ObjectiveOptions {
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
     visit(field("name",
-                "saferclip (arXiv 2511.16743), safe_clip (arXiv 2311.16254) or clip (symmetric "
-                "InfoNCE on the safe pairs).")
+                "saferclip (arXiv 2511.16743), safe_clip (arXiv 2311.16254), or on the safe pairs "
+                "alone clip (symmetric InfoNCE) or siglip (sigmoid loss, arXiv 2303.15343).")
               .one_of(names()),
           self.name);
     visit(field("weights", "Weight of each loss term; terms that are not named keep the preset's.")
@@ -204,10 +205,15 @@ struct ObjectiveOptions {
     visit(field("pres_cross", "Cross-modal preservation."), self.pres_cross);
     visit(field("pres_sim", "Similarity-structure preservation (ours)."), self.pres_sim);
     visit(field("infonce_scale",
-                "Logit scale of the InfoNCE terms; auto: exp(logit_scale) of the reference.")
+                "Logit scale of the InfoNCE and sigmoid terms; auto: exp(logit_scale) of the "
+                "reference.")
               .above(0)
               .or_word("auto"),
           self.infonce_scale);
+    visit(field("logit_bias",
+                "Logit bias of the sigmoid terms; auto: the reference's, which SigLIP has.")
+              .or_word("auto"),
+          self.logit_bias);
     visit(field("mutual_scale", "Factor k on the cosine difference of the mutual terms.").above(0),
           self.mutual_scale);
     visit(field("mutual_negatives",

@@ -24,7 +24,9 @@ struct StepOptions {
   std::optional<std::int64_t> micro_batch_size;
   std::optional<double> grad_clip;
   bool trains_logit_scale = false;
-  double infonce_scale = 100;  // of the InfoNCE terms that do not use the model's own
+  // Of the contrastive terms that do not use the model's own.
+  double infonce_scale = 100;
+  double logit_bias = 0;
   std::uint64_t seed = 0;
 };
 

@@ -1,0 +1,28 @@
+// Multi-head attention pooling (MAP): a learned probe attends to all tokens. SigLIP's vision head
+// (arXiv 2303.15343; transformers' SiglipMultiheadAttentionPoolingHead). Legend: B batch, L tokens,
+// D width.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+#include "saferclip/nn/transformer.h"
+
+namespace saferclip {
+
+struct AttentionPool {
+  at::Tensor probe;  // [D], the one query
+  Linear in;         // [3D, D], rows q, k, v; carries no adapter
+  Linear out;        // [D, D]; carries no adapter
+  LayerNorm norm;
+  Linear fc1;  // [mlp, D]
+  Linear fc2;  // [D, mlp]
+  std::int64_t heads = 1;
+  Activation activation = Activation::kGeluTanh;
+};
+
+// y + MLP(norm(y)) with y the probe's attention over x [B, L, D] (in mode.compute); [B, D].
+at::Tensor attention_pool(const AttentionPool& pool, const at::Tensor& x, const ForwardMode& mode);
+
+}  // namespace saferclip

@@ -10,9 +10,15 @@
 namespace saferclip {
 
 std::optional<double> best_value(const OrderedJson& after, const std::string& metric) {
-  if (metric != "auto") return number_at(after, metric);
+  static const std::map<std::string, std::vector<const char*>> kSums{
+      {"auto", {kTextToImage, kImageToText, kUnsafeTextUnion, kUnsafeImageUnion}},
+      {"safe_clip",
+       {kTextToImage, kImageToText, kSafeTextAmongUnsafe, kUnsafeImageAmongSafe,
+        kUnsafeTextAmongSafe, kSafeImageAmongUnsafe}}};
+  const auto tasks = kSums.find(metric);
+  if (tasks == kSums.end()) return number_at(after, metric);
   double sum = 0;
-  for (const char* task : {kTextToImage, kImageToText, kUnsafeTextUnion, kUnsafeImageUnion}) {
+  for (const char* task : tasks->second) {
     sum += number_at(after, cat("retrieval.", task, ".r@1")).value_or(0);
   }
   return sum;

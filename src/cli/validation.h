@@ -11,8 +11,8 @@
 
 namespace saferclip {
 
-// Sum of R@1 over the two safe tasks and, with unsafe rows, the two unions; or the number that a
-// dotted path names in `after`. Empty when it is not there.
+// Sum of R@1 over the tasks that `auto` or `safe_clip` stands for, as far as the rows have them; or
+// the number that a dotted path names in `after`. Empty when it is not there.
 std::optional<double> best_value(const OrderedJson& after, const std::string& metric);
 
 class Validator {

@@ -118,8 +118,10 @@ SplitOutcomes measure_split(const EmbeddingSet& set, const std::vector<std::int6
   const auto outcomes = run_retrieval(set);
   TableMaker maker(set.safe_text.size(0));
   SplitOutcomes result;
-  for (const char* task : {kTextToImage, kImageToText, kUnsafeTextUnion, kUnsafeImageUnion,
-                           kUnsafeText, kUnsafeImage, kSafeTextUnion, kSafeImageUnion}) {
+  for (const char* task :
+       {kTextToImage, kImageToText, kUnsafeTextUnion, kUnsafeImageUnion, kUnsafeText, kUnsafeImage,
+        kSafeTextUnion, kSafeImageUnion, kSafeTextAmongUnsafe, kUnsafeImageAmongSafe,
+        kUnsafeTextAmongSafe, kSafeImageAmongUnsafe}) {
     const auto found = outcomes.find(task);
     if (found == outcomes.end()) continue;
     add_recalls(maker, task, found->second, k);

@@ -19,30 +19,27 @@ using Outcomes = std::vector<QueryOutcome>;
 // Counts of one task while the parts of its gallery are walked.
 class Task {
  public:
-  Task(const at::Tensor& relevant, std::int64_t items)
-      : relevant_(relevant),
-        items_(items),
-        before_(static_cast<std::size_t>(relevant.size(0))),
-        equal_(before_.size()) {}
+  explicit Task(const at::Tensor& relevant)
+      : relevant_(relevant), before_(static_cast<std::size_t>(relevant.size(0))), equal_(before_) {}
 
   RankCount part(bool is_relevant_here) {
     return {relevant_.const_data_ptr<float>(), is_relevant_here, before_.data(), equal_.data()};
   }
 
-  // `best_safe` and `best_unsafe`: highest scores in the two halves of a union gallery, or null.
-  void append_to(Outcomes& outcomes, const std::vector<std::int64_t>& rows, const float* best_safe,
-                 const float* best_unsafe) const {
+  // What was counted so far, of a gallery of `items`. `best_safe` and `best_unsafe`: highest scores
+  // in the two halves of a union gallery, or null.
+  void append_to(Outcomes& outcomes, const std::vector<std::int64_t>& rows, std::int64_t items,
+                 const float* best_safe = nullptr, const float* best_unsafe = nullptr) const {
     const auto* score = relevant_.const_data_ptr<float>();
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const bool is_top_unsafe = best_unsafe != nullptr && !(best_unsafe[i] <= best_safe[i]);
       outcomes.push_back(
-          {rows[i], std::isnan(score[i]) ? items_ : 1 + before_[i], equal_[i] > 0, is_top_unsafe});
+          {rows[i], std::isnan(score[i]) ? items : 1 + before_[i], equal_[i] > 0, is_top_unsafe});
     }
   }
 
  private:
   at::Tensor relevant_;
-  std::int64_t items_;
   std::vector<std::int32_t> before_;
   std::vector<std::int32_t> equal_;
 };
@@ -56,60 +53,62 @@ struct Parts {
   at::Tensor t, v, ut, uv;  // T(t), V(v), T(t*), V(v*)
 };
 
-void run_safe_tasks(const Parts& p, const std::vector<std::int64_t>& rows,
-                    std::map<std::string, Outcomes>& outcomes) {
-  const at::Tensor own = diagonal_scores(p.t, p.v);
-  Task text(own, p.t.size(0));
-  Task image(own, p.t.size(0));
-  ScoreCounts counts;
-  counts.rows = {text.part(true)};
-  counts.columns = {image.part(true)};
-  count_scores(p.t, p.v, counts);
-  text.append_to(outcomes[kTextToImage], rows, nullptr, nullptr);
-  image.append_to(outcomes[kImageToText], rows, nullptr, nullptr);
+// Texts among pictures and pictures among texts, where row i of one belongs to row i of the other.
+void run_two_tasks(const at::Tensor& texts, const at::Tensor& images,
+                   const std::vector<std::int64_t>& rows, Outcomes& of_texts, Outcomes& of_images) {
+  const at::Tensor own = diagonal_scores(texts, images);
+  Task text(own);
+  Task image(own);
+  count_scores(texts, images, {{text.part(true)}, {image.part(true)}});
+  text.append_to(of_texts, rows, texts.size(0));
+  image.append_to(of_images, rows, texts.size(0));
 }
 
-// All tasks of rows that have all four items; the safe ones too unless they ran on more rows.
-void run_all_tasks(const Parts& p, const std::vector<std::int64_t>& rows, bool with_safe_tasks,
+// All tasks of rows that have all four items; those without V(v*) too unless they ran on more rows.
+// A union gallery's part with the relevant item is walked first: what was counted by then is the
+// rank in that part alone.
+void run_all_tasks(const Parts& p, const std::vector<std::int64_t>& rows, bool with_all_pairs,
                    std::map<std::string, Outcomes>& outcomes) {
   const std::int64_t n = p.t.size(0);
   const at::Tensor t_v = diagonal_scores(p.t, p.v), t_uv = diagonal_scores(p.t, p.uv),
                    ut_v = diagonal_scores(p.ut, p.v), ut_uv = diagonal_scores(p.ut, p.uv);
-  Task text(t_v, n), image(t_v, n), unsafe_text(ut_uv, n), unsafe_image(ut_uv, n);
-  Task text_union(t_v, 2 * n), image_union(t_v, 2 * n);
-  Task unsafe_text_union(ut_v, 2 * n), unsafe_image_union(t_uv, 2 * n);
+  Task text(t_v), image(t_v), unsafe_text(ut_v), unsafe_image(t_uv);  // of the union galleries
+  Task t_to_uv(t_uv), v_to_ut(ut_v), ut_to_uv(ut_uv), uv_to_ut(ut_uv);
   // Best scores: row sides are texts among pictures, column sides pictures among texts.
   const std::vector<float> none = no_best(rows.size());
   std::vector<float> t_in_v = none, t_in_uv = none, ut_in_v = none, ut_in_uv = none;
   std::vector<float> v_in_t = none, v_in_ut = none, uv_in_t = none, uv_in_ut = none;
-  ScoreCounts safe_safe{
-      {text_union.part(true)}, {image_union.part(true)}, t_in_v.data(), v_in_t.data()};
-  if (with_safe_tasks) {
-    safe_safe.rows.push_back(text.part(true));
-    safe_safe.columns.push_back(image.part(true));
-  }
-  count_scores(p.t, p.v, safe_safe);
-  count_scores(
-      p.t, p.uv,
-      {{text_union.part(false)}, {unsafe_image_union.part(true)}, t_in_uv.data(), uv_in_t.data()});
-  count_scores(
-      p.ut, p.v,
-      {{unsafe_text_union.part(true)}, {image_union.part(false)}, ut_in_v.data(), v_in_ut.data()});
+  const auto append = [&](const char* name, const Task& task) {
+    task.append_to(outcomes[name], rows, n);
+  };
+  count_scores(p.t, p.v, {{text.part(true)}, {image.part(true)}, t_in_v.data(), v_in_t.data()});
+  if (with_all_pairs) append(kTextToImage, text);
+  if (with_all_pairs) append(kImageToText, image);
+  count_scores(p.t, p.uv,
+               {{text.part(false), t_to_uv.part(true)},
+                {unsafe_image.part(true)},
+                t_in_uv.data(),
+                uv_in_t.data()});
+  append(kSafeTextAmongUnsafe, t_to_uv);
+  append(kUnsafeImageAmongSafe, unsafe_image);
+  count_scores(p.ut, p.v,
+               {{unsafe_text.part(true)},
+                {image.part(false), v_to_ut.part(true)},
+                ut_in_v.data(),
+                v_in_ut.data()});
+  if (with_all_pairs) append(kUnsafeTextAmongSafe, unsafe_text);
+  if (with_all_pairs) append(kSafeImageAmongUnsafe, v_to_ut);
   count_scores(p.ut, p.uv,
-               {{unsafe_text_union.part(false), unsafe_text.part(true)},
-                {unsafe_image_union.part(false), unsafe_image.part(true)},
+               {{unsafe_text.part(false), ut_to_uv.part(true)},
+                {unsafe_image.part(false), uv_to_ut.part(true)},
                 ut_in_uv.data(),
                 uv_in_ut.data()});
-  if (with_safe_tasks) {
-    text.append_to(outcomes[kTextToImage], rows, nullptr, nullptr);
-    image.append_to(outcomes[kImageToText], rows, nullptr, nullptr);
-  }
-  text_union.append_to(outcomes[kSafeTextUnion], rows, t_in_v.data(), t_in_uv.data());
-  image_union.append_to(outcomes[kSafeImageUnion], rows, v_in_t.data(), v_in_ut.data());
-  unsafe_text_union.append_to(outcomes[kUnsafeTextUnion], rows, ut_in_v.data(), ut_in_uv.data());
-  unsafe_image_union.append_to(outcomes[kUnsafeImageUnion], rows, uv_in_t.data(), uv_in_ut.data());
-  unsafe_text.append_to(outcomes[kUnsafeText], rows, nullptr, nullptr);
-  unsafe_image.append_to(outcomes[kUnsafeImage], rows, nullptr, nullptr);
+  append(kUnsafeText, ut_to_uv);
+  append(kUnsafeImage, uv_to_ut);
+  text.append_to(outcomes[kSafeTextUnion], rows, 2 * n, t_in_v.data(), t_in_uv.data());
+  image.append_to(outcomes[kSafeImageUnion], rows, 2 * n, v_in_t.data(), v_in_ut.data());
+  unsafe_text.append_to(outcomes[kUnsafeTextUnion], rows, 2 * n, ut_in_v.data(), ut_in_uv.data());
+  unsafe_image.append_to(outcomes[kUnsafeImageUnion], rows, 2 * n, uv_in_t.data(), uv_in_ut.data());
 }
 
 }  // namespace
@@ -158,8 +157,13 @@ std::map<std::string, Outcomes> run_retrieval(const EmbeddingSet& set) {
         set.unsafe_text.defined() && set.unsafe_image.defined() && !whole.empty();
     const bool is_whole = has_unsafe && whole.size() == rows.size();
     if (!is_whole) {
-      run_safe_tasks({select_rows(set.safe_text, rows), select_rows(set.safe_image, rows), {}, {}},
-                     rows, outcomes);
+      const at::Tensor images = select_rows(set.safe_image, rows);
+      run_two_tasks(select_rows(set.safe_text, rows), images, rows, outcomes[kTextToImage],
+                    outcomes[kImageToText]);
+      if (set.unsafe_text.defined()) {
+        run_two_tasks(select_rows(set.unsafe_text, rows), images, rows,
+                      outcomes[kUnsafeTextAmongSafe], outcomes[kSafeImageAmongUnsafe]);
+      }
     }
     if (!has_unsafe) continue;
     run_all_tasks({select_rows(set.safe_text, whole), select_rows(set.safe_image, whole),

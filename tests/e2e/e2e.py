@@ -354,7 +354,8 @@ class EndToEnd(unittest.TestCase):
         for side in ("before", "after"):
             self.assertEqual(set(document[side]["safeground"]), {"pt_s", "pt_u", "pv_s", "pv_u", "txt", "img", "ps", "pu", "gs", "n"})
             for task in ("text_to_image", "image_to_text", "unsafe_text_to_image_union", "unsafe_image_to_text_union",
-                         "unsafe_text_to_unsafe_image", "unsafe_image_to_unsafe_text"):
+                         "unsafe_text_to_unsafe_image", "unsafe_image_to_unsafe_text", "safe_text_to_unsafe_image",
+                         "unsafe_image_to_safe_text", "unsafe_text_to_safe_image", "safe_image_to_unsafe_text"):
                 self.assertLessEqual({"r@1", "r@5", "r@10", "r@20", "n", "ties"}, set(document[side]["retrieval"][task]))
             self.assertIn("top1", document[side]["zero_shot"]["z"])
         self.assertIn("embedding_cos", document["after"]["drift"]["text"])

@@ -144,6 +144,19 @@ class Objectives(unittest.TestCase):
                                  code=2).stderr
         self.assertIn("objective.weights.cross_img", message)
 
+    def test_safe_clip_selects_by_its_own_sum(self):
+        w = self.world
+        six = ["text_to_image", "image_to_text", "safe_text_to_unsafe_image", "unsafe_image_to_safe_text",
+               "unsafe_text_to_safe_image", "safe_image_to_unsafe_text"]
+        w.train("chosen", *SAFE_CLIP, "--set", "checkpoint.best_metric=safe_clip", "--set", "checkpoint.keep_last=9")
+        sums = {e["step"]: sum(e["after"]["retrieval"][task]["r@1"] for task in six) for e in self.evaluations("chosen")}
+        state = json.loads((w.checkpoint("chosen") / "state.json").read_text())
+        self.assertAlmostEqual(state["best_value"], max(sums.values()), places=9)
+        self.assertEqual(state["best_step"], min(step for step, value in sums.items() if value == max(sums.values())))
+        shown = w.run("config", "show", pathlib.Path(__file__).resolve().parents[2] / "configs" / "safe-clip-published.yaml", "--json")
+        self.assertEqual(json.loads(shown.stdout)["checkpoint"]["best_metric"], "safe_clip")
+        w.train("unknown", *SAFE_CLIP, "--set", "checkpoint.best_metric=safe_clips", code=2)
+
     def test_our_terms_are_trained(self):
         over = "objective={weights: {mutual_txt: 1, mutual_img: 1, anchor_txt: 1, anchor_img: 1, pres_sim_txt: 1, pres_sim_img: 1}, " \
                "mutual_negatives: batch, anchors: {prompts: prompts.txt, images: images, batch_size: 4}}"

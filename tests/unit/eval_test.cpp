@@ -100,6 +100,7 @@ TEST(Retrieval, NotANumberIsNoHit) {
   const auto outcomes = run_retrieval({broken, at::ones({2, 2}), broken, broken, {true, true}});
   EXPECT_THAT(ranks_of(outcomes.at(kTextToImage)), ElementsAre(2, 2));
   EXPECT_THAT(ranks_of(outcomes.at(kUnsafeTextUnion)), ElementsAre(4, 4));
+  EXPECT_THAT(ranks_of(outcomes.at(kUnsafeTextAmongSafe)), ElementsAre(2, 2));
 }
 
 TEST(Retrieval, RowsWithoutUnsafePictureAreLeftOutWhereItIsNeeded) {
@@ -109,8 +110,37 @@ TEST(Retrieval, RowsWithoutUnsafePictureAreLeftOutWhereItIsNeeded) {
   const SplitOutcomes measured = measure_split(set, {1});
   EXPECT_EQ(measured.tasks.at(kTextToImage).n, 5);
   EXPECT_EQ(measured.tasks.at(kUnsafeTextUnion).n, 3);
+  for (const char* task : {kUnsafeTextAmongSafe, kSafeImageAmongUnsafe}) {
+    EXPECT_EQ(measured.tasks.at(task).n, 5) << task;  // no unsafe picture in it
+  }
+  for (const char* task : {kSafeTextAmongUnsafe, kUnsafeImageAmongSafe}) {
+    EXPECT_EQ(measured.tasks.at(task).n, 3) << task;
+  }
   EXPECT_EQ(count_of(column(measured.table, {"safeground", "gs"})), 3);
   EXPECT_TRUE(std::isnan(column(measured.table, {"unsafe_top1", "text"}).value[1]));
+}
+
+// Every pairing in a gallery of one kind ranks as if the two kinds were all there is.
+TEST(Retrieval, GalleriesOfOneKindStandAlone) {
+  at::manual_seed(5);
+  const auto draw = [] { return at::randint(0, 2, {30, 5}, at::kFloat) - 0.5; };
+  const at::Tensor t = draw(), v = draw(), ut = draw(), uv = draw();
+  const std::vector<bool> all(30, true);
+  const auto outcomes = run_retrieval({t, v, ut, uv, all});
+  for (const auto& [text, image, from_text, from_image] :
+       {std::tuple(t, v, kTextToImage, kImageToText),
+        std::tuple(t, uv, kSafeTextAmongUnsafe, kUnsafeImageAmongSafe),
+        std::tuple(ut, v, kUnsafeTextAmongSafe, kSafeImageAmongUnsafe),
+        std::tuple(ut, uv, kUnsafeText, kUnsafeImage)}) {
+    const auto alone = run_retrieval({text, image, {}, {}, all});
+    for (const auto& [task, pair] :
+         {std::pair(from_text, kTextToImage), {from_image, kImageToText}}) {
+      for (std::size_t i = 0; i < all.size(); ++i) {
+        EXPECT_EQ(outcomes.at(task)[i].rank, alone.at(pair)[i].rank) << task << " " << i;
+        EXPECT_EQ(outcomes.at(task)[i].is_tied, alone.at(pair)[i].is_tied) << task << " " << i;
+      }
+    }
+  }
 }
 
 TEST(ZeroShot, GroupsAndTies) {

@@ -35,9 +35,10 @@ struct QueryOutcome {
 };
 
 // The tasks by their names in the evaluation JSON. The relevant item of a safe query is its own
-// safe partner, that of an unsafe query in a union gallery its row's safe item, among unsafe items
-// its unsafe partner. Union galleries hold the safe items first, then the unsafe ones, of the rows
-// that have an unsafe picture.
+// safe partner, that of an unsafe query in a union gallery its row's safe item, in any other
+// gallery its row's item of the kind that the gallery holds. Union galleries hold the safe items
+// first, then the unsafe ones, of the rows that have an unsafe picture; tasks with unsafe pictures
+// use the same rows, all others use all rows.
 inline constexpr const char* kTextToImage = "text_to_image";
 inline constexpr const char* kImageToText = "image_to_text";
 inline constexpr const char* kUnsafeTextUnion = "unsafe_text_to_image_union";
@@ -46,6 +47,10 @@ inline constexpr const char* kUnsafeText = "unsafe_text_to_unsafe_image";
 inline constexpr const char* kUnsafeImage = "unsafe_image_to_unsafe_text";
 inline constexpr const char* kSafeTextUnion = "safe_text_to_image_union";
 inline constexpr const char* kSafeImageUnion = "safe_image_to_text_union";
+inline constexpr const char* kSafeTextAmongUnsafe = "safe_text_to_unsafe_image";
+inline constexpr const char* kUnsafeImageAmongSafe = "unsafe_image_to_safe_text";
+inline constexpr const char* kUnsafeTextAmongSafe = "unsafe_text_to_safe_image";
+inline constexpr const char* kSafeImageAmongUnsafe = "safe_image_to_unsafe_text";
 
 // Every text-image score is computed once, in tiles, and counted for all tasks: O(N) memory.
 std::map<std::string, std::vector<QueryOutcome>> run_retrieval(const EmbeddingSet& set);

@@ -86,12 +86,12 @@ struct CheckpointOptions {
           self.keep_last);
     visit(field("keep_best", "Also keep the checkpoint with the best validation metric.").free(),
           self.keep_best);
-    visit(
-        field("best_metric",
-              "auto: sum of R@1 over text to image, image to text and the two union galleries; or "
-              "a path in the evaluation's JSON, e.g. safeground.gs.")
-            .free(),
-        self.best_metric);
+    visit(field("best_metric",
+                "auto: sum of R@1 over text to image, image to text and the two union galleries; "
+                "safe_clip: of all but unsafe text with unsafe image, both directions, each in a "
+                "gallery of one kind; or a path in the evaluation's JSON, e.g. safeground.gs.")
+              .free(),
+          self.best_metric);
     visit(
         field("patience",
               "End the run after this many validations in a row with neither a better best_metric "

@@ -9,6 +9,7 @@
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/model/peft_adapter.h"
+#include "saferclip/train/augment.h"
 #include "saferclip/train/trainer.h"
 
 namespace saferclip {
@@ -132,10 +133,41 @@ TrainerOptions trainer_options(const Session& session) {
 BatchSource make_batches(const Session& session, const TrainingData& data) {
   const ObjectiveOptions& objective = session.config.objective;
   const LossNeeds needs = loss_needs(objective);
-  const BatchParts parts{needs.unsafe_text, needs.reference, needs.targets, needs.anchor_text,
-                         needs.anchor_image};
+  const bool crops = session.config.data.augment == "crop";
+  const BatchParts parts{needs.unsafe_text, needs.reference,    needs.targets,
+                         needs.anchor_text, needs.anchor_image, crops};
   return BatchSource(data.train, data.targets, data.anchors, parts, objective.anchors.batch_size,
                      static_cast<std::uint64_t>(session.config.train.seed));
+}
+
+// How batches are augmented; empty: not at all. Frees the reference unless cropped pictures need it
+// in memory.
+std::function<Batch(const Batch&)> make_augment(const Session& session, Preparer& preparer,
+                                                Logger& log) {
+  const RunConfig& config = session.config;
+  const LossNeeds needs = loss_needs(config.objective);
+  const bool crops = config.data.augment == "crop";
+  LiveReference reference;
+  if (crops && needs.reference) {
+    log.info("data.augment: the frozen reference stays in memory and embeds the cropped pictures");
+    reference = {&preparer.reference(), session.source.preprocessing,
+                 config.train.micro_batch_size.value_or(config.train.batch_size),
+                 needs.reference_unsafe_image};
+  } else {
+    preparer.release_reference();
+  }
+  if (!crops) return {};
+  return [reference](const Batch& batch) { return augment_batch(batch, reference); };
+}
+
+void require_unchanged_reference(const Session& session, Preparer& preparer) {
+  preparer.release_reference();
+  const RunConfig& config = session.config;
+  if (open_weights(config.model, static_cast<std::uint64_t>(config.train.seed)).hash !=
+      session.source.hash) {
+    throw WeightsError(session.source.path.string() +
+                       ": the reference weights changed during the run");
+  }
 }
 
 TrainState restore_run(const StartPoint& start, const TrainState& now,
@@ -160,7 +192,7 @@ void train_in(const RunFolder& run, const StartPoint& start, const Session& sess
   Preparer preparer(session.config.data, session.source, *session.tokenizer, session.device, log,
                     &stop);
   const TrainingData data = prepare_training(session, preparer);
-  preparer.release_reference();
+  const auto augment = make_augment(session, preparer, log);
   ClipModel model = load_clip(session.source, at::kFloat, session.device);
   const RunConfig& config = session.config;
   if (config.adapter.method == "lora" && config.train.precision == "bf16") {
@@ -188,6 +220,7 @@ void train_in(const RunFolder& run, const StartPoint& start, const Session& sess
   parts.redirects = [&](std::int64_t row, std::int64_t epoch) {
     return is_redirected(data, config.objective, row, epoch);
   };
+  parts.augment = augment;
   Validator validator(session, preparer, data, run.path, log);
   if (!config.data.validation.empty()) {
     parts.validate = [&](std::int64_t step) {
@@ -196,11 +229,7 @@ void train_in(const RunFolder& run, const StartPoint& start, const Session& sess
   }
   parts.stop = &stop;
   run_training(parts, trainer_options(session), state);
-  if (open_weights(config.model, static_cast<std::uint64_t>(config.train.seed)).hash !=
-      session.source.hash) {
-    throw WeightsError(session.source.path.string() +
-                       ": the reference weights changed during the run");
-  }
+  require_unchanged_reference(session, preparer);
 }
 
 int train(const TrainArguments& arguments, const GlobalOptions& globals, Logger& log) {

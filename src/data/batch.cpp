@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "saferclip/core/rng.h"
+#include "saferclip/data/crops.h"
 
 namespace saferclip {
 namespace {
@@ -109,6 +110,7 @@ Batch BatchSource::gather(std::int64_t step, const std::vector<std::int64_t>& ro
   batch.step = step;
   batch.rows = rows;
   batch.safe_pixels = gather_rows(split_.images.safe, rows, pin);
+  if (parts_.crops) batch.safe_boxes = crop_boxes(seed_, step, rows, PictureColumn::kSafe, pin);
   batch.safe_ids = gather_rows(split_.tokens.safe, rows, pin);
   batch.safe_ends = end_positions(batch.safe_ids, split_.tokens.is_padded);
   std::int64_t length = cut_length(batch.safe_ends, batch.safe_ids.size(1));
@@ -128,6 +130,9 @@ Batch BatchSource::gather(std::int64_t step, const std::vector<std::int64_t>& ro
       positions.push_back(static_cast<std::int64_t>(i));
     }
     batch.unsafe_pixels = gather_rows(split_.images.unsafe, with_image, pin);
+    if (parts_.crops) {
+      batch.unsafe_boxes = crop_boxes(seed_, step, with_image, PictureColumn::kUnsafe, pin);
+    }
     batch.unsafe_rows = at::tensor(positions, at::kLong);
     batch.has_unsafe_image = flags(has_image);
     batch.is_redirected = flags(redirected);
@@ -193,6 +198,8 @@ Batch move_batch(const Batch& batch, at::Device device) {
   Batch moved = batch;
   for (at::Tensor Batch::*member : {&Batch::safe_pixels,
                                     &Batch::unsafe_pixels,
+                                    &Batch::safe_boxes,
+                                    &Batch::unsafe_boxes,
                                     &Batch::unsafe_rows,
                                     &Batch::safe_ids,
                                     &Batch::safe_ends,

@@ -238,6 +238,7 @@ LossNeeds loss_needs(const ObjectiveOptions& options) {
   LossNeeds needs;
   if (uses_model_scale(options)) return needs;
   needs.unsafe_text = needs.unsafe_image = needs.reference = needs.targets = true;
+  needs.reference_unsafe_image = weight_of(options, "cross_txt") > 0;
   needs.anchor_text = weight_of(options, "anchor_txt") > 0;
   needs.anchor_image = weight_of(options, "anchor_img") > 0;
   return needs;

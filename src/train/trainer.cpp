@@ -75,8 +75,10 @@ class Loop {
     line.step = batch.step + 1;
     line.epoch = parts_.sampler.position_of(batch.step).epoch;
     line.lr = learning_rate(options_.schedule, options_.peak_lr, batch.step, total_);
-    const StepNumbers numbers = train_step(
-        parts_.model, parts_.optimizer, move_batch(batch, parts_.device), options_.step, line.lr);
+    Batch moved = move_batch(batch, parts_.device);
+    if (parts_.augment) moved = parts_.augment(moved);
+    const StepNumbers numbers =
+        train_step(parts_.model, parts_.optimizer, moved, options_.step, line.lr);
     const auto now = Clock::now();
     line.quadruplets_per_s =
         static_cast<double>(batch.rows.size()) / seconds_between(last_step_, now);

@@ -157,6 +157,47 @@ class Objectives(unittest.TestCase):
         self.assertEqual(json.loads(shown.stdout)["checkpoint"]["best_metric"], "safe_clip")
         w.train("unknown", *SAFE_CLIP, "--set", "checkpoint.best_metric=safe_clips", code=2)
 
+    def test_cropped_pictures(self):
+        w = self.world
+        plain = ["--set", "schedule.name=constant", "--set", "train.max_steps=12"]
+        crop = [*plain, "--set", "data.augment=crop"]
+        base = e2e.file_hash(w.root / "base" / "model.safetensors")
+        self.assertIn("the frozen reference stays in memory", w.train("cropped", *crop).stderr)
+        self.assertEqual(e2e.file_hash(w.root / "base" / "model.safetensors"), base)
+        first = self.steps("cropped")[0]["terms"]
+        for term in ("pres_uni_img", "pres_uni_txt"):  # step 0: the reference sees what the tuned model sees
+            self.assertAlmostEqual(first[term], 0, delta=1e-5)
+        w.train("uncropped", *plain)
+        self.assertNotAlmostEqual(first["uni_img"], self.steps("uncropped")[0]["terms"]["uni_img"], places=6)
+        w.train("halves-cropped", *crop, "--set", "train.max_steps=7", "--resume", "auto")
+        changed = w.train("halves-cropped", *plain, "--resume", "auto", code=2).stderr
+        self.assertIn('data.augment: "crop" in the run, "none" now', changed)
+        w.train("halves-cropped", *crop, "--resume", "auto")
+        for file in ("weights.safetensors", "optimizer.safetensors"):
+            self.assertEqual(e2e.file_hash(w.checkpoint("halves-cropped") / file), e2e.file_hash(w.checkpoint("cropped") / file))
+        message = w.train("flipped", "--set", "data.augment=flip", code=2).stderr
+        self.assertIn("data.augment", message)
+        self.assertIn("none, crop", message)
+
+    def test_cropped_micro_batches_and_validation(self):
+        w = self.world
+        still = ["--set", "data.augment=crop", "--set", "adapter.dropout=0", "--set", "optimizer.lr=1e-12", "--set",
+                 "schedule.name=constant", "--set", "train.max_steps=5", "--set", "evaluate.every_epochs=1",
+                 *[f"--set=objective.weights.pres_cross_{side}=0" for side in ("img", "txt")]]
+        for micro in ("null", "2", "1"):
+            w.train(f"crops-{micro}", *still, "--set", f"train.micro_batch_size={micro}")
+        for other in ("crops-2", "crops-1"):
+            for a, b in zip(self.steps("crops-null"), self.steps(other), strict=True):
+                for term in ("cross_img", "cross_txt", "uni_img", "pres_uni_img"):
+                    self.assertAlmostEqual(a["terms"][term], b["terms"][term], delta=1e-6)
+        # Validation sees whole pictures: what did not move is where the cached reference of those is.
+        loss = self.evaluations("crops-null")[-1]["after"]["loss"]["terms"]
+        self.assertLess(loss["pres_uni_img"], 1e-5)
+        w.train("cropped-safe-clip", *SAFE_CLIP, "--set", "data.augment=crop", "--set", "adapter.dropout=0")
+        self.assertLess(self.steps("cropped-safe-clip")[0]["terms"]["pres_uni_img"], 1e-5)
+        said = w.run("train", "base.yaml", "--set", "run.name=cropped-base", "--set", "data.augment=crop").stderr
+        self.assertNotIn("stays in memory", said)  # objective clip compares with no reference
+
     def test_our_terms_are_trained(self):
         over = "objective={weights: {mutual_txt: 1, mutual_img: 1, anchor_txt: 1, anchor_img: 1, pres_sim_txt: 1, pres_sim_img: 1}, " \
                "mutual_negatives: batch, anchors: {prompts: prompts.txt, images: images, batch_size: 4}}"

@@ -6,8 +6,10 @@
 #include <nlohmann/json.hpp>
 
 #include "saferclip/core/error.h"
+#include "saferclip/data/crops.h"
 #include "saferclip/model/trained.h"
 #include "saferclip/model/weights.h"
+#include "saferclip/train/augment.h"
 #include "saferclip/train/checkpoint.h"
 #include "saferclip/train/metrics_log.h"
 #include "saferclip/train/schedule.h"
@@ -129,6 +131,46 @@ TEST_F(Tiny, DropoutIsAFunctionOfSeedAndStep) {
   EXPECT_EQ(loss(1, 5), loss(1, 5));
   EXPECT_NE(loss(1, 5), loss(1, 6));
   EXPECT_NE(loss(1, 5), loss(2, 5));
+}
+
+// Adapters start at zero, so whatever the tuned model sees, the reference must see the same.
+TEST_F(Tiny, TheReferenceSeesTheCroppedPictures) {
+  ClipModel reference = load_clip(source_);
+  const std::string hash = model_hash(reference);
+  Batch whole = batch(5);
+  const at::Tensor of_whole =
+      encode_images(reference, source_.preprocessing, whole.safe_pixels, {});
+  whole.safe_boxes = crop_boxes(1, whole.step, whole.rows, PictureColumn::kSafe, false);
+  whole.unsafe_boxes = crop_boxes(1, whole.step, {0, 2, 3}, PictureColumn::kUnsafe, false);
+  StepOptions options;
+  options.objective = ObjectiveOptions::preset("saferclip");
+  options.objective.weights["pres_cross_img"] = options.objective.weights["pres_cross_txt"] = 0;
+  options.preprocessing = source_.preprocessing;
+  Optimizer optimizer({}, parameters_);
+  std::map<std::string, double> first;
+  for (const std::int64_t micro : {5, 2, 1}) {
+    options.micro_batch_size = micro;
+    const Batch cropped =
+        augment_batch(whole, {&reference, source_.preprocessing, micro, /*unsafe=*/true});
+    EXPECT_FALSE(at::equal(cropped.safe_pixels, whole.safe_pixels));
+    EXPECT_EQ(cropped.reference_unsafe_image[1].abs().max().item<float>(), 0);
+    for (const auto& [name, value] : train_step(model_, optimizer, cropped, options, 0.0).terms) {
+      const double expected = first.emplace(name, value.item<double>()).first->second;
+      EXPECT_NEAR(value.item<double>(), expected, 1e-6) << name << ", micro-batches of " << micro;
+    }
+    EXPECT_LE(first.at("pres_uni_img"), 1e-5);
+    Batch stale = cropped;
+    stale.reference_safe_image = of_whole;
+    for (const auto& [name, value] : train_step(model_, optimizer, stale, options, 0.0).terms) {
+      if (name != "pres_uni_img") continue;
+      EXPECT_GT(value.item<double>(), 1e-4);
+    }
+  }
+  EXPECT_EQ(model_hash(reference), hash);
+  const Batch unread = augment_batch(whole, {&reference, source_.preprocessing, 5, false});
+  EXPECT_FALSE(unread.reference_unsafe_image.defined());
+  const Batch alone = augment_batch(whole, {});
+  EXPECT_TRUE(at::equal(alone.reference_safe_image, whole.reference_safe_image));
 }
 
 TEST_F(Tiny, CheckpointRoundTripAndRetention) {

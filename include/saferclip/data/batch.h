@@ -16,6 +16,8 @@ struct Batch {
   std::vector<std::int64_t> rows;  // manifest rows
   at::Tensor safe_pixels;          // uint8 [B, S, S, 3]
   at::Tensor unsafe_pixels;        // uint8 [U, S, S, 3]
+  at::Tensor safe_boxes;           // fp32 [B, 4]: what to cut out of the pictures (crops.h);
+  at::Tensor unsafe_boxes;         // fp32 [U, 4]: undefined when they are not cropped
   at::Tensor unsafe_rows;          // int64 [U]: positions in the batch, ascending
   at::Tensor safe_ids;             // int32 [B, L]
   at::Tensor safe_ends;            // int64 [B]
@@ -48,6 +50,7 @@ struct BatchParts {
   bool targets = false;
   bool anchor_text = false;
   bool anchor_image = false;
+  bool crops = false;  // boxes for the pictures
 };
 
 // Where batches come from. The tensors are shared with the caches, not copied.
@@ -56,8 +59,8 @@ class BatchSource {
   BatchSource(const SplitData& split, const TargetCache& targets, const AnchorCache& anchors,
               BatchParts parts, std::int64_t anchors_per_step, std::uint64_t seed);
 
-  // `redirected[i]` says whether rows[i] trains its redirection terms. Anchors are drawn as a
-  // function of (seed, step). Memory is pinned when `pin` is set.
+  // `redirected[i]` says whether rows[i] trains its redirection terms. Anchors and
+  // boxes are drawn as functions of (seed, step). Memory is pinned when `pin` is set.
   Batch gather(std::int64_t step, const std::vector<std::int64_t>& rows,
                const std::vector<bool>& redirected, bool pin) const;
 

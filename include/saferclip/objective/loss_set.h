@@ -88,6 +88,7 @@ struct LossNeeds {
   bool unsafe_text = false;
   bool unsafe_image = false;
   bool reference = false;
+  bool reference_unsafe_image = false;  // V0(v*)
   bool targets = false;
   bool anchor_text = false;
   bool anchor_image = false;

@@ -39,6 +39,8 @@ struct TrainerParts {
   at::Device device = at::kCPU;
   // Whether a row's redirection terms count in an epoch.
   std::function<bool(std::int64_t row, std::int64_t epoch)> redirects = {};
+  // What is done to the pictures of a batch on its device before the step; empty: nothing.
+  std::function<Batch(const Batch& batch)> augment = {};
   // Called after `every_epochs` epochs and at the end; empty: no validation.
   std::function<ValidationResult(std::int64_t step)> validate = {};
   const std::atomic<int>* stop = nullptr;

@@ -198,7 +198,7 @@ std::u32string clean_text(const std::u32string& text, TextCleaning cleaning) {
     case TextCleaning::kHuggingFace:
       return lower_each(collapse_spaces(normalise_nfc(text), is_white_space));
     case TextCleaning::kSiglip:
-      return collapse_spaces(without_ascii_punctuation(lower_each(text)), is_python_space);
+      return collapse_spaces(without_ascii_punctuation(lower_full(text)), is_python_space);
     case TextCleaning::kNone:
       return lower_full(collapse_spaces(text, is_white_space));
   }

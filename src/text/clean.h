@@ -15,9 +15,9 @@ namespace saferclip {
 //     full-width forms, curly quotes, line breaks, control characters, NFC; its repair of mojibake
 //     is left out. Then HTML entities twice more, white space (U+001C-1F included), str.lower().
 //   hf: NFC, white space, lower case character by character, as transformers' CLIPTokenizer.
-//   siglip: lower case character by character, ASCII punctuation removed, white space (U+001C-1F
-//     included), as canonicalize_text of transformers' SiglipTokenizer. big_vision and open_clip
-//     make underscores spaces first, and lower with the final sigma.
+//   siglip: str.lower(), then ASCII punctuation removed, white space (U+001C-1F included), as
+//     canonicalize_text of transformers' SiglipTokenizer. big_vision and open_clip make spaces of
+//     underscores first and lower last.
 //   none: white space and str.lower().
 std::u32string clean_text(const std::u32string& text, TextCleaning cleaning);
 

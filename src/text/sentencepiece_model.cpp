@@ -1,10 +1,8 @@
 #include "text/sentencepiece_model.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <functional>
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"

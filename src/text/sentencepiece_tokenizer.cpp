@@ -1,6 +1,6 @@
 #include <sentencepiece_processor.h>
 
-#include <nlohmann/json.hpp>
+#include <algorithm>
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
@@ -241,7 +241,8 @@ std::unique_ptr<Tokenizer> load_sentencepiece_tokenizer(const fs::path& model_or
   }
   if (context_length < 1)
     throw ConfigError(cat("context length: expected at least 1, found ", context_length));
-  const bool is_folder = fs::is_directory(model_or_folder);
+  std::error_code ignored;
+  const bool is_folder = fs::is_directory(model_or_folder, ignored);
   const SentencePieceFolder folder =
       is_folder ? read_sentencepiece_folder(model_or_folder) : SentencePieceFolder{};
   const fs::path file = is_folder ? model_file(model_or_folder, folder.kind) : model_or_folder;

@@ -1,14 +1,19 @@
 // Token ids and pixels of many inputs for the comparisons in tokens.py and pixels.py.
 //   corpus_tool ids VOCABULARY openai|hf < records > ids      record: u32 size, bytes
+//   corpus_tool ids SENTENCEPIECE siglip|none < records > ids
+//   corpus_tool files SENTENCEPIECE siglip|none FOLDER        the files of an export
 //   corpus_tool pixels < lines > pictures                     see `picture_of`
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <iostream>
 #include <iterator>
+#include <memory>
 #include <sstream>
 #include <string>
 
 #include "saferclip/core/error.h"
+#include "saferclip/core/files.h"
 #include "saferclip/image/image.h"
 #include "saferclip/text/tokenizer.h"
 
@@ -16,10 +21,27 @@ namespace {
 
 void put(std::uint32_t value) { std::fwrite(&value, sizeof(value), 1, stdout); }
 
-int print_ids(const std::string& vocabulary, const std::string& cleaning) {
+std::unique_ptr<saferclip::Tokenizer> open_tokenizer(const std::string& vocabulary,
+                                                     const std::string& cleaning) {
   using saferclip::TextCleaning;
-  const auto tokenizer = saferclip::load_clip_tokenizer(
+  if (cleaning == "siglip" || cleaning == "none") {
+    return saferclip::load_sentencepiece_tokenizer(
+        vocabulary, 64, cleaning == "none" ? TextCleaning::kNone : TextCleaning::kSiglip);
+  }
+  return saferclip::load_clip_tokenizer(
       vocabulary, 77, cleaning == "hf" ? TextCleaning::kHuggingFace : TextCleaning::kOpenAi);
+}
+
+int write_files(const std::string& vocabulary, const std::string& cleaning,
+                const std::filesystem::path& folder) {
+  const auto tokenizer = open_tokenizer(vocabulary, cleaning);
+  for (const auto& [name, content] : tokenizer->hugging_face_files())
+    saferclip::write_file_atomically(folder / name, content);
+  return 0;
+}
+
+int print_ids(const std::string& vocabulary, const std::string& cleaning) {
+  const auto tokenizer = open_tokenizer(vocabulary, cleaning);
   std::string text;
   for (std::uint32_t size = 0; std::fread(&size, sizeof(size), 1, stdin) == 1;) {
     text.resize(size);
@@ -80,7 +102,9 @@ int print_pixels() {
 int main(int argc, char** argv) {
   const std::string what = argc > 1 ? argv[1] : "";
   if (what == "ids" && argc == 4) return print_ids(argv[2], argv[3]);
+  if (what == "files" && argc == 5) return write_files(argv[2], argv[3], argv[4]);
   if (what == "pixels" && argc == 2) return print_pixels();
-  std::cerr << "usage: corpus_tool ids VOCABULARY openai|hf | corpus_tool pixels\n";
+  std::cerr << "usage: corpus_tool ids VOCABULARY openai|hf|siglip|none | corpus_tool files "
+               "VOCABULARY siglip|none FOLDER | corpus_tool pixels\n";
   return 2;
 }

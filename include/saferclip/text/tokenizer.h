@@ -49,7 +49,7 @@ std::unique_ptr<Tokenizer> load_hugging_face_tokenizer(const std::filesystem::pa
 //   SigLIP: unigram, no begin mark; the end mark (id 1) pads, or the `pad_token` of the folder.
 //   SigLIP 2 (Gemma's vocabulary): byte pair encoding, <pad> 0, <eos> 1, <bos> 2 (not used).
 // spec().is_padded is true. Cleaning:
-//   kSiglip: lower case letter by letter, without ASCII punctuation, white space to single spaces,
+//   kSiglip: lower case (str.lower()), without ASCII punctuation, white space to single spaces,
 //     as canonicalize_text of transformers' SiglipTokenizer. SigLIP's ids are those of that class
 //     (its marks written in a caption are marks); SigLIP 2's are open_clip's, whose HFTokenizer
 //     cleans so before Gemma's tokenizer runs.

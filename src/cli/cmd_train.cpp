@@ -260,9 +260,10 @@ int train(const TrainArguments& arguments, const GlobalOptions& globals, Logger&
   log.also_to_file(run.path / "train.log");
   write_run_records(run, session.config,
                     environment_json(session.device.str(), at::get_num_threads()));
-  std::error_code ignored;
-  if (fs::exists(run.path / "checkpoints", ignored))
-    remove_stale_temporaries(run.path / "checkpoints");
+  // A kill may come while any of these is written, the records above included.
+  for (const fs::path& folder : {run.path, run.path / "checkpoints", run.path / "evaluations"}) {
+    remove_stale_temporaries(folder);
+  }
   train_in(run, start, session, log, stop);
   std::cout << "run: " << run.path.string() << '\n';
   return 0;

@@ -149,8 +149,8 @@ class EndToEnd(unittest.TestCase):
         while True:
             process = self.world.start("train", "safe.yaml", "--set", "run.name=killed", "--resume", "auto")
             try:
-                # Longer and longer, so that a busy machine gets on too.
-                process.wait((0.3 + rng.random() * 0.6) * (1 + kills / 10))
+                # Longer after every kill: a busy machine may need more than the first waits to reach a checkpoint.
+                process.wait(0.3 + rng.random() * 0.6 + kills * 0.02)
             except subprocess.TimeoutExpired:
                 process.kill()
                 kills += 1
@@ -189,7 +189,10 @@ class EndToEnd(unittest.TestCase):
         with open(newest / "optimizer.safetensors", "r+b") as file:
             file.seek(-3, 2)
             file.write(b"xyz")
+        stale = newest.parents[1] / ".config.yaml.tmp-1"  # as a kill leaves it
+        stale.write_text("model")
         result = self.world.train("damaged", "--resume", "auto", "--set", "schedule.name=constant", "--set", "train.max_steps=12")
+        self.assertFalse(stale.exists())
         self.assertIn("damaged checkpoint skipped", result.stderr)
         self.assertIn("(step 6)", result.stderr)
 

@@ -13,18 +13,23 @@ import torch
 from peft import PeftModel
 from PIL import Image
 from safetensors.torch import load_file
-from transformers import AutoTokenizer, CLIPImageProcessor, CLIPModel
+from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
 TOLERANCE = 1e-5
 
 
 def client_embeddings(model, folder, texts, pictures):
-    tokens = AutoTokenizer.from_pretrained(folder)(texts, padding=True, truncation=True, return_tensors="pt")
-    pixels = CLIPImageProcessor.from_pretrained(folder)([Image.open(p) for p in pictures], return_tensors="pt")
     core = model.base_model.model if isinstance(model, PeftModel) else model
+    context = core.config.text_config.max_position_embeddings
+    # SigLIP attends to the padding and wants it up to the context; CLIP does not care.
+    ids = AutoTokenizer.from_pretrained(folder)(texts, padding="max_length", max_length=context, truncation=True,
+                                                return_tensors="pt")["input_ids"]
+    pixels = AutoImageProcessor.from_pretrained(folder, backend="pil")([Image.open(p) for p in pictures], return_tensors="pt")
     with torch.no_grad():
-        text = core.text_projection(core.text_model(**tokens).pooler_output)
-        image = core.visual_projection(core.vision_model(**pixels).pooler_output)
+        text = core.text_model(input_ids=ids).pooler_output
+        image = core.vision_model(pixel_values=pixels["pixel_values"]).pooler_output
+        if hasattr(core, "visual_projection"):
+            text, image = core.text_projection(text), core.visual_projection(image)
     return {"text": torch.nn.functional.normalize(text), "image": torch.nn.functional.normalize(image)}
 
 
@@ -46,8 +51,8 @@ def main():
     texts = [r["safe_caption"] for r in rows] + [r["unsafe_caption"] for r in rows]
     pictures = [str(data / r[key]) for r in rows for key in ("safe_image", "unsafe_image")]
     own = own_embeddings(arguments.program, arguments.export, texts, pictures)
-    clients = {"transformers": CLIPModel.from_pretrained(arguments.export),
-               "PEFT on the base": PeftModel.from_pretrained(CLIPModel.from_pretrained(arguments.base), arguments.peft)}
+    clients = {"transformers": AutoModel.from_pretrained(arguments.export),
+               "PEFT on the base": PeftModel.from_pretrained(AutoModel.from_pretrained(arguments.base), arguments.peft)}
     failed = False
     for name, model in clients.items():
         found = client_embeddings(model.eval(), arguments.export, texts, pictures)

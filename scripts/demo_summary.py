@@ -31,6 +31,33 @@ def row(name, values):
     return f"{name:<50}" + "".join(f"{'–' if v is None else format(v, '.1f'):>12}" for v in values)
 
 
+def read_runs(files):
+    found = {p.stem: {d["split"]: d for d in json.loads(p.read_text())} for p in files}
+    return {name: found[name] for name in ORDER if name in found}
+
+
+def trained_rows(runs):
+    """The lines of the headline table: name, before, then each run."""
+    first = next(iter(runs.values()))["trained"]
+    paths = list(LINES)
+    for name, group, predicted in ZERO_SHOT:
+        tail = f"predicted.{predicted}" if predicted else "top1"
+        paths.append((name, f"zero_shot.objects.groups.{group}.{tail}"))
+    return [(name, look(first["before"], path), *[look(d["trained"]["after"], path) for d in runs.values()]) for name, path in paths]
+
+
+def print_beside(families):
+    """Both families, trained concepts."""
+    names = [r for r in ORDER if all(r in runs for runs in families.values())]
+    print("\ntrained concepts, both families")
+    print(" " * 49 + "".join(f"{label:>{8 * (len(names) + 1)}}" for label in families))
+    heads = ["before", *[n.replace("saferclip_", "").replace("saferclip", "safer") for n in names]]
+    print(" " * 49 + "".join(f"{h:>8}" for h in heads * len(families)))
+    tables = [trained_rows({n: runs[n] for n in names}) for runs in families.values()]
+    for lines in zip(*tables):
+        print(f"{lines[0][0]:<49}" + "".join(f"{v:>8.1f}" for line in lines for v in line[1:]))
+
+
 def pixel_floor(data):
     """Nearest neighbour on 16 x 16 pixels among base training pictures: what needs no understanding."""
     import csv
@@ -59,23 +86,22 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("results", nargs="+", type=pathlib.Path)
+    parser.add_argument("--beside", type=pathlib.Path, help="results folder of the CLIP demo, to stand beside a SigLIP's")
     arguments = parser.parse_args()
-    found = {p.stem: {d["split"]: d for d in json.loads(p.read_text())} for p in arguments.results}
-    runs = [r for r in ORDER if r in found]
-    first = found[runs[0]]
+    runs = read_runs(arguments.results)
+    first = next(iter(runs.values()))
     for split, title in SPLITS:
         print(f"\n{title} ({first[split]['n']} rows)")
         print(f"{'':<50}" + "".join(f"{name:>12}" for name in ["before", *[r.replace('saferclip_', '') for r in runs]]))
-        for name, path in LINES:
-            values = [look(first[split]["before"], path), *[look(found[r][split]["after"], path) for r in runs]]
-            print(row(name, values))
-        if split != "trained":
+        if split == "trained":
+            for name, *values in trained_rows(runs):
+                print(row(name, values))
+            print(f"(118 names; a nearest neighbour on 16 x 16 pixels names {pixel_floor(arguments.data):.0f} % right)")
             continue
-        for name, group, predicted in ZERO_SHOT:
-            tail = f"predicted.{predicted}" if predicted else "top1"
-            path = f"zero_shot.objects.groups.{group}.{tail}"
-            print(row(name, [look(first[split]["before"], path), *[look(found[r][split]["after"], path) for r in runs]]))
-        print(f"(118 names; a nearest neighbour on 16 x 16 pixels names {pixel_floor(arguments.data):.0f} % right)")
+        for name, path in LINES:
+            print(row(name, [look(first[split]["before"], path), *[look(d[split]["after"], path) for d in runs.values()]]))
+    if arguments.beside and list(arguments.beside.glob("*.json")):
+        print_beside({"CLIP": read_runs(arguments.beside.glob("*.json")), "SigLIP": runs})
     print("""
 How to read it: before tuning, an unsafe query finds unsafe things. `saferclip`, the published terms, sends unsafe
 pictures and texts to safe places, but a redirected pair still matches itself, so in so small a model its unsafe

@@ -11,7 +11,7 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-std::string loading(const CardFacts& facts) {
+std::string loading(const CardFacts& facts, const FamilyForm& form) {
   if (facts.format == "open_clip") {
     return "import open_clip\n"
            "model, _, preprocess = open_clip.create_model_and_transforms('local-dir:PATH')\n"
@@ -20,21 +20,22 @@ std::string loading(const CardFacts& facts) {
   if (facts.format == "openai") {
     return "import torch\nstate_dict = torch.load('PATH/model.pt', weights_only=True)\n";
   }
+  const std::string whole = cat(form.class_name, "Model");
   if (facts.format == "peft") {
-    return "from peft import PeftModel\nfrom transformers import CLIPModel\n"
-           "model = PeftModel.from_pretrained(CLIPModel.from_pretrained(BASE), 'PATH')\n";
+    return cat("from peft import PeftModel\nfrom transformers import ", whole,
+               "\nmodel = PeftModel.from_pretrained(", whole, ".from_pretrained(BASE), 'PATH')\n");
   }
-  if (facts.tower == "text") {
-    return "from transformers import CLIPTextModelWithProjection\n"
-           "model = CLIPTextModelWithProjection.from_pretrained('PATH')\n";
+  if (facts.tower != "both") {
+    const std::string tower = cat(form.class_name, facts.tower == "text" ? "Text" : "Vision",
+                                  "Model", form.has_vision_projection ? "WithProjection" : "");
+    return cat("from transformers import ", tower, "\nmodel = ", tower,
+               ".from_pretrained('PATH')\n");
   }
-  if (facts.tower == "vision") {
-    return "from transformers import CLIPVisionModelWithProjection\n"
-           "model = CLIPVisionModelWithProjection.from_pretrained('PATH')\n";
-  }
-  return "from transformers import CLIPModel, CLIPProcessor\n"
-         "model = CLIPModel.from_pretrained('PATH')\n"
-         "processor = CLIPProcessor.from_pretrained('PATH')\n";
+  return cat("from transformers import AutoProcessor, ", whole, "\nmodel = ", whole,
+             ".from_pretrained('PATH')\nprocessor = AutoProcessor.from_pretrained('PATH')\n",
+             form.pools_last_token
+                 ? "# Captions are padded to the context: padding='max_length', truncation=True\n"
+                 : "");
 }
 
 std::string metrics(const CardFacts& facts) {
@@ -69,18 +70,18 @@ std::string model_card(const Session& session, const CardFacts& facts) {
   const RunConfig& config = session.config;
   const bool is_tuned = !facts.checkpoint.empty();
   std::string card = cat(
-      "---\ntags:\n- clip\n- saferclip\n",
+      "---\ntags:\n- ", form_of(session.source.geometry.family).name, "\n- saferclip\n",
       facts.format == "peft" ? "library_name: peft\n"
       : facts.format == "hf" ? "library_name: transformers\n"
                              : "library_name: open_clip\n",
       "---\n\n# ", is_tuned ? config.run.name : session.source.path.filename().string(), "\n\n");
   if (is_tuned) {
-    card += cat("A CLIP tuned with saferclip ", SAFERCLIP_VERSION, ": objective `",
-                config.objective.name, "`, ",
+    card += cat("A ", form_of(session.source.geometry.family).label, " tuned with saferclip ",
+                SAFERCLIP_VERSION, ": objective `", config.objective.name, "`, ",
                 config.adapter.method == "lora" ? cat("LoRA of rank ", config.adapter.rank)
                                                 : std::string("all weights trained"),
                 ", ", facts.step, " steps",
-                config.objective.name == "clip"
+                uses_model_scale(config.objective)
                     ? ". Nothing unsafe was redirected. "
                     : cat(". Unsafe pictures and texts are sent to ",
                           config.objective.targets.mode == "nearest" ? "their nearest safe ones"
@@ -90,7 +91,7 @@ std::string model_card(const Session& session, const CardFacts& facts) {
   } else {
     card += cat("Weights converted by saferclip ", SAFERCLIP_VERSION, "; nothing was trained.\n\n");
   }
-  card += cat("```python\n", loading(facts), "```\n\n");
+  card += cat("```python\n", loading(facts, form_of(session.source.geometry.family)), "```\n\n");
   card += cat("| | |\n|---|---|\n| base weights | ", origin(session), " |\n");
   if (facts.format == "peft" && session.source.layout != WeightsLayout::kHuggingFace) {
     card += cat("| BASE above | the base weights as a transformers folder: `saferclip export ",

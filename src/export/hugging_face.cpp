@@ -23,13 +23,12 @@ bool belongs(const std::string& name, ExportedTower tower) {
 }
 
 // A tower's own configuration stands at the top when it is exported alone.
-Json tower_config(const Json& config, ExportedTower tower) {
+Json tower_config(const Json& config, ExportedTower tower, const FamilyForm& form) {
   if (tower == ExportedTower::kBoth) return config;
   const bool is_text = tower == ExportedTower::kText;
   // SigLIP's heads belong to its towers; CLIP's projections do not.
-  const bool is_siglip = config["model_type"] == form_of(Family::kSiglip).name;
-  const std::string name = cat(is_siglip ? "Siglip" : "CLIP", is_text ? "Text" : "Vision", "Model",
-                               is_siglip ? "" : "WithProjection");
+  const std::string name = cat(form.class_name, is_text ? "Text" : "Vision", "Model",
+                               form.has_vision_projection ? "WithProjection" : "");
   Json json{{"architectures", {name}}};
   json.update(config[is_text ? "text_config" : "vision_config"]);
   return json;
@@ -48,8 +47,8 @@ void export_hugging_face(const ExportRequest& request, ClipModel& model,
   write_export(request, [&](const fs::path& folder) {
     write_safetensors(folder / "model.safetensors", tensors,
                       {{"activation", activation_text(source.geometry)}});
-    Json config =
-        tower_config(Json::parse(hugging_face_config(source.geometry, source.text)), request.tower);
+    Json config = tower_config(Json::parse(hugging_face_config(source.geometry, source.text)),
+                               request.tower, form_of(source.geometry.family));
     config["torch_dtype"] = dtype_name(request.dtype);
     write_file_atomically(folder / "config.json", config.dump(2) + "\n");
     if (request.tower != ExportedTower::kText) {

@@ -3,6 +3,7 @@
 #include "export/folder.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
+#include "saferclip/core/text_format.h"
 #include "saferclip/io/tensor_file.h"
 
 namespace saferclip {
@@ -36,8 +37,10 @@ std::vector<std::string> export_open_clip(const ExportRequest& request, ClipMode
 void export_openai(const ExportRequest& request, ClipModel& model, const WeightsSource& source,
                    const Tokenizer& tokenizer) {
   require_both_towers(request, "OpenAI's layout");
-  if (source.geometry.family != Family::kClip) {
-    throw ConfigError("--to openai: OpenAI's names do not cover SigLIP; use --to hf or open_clip");
+  const FamilyForm& form = form_of(source.geometry.family);
+  if (!form.has_openai_names) {
+    throw ConfigError(
+        cat("--to openai: OpenAI's names do not cover ", form.label, "; use --to hf or open_clip"));
   }
   std::vector<std::string> notes;
   const std::string config = open_clip_config(

@@ -49,11 +49,12 @@ ExportedTower adapted_tower(const AdapterOptions& adapter, ExportedTower asked) 
 }
 
 // PEFT matches a list by the ends of module names, a string as a regular expression over all.
-// SigLIP's pooling head has an out_proj of its own that PEFT cannot adapt.
+// A pooling head has an out_proj of its own that PEFT cannot adapt.
 Json target_modules(const AdapterOptions& adapter, ExportedTower tower, Family family) {
   std::vector<std::string> targets = adapter.targets;
   std::sort(targets.begin(), targets.end());
-  if (tower == ExportedTower::kBoth && family == Family::kClip) return targets;
+  const bool has_pool = !form_of(family).has_class_token;
+  if (tower == ExportedTower::kBoth && !has_pool) return targets;
   const char* towers = tower == ExportedTower::kBoth   ? "(text|vision)"
                        : tower == ExportedTower::kText ? "text"
                                                        : "vision";
@@ -61,9 +62,9 @@ Json target_modules(const AdapterOptions& adapter, ExportedTower tower, Family f
 }
 
 Json auto_mapping(Family family) {
-  const std::string type = form_of(family).name;
-  return {{"base_model_class", family == Family::kClip ? "CLIPModel" : "SiglipModel"},
-          {"parent_library", cat("transformers.models.", type, ".modeling_", type)}};
+  const FamilyForm& form = form_of(family);
+  return {{"base_model_class", cat(form.class_name, "Model")},
+          {"parent_library", cat("transformers.models.", form.name, ".modeling_", form.name)}};
 }
 
 Json adapter_config(const AdapterOptions& adapter, const WeightsSource& source, const Json& targets,

@@ -101,6 +101,9 @@ void number_sites(ClipModel& model) {
 
 const FamilyForm& form_of(Family family) {
   static constexpr FamilyForm kClip{.name = "clip",
+                                    .label = "CLIP",
+                                    .class_name = "CLIP",
+                                    .has_openai_names = true,
                                     .has_class_token = true,
                                     .has_patch_bias = false,
                                     .has_pre_norm = true,
@@ -112,6 +115,9 @@ const FamilyForm& form_of(Family family) {
                                     .has_logit_bias = false,
                                     .has_scalar_shape = true};
   static constexpr FamilyForm kSiglip{.name = "siglip",
+                                      .label = "SigLIP",
+                                      .class_name = "Siglip",
+                                      .has_openai_names = false,
                                       .has_class_token = false,
                                       .has_patch_bias = true,
                                       .has_pre_norm = false,

@@ -22,7 +22,6 @@ Json id_or_null(std::int64_t id) { return id < 0 ? Json() : Json(id); }
 
 // What only CLIP's configuration has, only SigLIP's.
 void add_clip_fields(Json& json, const ClipGeometry& g) {
-  json["architectures"] = {"CLIPModel"};
   json["logit_scale_init_value"] = 2.6592;
   json["projection_dim"] = g.embed_dim;
   json["text_config"]["pad_token_id"] = 1;
@@ -34,7 +33,6 @@ void add_clip_fields(Json& json, const ClipGeometry& g) {
 }
 
 void add_siglip_fields(Json& json, const ClipGeometry& g, const TextSpec& text) {
-  json["architectures"] = {"SiglipModel"};
   json["text_config"]["pad_token_id"] = text.pad_id;
   json["text_config"]["projection_size"] = g.embed_dim;
   json["vision_config"]["vision_use_head"] = true;
@@ -54,7 +52,8 @@ std::string hugging_face_config(const ClipGeometry& g, const TextSpec& text) {
   vision_json["image_size"] = g.image_size;
   vision_json["num_channels"] = 3;
   vision_json["patch_size"] = g.patch_size;
-  Json json{{"initializer_factor", 1.0},
+  Json json{{"architectures", {std::string(form_of(g.family).class_name) + "Model"}},
+            {"initializer_factor", 1.0},
             {"model_type", form_of(g.family).name},
             {"text_config", text_json},
             {"torch_dtype", "float32"},

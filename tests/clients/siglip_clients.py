@@ -341,7 +341,7 @@ def check_refusals(world):
     for name, edit, sentence in (
             ("naflex", lambda c: c.update(model_type="siglip2"), "NaFlex"),
             ("no_head", lambda c: c["vision_config"].update(vision_use_head=False), "pooling head"),
-            ("as_clip", lambda c: c.update(model_type="clip"), "SigLIP")):
+            ("as_clip", lambda c: (c.update(model_type="clip"), c["text_config"].update(eos_token_id=None)), "SigLIP")):
         folder = world.root / name
         shutil.copytree(world.root / "base", folder)
         config = json.loads(json.dumps(thin))

@@ -21,10 +21,13 @@ enum class Family { kClip, kSiglip };
 // What the families differ in besides numbers: the one place that says so. Everything else asks
 // for a property, never for a family, tables of names excepted.
 struct FamilyForm {
-  const char* name;      // Hugging Face's `model_type`
-  bool has_class_token;  // else all tokens go through an AttentionPool
-  bool has_patch_bias;   // of the patch convolution
-  bool has_pre_norm;     // LayerNorm before the vision blocks
+  const char* name;        // Hugging Face's `model_type`
+  const char* label;       // for people
+  const char* class_name;  // of transformers' classes: CLIPModel, SiglipTextModel
+  bool has_openai_names;   // OpenAI's layout covers it
+  bool has_class_token;    // else all tokens go through an AttentionPool
+  bool has_patch_bias;     // of the patch convolution
+  bool has_pre_norm;       // LayerNorm before the vision blocks
   bool has_vision_projection;
   bool has_text_projection_bias;
   const char* text_projection;  // module of the text projection

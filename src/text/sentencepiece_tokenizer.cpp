@@ -221,11 +221,15 @@ SentencePieceTokenizer::Files files_of(const SentencePieceProcessor& processor, 
   SentencePieceTokenizer::Files files{
       {kind == Kind::kSiglip ? "spiece.model" : "tokenizer.model", bytes}};
   files.insert(files.end(), folder.files.begin(), folder.files.end());
-  const SpecialPieces specials{piece(spec.pad_id), piece(spec.eos_id), piece(processor.bos_id()),
-                               piece(processor.unk_id())};
-  for (auto& made : sentencepiece_files(kind, specials, spec)) {
-    const auto is_same = [&](const auto& file) { return file.first == made.first; };
-    if (std::none_of(files.begin(), files.end(), is_same)) files.push_back(std::move(made));
+  // A folder's own files stay as they are; only what says the class is needed.
+  const auto is_config = [](const auto& file) { return file.first == "tokenizer_config.json"; };
+  if (std::none_of(files.begin(), files.end(), is_config)) {
+    const SpecialPieces specials{piece(spec.pad_id), piece(spec.eos_id), piece(processor.bos_id()),
+                                 piece(processor.unk_id())};
+    for (auto& made : sentencepiece_files(kind, specials, spec)) {
+      const auto is_same = [&](const auto& file) { return file.first == made.first; };
+      if (std::none_of(files.begin(), files.end(), is_same)) files.push_back(std::move(made));
+    }
   }
   return files;
 }

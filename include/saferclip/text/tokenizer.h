@@ -56,7 +56,8 @@ std::unique_ptr<Tokenizer> load_hugging_face_tokenizer(const std::filesystem::pa
 //   kNone: what the model file does itself. SigLIP 2's ids are those of transformers'
 //     GemmaTokenizer, which neither lowers nor strips although the model was trained so.
 // hugging_face_files(): the model file under the name its class reads, and the folder's own JSON
-// files; made anew where there were none. docs/tokenizer.md lists where the clients differ.
+// files; without a tokenizer_config.json of its own, new ones. docs/tokenizer.md lists where the
+// clients differ.
 // Throws DataError: no such file, only a tokenizer.json, not a SentencePiece model of one of the
 // two kinds, a damaged one, a setting that SigLIP does not have; ConfigError for other cleanings.
 std::unique_ptr<Tokenizer> load_sentencepiece_tokenizer(

@@ -12,12 +12,12 @@ namespace {
 
 const std::string kFolder = std::string(SAFERCLIP_FIXTURES) + "/model/";
 
-class GpuModel : public ::testing::Test {
+class GpuModel : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     if (!at::hasCUDA()) GTEST_SKIP() << "no CUDA device";
     ModelOptions options;
-    options.weights = kFolder + "quick_gelu";
+    options.weights = kFolder + GetParam();
     source_ = open_weights(options, 0);
   }
   at::Tensor gradients(at::Device device, at::ScalarType compute) {
@@ -28,7 +28,7 @@ class GpuModel : public ::testing::Test {
     for (const TrainedParameter& p : parameters) p.tensor.detach().add_(0.05);
     if (compute == at::kBFloat16) convert_clip(model, compute, device);
     const ForwardMode mode{compute, true, 1};
-    const auto file = SafetensorsFile::open(kFolder + "quick_gelu_expected.safetensors");
+    const auto file = SafetensorsFile::open(kFolder + GetParam() + "_expected.safetensors");
     const at::Tensor image =
         encode_images(model, source_.preprocessing, file.tensor("pixels").to(device), mode);
     const at::Tensor text =
@@ -42,17 +42,19 @@ class GpuModel : public ::testing::Test {
   WeightsSource source_;
 };
 
-TEST_F(GpuModel, GradientsEqualTheCpu) {
+TEST_P(GpuModel, GradientsEqualTheCpu) {
   const at::Tensor cpu = gradients(at::kCPU, at::kFloat);
   const at::Tensor gpu = gradients(at::Device(at::kCUDA, 0), at::kFloat);
   EXPECT_LE(((cpu - gpu).norm() / cpu.norm()).item<double>(), 1e-4);
 }
 
-TEST_F(GpuModel, Bf16FollowsFp32) {
+TEST_P(GpuModel, Bf16FollowsFp32) {
   EXPECT_GT(
       cosine(gradients(at::Device(at::kCUDA, 0), at::kBFloat16), gradients(at::kCPU, at::kFloat)),
       0.99);
 }
+
+INSTANTIATE_TEST_SUITE_P(GpuFamilies, GpuModel, ::testing::Values("quick_gelu", "siglip"));
 
 }  // namespace
 }  // namespace saferclip

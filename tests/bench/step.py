@@ -191,6 +191,21 @@ def compare(folder, model, method, threads, arguments):
     return row
 
 
+def markdown(rows):
+    """The table of docs/performance.md: seconds a step (median, least … most), ratios, peak memory."""
+    def cell(of):
+        return f"{of['median_s']:.3f} ({of['min_s']:.3f} … {of['max_s']:.3f})"
+    others = [k for k in ("best", "best, torch.compile", "published") if k in rows[0]]
+    lines = ["| model, method | batch | threads | precision | saferclip, s | " + " | ".join(f"{k}, s | ratio | memory share" for k in others) + " |",
+             "|---|" + "---|" * (4 + 3 * len(others))]
+    for row in rows:
+        cells = [f"{row['model']}, {row['method']}", str(row["batch"]), str(row["threads"]), row["precision"], cell(row["saferclip"])]
+        for k in others:
+            cells += [cell(row[k]), f"{row[f'{k}: time ratio']:.2f}", f"{row[f'{k}: memory share']:.2f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build" / "release" / "saferclip")
@@ -221,6 +236,7 @@ def main():
                     rows.append(compare(pathlib.Path(folder), model, method, threads, arguments))
                     print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     print(json.dumps(rows, indent=1))
+    print(markdown(rows), file=sys.stderr)
 
 
 main()

@@ -53,7 +53,7 @@ Json describe_tensor_file(const fs::path& path) {
     json["sha256"] = sha256;
     if (const auto name = published_name(sha256); !name.empty()) json["published as"] = name;
     if (!file.notes.empty()) json["notes"] = file.notes;
-    json["as a CLIP"] = problem.what();
+    json["as a model"] = problem.what();
   }
   json["tensors"] = tensor_list(file);
   return json;
@@ -126,8 +126,10 @@ Json describe_adapter(const fs::path& path) {
 Json describe_weights(const fs::path& path) {
   ModelOptions options;
   options.weights = path.string();
-  Json json{{"kind", "CLIP weights"}, {"path", path.string()}};
-  json.update(describe_source(open_weights(options, 0)));
+  const WeightsSource source = open_weights(options, 0);
+  Json json{{"kind", cat(form_of(source.geometry.family).label, " weights")},
+            {"path", path.string()}};
+  json.update(describe_source(source));
   return json;
 }
 

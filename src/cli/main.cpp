@@ -26,7 +26,7 @@ struct Command {
 };
 
 constexpr std::array<Command, 10> kCommands{{
-    {"train", "Tune a CLIP model as a configuration says", saferclip::add_train_command},
+    {"train", "Tune a CLIP or SigLIP model as a configuration says", saferclip::add_train_command},
     {"prepare", "Build the caches that training reads", saferclip::add_prepare_command},
     {"targets", "Show what each unsafe caption is sent to", saferclip::add_targets_command},
     {"evaluate", "Measure safety and preservation, before and after",

@@ -58,7 +58,7 @@ Activation read_activation(const Json& tower, const std::string& fallback, const
   try {
     return activation_named(said);
   } catch (const WeightsError& problem) {
-    throw WeightsError(cat(file, ": hidden_act: ", problem.what()));
+    throw WeightsError(cat(file, ": hidden_act ", problem.what()));
   }
 }
 

@@ -21,41 +21,34 @@ struct Expected {
 };
 using Settings = std::vector<Expected>;
 
-const Settings& expected_vision(Family family) {
-  static const Settings kClip{{"timm_model_name", nullptr},
-                              {"attentional_pool", false},
-                              {"no_ln_pre", false},
-                              {"pos_embed_type", "learnable"},
-                              {"final_ln_after_pool", false},
-                              {"pool_type", "tok"},
-                              {"input_patchnorm", false},
-                              {"ls_init_value", nullptr},
-                              {"qk_norm", false},
-                              {"scaled_cosine_attn", false},
-                              {"scale_heads", false},
-                              {"scale_attn_inner", false},
-                              {"scale_attn", false},
-                              {"scale_fc", false}};
-  static const Settings kSiglip{{"timm_pool", "map"}, {"timm_proj", "none"}};
-  return family == Family::kClip ? kClip : kSiglip;
+// Of open_clip's own transformers, both towers.
+Settings with_plain_blocks(Settings own) {
+  static const Settings kBlocks{{"ls_init_value", nullptr}, {"final_ln_after_pool", false},
+                                {"qk_norm", false},         {"scaled_cosine_attn", false},
+                                {"scale_heads", false},     {"scale_attn_inner", false},
+                                {"scale_attn", false},      {"scale_fc", false}};
+  own.insert(own.end(), kBlocks.begin(), kBlocks.end());
+  return own;
+}
+
+Settings expected_vision(Family family) {
+  if (family == Family::kSiglip) return {{"timm_pool", "map"}, {"timm_proj", "none"}};
+  return with_plain_blocks({{"timm_model_name", nullptr},
+                            {"attentional_pool", false},
+                            {"no_ln_pre", false},
+                            {"pos_embed_type", "learnable"},
+                            {"pool_type", "tok"},
+                            {"input_patchnorm", false}});
 }
 
 Settings expected_text(Family family) {
   const bool is_siglip = family == Family::kSiglip;
-  return {{"hf_model_name", nullptr},
-          {"no_causal_mask", is_siglip},
-          {"proj_bias", is_siglip},
-          {"embed_cls", false},
-          {"pool_type", is_siglip ? "last" : "argmax"},
-          {"proj_type", "linear"},
-          {"ls_init_value", nullptr},
-          {"final_ln_after_pool", false},
-          {"qk_norm", false},
-          {"scaled_cosine_attn", false},
-          {"scale_heads", false},
-          {"scale_attn_inner", false},
-          {"scale_attn", false},
-          {"scale_fc", false}};
+  return with_plain_blocks({{"hf_model_name", nullptr},
+                            {"no_causal_mask", is_siglip},
+                            {"proj_bias", is_siglip},
+                            {"embed_cls", false},
+                            {"pool_type", is_siglip ? "last" : "argmax"},
+                            {"proj_type", "linear"}});
 }
 
 std::vector<std::string> foreign_settings(const Json& tower, const char* name,

@@ -62,7 +62,7 @@ void read_json_file(const std::filesystem::path& file,
 std::int64_t json_integer(const nlohmann::json& json, const std::string& key, std::int64_t fallback,
                           const std::string& file);
 
-// By Hugging Face's word; WeightsError for one that is not known.
+// By Hugging Face's word; WeightsError (the word and what is known) for another one.
 Activation activation_named(const std::string& word);
 // `options.activation` when it is written; ConfigError with `reason` when it is auto.
 Activation demanded_activation(const ModelOptions& options, const std::string& reason);

@@ -139,8 +139,8 @@ Activation activation_named(const std::string& word) {
        {Activation::kQuickGelu, Activation::kGelu, Activation::kGeluTanh}) {
     if (word == to_string(known)) return known;
   }
-  throw WeightsError(cat("activation \"", word,
-                         "\" is not supported; known: quick_gelu, gelu, gelu_pytorch_tanh"));
+  throw WeightsError(
+      cat("\"", word, "\" is not supported; known: quick_gelu, gelu, gelu_pytorch_tanh"));
 }
 
 Activation demanded_activation(const ModelOptions& options, const std::string& reason) {

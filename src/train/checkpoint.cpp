@@ -118,9 +118,22 @@ std::optional<std::int64_t> CheckpointStore::pointer(const std::string& name) co
   return step_of(text);
 }
 
-void CheckpointStore::save(const TrainState& state, const std::vector<TrainedParameter>& parameters,
-                           const Optimizer& optimizer, bool is_best, std::int64_t keep_last,
+CheckpointSnapshot take_snapshot(const TrainState& state,
+                                 const std::vector<TrainedParameter>& parameters,
+                                 const Optimizer& optimizer, bool is_copy) {
+  CheckpointSnapshot snapshot{state, trained_tensors(parameters),
+                              optimizer_tensors(parameters, optimizer)};
+  for (auto* tensors : {&snapshot.weights, &snapshot.optimizer}) {
+    for (NamedTensor& named : *tensors) {
+      named.tensor = named.tensor.to(at::TensorOptions(at::kCPU), /*non_blocking=*/false, is_copy);
+    }
+  }
+  return snapshot;
+}
+
+void CheckpointStore::save(const CheckpointSnapshot& snapshot, bool is_best, std::int64_t keep_last,
                            bool keep_best) {
+  const TrainState& state = snapshot.state;
   fs::create_directories(root_);
   const fs::path target = folder(state.step);
   const fs::path temporary = temporary_sibling(target);
@@ -129,8 +142,8 @@ void CheckpointStore::save(const TrainState& state, const std::vector<TrainedPar
       fs::remove_all(temporary);
       fs::remove_all(target);
       fs::create_directories(temporary);
-      write_safetensors(temporary / kWeights, trained_tensors(parameters));
-      write_safetensors(temporary / kOptimizer, optimizer_tensors(parameters, optimizer));
+      write_safetensors(temporary / kWeights, snapshot.weights);
+      write_safetensors(temporary / kOptimizer, snapshot.optimizer);
       write_file_atomically(temporary / kState, state_json(state).dump(2) + "\n");
       write_manifest(temporary, state.step);
       fs::rename(temporary, target);

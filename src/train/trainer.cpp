@@ -10,6 +10,7 @@
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/prefetch.h"
 #include "saferclip/train/schedule.h"
+#include "train/background.h"
 #include "train/late_numbers.h"
 
 namespace saferclip {
@@ -50,6 +51,7 @@ class Loop {
       const bool is_best = validation_is_due(is_last) && validate();
       const int signal = parts_.stop == nullptr ? 0 : parts_.stop->load();
       if (is_last || is_best || signal != 0 || save_is_due()) save(is_best);
+      if (signal != 0) saver_.wait();
       if (signal != 0 && !is_last) {
         throw Interrupted(cat("stopped by signal ", signal, " after step ", state_.step,
                               "; saved, go on with --resume auto"),
@@ -57,6 +59,7 @@ class Loop {
       }
     }
     if (!was_saved_) save(false);
+    saver_.wait();
     progress_.finish();
     parts_.log.info(cat("peak memory: ", human_bytes(peak_memory_bytes())));
   }
@@ -71,6 +74,7 @@ class Loop {
   }
 
   void step(const Batch& batch) {
+    saver_.check();
     StepLine line;
     line.step = batch.step + 1;
     line.epoch = parts_.sampler.position_of(batch.step).epoch;
@@ -102,12 +106,13 @@ class Loop {
                   human_bytes(peak_memory_bytes()));
   }
 
-  void require_finite(const StepLine& line) const {
+  void require_finite(const StepLine& line) {
     if (std::isfinite(line.loss) && std::isfinite(line.grad_norm)) return;
     std::vector<std::string> broken;
     for (const auto& [name, value] : line.terms) {
       if (!std::isfinite(value)) broken.push_back(name);
     }
+    saver_.wait();
     const std::optional<std::int64_t> good = parts_.checkpoints.pointer("latest");
     throw NumericError(cat("step ", line.step, ": ",
                            std::isfinite(line.loss) ? "the gradient" : "the loss", " is not finite",
@@ -162,8 +167,14 @@ class Loop {
 
   void save(bool is_best) {
     write_pending();
-    parts_.checkpoints.save(state_, parts_.parameters, parts_.optimizer, is_best,
-                            options_.checkpoint.keep_last, options_.checkpoint.keep_best);
+    const bool is_background = options_.checkpoint.background;
+    saver_.start(
+        [this, is_best,
+         snapshot = take_snapshot(state_, parts_.parameters, parts_.optimizer, is_background)] {
+          parts_.checkpoints.save(snapshot, is_best, options_.checkpoint.keep_last,
+                                  options_.checkpoint.keep_best);
+        });
+    if (!is_background) saver_.wait();
     last_save_ = Clock::now();
     last_step_ = last_save_;
     was_saved_ = true;
@@ -180,6 +191,7 @@ class Loop {
   Clock::time_point last_save_;
   Clock::time_point last_step_;
   bool was_saved_ = false;
+  Background saver_;  // last: its work uses the members before it
 };
 
 }  // namespace

@@ -2,8 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "saferclip/core/error.h"
 #include "saferclip/data/crops.h"
@@ -16,6 +19,7 @@
 #include "saferclip/train/step.h"
 #include "support/temporary_folder.h"
 #include "support/tensors.h"
+#include "train/background.h"
 
 namespace saferclip {
 namespace {
@@ -173,6 +177,29 @@ TEST_F(Tiny, TheReferenceSeesTheCroppedPictures) {
   EXPECT_TRUE(at::equal(alone.reference_safe_image, whole.reference_safe_image));
 }
 
+TEST(BackgroundWork, FailuresComeOutOnceAndWorkIsInOrder) {
+  Background background;
+  std::atomic<int> done{0};
+  background.start([&] { done = 1; });
+  background.start([&] { done = done == 1 ? 2 : -1; });
+  background.wait();
+  EXPECT_EQ(done, 2);
+  background.start([] { throw DataError("no space"); });
+  EXPECT_THROW(background.start([&] { done = 3; }), DataError);
+  EXPECT_EQ(done, 2);
+  background.start([] { throw DataError("no space"); });
+  EXPECT_THROW(
+      {
+        for (int i = 0; i < 10000; ++i) {
+          background.check();
+          std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        }
+      },
+      DataError);
+  background.check();
+  background.wait();
+}
+
 TEST_F(Tiny, CheckpointRoundTripAndRetention) {
   const TemporaryFolder folder;
   Logger log(LogLevel::kOff);
@@ -184,7 +211,7 @@ TEST_F(Tiny, CheckpointRoundTripAndRetention) {
   for (const std::int64_t step : {1, 2, 3, 4}) {
     state.step = step;
     state.best_value = 1.5;
-    store.save(state, parameters_, optimizer, step == 1, 2, true);
+    store.save(take_snapshot(state, parameters_, optimizer), step == 1, 2, true);
   }
   EXPECT_THAT(store.steps(), ElementsAre(1, 3, 4));  // the best, and the newest two
   EXPECT_EQ(store.pointer("best"), 1);
@@ -192,6 +219,13 @@ TEST_F(Tiny, CheckpointRoundTripAndRetention) {
   std::ofstream(store.folder(4) / "weights.safetensors", std::ios::app) << "x";
   EXPECT_EQ(store.newest_good(), 3);
   EXPECT_THAT(checkpoint_problem(store.folder(4)), HasSubstr("weights.safetensors has"));
+
+  // A snapshot is not what training does to the leaves after it.
+  const CheckpointSnapshot before = take_snapshot(state, parameters_, optimizer);
+  const at::Tensor first = parameters_[0].tensor.detach().clone();
+  parameters_[0].tensor.detach().add_(1);
+  EXPECT_TRUE(at::equal(before.weights[0].tensor.view(first.sizes()), first));
+  parameters_[0].tensor.detach().copy_(first);
 
   ClipModel other = load_clip(source_);
   const auto restored = make_trainable(other, {}, adapter_, 99);

@@ -28,6 +28,17 @@ struct TrainState {
   std::int64_t threads = 0;
 };
 
+// What a checkpoint holds, on the CPU. A copy lets training go on while it is written; without one,
+// tensors that are on the CPU already are views of the leaves.
+struct CheckpointSnapshot {
+  TrainState state;
+  std::vector<NamedTensor> weights;
+  std::vector<NamedTensor> optimizer;
+};
+CheckpointSnapshot take_snapshot(const TrainState& state,
+                                 const std::vector<TrainedParameter>& parameters,
+                                 const Optimizer& optimizer, bool is_copy = true);
+
 class CheckpointStore {
  public:
   CheckpointStore(std::filesystem::path run_folder, Logger& log);
@@ -35,8 +46,8 @@ class CheckpointStore {
   // Writes a temporary folder, flushes it, renames it, points `latest` at it, then removes
   // checkpoints that retention does not keep (only folders that hold our manifest). With `is_best`
   // also `best`.
-  void save(const TrainState& state, const std::vector<TrainedParameter>& parameters,
-            const Optimizer& optimizer, bool is_best, std::int64_t keep_last, bool keep_best);
+  void save(const CheckpointSnapshot& snapshot, bool is_best, std::int64_t keep_last,
+            bool keep_best);
 
   // Steps of the checkpoints that are there, ascending.
   std::vector<std::int64_t> steps() const;

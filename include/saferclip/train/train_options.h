@@ -69,6 +69,7 @@ struct CheckpointOptions {
   double every_minutes = 15;
   std::int64_t keep_last = 3;
   bool keep_best = true;
+  bool background = true;
   std::string best_metric = "auto";
   std::optional<std::int64_t> patience;
 
@@ -86,6 +87,11 @@ struct CheckpointOptions {
           self.keep_last);
     visit(field("keep_best", "Also keep the checkpoint with the best validation metric.").free(),
           self.keep_best);
+    visit(field("background",
+                "Write checkpoints beside the training, from a copy in memory of what they hold; "
+                "false: training waits.")
+              .free(),
+          self.background);
     visit(field("best_metric",
                 "auto: sum of R@1 over text to image, image to text and the two union galleries; "
                 "safe_clip: of all but unsafe text with unsafe image, both directions, each in a "

@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -74,6 +75,7 @@ int main(int argc, char** argv) {
   saferclip::StepOptions options;
   options.objective = saferclip::ObjectiveOptions::preset("saferclip");
   options.preprocessing = source.preprocessing;
+  options.infonce_scale = std::exp(model.logit_scale.item<double>());
   options.compute = is_bf16 ? at::kBFloat16 : at::kFloat;
   Batch batch = read_batch(argv[2]);
   nlohmann::json seconds = nlohmann::json::array();

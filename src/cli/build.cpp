@@ -25,13 +25,6 @@ void on_signal(int number) {
   if (g_signal.exchange(number) != 0 && number == SIGINT) std::_Exit(128 + SIGINT);
 }
 
-bool has_sentencepiece_model(const fs::path& place) {
-  std::error_code ignored;
-  if (!fs::is_directory(place, ignored)) return true;
-  const auto has = [&](const char* name) { return fs::exists(place / name, ignored); };
-  return !has("vocab.json") && (has("spiece.model") || has("tokenizer.model"));
-}
-
 }  // namespace
 
 const std::atomic<int>& install_signal_handlers() {
@@ -89,10 +82,8 @@ std::unique_ptr<Tokenizer> open_tokenizer(const ModelOptions& options,
                             "to its SentencePiece model (spiece.model, tokenizer.model)"));
     }
     tokenizer = load_clip_tokenizer(clip_vocabulary_path(), context, cleaning);
-  } else if (has_sentencepiece_model(place)) {
-    tokenizer = load_sentencepiece_tokenizer(place, context, cleaning);
   } else {
-    tokenizer = load_hugging_face_tokenizer(place, context, cleaning);
+    tokenizer = load_tokenizer(place, context, cleaning);
   }
   const TextSpec& spec = tokenizer->spec();
   if (spec.is_padded != source.text.is_padded) {
@@ -128,6 +119,7 @@ Session open_session(RunConfig config, const GlobalOptions& globals, Logger& log
   session.source.text.eos_id = spec.eos_id;
   session.source.text.pad_id = spec.pad_id;
   session.config = std::move(config);
+  reference_logit_bias(session);  // refused now, not after hours of preparing
   return session;
 }
 

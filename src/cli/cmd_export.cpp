@@ -140,6 +140,10 @@ CommandAction add_export_command(CLI::App& command) {
       "  saferclip export runs/safe --to hf --tower text --out safe-text-encoder\n"
       "  saferclip export ViT-B-32.pt --to hf --out clip-vit-base-patch32");
   return [arguments](const GlobalOptions& globals, Logger& log) {
+    if (!arguments->timm_model.empty() && arguments->to != "open_clip") {
+      throw ConfigError(
+          cat("--timm-model: --to ", arguments->to, " has no such name; leave it out"));
+    }
     return is_run_path(arguments->source.path) ? export_run(*arguments, globals, log)
                                                : convert_weights(*arguments, globals, log);
   };

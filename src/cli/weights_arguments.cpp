@@ -10,8 +10,8 @@ void add_weights_arguments(CLI::App& command, WeightsArguments& arguments, const
   command.add_option(name, arguments.path, description)->required();
   command
       .add_option("--activation", arguments.activation,
-                  "quick_gelu or gelu, when the weights do not say")
-      ->check(CLI::IsMember({"auto", "quick_gelu", "gelu"}));
+                  "quick_gelu, gelu or gelu_pytorch_tanh, when the weights do not say")
+      ->check(CLI::IsMember({"auto", "quick_gelu", "gelu", "gelu_pytorch_tanh"}));
   command.add_option("--architecture", arguments.architecture,
                      "Geometry of a bare file that does not say (configs/models/*.json)");
   command.add_option("--adapter", arguments.adapter, "PEFT adapter folder to merge in");

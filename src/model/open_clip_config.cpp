@@ -93,6 +93,8 @@ std::string open_clip_config(const OpenClipRequest& request, std::vector<std::st
   Json model;
   if (g.family == Family::kSiglip) {
     model = siglip_json(g, request.timm_model.empty() ? timm_name(g, notes) : request.timm_model);
+  } else if (!request.timm_model.empty()) {
+    throw ConfigError("--timm-model: a CLIP's vision tower is open_clip's own; leave it out");
   } else if (g.text.activation == g.vision.activation) {
     model = clip_json(g);
   } else {

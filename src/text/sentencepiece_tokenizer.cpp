@@ -278,4 +278,15 @@ std::unique_ptr<Tokenizer> load_sentencepiece_tokenizer(const fs::path& model_or
       std::move(processor), kind, spec, std::move(marks), std::move(files), std::move(fingerprint));
 }
 
+std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& place, std::int64_t context_length,
+                                          TextCleaning cleaning) {
+  std::error_code ignored;
+  const auto has = [&](const char* name) { return is_file(place / name); };
+  const bool is_sentencepiece =
+      !fs::is_directory(place, ignored) ||
+      (!has("vocab.json") && (has("spiece.model") || has("tokenizer.model")));
+  return is_sentencepiece ? load_sentencepiece_tokenizer(place, context_length, cleaning)
+                          : load_hugging_face_tokenizer(place, context_length, cleaning);
+}
+
 }  // namespace saferclip

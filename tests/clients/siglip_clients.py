@@ -167,6 +167,7 @@ def check_exports(world):
     if "timm has none of this geometry" not in said:
         raise SystemExit(said)
     world.run("export", "runs/whole", "--to", "openai", "--out", "x", code=2)
+    world.run("export", "runs/whole", "--to", "hf", "--timm-model", "x", "--out", "x", code=2)
     own = world.embed("tuned")
     if (own["text"] - world.embed("base")["text"]).abs().max() < 1e-3:
         raise SystemExit("nothing was trained")

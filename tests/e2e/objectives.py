@@ -198,6 +198,15 @@ class Objectives(unittest.TestCase):
         said = w.run("train", "base.yaml", "--set", "run.name=cropped-base", "--set", "data.augment=crop").stderr
         self.assertNotIn("stays in memory", said)  # objective clip compares with no reference
 
+    def test_a_clip_without_bias_is_refused_before_anything_is_prepared(self):
+        for change, sentence in (("objective={name: siglip}", "no logit bias to train"),
+                                 ("objective.pres_cross.form=sigmoid", "objective.logit_bias: auto")):
+            message = self.world.run("prepare", "safe.yaml", "--set", change, "--set", "data.cache_dir=none", code=2).stderr
+            self.assertIn(sentence, message)
+            self.assertFalse((self.world.root / "none").exists())
+        self.world.train("biased", "--set", "objective.pres_cross.form=sigmoid", "--set", "objective.logit_bias=-10", "--set",
+                         "train.max_steps=2")
+
     def test_our_terms_are_trained(self):
         over = "objective={weights: {mutual_txt: 1, mutual_img: 1, anchor_txt: 1, anchor_img: 1, pres_sim_txt: 1, pres_sim_img: 1}, " \
                "mutual_negatives: batch, anchors: {prompts: prompts.txt, images: images, batch_size: 4}}"

@@ -64,4 +64,9 @@ std::unique_ptr<Tokenizer> load_sentencepiece_tokenizer(
     const std::filesystem::path& model_or_folder, std::int64_t context_length,
     TextCleaning cleaning);
 
+// The one of the two above that fits: a folder with vocab.json is a byte-level BPE, any other
+// folder with a SentencePiece model, and any file, SentencePiece.
+std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& place,
+                                          std::int64_t context_length, TextCleaning cleaning);
+
 }  // namespace saferclip

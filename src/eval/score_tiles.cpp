@@ -5,20 +5,13 @@
 
 #include <algorithm>
 
+#include "saferclip/core/vectorised.h"
+
 namespace saferclip {
 namespace {
 
 constexpr std::int64_t kTile = 1024;
 constexpr std::int64_t kGrain = 64;
-
-// The loops below run over every score; the compiler makes them for the vector units that there may
-// be and picks at start. Sanitizers are not ready before that choice is made.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
-    !defined(__SANITIZE_ADDRESS__)
-#define SAFERCLIP_VECTORISED __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
-#else
-#define SAFERCLIP_VECTORISED
-#endif
 
 struct Tile {
   at::Tensor scores;  // [rows, columns]

@@ -6,6 +6,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "saferclip/core/matmul.h"
+
 namespace saferclip {
 namespace {
 
@@ -57,7 +59,7 @@ class Search {
     const at::Tensor rows = queries_.narrow(0, begin, size);
     for (std::int64_t first = 0; first < pool_.size(0); first += kPoolChunk) {
       const std::int64_t count = std::min(kPoolChunk, pool_.size(0) - first);
-      const at::Tensor scores = at::mm(rows, pool_.narrow(0, first, count).t());
+      const at::Tensor scores = linear_product(rows, pool_.narrow(0, first, count));
       const auto* data = scores.const_data_ptr<float>();
       for (std::int64_t i = 0; i < size; ++i) {
         scan(begin + i, first, data + i * count, count, highest[static_cast<std::size_t>(i)],

@@ -1,0 +1,58 @@
+#include "saferclip/core/matmul.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+
+#include <optional>
+#include <string_view>
+
+namespace saferclip {
+namespace {
+
+// The operators that LibTorch registers for its compiler; their C++ functions are not exported.
+using Pointwise = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
+                             std::string_view, c10::List<std::optional<at::Scalar>>,
+                             std::optional<std::string_view>);
+using Binary = at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                          const std::optional<at::Tensor>&, std::string_view);
+
+template <class Signature>
+const c10::TypedOperatorHandle<Signature>* find_operator(const char* overload) {
+  static const auto found = [&]() -> std::optional<c10::TypedOperatorHandle<Signature>> {
+    const auto handle =
+        c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", overload});
+    if (!at::globalContext().hasMKLDNN() || !handle) return std::nullopt;
+    return handle->template typed<Signature>();
+  }();
+  return found ? &*found : nullptr;
+}
+
+bool goes_to_onednn(const at::Tensor& x) {
+  return x.is_cpu() && x.scalar_type() == at::kFloat && x.numel() > 0;
+}
+
+std::optional<at::Tensor> optional(const at::Tensor& t) {
+  return t.defined() ? std::make_optional(t) : std::nullopt;
+}
+
+}  // namespace
+
+at::Tensor linear_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                          const at::Tensor& addend) {
+  if (x.is_cpu() && x.scalar_type() != at::kDouble && x.numel() > 0) {
+    const auto* binary = addend.defined() ? find_operator<Binary>("binary") : nullptr;
+    if (binary != nullptr) return binary->call(x, addend, weight, optional(bias), "add");
+  }
+  const auto* pointwise = goes_to_onednn(x) ? find_operator<Pointwise>("") : nullptr;
+  at::Tensor y = pointwise != nullptr
+                     ? pointwise->call(x, weight, optional(bias), "none",
+                                       c10::List<std::optional<at::Scalar>>(), std::nullopt)
+                     : at::linear(x, weight, optional(bias));
+  return addend.defined() ? y.add_(addend) : y;
+}
+
+at::Tensor product(const at::Tensor& a, const at::Tensor& b) {
+  return goes_to_onednn(a) ? linear_product(a, b.t()) : at::mm(a, b);
+}
+
+}  // namespace saferclip

@@ -1,0 +1,54 @@
+#include "saferclip/core/matmul.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+namespace saferclip {
+namespace {
+
+// The relative error of `found` against the product in float64.
+double relative_error(const at::Tensor& found, const at::Tensor& expected) {
+  return ((found.to(at::kDouble) - expected).abs().max() / expected.abs().max()).item<double>();
+}
+
+class Products : public testing::TestWithParam<at::ScalarType> {
+ protected:
+  at::Tensor random(at::IntArrayRef sizes) const { return at::randn(sizes).to(GetParam()); }
+  double tolerance() const { return GetParam() == at::kBFloat16 ? 1e-2 : 1e-6; }
+};
+
+TEST_P(Products, LinearWithBiasAndAddendIsRight) {
+  at::manual_seed(1);
+  const at::Tensor x = random({37, 48}), w = random({29, 48}), b = random({29}),
+                   addend = random({37, 29});
+  const at::Tensor plain = at::mm(x.to(at::kDouble), w.to(at::kDouble).t());
+  EXPECT_LT(relative_error(linear_product(x, w), plain), tolerance());
+  EXPECT_LT(relative_error(linear_product(x, w, b), plain + b.to(at::kDouble)), tolerance());
+  EXPECT_LT(relative_error(linear_product(x, w, {}, addend), plain + addend.to(at::kDouble)),
+            tolerance());
+  const at::Tensor before = addend.clone();
+  EXPECT_LT(relative_error(linear_product(x, w, b, addend),
+                           plain + b.to(at::kDouble) + addend.to(at::kDouble)),
+            tolerance());
+  EXPECT_TRUE(addend.equal(before));
+}
+
+TEST_P(Products, ViewsAreReadAsTheyLie) {
+  at::manual_seed(2);
+  const at::Tensor wide = random({37, 96}), w = random({48, 29}), dy = random({37, 29});
+  const at::Tensor x = wide.narrow(1, 24, 48);
+  EXPECT_LT(relative_error(product(x, w), at::mm(x.to(at::kDouble), w.to(at::kDouble))),
+            tolerance());
+  EXPECT_LT(relative_error(product(dy.t(), x), at::mm(dy.t().to(at::kDouble), x.to(at::kDouble))),
+            tolerance());
+}
+
+TEST_P(Products, NoRowsAreNoError) {
+  EXPECT_EQ(linear_product(random({0, 8}), random({3, 8})).sizes(),
+            (std::vector<std::int64_t>{0, 3}));
+}
+
+INSTANTIATE_TEST_SUITE_P(Dtypes, Products, testing::Values(at::kFloat, at::kBFloat16, at::kDouble));
+
+}  // namespace
+}  // namespace saferclip

@@ -24,7 +24,7 @@ at::Tensor attention_pool(const AttentionPool& pool, const at::Tensor& x, const 
       at::scaled_dot_product_attention(query, keys_values[0], keys_values[1])
           .reshape({batch, width});
   const at::Tensor y = linear(pool.out, attended, mode);
-  return y + feed_forward(pool.activation, pool.norm, pool.fc1, pool.fc2, y, mode);
+  return feed_forward(pool.activation, pool.norm, pool.fc1, pool.fc2, y, mode);
 }
 
 }  // namespace saferclip

@@ -36,9 +36,8 @@ struct Linear {
 };
 
 // y = x Wᵀ + b, with adapters y[:, segment] += scaling · (dropout(x) Aᵀ) Bᵀ; x [..., I] in
-// mode.compute, result [..., O]. Without dropout an fp32 pass uses the merged weight; a bf16 pass
-// never does, since merging into bf16 rounds a small update away. The backward pass of an adapted
-// layer has no gradient for W and b (they are frozen).
+// mode.compute, result [..., O]. Never by a merged weight, since merging into bf16 rounds a small
+// update away. Throws Error where a layer with adapters would train its weight as well.
 at::Tensor linear(const Linear& layer, const at::Tensor& x, const ForwardMode& mode);
 
 // W + scaling · B A over all segments, fp32, for evaluation and export.

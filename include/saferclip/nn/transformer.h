@@ -13,11 +13,8 @@
 namespace saferclip {
 
 enum class Activation { kQuickGelu, kGelu, kGeluTanh };
-// Hugging Face's words: "quick_gelu" | "gelu" | "gelu_pytorch_tanh".
+// QuickGELU is x·σ(1.702x). Hugging Face's words: "quick_gelu" | "gelu" | "gelu_pytorch_tanh".
 std::string to_string(Activation activation);
-
-// QuickGELU x·σ(1.702x), exact GELU, or GELU by tanh. QuickGELU keeps only x for its backward pass.
-at::Tensor activate(Activation activation, const at::Tensor& x);
 
 struct LayerNorm {
   at::Tensor weight;  // [D]
@@ -27,7 +24,7 @@ struct LayerNorm {
 // Statistics in fp32, result in the dtype of x.
 at::Tensor layer_norm(const LayerNorm& norm, const at::Tensor& x);
 
-// fc2(activation(fc1(norm(x)))), x [..., D] in mode.compute; without the residual.
+// x + fc2(activation(fc1(norm(x)))), x [..., D] in mode.compute.
 at::Tensor feed_forward(Activation activation, const LayerNorm& norm, const Linear& fc1,
                         const Linear& fc2, const at::Tensor& x, const ForwardMode& mode);
 
@@ -50,11 +47,11 @@ struct Transformer {
 // x [B, L, D] through all blocks; result [B, D], row i at token rows[i] (rows [B] int64). Every
 // token is needed up to the attention of the last block; its projection and MLP run on the picked
 // row alone.
-at::Tensor transformer_rows(const Transformer& transformer, at::Tensor x, const at::Tensor& rows,
-                            const ForwardMode& mode);
+at::Tensor transformer_rows(const Transformer& transformer, const at::Tensor& x,
+                            const at::Tensor& rows, const ForwardMode& mode);
 
 // All tokens [B, L, D]: what parity tests look at, layer by layer (`layers` first blocks).
-at::Tensor transformer_tokens(const Transformer& transformer, at::Tensor x, std::size_t layers,
-                              const ForwardMode& mode);
+at::Tensor transformer_tokens(const Transformer& transformer, const at::Tensor& x,
+                              std::size_t layers, const ForwardMode& mode);
 
 }  // namespace saferclip

@@ -1,0 +1,38 @@
+#include "nn/activation.h"
+
+#include <ATen/ATen.h>
+
+#include "nn/row_kernels.h"
+
+namespace saferclip {
+namespace {
+
+constexpr double kQuickGeluSlope = 1.702;
+
+const char* approximation(Activation activation) {
+  return activation == Activation::kGelu ? "none" : "tanh";
+}
+
+}  // namespace
+
+at::Tensor activate(Activation activation, const at::Tensor& x) {
+  if (activation != Activation::kQuickGelu) return at::gelu(x, approximation(activation));
+  if (has_row_kernels(x)) return quick_gelu(x);
+  // x·σ(kx) = silu(kx)/k: LibTorch's fused SiLU serves in both directions.
+  at::Tensor scaled = x.mul(kQuickGeluSlope);
+  return at::silu_(scaled).mul_(1 / kQuickGeluSlope);
+}
+
+at::Tensor activation_backward(Activation activation, at::Tensor dy, const at::Tensor& x,
+                               at::Tensor* value) {
+  if (activation == Activation::kQuickGelu && has_row_kernels(x)) {
+    if (value != nullptr) *value = at::empty_like(x);
+    quick_gelu_backward_(dy, x, value == nullptr ? at::Tensor() : *value);
+    return dy;
+  }
+  if (value != nullptr) *value = activate(activation, x);
+  return activation == Activation::kQuickGelu ? at::silu_backward(dy, x.mul(kQuickGeluSlope))
+                                              : at::gelu_backward(dy, x, approximation(activation));
+}
+
+}  // namespace saferclip

@@ -1,0 +1,18 @@
+// The activations of the MLP, forward and backward, without autograd.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "saferclip/nn/transformer.h"
+
+namespace saferclip {
+
+// x [N, I] contiguous; a new tensor.
+at::Tensor activate(Activation activation, const at::Tensor& x);
+
+// dy · activation'(x), perhaps in the memory of dy. Where `value` is given, activation(x) goes
+// there, cheaper than on its own.
+at::Tensor activation_backward(Activation activation, at::Tensor dy, const at::Tensor& x,
+                               at::Tensor* value);
+
+}  // namespace saferclip

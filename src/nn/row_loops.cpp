@@ -1,0 +1,223 @@
+#include "nn/row_loops.h"
+
+#include <cstring>
+
+#include "saferclip/core/vectorised.h"
+
+// Explicit vectors: the compiler splits them where the unit is narrower. No fast-math beyond
+// contraction, so NaN and infinity stay what they are.
+namespace saferclip {
+namespace {
+
+#define SAFERCLIP_INLINE [[gnu::always_inline]] inline
+
+constexpr std::int64_t kLanes = kRowLanes;
+using Floats = float [[gnu::vector_size(kLanes * sizeof(float))]];
+using Words = std::uint32_t [[gnu::vector_size(kLanes * sizeof(std::uint32_t))]];
+using Halves = std::uint16_t [[gnu::vector_size(kLanes * sizeof(std::uint16_t))]];
+
+SAFERCLIP_INLINE Floats load(const float* p) {
+  Floats x;
+  std::memcpy(&x, p, sizeof x);
+  return x;
+}
+SAFERCLIP_INLINE Floats load(const Bf16* p) {
+  Halves bits;
+  std::memcpy(&bits, p, sizeof bits);
+  return reinterpret_cast<Floats>(__builtin_convertvector(bits, Words) << 16);
+}
+
+SAFERCLIP_INLINE void store(const Floats& x, float* p) { std::memcpy(p, &x, sizeof x); }
+// Rounds to nearest even; NaN stays NaN.
+SAFERCLIP_INLINE void store(const Floats& x, Bf16* p) {
+  const auto bits = reinterpret_cast<Words>(x);
+  Words rounded = (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;
+  rounded = x != x ? Words{} + 0x7FC0U : rounded;
+  const Halves halves = __builtin_convertvector(rounded, Halves);
+  std::memcpy(p, &halves, sizeof halves);
+}
+
+// The first `count` lanes, `fill` in the others.
+template <class T>
+SAFERCLIP_INLINE Floats load_part(const T* p, std::int64_t count, T fill) {
+  T lanes[kLanes];
+  for (T& lane : lanes) lane = fill;
+  std::memcpy(lanes, p, static_cast<std::size_t>(count) * sizeof(T));
+  return load(lanes);
+}
+template <class T>
+SAFERCLIP_INLINE void store_part(const Floats& x, T* p, std::int64_t count) {
+  T lanes[kLanes];
+  store(x, lanes);
+  std::memcpy(p, lanes, static_cast<std::size_t>(count) * sizeof(T));
+}
+
+SAFERCLIP_INLINE Floats upper_half_below(const Floats& x, unsigned lanes) {
+  Words from;
+  for (unsigned i = 0; i < kLanes; ++i) from[i] = (i + lanes) % kLanes;
+  return __builtin_shuffle(x, from);
+}
+SAFERCLIP_INLINE float sum_of(Floats x) {
+  for (unsigned lanes = kLanes / 2; lanes > 0; lanes /= 2) x += upper_half_below(x, lanes);
+  return x[0];
+}
+SAFERCLIP_INLINE float highest_of(Floats x) {
+  for (unsigned lanes = kLanes / 2; lanes > 0; lanes /= 2) {
+    const Floats other = upper_half_below(x, lanes);
+    x = other > x ? other : x;
+  }
+  return x[0];
+}
+
+// e^x to about one unit in the last place (Cephes' expf: x = n·ln 2 + r, a polynomial in r, 2^n put
+// together from bits). Held between e^-87 and e^88, where 2^n is a normal number.
+SAFERCLIP_INLINE Floats exponential(Floats x) {
+  constexpr float kRounder = 12582912.0F;  // 1.5 · 2^23: adding it rounds to an integer
+  x = x < -87.0F ? Floats{} - 87.0F : x;
+  x = x > 88.0F ? Floats{} + 88.0F : x;
+  const Floats shifted = x * 1.44269504F + kRounder;
+  const Floats n = shifted - kRounder;
+  const Floats r = (x - n * 0.693359375F) + n * 2.12194440e-4F;
+  Floats p = r * 1.9875691500e-4F + 1.3981999507e-3F;
+  p = p * r + 8.3334519073e-3F;
+  p = p * r + 4.1665795894e-2F;
+  p = p * r + 1.6666665459e-1F;
+  p = p * r + 5.0000001201e-1F;
+  p = p * (r * r) + (r + 1.0F);
+  return p * reinterpret_cast<Floats>((reinterpret_cast<Words>(shifted) << 23) + 0x3F800000U);
+}
+
+SAFERCLIP_INLINE Floats quick_sigmoid(const Floats& x) {
+  return 1.0F / (1.0F + exponential(x * -1.702F));
+}
+
+// The derivative of x·s at x, s = σ(1.702x).
+SAFERCLIP_INLINE Floats quick_gelu_slope(const Floats& x, const Floats& s) {
+  return s + 1.702F * x * s * (1.0F - s);
+}
+
+template <class T>
+SAFERCLIP_INLINE void gelu_loop(const T* x, T* y, std::int64_t size) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= size; i += kLanes) {
+    const Floats v = load(x + i);
+    store(v * quick_sigmoid(v), y + i);
+  }
+  const Floats v = load_part(x + i, size - i, T{});
+  store_part(v * quick_sigmoid(v), y + i, size - i);
+}
+
+// `y` may be null.
+template <class T>
+SAFERCLIP_INLINE void gelu_gradient_loop(T* gradient, const T* x, T* y, std::int64_t size) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= size; i += kLanes) {
+    const Floats v = load(x + i);
+    const Floats s = quick_sigmoid(v);
+    store(load(gradient + i) * quick_gelu_slope(v, s), gradient + i);
+    if (y != nullptr) store(v * s, y + i);
+  }
+  const std::int64_t rest = size - i;
+  const Floats v = load_part(x + i, rest, T{});
+  const Floats s = quick_sigmoid(v);
+  store_part(load_part(gradient + i, rest, T{}) * quick_gelu_slope(v, s), gradient + i, rest);
+  if (y != nullptr) store_part(v * s, y + i, rest);
+}
+
+// One row of which `seen` scores count; `buffer` holds whole vectors.
+template <class T>
+SAFERCLIP_INLINE void softmax_row(T* row, std::int64_t seen, std::int64_t length, float scale,
+                                  float* buffer) {
+  constexpr float kLowest = -1e30F;
+  const std::int64_t whole = seen / kLanes * kLanes;
+  Floats highest = Floats{} + kLowest;
+  for (std::int64_t j = 0; j < whole; j += kLanes) {
+    const Floats x = load(row + j) * scale;
+    highest = x > highest ? x : highest;
+    store(x, buffer + j);
+  }
+  for (std::int64_t j = whole; j < whole + kLanes; ++j) buffer[j] = kLowest;
+  if (whole < seen) {
+    store_part(load_part(row + whole, seen - whole, T{}) * scale, buffer + whole, seen - whole);
+    const Floats x = load(buffer + whole);
+    highest = x > highest ? x : highest;
+  }
+  const float top = highest_of(highest);
+  Floats sums = Floats{};
+  for (std::int64_t j = 0; j < seen; j += kLanes) {
+    // Nothing as small as a denormal, which costs a hundred times a product.
+    const Floats x = load(buffer + j) - top;
+    const Floats e = x < -70.0F ? Floats{} : exponential(x);
+    sums += e;
+    store(e, buffer + j);
+  }
+  const float factor = 1.0F / sum_of(sums);
+  for (std::int64_t j = 0; j < whole; j += kLanes) store(load(buffer + j) * factor, row + j);
+  if (whole < seen) store_part(load(buffer + whole) * factor, row + whole, seen - whole);
+  for (std::int64_t j = seen; j < length; ++j) row[j] = T{};
+}
+
+template <class T>
+SAFERCLIP_INLINE void softmax_loop(T* scores, const Rows& rows, float scale, bool is_causal,
+                                   float* buffer) {
+  for (std::int64_t i = rows.begin; i < rows.end; ++i) {
+    const std::int64_t seen = is_causal ? i % rows.length + 1 : rows.length;
+    softmax_row(scores + i * rows.length, seen, rows.length, scale, buffer);
+  }
+}
+
+template <class T>
+SAFERCLIP_INLINE void softmax_gradient_loop(T* gradients, const T* weights, const Rows& rows,
+                                            float scale) {
+  for (std::int64_t i = rows.begin; i < rows.end; ++i) {
+    T* gradient = gradients + i * rows.length;
+    const T* weight = weights + i * rows.length;
+    const std::int64_t whole = rows.length / kLanes * kLanes;
+    const std::int64_t rest = rows.length - whole;
+    const Floats last_gradient = load_part(gradient + whole, rest, T{});
+    const Floats last_weight = load_part(weight + whole, rest, T{});
+    Floats sums = last_gradient * last_weight;
+    for (std::int64_t j = 0; j < whole; j += kLanes) sums += load(gradient + j) * load(weight + j);
+    const float sum = sum_of(sums);
+    for (std::int64_t j = 0; j < whole; j += kLanes) {
+      store(scale * load(weight + j) * (load(gradient + j) - sum), gradient + j);
+    }
+    store_part(scale * last_weight * (last_gradient - sum), gradient + whole, rest);
+  }
+}
+
+}  // namespace
+
+// The compiler clones functions, not templates.
+SAFERCLIP_VECTORISED void run_gelu(const float* x, float* y, std::int64_t size) {
+  gelu_loop(x, y, size);
+}
+SAFERCLIP_VECTORISED void run_gelu(const Bf16* x, Bf16* y, std::int64_t size) {
+  gelu_loop(x, y, size);
+}
+SAFERCLIP_VECTORISED void run_gelu_gradient(float* gradient, const float* x, float* y,
+                                            std::int64_t size) {
+  gelu_gradient_loop(gradient, x, y, size);
+}
+SAFERCLIP_VECTORISED void run_gelu_gradient(Bf16* gradient, const Bf16* x, Bf16* y,
+                                            std::int64_t size) {
+  gelu_gradient_loop(gradient, x, y, size);
+}
+SAFERCLIP_VECTORISED void run_softmax(float* scores, const Rows& rows, float scale, bool is_causal,
+                                      float* buffer) {
+  softmax_loop(scores, rows, scale, is_causal, buffer);
+}
+SAFERCLIP_VECTORISED void run_softmax(Bf16* scores, const Rows& rows, float scale, bool is_causal,
+                                      float* buffer) {
+  softmax_loop(scores, rows, scale, is_causal, buffer);
+}
+SAFERCLIP_VECTORISED void run_softmax_gradient(float* gradient, const float* weights,
+                                               const Rows& rows, float scale) {
+  softmax_gradient_loop(gradient, weights, rows, scale);
+}
+SAFERCLIP_VECTORISED void run_softmax_gradient(Bf16* gradient, const Bf16* weights,
+                                               const Rows& rows, float scale) {
+  softmax_gradient_loop(gradient, weights, rows, scale);
+}
+
+}  // namespace saferclip

@@ -27,8 +27,18 @@ const c10::TypedOperatorHandle<Signature>* find_operator(const char* overload) {
   return found ? &*found : nullptr;
 }
 
-bool goes_to_onednn(const at::Tensor& x) {
-  return x.is_cpu() && x.scalar_type() == at::kFloat && x.numel() > 0;
+// Rows or columns side by side. Of other views oneDNN's inner product has some shapes in a
+// reference implementation only, a hundred times slower.
+bool is_dense(const at::Tensor& t) { return t.is_contiguous() || t.t().is_contiguous(); }
+
+bool can_use_onednn(const at::Tensor& x, const at::Tensor& weight) {
+  return x.is_cpu() && x.scalar_type() != at::kDouble && x.numel() > 0 && is_dense(x) &&
+         is_dense(weight);
+}
+
+// ATen itself takes oneDNN for bf16.
+bool goes_to_onednn(const at::Tensor& x, const at::Tensor& weight) {
+  return x.scalar_type() == at::kFloat && can_use_onednn(x, weight);
 }
 
 std::optional<at::Tensor> optional(const at::Tensor& t) {
@@ -39,11 +49,11 @@ std::optional<at::Tensor> optional(const at::Tensor& t) {
 
 at::Tensor linear_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                           const at::Tensor& addend) {
-  if (x.is_cpu() && x.scalar_type() != at::kDouble && x.numel() > 0) {
-    const auto* binary = addend.defined() ? find_operator<Binary>("binary") : nullptr;
+  if (addend.defined() && addend.is_contiguous() && can_use_onednn(x, weight)) {
+    const auto* binary = find_operator<Binary>("binary");
     if (binary != nullptr) return binary->call(x, addend, weight, optional(bias), "add");
   }
-  const auto* pointwise = goes_to_onednn(x) ? find_operator<Pointwise>("") : nullptr;
+  const auto* pointwise = goes_to_onednn(x, weight) ? find_operator<Pointwise>("") : nullptr;
   at::Tensor y = pointwise != nullptr
                      ? pointwise->call(x, weight, optional(bias), "none",
                                        c10::List<std::optional<at::Scalar>>(), std::nullopt)
@@ -52,7 +62,7 @@ at::Tensor linear_product(const at::Tensor& x, const at::Tensor& weight, const a
 }
 
 at::Tensor product(const at::Tensor& a, const at::Tensor& b) {
-  return goes_to_onednn(a) ? linear_product(a, b.t()) : at::mm(a, b);
+  return goes_to_onednn(a, b) ? linear_product(a, b.t()) : at::mm(a, b);
 }
 
 }  // namespace saferclip

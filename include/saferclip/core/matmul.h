@@ -9,7 +9,7 @@
 namespace saferclip {
 
 // x [N, I] times weight [O, I] transposed, plus bias [O] and addend [N, O] where defined; [N, O].
-// One dtype throughout; x and weight may be strided or transposed views.
+// One dtype throughout; x and weight may be views, of which transposed ones cost nothing.
 at::Tensor linear_product(const at::Tensor& x, const at::Tensor& weight,
                           const at::Tensor& bias = {}, const at::Tensor& addend = {});
 

@@ -65,4 +65,12 @@ at::Tensor product(const at::Tensor& a, const at::Tensor& b) {
   return goes_to_onednn(a, b) ? linear_product(a, b.t()) : at::mm(a, b);
 }
 
+bool multiplies_bf16_fast() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512bf16") != 0 && at::globalContext().hasMKLDNN();
+#else
+  return false;
+#endif
+}
+
 }  // namespace saferclip

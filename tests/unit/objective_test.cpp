@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "objective/pool_search.h"
 #include "saferclip/core/error.h"
 #include "saferclip/objective/curriculum.h"
 #include "saferclip/objective/loss_set.h"
@@ -232,6 +233,60 @@ TEST(NearestSafe, PartnerOutsideThePool) {
   EXPECT_EQ(found.cosine[0].item<float>(), 1.0F);
   EXPECT_EQ(found.index[1].item<std::int64_t>(), 0);
   EXPECT_FLOAT_EQ(found.fixed_cosine[1].item<float>(), 0.6F);
+}
+
+// Rows close to each other, as captions are; several tiles of the pool, the last one not full.
+at::Tensor close_rows(std::int64_t rows, const at::Tensor& around) {
+  const at::Tensor x = around + 0.3 * unit_rows(rows, around.size(0));
+  return x / x.norm(2, {1}, true);
+}
+
+TEST(PoolSearch, Bf16ScoresFindWhatFloat64Does) {
+  at::manual_seed(7);
+  const at::Tensor around = unit_rows(1, 100)[0];
+  const at::Tensor pool = close_rows(9000, around), queries = close_rows(64, around);
+  pool[8999].copy_(queries[0]);
+  pool[4096].copy_(queries[1]);
+  pool[8000].copy_(queries[1]);
+  const at::Tensor own = at::full({64}, -1, at::kLong);
+  const at::Tensor best = at::mm(queries.to(at::kDouble), pool.to(at::kDouble).t()).argmax(1);
+  for (const at::ScalarType scores : {at::kFloat, at::kBFloat16}) {
+    PoolSearch search(queries, pool, own, {}, scores);
+    const std::vector<PoolRow> found = search.best_of(0, 64);
+    for (std::int64_t i = 0; i < 64; ++i) {
+      const PoolRow& row = found[static_cast<std::size_t>(i)];
+      EXPECT_EQ(row.index, i == 1 ? 4096 : best[i].item<std::int64_t>()) << scores << ' ' << i;
+      EXPECT_NEAR(row.cosine, (queries[i] * pool[row.index]).sum().item<double>(), 1e-6);
+    }
+  }
+}
+
+TEST(PoolSearch, RowsOutOfReachAreNeverChosen) {
+  at::manual_seed(8);
+  const at::Tensor pool = unit_rows(5000, 16);
+  pool[4500].copy_(pool[7]);
+  TargetsOptions o;
+  o.allow_self = false;
+  o.dedup = true;
+  for (const at::ScalarType scores : {at::kFloat, at::kBFloat16}) {
+    const PoolRow found =
+        PoolSearch(pool, pool, at::arange(5000, at::kLong), o, scores).best_of(7, 1)[0];
+    EXPECT_NE(found.index, 7);     // itself
+    EXPECT_NE(found.index, 4500);  // stands for row 7
+    EXPECT_GE(found.index, 0);
+  }
+}
+
+TEST(PoolSearch, TakesFp32WhereBf16CannotTellRowsApart) {
+  at::manual_seed(9);
+  at::Tensor pool = unit_rows(1, 64) + 1e-4 * unit_rows(2000, 64);
+  pool = pool / pool.norm(2, {1}, true);
+  const at::Tensor queries = unit_rows(2, 64);
+  PoolSearch search(queries, pool, at::full({2}, -1, at::kLong), {}, at::kBFloat16);
+  search.best_of(0, 1);
+  EXPECT_EQ(search.scores(), at::kFloat);
+  const at::Tensor best = at::mv(pool.to(at::kDouble), queries[1].to(at::kDouble)).argmax();
+  EXPECT_EQ(search.best_of(1, 1)[0].index, best.item<std::int64_t>());
 }
 
 TEST(Curriculum, StagesAreTheQuantileSets) {

@@ -16,4 +16,7 @@ at::Tensor linear_product(const at::Tensor& x, const at::Tensor& weight,
 // a [N, I] times b [I, O].
 at::Tensor product(const at::Tensor& a, const at::Tensor& b);
 
+// Whether this CPU multiplies bf16 faster than fp32 and sums in fp32 (AVX512-BF16).
+bool multiplies_bf16_fast();
+
 }  // namespace saferclip

@@ -18,10 +18,10 @@ struct NearestTargets {
 
 // `unsafe_text` and `own_text` (each row's own safe caption) [N, D], `pool` [M, D]: L2-normalised
 // fp32 rows on the CPU. `own` int64 [N]: the pool row of the own safe caption, -1 when it is not in
-// the pool. Exact over the whole pool in chunks of bounded memory:
-// all candidates within 1e-5 of the best fp32 score are compared again in float64, the lowest index
-// wins. With options.dedup equal pool rows stand for their first; with min_similarity a row whose
-// best cosine is below keeps its own partner.
+// the pool. Exact over the whole pool in chunks of bounded memory: fp32 or (where the CPU
+// multiplies it faster) bf16 scores leave out what a bound of their error excludes, float64
+// compares the rest, the lowest index wins. With options.dedup equal pool rows stand for their
+// first; with min_similarity a row whose best cosine is below keeps its own partner.
 NearestTargets find_nearest_safe(const at::Tensor& unsafe_text, const at::Tensor& own_text,
                                  const at::Tensor& pool, const at::Tensor& own,
                                  const TargetsOptions& options);

@@ -1,0 +1,40 @@
+// Fast scores q · p of rows and how far they may lie from the true products: what a search may pass
+// over without missing its best row. Legend: N rows, D their width.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+namespace saferclip {
+
+// Rows as they enter a product.
+struct ScoreRows {
+  at::Tensor rows;      // [N, D]: fp32 as given, or rounded to bf16
+  at::Tensor norm;      // fp32 [N]: |x|
+  at::Tensor rounding;  // fp32 [N]: |x - rounded x|
+};
+
+// `rows` fp32 [N, D] on the CPU, contiguous; `dtype` kFloat or kBFloat16.
+ScoreRows score_rows(const at::Tensor& rows, at::ScalarType dtype);
+
+// The largest |score - q · p| over all rows p of one pool.
+class ScoreBound {
+ public:
+  explicit ScoreBound(const ScoreRows& pool);
+  double of(const ScoreRows& queries, std::int64_t query) const;
+
+ private:
+  double norm_;
+  double rounding_;
+  double arithmetic_;  // relative error of sums and of the result's own format
+};
+
+// The highest score; numbers that are none are passed over, -infinity where nothing is left.
+float highest_score(const float* scores, std::int64_t count);
+float highest_score(const at::BFloat16* scores, std::int64_t count);
+
+// In float64, where the products of fp32 numbers are exact.
+double exact_product(const float* a, const float* b, std::int64_t width);
+
+}  // namespace saferclip

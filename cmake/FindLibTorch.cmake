@@ -50,5 +50,15 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   endif()
   # Nothing refers to libtorch_cuda by name: without --no-as-needed the linker drops it.
   target_link_options(LibTorch::LibTorch INTERFACE "LINKER:--no-as-needed" "LINKER:-rpath,${_lib_dir}")
+  # at::parallel_for is a template: without OpenMP in our own compiler it runs on one thread. The runtime is
+  # LibTorch's own, so that both count the same threads.
+  file(GLOB _openmp "${_lib_dir}/libgomp*.so*")
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(LibTorch::LibTorch INTERFACE -fopenmp)
+    list(APPEND _libs ${_openmp})
+    if(NOT _openmp)
+      target_link_options(LibTorch::LibTorch INTERFACE -fopenmp)
+    endif()
+  endif()
   target_link_libraries(LibTorch::LibTorch INTERFACE ${_libs})
 endif()

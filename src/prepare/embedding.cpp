@@ -1,7 +1,9 @@
 #include "saferclip/prepare/embedding.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <functional>
 #include <string_view>
 #include <unordered_map>
@@ -13,6 +15,8 @@
 
 namespace saferclip {
 namespace {
+
+constexpr std::int64_t kCaptionsAtOnce = 256;
 
 at::Tensor l2_normalised(const at::Tensor& x) { return x / x.norm(2, {1}, true).clamp_min(1e-12); }
 
@@ -39,6 +43,20 @@ at::Tensor in_blocks(std::int64_t count, std::int64_t width, Logger& log, const 
 }
 
 }  // namespace
+
+at::Tensor token_ids(const Tokenizer& tokenizer, const std::vector<std::string>& captions) {
+  const std::int64_t context = tokenizer.spec().context_length;
+  const auto count = static_cast<std::int64_t>(captions.size());
+  at::Tensor ids = at::zeros({count, context}, at::kInt);
+  auto* data = ids.mutable_data_ptr<std::int32_t>();
+  at::parallel_for(0, count, kCaptionsAtOnce, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::vector<std::int32_t> row = tokenizer.encode(captions[static_cast<std::size_t>(i)]);
+      std::copy(row.begin(), row.end(), data + i * context);
+    }
+  });
+  return ids;
+}
 
 at::Tensor embed_pixels(const ClipModel& model, const Preprocessing& preprocessing,
                         const at::Tensor& pixels, Logger& log, const std::string& label,

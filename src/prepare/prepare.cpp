@@ -64,14 +64,7 @@ void Preparer::release_reference() {
 }
 
 at::Tensor Preparer::token_ids(const std::vector<std::string>& texts) const {
-  const std::int64_t context = tokenizer_.spec().context_length;
-  at::Tensor ids = at::zeros({static_cast<std::int64_t>(texts.size()), context}, at::kInt);
-  auto* data = ids.mutable_data_ptr<std::int32_t>();
-  for (std::size_t i = 0; i < texts.size(); ++i) {
-    const std::vector<std::int32_t> row = tokenizer_.encode(texts[i]);
-    std::copy(row.begin(), row.end(), data + static_cast<std::ptrdiff_t>(i) * context);
-  }
-  return ids;
+  return saferclip::token_ids(tokenizer_, texts);
 }
 
 SplitData Preparer::split(const std::string& name, const fs::path& file, bool needs_unsafe,

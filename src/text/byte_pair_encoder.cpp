@@ -9,8 +9,6 @@
 namespace saferclip {
 namespace {
 
-constexpr std::size_t kMaxCachedWords = 200'000;
-
 bool is_printed_as_itself(int byte) {
   return (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
 }
@@ -95,18 +93,13 @@ std::vector<std::int32_t> BytePairEncoder::merge_word(std::string_view word) con
 }
 
 void BytePairEncoder::encode(std::string_view word, std::vector<std::int32_t>& ids) const {
-  const std::string key(word);
-  {
-    const std::shared_lock guard(mutex_);
-    if (const auto found = cache_.find(key); found != cache_.end()) {
-      ids.insert(ids.end(), found->second.begin(), found->second.end());
-      return;
-    }
+  if (const auto* known = cache_.find(word); known != nullptr) {
+    ids.insert(ids.end(), known->begin(), known->end());
+    return;
   }
   std::vector<std::int32_t> symbols = merge_word(word);
   ids.insert(ids.end(), symbols.begin(), symbols.end());
-  const std::unique_lock guard(mutex_);
-  if (cache_.size() < kMaxCachedWords) cache_.emplace(key, std::move(symbols));
+  cache_.insert(word, std::move(symbols));
 }
 
 }  // namespace saferclip

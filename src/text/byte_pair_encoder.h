@@ -3,13 +3,13 @@
 
 #include <array>
 #include <cstdint>
-#include <mutex>
-#include <shared_mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
+
+#include "text/word_cache.h"
 
 namespace saferclip {
 
@@ -52,8 +52,7 @@ class BytePairEncoder {
   std::array<std::int32_t, 256> byte_ids_{};
   std::array<std::int32_t, 256> last_byte_ids_{};  // of a word's last byte: symbol + </w>
   std::unordered_map<std::uint64_t, Merge> ranks_;
-  mutable std::shared_mutex mutex_;
-  mutable std::unordered_map<std::string, std::vector<std::int32_t>> cache_;
+  mutable WordCache cache_;
 };
 
 }  // namespace saferclip

@@ -25,28 +25,53 @@ constexpr std::size_t kClipMerges = 49152 - 256 - 2;
 // Words longer than this are cut: BPE is quadratic, and a context holds far fewer tokens.
 constexpr std::size_t kMaxWordBytes = 4096;
 
-// The alternatives of CLIP's pattern, tried in order at `position`; the end of the match.
+// Text of one byte a character: nothing in it is escaped, a mark, or changed by any cleaning but
+// for capitals and spaces. Most captions are.
+bool is_plain(std::string_view caption) {
+  return std::all_of(caption.begin(), caption.end(),
+                     [](char c) { return c >= ' ' && c <= '~' && c != '&' && c != '<'; });
+}
+
+std::string lower_plain(std::string_view caption) {
+  std::string text(caption);
+  for (char& c : text) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+  return text;
+}
+
+// The end of "'s", "'t", … at `position`, or `position`. The text is lower case already; long s is
+// the one other letter that folds to an s.
+template <class Text>
+std::size_t match_contraction(Text text, std::size_t position, bool ignores_case) {
+  static constexpr std::string_view kContractions[] = {"s", "t", "re", "ve", "m", "ll", "d"};
+  const Text rest = text.substr(position + 1);
+  for (const std::string_view contraction : kContractions) {
+    if (rest.size() >= contraction.size() &&
+        std::equal(contraction.begin(), contraction.end(), rest.begin(), [](char a, auto b) {
+          return static_cast<char32_t>(a) == static_cast<char32_t>(b);
+        }))
+      return position + 1 + contraction.size();
+  }
+  const bool is_long_s =
+      ignores_case && !rest.empty() && static_cast<char32_t>(rest.front()) == U'\u017F';
+  return position + (is_long_s ? 2 : 0);
+}
+
+// The alternatives of CLIP's pattern, tried in order at `position`; the end of the match. `text` is
+// plain or code points.
 //   's|'t|'re|'ve|'m|'ll|'d | \p{L}+ | \p{N} | [^\s\p{L}\p{N}]+
-std::size_t match_word(const std::u32string& text, std::size_t position, bool ignores_case) {
-  static constexpr std::u32string_view kContractions[] = {U"s", U"t",  U"re", U"ve",
-                                                          U"m", U"ll", U"d"};
-  const char32_t first = text[position];
-  if (first == U'\'') {
-    for (const std::u32string_view contraction : kContractions) {
-      const std::u32string_view rest =
-          std::u32string_view(text).substr(position + 1, contraction.size());
-      // The text is lower case already; long s is the one other letter that folds to an s.
-      if (rest == contraction || (ignores_case && contraction == U"s" && rest == U"\u017F")) {
-        return position + 1 + contraction.size();
-      }
-    }
+template <class Text>
+std::size_t match_word(Text text, std::size_t position, bool ignores_case) {
+  const auto at = [&](std::size_t i) { return static_cast<char32_t>(text[i]); };
+  if (at(position) == U'\'') {
+    const std::size_t end = match_contraction(text, position, ignores_case);
+    if (end > position) return end;
   }
   std::size_t end = position + 1;
-  if (is_letter(first)) {
-    while (end < text.size() && is_letter(text[end])) ++end;
-  } else if (!is_number(first)) {
-    while (end < text.size() && !is_white_space(text[end]) && !is_letter(text[end]) &&
-           !is_number(text[end]))
+  if (is_letter(at(position))) {
+    while (end < text.size() && is_letter(at(end))) ++end;
+  } else if (!is_number(at(position))) {
+    while (end < text.size() && !is_white_space(at(end)) && !is_letter(at(end)) &&
+           !is_number(at(end)))
       ++end;
   }
   return end;
@@ -68,11 +93,12 @@ class ClipTokenizer : public Tokenizer {
 
   std::vector<std::int32_t> encode(std::string_view caption) const override {
     std::vector<std::int32_t> ids{static_cast<std::int32_t>(spec_.bos_id)};
-    const std::u32string text = decode_utf8(caption);
-    if (spec_.cleaning == TextCleaning::kHuggingFace) {
-      encode_around_specials(text, ids);
+    if (is_plain(caption)) {
+      encode_plain(lower_plain(caption), ids);
+    } else if (spec_.cleaning == TextCleaning::kHuggingFace) {
+      encode_around_specials(decode_utf8(caption), ids);
     } else {
-      encode_words(clean_text(text, spec_.cleaning), ids, true);
+      encode_words(clean_text(decode_utf8(caption), spec_.cleaning), ids, true);
     }
     ids.push_back(static_cast<std::int32_t>(spec_.eos_id));
     const auto limit = static_cast<std::size_t>(spec_.context_length);
@@ -116,6 +142,19 @@ class ClipTokenizer : public Tokenizer {
     encode_words(clean_text(text.substr(begin), spec_.cleaning), ids, false);
   }
 
+  void encode_plain(std::string_view text, std::vector<std::int32_t>& ids) const {
+    const auto limit = static_cast<std::size_t>(spec_.context_length);
+    for (std::size_t i = 0; i < text.size() && ids.size() <= limit;) {
+      if (text[i] == ' ') {
+        ++i;
+        continue;
+      }
+      const std::size_t end = match_word(text, i, false);
+      encoder_->encode(text.substr(i, std::min(end - i, kMaxWordBytes)), ids);
+      i = end;
+    }
+  }
+
   void encode_words(const std::u32string& text, std::vector<std::int32_t>& ids,
                     bool is_openai) const {
     const auto limit = static_cast<std::size_t>(spec_.context_length);
@@ -131,7 +170,7 @@ class ClipTokenizer : public Tokenizer {
         i += special->first.size();
         continue;
       }
-      const std::size_t end = match_word(text, i, is_openai);
+      const std::size_t end = match_word(std::u32string_view(text), i, is_openai);
       const std::string word = encode_utf8(std::u32string_view(text).substr(i, end - i));
       encoder_->encode(std::string_view(word).substr(0, kMaxWordBytes), ids);
       i = end;

@@ -108,9 +108,11 @@ std::string encode_utf8(std::u32string_view text) {
   return bytes;
 }
 
+namespace icu_says {
 bool is_letter(char32_t c) { return (U_GET_GC_MASK(static_cast<UChar32>(c)) & U_GC_L_MASK) != 0; }
 bool is_number(char32_t c) { return (U_GET_GC_MASK(static_cast<UChar32>(c)) & U_GC_N_MASK) != 0; }
 bool is_white_space(char32_t c) { return u_isUWhiteSpace(static_cast<UChar32>(c)) != 0; }
+}  // namespace icu_says
 
 std::u32string normalise_nfc(const std::u32string& text) {
   return normalise(text, &icu::Normalizer2::getNFCInstance);

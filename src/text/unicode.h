@@ -10,9 +10,24 @@ namespace saferclip {
 std::u32string decode_utf8(std::string_view bytes);
 std::string encode_utf8(std::u32string_view text);
 
-bool is_letter(char32_t c);       // \p{L}
-bool is_number(char32_t c);       // \p{N}
-bool is_white_space(char32_t c);  // White_Space, the `\s` of Python's `regex` and of Oniguruma
+namespace icu_says {
+bool is_letter(char32_t c);
+bool is_number(char32_t c);
+bool is_white_space(char32_t c);
+}  // namespace icu_says
+
+// \p{L}
+inline bool is_letter(char32_t c) {
+  return c < 0x80 ? (c | 0x20U) >= U'a' && (c | 0x20U) <= U'z' : icu_says::is_letter(c);
+}
+// \p{N}
+inline bool is_number(char32_t c) {
+  return c < 0x80 ? c >= U'0' && c <= U'9' : icu_says::is_number(c);
+}
+// White_Space, the `\s` of Python's `regex` and of Oniguruma
+inline bool is_white_space(char32_t c) {
+  return c < 0x80 ? c == U' ' || (c >= 0x09 && c <= 0x0D) : icu_says::is_white_space(c);
+}
 
 std::u32string normalise_nfc(const std::u32string& text);
 std::u32string normalise_nfkc(const std::u32string& text);

@@ -7,9 +7,11 @@
 #include <atomic>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "saferclip/core/log.h"
 #include "saferclip/model/clip_model.h"
+#include "saferclip/text/tokenizer.h"
 
 namespace saferclip {
 
@@ -17,6 +19,9 @@ struct EmbedOptions {
   std::int64_t block = 64;
   const std::atomic<int>* stop = nullptr;  // a signal number once the user wants to stop
 };
+
+// Captions to ids int32 [N, context length], zeros behind the last id.
+at::Tensor token_ids(const Tokenizer& tokenizer, const std::vector<std::string>& captions);
 
 // uint8 pixels [N, S, S, 3] to [N, E] on the CPU. Throws Interrupted between blocks.
 at::Tensor embed_pixels(const ClipModel& model, const Preprocessing& preprocessing,

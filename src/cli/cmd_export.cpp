@@ -86,7 +86,7 @@ int export_run(const ExportArguments& arguments, const GlobalOptions& globals, L
       open_session(read_run_config(run.run_folder / "config.yaml", {}), globals, log);
   const TrainState state = read_train_state(checkpoint);
   if (const auto base = state.content.find("weights");
-      base != state.content.end() && base->second != session.source.hash) {
+      base != state.content.end() && base->second != session.source.hash()) {
     throw WeightsError(cat(session.source.path.string(),
                            ": not the weights that this run was started from "
                            "(SHA-256 differs)"));

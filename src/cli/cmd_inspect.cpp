@@ -32,8 +32,8 @@ Json describe_source(const WeightsSource& source) {
             {"parameters", parameter_count(source.geometry)},
             {"preprocessing", to_string(source.preprocessing)},
             {"text clean", to_string(source.text.cleaning)},
-            {"sha256", source.hash}};
-  if (!source.published_as.empty()) json["published as"] = source.published_as;
+            {"sha256", source.hash()}};
+  if (!source.published_as().empty()) json["published as"] = source.published_as();
   if (!source.notes.empty()) json["notes"] = source.notes;
   return json;
 }

@@ -42,7 +42,7 @@ std::vector<std::pair<std::string, std::string>> facts(const Session& session, c
       {"optimizer", cat(c.optimizer.name, ", rate ", c.optimizer.lr, ", ", c.schedule.name)},
       {"batch", cat(c.train.batch_size, ", ", c.train.precision, ", seed ", c.train.seed)},
       {"base weights", session.source.path.string()},
-      {"SHA-256 of the base weights", session.source.hash},
+      {"SHA-256 of the base weights", session.source.hash()},
       {"model", to_string(session.source.geometry)},
       {"training rows", with_commas(static_cast<std::int64_t>(data.train.good_rows.size()))},
       {"training manifest", c.data.train},

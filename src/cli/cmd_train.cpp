@@ -65,7 +65,7 @@ void require_same_run(const fs::path& run_folder, const RunConfig& config) {
 }
 
 std::map<std::string, std::string> content_keys(const Session& session, const TrainingData& data) {
-  std::map<std::string, std::string> keys{{"weights", session.source.hash},
+  std::map<std::string, std::string> keys{{"weights", session.source.hash()},
                                           {"images", data.train.images.content},
                                           {"captions", data.train.tokens.key}};
   if (!data.train.reference.key.empty()) keys["reference"] = data.train.reference.key;
@@ -163,8 +163,8 @@ std::function<Batch(const Batch&)> make_augment(const Session& session, Preparer
 void require_unchanged_reference(const Session& session, Preparer& preparer) {
   preparer.release_reference();
   const RunConfig& config = session.config;
-  if (open_weights(config.model, static_cast<std::uint64_t>(config.train.seed)).hash !=
-      session.source.hash) {
+  if (open_weights(config.model, static_cast<std::uint64_t>(config.train.seed)).hash() !=
+      session.source.hash()) {
     throw WeightsError(session.source.path.string() +
                        ": the reference weights changed during the run");
   }
@@ -193,11 +193,10 @@ void train_in(const RunFolder& run, const StartPoint& start, const Session& sess
                     &stop);
   const TrainingData data = prepare_training(session, preparer);
   const auto augment = make_augment(session, preparer, log);
-  ClipModel model = load_clip(session.source, at::kFloat, session.device);
   const RunConfig& config = session.config;
-  if (config.adapter.method == "lora" && config.train.precision == "bf16") {
-    convert_clip(model, at::kBFloat16, session.device);
-  }
+  const bool has_bf16_weights = config.adapter.method == "lora" && config.train.precision == "bf16";
+  ClipModel model =
+      load_clip(session.source, has_bf16_weights ? at::kBFloat16 : at::kFloat, session.device);
   const auto parameters = make_trainable(model, config.model, config.adapter,
                                          static_cast<std::uint64_t>(config.train.seed));
   if (!config.adapter.start_from.empty()) {

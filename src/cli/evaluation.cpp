@@ -216,7 +216,7 @@ OrderedJson Evaluator::drift(const EvaluationRequest& request, const EmbeddingSe
 OrderedJson Evaluator::describe_split(const EvaluationRequest& request) {
   return {{"split", request.split},
           {"n", open_split(request).data.good_rows.size()},
-          {"weights", session_.source.hash},
+          {"weights", session_.source.hash()},
           {"manifest", request.manifest.string()},
           {"preprocessing", to_string(session_.source.preprocessing)},
           {"tie_rule", "ties rank by index, safe items first"},

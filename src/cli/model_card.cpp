@@ -60,8 +60,8 @@ std::string metrics(const CardFacts& facts) {
 std::string origin(const Session& session) {
   const WeightsSource& source = session.source;
   const std::string name =
-      source.published_as.empty() ? source.path.filename().string() : source.published_as;
-  return cat("`", name, "` (", to_string(source.layout), ", SHA-256 `", source.hash, "`)");
+      source.published_as().empty() ? source.path.filename().string() : source.published_as();
+  return cat("`", name, "` (", to_string(source.layout), ", SHA-256 `", source.hash(), "`)");
 }
 
 }  // namespace

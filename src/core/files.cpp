@@ -161,6 +161,12 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
+void MappedFile::release(std::size_t size) const noexcept {
+  // Advice: a kernel that refuses it keeps the pages.
+  if (data_ != nullptr)
+    ::madvise(const_cast<std::byte*>(data_), std::min(size, size_), MADV_DONTNEED);
+}
+
 std::unique_ptr<FileLock> FileLock::try_acquire(const fs::path& path) {
   std::error_code ignored;
   fs::create_directories(path.parent_path(), ignored);

@@ -2,6 +2,7 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <array>
 
 #include "saferclip/core/error.h"
@@ -59,8 +60,15 @@ std::string Sha256::hex() {
 std::string sha256_hex(std::string_view bytes) { return Sha256().update(bytes).hex(); }
 
 std::string sha256_file(const std::filesystem::path& path) {
+  constexpr std::size_t kBytesAtOnce = std::size_t{16} << 20U;
   const auto file = MappedFile::open(path);
-  return Sha256().update(file->data(), file->size()).hex();
+  Sha256 hash;
+  for (std::size_t begin = 0; begin < file->size(); begin += kBytesAtOnce) {
+    const std::size_t size = std::min(kBytesAtOnce, file->size() - begin);
+    hash.update(file->data() + begin, size);
+    file->release(begin + size);
+  }
+  return hash.hex();
 }
 
 }  // namespace saferclip

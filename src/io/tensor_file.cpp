@@ -23,11 +23,12 @@ constexpr std::string_view kLegacyMagic("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x1
 
 TensorFile wrap_safetensors(const fs::path& path) {
   const SafetensorsFile file = SafetensorsFile::open(path);
-  TensorFile result{path, "safetensors", {}, file.metadata(), {}, {}};
+  TensorFile result{path, "safetensors", {}, file.metadata(), {}, {}, {}};
   for (const auto& [name, entry] : file.entries()) {
     result.entries.emplace(name, TensorInfo{entry.dtype, entry.shape});
   }
   result.tensor = [file](const std::string& name) { return file.tensor(name); };
+  result.release_pages = [file] { file.release_pages(); };
   return result;
 }
 
@@ -55,7 +56,7 @@ at::Tensor view_of(const TorchTensor& tensor, std::string_view storage,
 
 TensorFile finish(const std::shared_ptr<const MappedFile>& file, const char* format, TorchTree tree,
                   const Storages& storages) {
-  TensorFile result{file->path(), format, {}, {}, std::move(tree.notes), {}};
+  TensorFile result{file->path(), format, {}, {}, std::move(tree.notes), {}, {}};
   for (const auto& [name, tensor] : tree.tensors) {
     const auto found = storages.find(tensor.storage);
     const bool is_missing = found == storages.end();
@@ -77,6 +78,7 @@ TensorFile finish(const std::shared_ptr<const MappedFile>& file, const char* for
     }
     return view_of(tensor->second, storages.at(tensor->second.storage), file);
   };
+  result.release_pages = [file] { file->release(file->size()); };
   return result;
 }
 

@@ -152,8 +152,8 @@ std::int64_t parameter_count(const ClipGeometry& g) {
   return count;
 }
 
-ClipModel allocate_clip(const ClipGeometry& g, at::ScalarType dtype, at::Device device) {
-  const Allocator make{at::TensorOptions().dtype(dtype).device(device), g.norm_eps};
+ClipModel allocate_clip(const ClipGeometry& g, at::ScalarType matmul_dtype, at::Device device) {
+  const Allocator make{at::TensorOptions().dtype(at::kFloat).device(device), g.norm_eps};
   ClipModel m;
   m.geometry = g;
   m.logit_scale = make.tensor({});
@@ -161,6 +161,10 @@ ClipModel allocate_clip(const ClipGeometry& g, at::ScalarType dtype, at::Device 
   m.text = allocate_text(make, g);
   m.vision = allocate_vision(make, g);
   number_sites(m);
+  for (at::Tensor* weight : matmul_weights(m)) {
+    if (matmul_dtype != at::kFloat && weight->defined())
+      *weight = at::empty(weight->sizes(), weight->options().dtype(matmul_dtype));
+  }
   return m;
 }
 

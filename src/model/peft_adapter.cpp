@@ -227,8 +227,9 @@ void merge_adapter(WeightsSource& source, const fs::path& folder) {
   for (const LoraDelta& delta : adapter->deltas) deltas.emplace(delta.module + ".weight", &delta);
   std::map<std::string, at::Tensor> saved;
   for (const NamedTensor& named : adapter->saved) saved.emplace(named.name, named.tensor);
-  source.hash = Sha256().part(source.hash).part(adapter->hash).hex();
-  source.published_as.clear();
+  source.later_hash = std::async(std::launch::deferred, [base = source.later_hash, adapter] {
+                        return Sha256().part(base.get()).part(adapter->hash).hex();
+                      }).share();
   source.tensor = [base = source.tensor, adapter, deltas, saved](const std::string& name) {
     const at::NoGradGuard guard;
     const auto whole = saved.find(name);

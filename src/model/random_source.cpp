@@ -111,8 +111,10 @@ WeightsSource open_random(const std::filesystem::path& architecture, const Model
     if (json.contains("preprocessing")) {
       read_preprocessor_config(json["preprocessing"], architecture.string(), source);
     }
-    source.hash =
-        Sha256().part("random").part(json.dump()).part(static_cast<std::int64_t>(seed)).hex();
+    std::promise<std::string> hash;
+    hash.set_value(
+        Sha256().part("random").part(json.dump()).part(static_cast<std::int64_t>(seed)).hex());
+    source.later_hash = hash.get_future().share();
   });
   source.text.cleaning = default_cleaning(source.geometry.family, TextCleaning::kHuggingFace);
   check_geometry(source);

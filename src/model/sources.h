@@ -25,6 +25,7 @@ class TensorFiles {
   bool contains(const std::string& name) const { return owner_.contains(name); }
   const std::vector<std::int64_t>& shape(const std::string& name) const;
   at::Tensor tensor(const std::string& name) const;
+  void release_pages() const;
   std::vector<std::string> names() const;  // sorted
   // Of the first file, and what its reader noted.
   const std::map<std::string, std::string>& metadata() const { return files_.front().metadata; }
@@ -83,6 +84,9 @@ SourceTensor open_clip_name(Family family, const std::string& canonical);
 // Throws WeightsError that says which kind of model this is when the names show one that `family`
 // is not (ResNet, timm or Hugging Face towers, CoCa, SigLIP).
 void refuse_foreign_model(const TensorFiles& files, const std::string& where, Family family);
+
+// At most `limit` entries and a count of the rest: a wrong geometry misses hundreds of tensors.
+std::vector<std::string> shortened(const std::vector<std::string>& lines, std::size_t limit);
 
 // Refuses sizes that no CLIP has before anything is made of them. Throws WeightsError.
 void check_geometry(const WeightsSource& source);

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -20,14 +19,6 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   std::vector<std::string> extents;
   for (const std::int64_t extent : shape) extents.push_back(std::to_string(extent));
   return "[" + join(extents, ", ") + "]";
-}
-
-// At most `limit` entries and a count of the rest: a wrong geometry misses hundreds of tensors.
-std::vector<std::string> shortened(const std::vector<std::string>& lines, std::size_t limit) {
-  if (lines.size() <= limit) return lines;
-  std::vector<std::string> head(lines.begin(), lines.begin() + static_cast<std::ptrdiff_t>(limit));
-  head.push_back(cat("… and ", lines.size() - limit, " more"));
-  return head;
 }
 
 // FSDP and transformers write a scalar as [1], open_clip as [].
@@ -51,6 +42,13 @@ std::vector<std::pair<std::string, std::vector<std::int64_t>>> expected_tensors(
 
 }  // namespace
 
+std::vector<std::string> shortened(const std::vector<std::string>& lines, std::size_t limit) {
+  if (lines.size() <= limit) return lines;
+  std::vector<std::string> head(lines.begin(), lines.begin() + static_cast<std::ptrdiff_t>(limit));
+  head.push_back(cat("… and ", lines.size() - limit, " more"));
+  return head;
+}
+
 std::string to_string(WeightsLayout layout) {
   switch (layout) {
     case WeightsLayout::kHuggingFace:
@@ -64,6 +62,8 @@ std::string to_string(WeightsLayout layout) {
   }
   return "";
 }
+
+std::string WeightsSource::published_as() const { return published_name(hash()); }
 
 TensorFiles::TensorFiles(const std::vector<fs::path>& files) {
   for (const fs::path& file : files) {
@@ -82,6 +82,10 @@ const std::vector<std::int64_t>& TensorFiles::shape(const std::string& name) con
 
 at::Tensor TensorFiles::tensor(const std::string& name) const {
   return files_[owner_.at(name)].tensor(name);
+}
+
+void TensorFiles::release_pages() const {
+  for (const TensorFile& file : files_) file.release_pages();
 }
 
 std::vector<std::string> TensorFiles::names() const {
@@ -223,8 +227,8 @@ void attach_tensors(WeightsSource& source, const std::shared_ptr<const TensorFil
                     const std::function<SourceTensor(const std::string&)>& locate,
                     const std::function<bool(const std::string&)>& is_ignored) {
   check_tensors(source, *files, locate, is_ignored);
-  source.hash = files->hash();
-  source.published_as = published_name(source.hash);
+  source.later_hash = std::async(std::launch::async, [files] { return files->hash(); }).share();
+  source.release_pages = [files] { files->release_pages(); };
   for (std::string& note : files->notes()) source.notes.push_back(std::move(note));
   source.tensor = [files, locate](const std::string& name) {
     const SourceTensor from = locate(name);
@@ -287,43 +291,6 @@ WeightsSource open_weights(const ModelOptions& options, std::uint64_t seed) {
     resize_positions(source, *options.image_size);
   }
   return source;
-}
-
-namespace {
-
-// One pass: NaN and infinity both show in the extremes.
-bool is_finite(const at::Tensor& tensor) {
-  if (tensor.numel() == 0) return true;
-  const auto [least, greatest] = at::aminmax(tensor);
-  return std::isfinite(least.item<double>()) && std::isfinite(greatest.item<double>());
-}
-
-}  // namespace
-
-ClipModel load_clip(const WeightsSource& source, at::ScalarType dtype, at::Device device) {
-  const at::NoGradGuard guard;
-  ClipModel model = allocate_clip(source.geometry, dtype, device);
-  std::vector<std::string> broken;
-  for (const TensorSlot& slot : tensor_slots(model)) {
-    const at::Tensor value = source.tensor(slot.name);
-    at::Tensor target = slot_view(slot);
-    target.copy_(value.reshape(slot.shape));
-    if (!is_finite(target)) broken.push_back(slot.name);
-  }
-  if (!broken.empty()) {
-    throw WeightsError(
-        join_problems(cat(source.path.string(), ": NaN or infinity in:"), shortened(broken, 12)));
-  }
-  return model;
-}
-
-std::string model_hash(ClipModel& model) {
-  Sha256 hash;
-  for (const TensorSlot& slot : tensor_slots(model)) {
-    const at::Tensor value = slot_view(slot).detach().to(at::kCPU).contiguous();
-    hash.part(slot.name).update(value.const_data_ptr(), value.nbytes());
-  }
-  return hash.hex();
 }
 
 }  // namespace saferclip

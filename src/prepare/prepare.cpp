@@ -167,7 +167,7 @@ ReferenceCache Preparer::reference_rows(const SplitData& split) {
                     .part(split.images.content)
                     .part(split.tokens.key)
                     .part(to_string(source_.preprocessing))
-                    .part(source_.hash)
+                    .part(source_.hash())
                     .part(activation_text(source_.geometry))
                     .hex();
   request.inputs = {{"manifest", split.manifest.file.string()}, {"weights", source_.path.string()}};

@@ -126,7 +126,7 @@ AnchorCache Preparer::anchors(const AnchorOptions& options) {
   Sha256 hash;
   hash.part("anchors")
       .part(kArtefactFormat)
-      .part(source_.hash)
+      .part(source_.hash())
       .part(activation_text(source_.geometry));
   for (const at::Tensor& tensor : {cache.prompts, cache.images}) {
     if (tensor.defined()) {

@@ -65,6 +65,9 @@ class MappedFile {
   const std::byte* data() const noexcept { return data_; }
   std::size_t size() const noexcept { return size_; }
   const std::filesystem::path& path() const noexcept { return path_; }
+  // Gives back the memory of the pages in the first `size` bytes; who reads them again gets them
+  // from the file again, without what was written into the map by mistake.
+  void release(std::size_t size) const noexcept;
 
  private:
   MappedFile() = default;

@@ -47,6 +47,8 @@ class SafetensorsFile {
   at::Tensor tensor(const std::string& name) const;
   // All tensors in the order of their names.
   std::vector<NamedTensor> tensors() const;
+  // Gives back the memory of what was read; tensors stay valid and read the file again.
+  void release_pages() const { file_->release(file_->size()); }
 
  private:
   std::shared_ptr<const MappedFile> file_;

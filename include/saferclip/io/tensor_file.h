@@ -29,6 +29,8 @@ struct TensorFile {
   // A CPU tensor that looks into the mapped file, of the file's strides; throws WeightsError for
   // an unknown name.
   std::function<at::Tensor(const std::string&)> tensor;
+  // Gives back the memory of what was read; tensors stay valid and read the file again.
+  std::function<void()> release_pages;
 };
 
 // Maps the file and checks all of it but the numbers. Of a PyTorch file the state_dict is taken:

@@ -128,8 +128,10 @@ struct LinearSlot {
 };
 std::vector<LinearSlot> linear_slots(ClipModel& model);
 
-// A model of this geometry with uninitialised tensors.
-ClipModel allocate_clip(const ClipGeometry& geometry, at::ScalarType dtype, at::Device device);
+// A model of this geometry with uninitialised tensors: the weights and biases of matrix products
+// (projections included) in `matmul_dtype`, LayerNorms, embeddings and scalars in fp32.
+ClipModel allocate_clip(const ClipGeometry& geometry, at::ScalarType matmul_dtype,
+                        at::Device device);
 
 // The same tensors in another dtype or on another device; storages are copied unless equal already.
 // With bf16, LayerNorms and embeddings stay fp32: only the weights of matrix products are

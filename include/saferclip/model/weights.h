@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <future>
 #include <map>
 #include <optional>
 #include <string>
@@ -29,13 +30,22 @@ struct WeightsSource {
   ClipGeometry geometry;
   Preprocessing preprocessing;
   TextSpec text;
-  std::string hash;  // SHA-256 of the tensor file (or over all of them), of architecture and seed
-  std::string published_as;  // "OpenAI ViT-B/32": the file is the published one, by its SHA-256
   std::filesystem::path
       tokenizer_folder;            // with vocab.json and merges.txt; empty: CLIP's vocabulary
   std::vector<std::string> notes;  // what a user should know ("no preprocessor_config.json …")
   // The tensor with this canonical (Hugging Face) name, in its file dtype and canonical shape.
   std::function<at::Tensor(const std::string&)> tensor;
+  // Gives back the memory of file pages that were read; empty: there are none.
+  std::function<void()> release_pages;
+  // A thread works it out from the opening on: reading a large file takes about as long as loading
+  // it.
+  std::shared_future<std::string> later_hash;
+
+  // SHA-256 of the tensor file (or over all of them), of architecture and seed. Throws DataError
+  // when the file cannot be read any more.
+  const std::string& hash() const { return later_hash.get(); }
+  // "OpenAI ViT-B/32": the file is the published one, by its SHA-256; else empty.
+  std::string published_as() const;
 };
 
 // Opens and checks `options.weights`, or makes random weights when `options.init` is set.
@@ -43,8 +53,9 @@ struct WeightsSource {
 // activation has to be named and was not.
 WeightsSource open_weights(const ModelOptions& options, std::uint64_t seed);
 
-// Copies everything into a model. Throws WeightsError when a tensor holds NaN or infinity.
-ClipModel load_clip(const WeightsSource& source, at::ScalarType dtype = at::kFloat,
+// Copies everything into a model, converted tensor by tensor: `matmul_dtype` as for allocate_clip.
+// Throws WeightsError when a tensor holds NaN or infinity.
+ClipModel load_clip(const WeightsSource& source, at::ScalarType matmul_dtype = at::kFloat,
                     at::Device device = at::kCPU);
 
 // "OpenAI ViT-B/32" when a file with this SHA-256 is one that OpenAI published; else "".

@@ -189,14 +189,14 @@ TrainState restore_run(const StartPoint& start, const TrainState& now,
 
 void train_in(const RunFolder& run, const StartPoint& start, const Session& session, Logger& log,
               const std::atomic<int>& stop) {
-  Preparer preparer(session.config.data, session.source, *session.tokenizer, session.device, log,
-                    &stop);
-  const TrainingData data = prepare_training(session, preparer);
-  const auto augment = make_augment(session, preparer, log);
   const RunConfig& config = session.config;
   const bool has_bf16_weights = config.adapter.method == "lora" && config.train.precision == "bf16";
+  // Before preparing, whose keys wait for the hash of the file: that is worked out meanwhile.
   ClipModel model =
       load_clip(session.source, has_bf16_weights ? at::kBFloat16 : at::kFloat, session.device);
+  Preparer preparer(config.data, session.source, *session.tokenizer, session.device, log, &stop);
+  const TrainingData data = prepare_training(session, preparer);
+  const auto augment = make_augment(session, preparer, log);
   const auto parameters = make_trainable(model, config.model, config.adapter,
                                          static_cast<std::uint64_t>(config.train.seed));
   if (!config.adapter.start_from.empty()) {

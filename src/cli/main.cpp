@@ -1,12 +1,10 @@
 #include <c10/util/Exception.h>
-#include <unistd.h>
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <iostream>
 #include <string_view>
 #include <vector>
@@ -44,22 +42,6 @@ void add_global_options(CLI::App& app, GlobalOptions& globals) {
   app.add_option("--device", globals.device, "auto, cpu, cuda or cuda:<index>");
   app.add_option("--threads", globals.threads, "CPU threads; 0: LibTorch's choice")
       ->check(CLI::NonNegativeNumber);
-}
-
-// With another busy process on the machine, the spinning barriers of LibTorch's libgomp slow a step
-// down tenfold. A short spin costs nothing when the machine is idle; libgomp reads its setting when
-// it is loaded, hence the second start. Not for short commands, and never over the user's own
-// setting.
-void bound_spinning(int argc, char** argv) {
-  const std::vector<std::string_view> words(argv, argv + argc);
-  const bool is_long = std::any_of(words.begin(), words.end(), [](std::string_view word) {
-    return word == "train" || word == "prepare" || word == "evaluate" || word == "report";
-  });
-  if (!is_long || std::getenv("GOMP_SPINCOUNT") != nullptr ||
-      std::getenv("OMP_WAIT_POLICY") != nullptr)
-    return;
-  ::setenv("GOMP_SPINCOUNT", "10000", 1);
-  ::execv("/proc/self/exe", argv);  // on failure the program simply goes on
 }
 
 int run(int argc, char** argv) {
@@ -100,7 +82,6 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  bound_spinning(argc, argv);
   try {
     return run(argc, argv);
   } catch (const saferclip::Error& problem) {

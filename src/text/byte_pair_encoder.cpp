@@ -56,10 +56,13 @@ BytePairEncoder::BytePairEncoder(std::unordered_map<std::string, std::int32_t> v
     byte_ids_[byte] = id_of(byte_symbols()[byte]);
     last_byte_ids_[byte] = id_of(byte_symbols()[byte] + std::string(kEndOfWord));
   }
+  ranks_.reserve(merges_.size());
+  std::string whole;
   for (std::size_t rank = 0; rank < merges_.size(); ++rank) {
     const auto& [a, b] = merges_[rank];
+    whole.assign(a).append(b);
     ranks_.emplace(pair_key(id_of(a), id_of(b)),
-                   Merge{static_cast<std::int32_t>(rank), id_of(a + b)});
+                   Merge{static_cast<std::int32_t>(rank), id_of(whole)});
   }
 }
 

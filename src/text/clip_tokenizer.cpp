@@ -228,7 +228,7 @@ std::unique_ptr<Tokenizer> load_clip_tokenizer(const fs::path& vocabulary,
   std::vector<std::pair<std::string, std::string>> merges;
   while (merges.size() < kClipMerges && std::getline(in, line))
     merges.push_back(split_merge(line, vocabulary.string()));
-  std::unordered_map<std::string, std::int32_t> ids;
+  std::unordered_map<std::string, std::int32_t> ids(kClipMerges + 2 * 256 + 2);
   const auto add = [&](const std::string& symbol) {
     ids.emplace(symbol, static_cast<std::int32_t>(ids.size()));
   };
@@ -255,7 +255,7 @@ std::unique_ptr<Tokenizer> load_hugging_face_tokenizer(const fs::path& folder,
                         : nlohmann::json::parse(vocabulary_text, nullptr, false);
   if (!json.is_object())
     throw DataError(cat(vocabulary_file.string(), ": expected a JSON object of symbols and ids"));
-  std::unordered_map<std::string, std::int32_t> ids;
+  std::unordered_map<std::string, std::int32_t> ids(json.size());
   std::vector<bool> is_used(json.size(), false);
   for (const auto& [symbol, id] : json.items()) {
     if (!id.is_number_unsigned() || id.get<std::size_t>() >= json.size() ||

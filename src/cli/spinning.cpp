@@ -1,0 +1,42 @@
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <string_view>
+
+// With another busy process on the machine, the spinning barriers of LibTorch's libgomp slow a step
+// down tenfold. A short spin costs nothing when the machine is idle; libgomp reads its setting when
+// it is loaded, hence a second start. That comes before LibTorch has set itself up, which takes
+// most of the time of a start; so early, the C library's own environment is not there yet either.
+// Not for short commands, and never over the user's own setting.
+namespace {
+
+constexpr std::size_t kMostVariables = 4096;
+char spin_count[] = "GOMP_SPINCOUNT=10000";
+
+bool is_long(std::string_view word) {
+  return word == "train" || word == "prepare" || word == "evaluate" || word == "report";
+}
+
+void bound_spinning(int argc, char** argv, char** environment) {
+  static std::array<char*, kMostVariables + 2> with_bound{};
+  if (std::none_of(argv, argv + argc, is_long)) return;
+  std::size_t count = 0;
+  for (; environment[count] != nullptr; ++count) {
+    const std::string_view variable(environment[count]);
+    if (variable.starts_with("GOMP_SPINCOUNT=") || variable.starts_with("OMP_WAIT_POLICY=") ||
+        count == kMostVariables)
+      return;
+    with_bound[count] = environment[count];
+  }
+  with_bound[count] = spin_count;
+  ::execve("/proc/self/exe", argv, with_bound.data());  // on failure the program simply goes on
+}
+
+#if !defined(__SANITIZE_ADDRESS__)  // sanitizers set themselves up at the same moment
+[[gnu::section(".preinit_array"), gnu::used]] void (*before_libraries)(int, char**,
+                                                                       char**) = bound_spinning;
+#endif
+
+}  // namespace

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "saferclip/core/error.h"
@@ -129,6 +130,26 @@ CheckpointSnapshot take_snapshot(const TrainState& state,
     }
   }
   return snapshot;
+}
+
+void copy_snapshot(CheckpointSnapshot& snapshot, CheckpointSnapshot& spare) {
+  const at::NoGradGuard guard;
+  for (auto member : {&CheckpointSnapshot::weights, &CheckpointSnapshot::optimizer}) {
+    std::vector<NamedTensor>& tensors = snapshot.*member;
+    std::vector<NamedTensor>& copies = spare.*member;
+    copies.resize(tensors.size());
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+      const at::Tensor from = tensors[i].tensor.contiguous();
+      at::Tensor& to = copies[i].tensor;
+      if (!to.defined() || to.sizes() != from.sizes() || to.dtype() != from.dtype())
+        to = at::empty(from.sizes(), from.options());
+      // Not copy_, whose threads would take those of the training.
+      if (from.nbytes() > 0)
+        std::memcpy(to.mutable_data_ptr(), from.const_data_ptr(), from.nbytes());
+      copies[i].name = tensors[i].name;
+      tensors[i].tensor = to;
+    }
+  }
 }
 
 void CheckpointStore::save(const CheckpointSnapshot& snapshot, bool is_best, std::int64_t keep_last,

@@ -110,7 +110,8 @@ EmbeddingRows embed_batch(const ClipModel& model, const Batch& batch,
 }
 
 StepNumbers train_step(ClipModel& model, Optimizer& optimizer, const Batch& batch,
-                       const StepOptions& options, double lr) {
+                       const StepOptions& options, double lr,
+                       const std::function<void()>& before_update) {
   const LossCounts counts = count_rows(batch);
   const auto rows = static_cast<std::int64_t>(batch.rows.size());
   const std::int64_t micro = options.micro_batch_size.value_or(rows);
@@ -127,6 +128,7 @@ StepNumbers train_step(ClipModel& model, Optimizer& optimizer, const Batch& batc
     add_terms(numbers, result);
   }
   numbers.grad_norm = optimizer.clip_gradients(options.grad_clip);
+  if (before_update) before_update();
   optimizer.step(lr);
   if (options.trains_logit_scale) clamp_logit_scale(model);
   return numbers;

@@ -2,8 +2,11 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <future>
+#include <memory>
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/progress.h"
@@ -61,6 +64,8 @@ class Loop {
     if (!was_saved_) save(false);
     saver_.wait();
     progress_.finish();
+    parts_.log.info(
+        cat("longest wait of a step for a checkpoint: ", fixed(1000 * longest_wait_, 1), " ms"));
     parts_.log.info(cat("peak memory: ", human_bytes(peak_memory_bytes())));
   }
 
@@ -81,8 +86,8 @@ class Loop {
     line.lr = learning_rate(options_.schedule, options_.peak_lr, batch.step, total_);
     Batch moved = move_batch(batch, parts_.device);
     if (parts_.augment) moved = parts_.augment(moved);
-    const StepNumbers numbers =
-        train_step(parts_.model, parts_.optimizer, moved, options_.step, line.lr);
+    const StepNumbers numbers = train_step(parts_.model, parts_.optimizer, moved, options_.step,
+                                           line.lr, [this] { wait_for_copy(); });
     const auto now = Clock::now();
     line.quadruplets_per_s =
         static_cast<double>(batch.rows.size()) / seconds_between(last_step_, now);
@@ -165,19 +170,45 @@ class Loop {
     return c.every_minutes > 0 && seconds_between(last_save_, Clock::now()) >= 60 * c.every_minutes;
   }
 
+  // On the CPU the copy is made beside the next step's passes, which only read what it copies; the
+  // update waits for its end. A device's copy stands in the same queue as the passes, so at once.
   void save(bool is_best) {
     write_pending();
+    const Clock::time_point began = Clock::now();
     const bool is_background = options_.checkpoint.background;
-    saver_.start(
-        [this, is_best,
-         snapshot = take_snapshot(state_, parts_.parameters, parts_.optimizer, is_background)] {
-          parts_.checkpoints.save(snapshot, is_best, options_.checkpoint.keep_last,
-                                  options_.checkpoint.keep_best);
-        });
+    const bool is_late = is_background && parts_.device.is_cpu();
+    auto copied = std::make_shared<std::promise<void>>();
+    saver_.wait();
+    if (is_late) copied_ = copied->get_future();
+    saver_.start([this, is_best, is_late, copied,
+                  snapshot = take_snapshot(state_, parts_.parameters, parts_.optimizer,
+                                           is_background && !is_late)]() mutable {
+      if (is_late) copy_late(snapshot, *copied);
+      parts_.checkpoints.save(snapshot, is_best, options_.checkpoint.keep_last,
+                              options_.checkpoint.keep_best);
+    });
     if (!is_background) saver_.wait();
     last_save_ = Clock::now();
     last_step_ = last_save_;
+    wait_ = seconds_between(began, last_save_);
     was_saved_ = true;
+  }
+
+  void copy_late(CheckpointSnapshot& snapshot, std::promise<void>& copied) {
+    try {
+      copy_snapshot(snapshot, spare_);
+    } catch (...) {
+      copied.set_value();  // the failure itself goes the saver's way
+      throw;
+    }
+    copied.set_value();
+  }
+
+  void wait_for_copy() {
+    const Clock::time_point began = Clock::now();
+    if (copied_.valid()) copied_.get();
+    longest_wait_ = std::max(longest_wait_, wait_ + seconds_between(began, Clock::now()));
+    wait_ = 0;
   }
 
   const TrainerParts& parts_;
@@ -191,6 +222,10 @@ class Loop {
   Clock::time_point last_save_;
   Clock::time_point last_step_;
   bool was_saved_ = false;
+  std::future<void> copied_;  // the state of the last save, out of the leaves
+  CheckpointSnapshot spare_;
+  double wait_ = 0;  // for a save, of the step that follows it, seconds
+  double longest_wait_ = 0;
   Background saver_;  // last: its work uses the members before it
 };
 

@@ -227,6 +227,20 @@ TEST_F(Tiny, CheckpointRoundTripAndRetention) {
   EXPECT_TRUE(at::equal(before.weights[0].tensor.view(first.sizes()), first));
   parameters_[0].tensor.detach().copy_(first);
 
+  // Nor is one that was copied later, into the memory of an earlier copy.
+  CheckpointSnapshot spare, late = take_snapshot(state, parameters_, optimizer, false);
+  copy_snapshot(late, spare);
+  const void* memory = spare.weights[0].tensor.const_data_ptr();
+  late = take_snapshot(state, parameters_, optimizer, false);
+  copy_snapshot(late, spare);
+  EXPECT_EQ(late.weights[0].tensor.const_data_ptr(), memory);
+  parameters_[0].tensor.detach().add_(1);
+  for (std::size_t i = 0; i < late.weights.size(); ++i)
+    EXPECT_TRUE(at::equal(late.weights[i].tensor, before.weights[i].tensor));
+  for (std::size_t i = 0; i < late.optimizer.size(); ++i)
+    EXPECT_TRUE(at::equal(late.optimizer[i].tensor, before.optimizer[i].tensor));
+  parameters_[0].tensor.detach().copy_(first);
+
   ClipModel other = load_clip(source_);
   const auto restored = make_trainable(other, {}, adapter_, 99);
   Optimizer fresh({}, restored);

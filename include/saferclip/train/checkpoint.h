@@ -39,6 +39,10 @@ CheckpointSnapshot take_snapshot(const TrainState& state,
                                  const std::vector<TrainedParameter>& parameters,
                                  const Optimizer& optimizer, bool is_copy = true);
 
+// Replaces views by copies, on the calling thread alone. `spare` lends memory of an earlier copy of
+// the same tensors, which `snapshot` then shares with it; one that does not fit is replaced.
+void copy_snapshot(CheckpointSnapshot& snapshot, CheckpointSnapshot& spare);
+
 class CheckpointStore {
  public:
   CheckpointStore(std::filesystem::path run_folder, Logger& log);

@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -43,7 +44,9 @@ EmbeddingRows embed_batch(const ClipModel& model, const Batch& batch,
                           at::Tensor* anchor_text, at::Tensor* anchor_image);
 
 // Runs the batch (already on the device) in micro-batches, then one optimizer update at rate `lr`.
+// `before_update` is called when all passes are done: until then weights and moments are only read.
 StepNumbers train_step(ClipModel& model, Optimizer& optimizer, const Batch& batch,
-                       const StepOptions& options, double lr);
+                       const StepOptions& options, double lr,
+                       const std::function<void()>& before_update = {});
 
 }  // namespace saferclip

@@ -1,14 +1,17 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <set>
+#include <thread>
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/rng.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/core/workers.h"
 #include "support/temporary_folder.h"
 
 namespace saferclip {
@@ -74,6 +77,29 @@ TEST(Files, LockIsExclusive) {
   EXPECT_EQ(FileLock::try_acquire(folder / ".lock"), nullptr);
   lock.reset();
   EXPECT_NE(FileLock::try_acquire(folder / ".lock"), nullptr);
+}
+
+TEST(Workers, EachIndexOnce) {
+  for (const int threads : {0, 1, 3}) {
+    for (const std::int64_t count : {0, 1, 100}) {
+      std::vector<int> calls(static_cast<std::size_t>(count));
+      for_each_index(count, threads, [&](std::int64_t i) { ++calls[static_cast<std::size_t>(i)]; });
+      EXPECT_EQ(calls, std::vector<int>(static_cast<std::size_t>(count), 1));
+    }
+  }
+}
+
+TEST(Workers, TwoAtATime) {
+  std::atomic<int> arrived = 0;
+  for_each_index(2, 2, [&](std::int64_t) {
+    ++arrived;
+    while (arrived < 2) std::this_thread::yield();
+  });
+  EXPECT_EQ(arrived, 2);
+}
+
+TEST(Workers, ThrowsToTheCaller) {
+  EXPECT_THROW(for_each_index(9, 2, [](std::int64_t) { throw DataError("x"); }), DataError);
 }
 
 }  // namespace

@@ -27,6 +27,7 @@ ROOMS["cli"] = set(ROOMS)
 LIBRARIES = {
     r"opencv2/": r"src/image/",
     r"webp/": r"src/image/",
+    r"jpeglib\.h": r"src/image/jpeg\.cpp",
     r"spdlog/": r"src/core/log\.cpp",
     r"yaml-cpp/": r"src/io/",
     r"CLI/": r"src/cli/",

@@ -54,7 +54,7 @@ at::Tensor load_pictures(const std::vector<std::string>& files,
   std::vector<std::string> problems;
   for (std::size_t i = 0; i < files.size(); ++i) {
     try {
-      const Image image = preprocess_image(load_image(files[i]), preprocessing);
+      const Image image = load_preprocessed(files[i], preprocessing);
       std::copy(image.pixels.begin(), image.pixels.end(),
                 pixels.mutable_data_ptr<std::uint8_t>() + i * image.pixels.size());
     } catch (const DataError& problem) {

@@ -114,7 +114,7 @@ class Gallery {
   static ReportPicture picture(const fs::path& file, const std::string& caption, bool is_unsafe) {
     Preprocessing small;
     small.image_size = kThumbnail;
-    return {encode_jpeg(preprocess_image(load_image(file), small)), caption, is_unsafe};
+    return {encode_jpeg(load_preprocessed(file, small)), caption, is_unsafe};
   }
 
   std::vector<ReportPicture> pictures(const std::vector<Result>& results) const {

@@ -6,6 +6,8 @@
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 
+#include "image/fit.h"
+#include "image/jpeg.h"
 #include "image/structure.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
@@ -87,17 +89,12 @@ Image decode_webp(std::string_view bytes, const std::string& name, const DecodeO
   return image;
 }
 
-}  // namespace
-
-Image decode_image(std::string_view bytes, const std::string& name, const DecodeOptions& options) {
-  const PictureStructure structure = examine_picture(bytes);
-  if (!structure.problem.empty()) throw DataError(cat(name, ": ", structure.problem));
-  require_pixels(structure.width, structure.height, name, options);
-  if (structure.kind == PictureKind::kWebp) return decode_webp(bytes, name, options);
+Image decode_by_opencv(std::string_view bytes, const std::string& name, PictureKind kind,
+                       const DecodeOptions& options) {
   cv::Mat decoded;
   try {
     const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8U, const_cast<char*>(bytes.data()));
-    decoded = cv::imdecode(buffer, decode_flags(structure.kind, options));
+    decoded = cv::imdecode(buffer, decode_flags(kind, options));
   } catch (const cv::Exception& problem) {
     throw DataError(cat(name, ": cannot be decoded: ", problem.err));
   }
@@ -106,8 +103,75 @@ Image decode_image(std::string_view bytes, const std::string& name, const Decode
   return to_rgb(decoded, name);
 }
 
+// Without pixels when this JPEG is for OpenCV: CMYK, or to be turned as its EXIF says.
+Image decode_jpeg(std::string_view bytes, const std::string& name, const DecodeOptions& options) {
+  if (options.exif_rotate) return {};
+  JpegReader reader(bytes, name);
+  if (!reader.is_readable()) return {};
+  require_pixels(reader.width(), reader.height(), name, options);
+  Image image{reader.width(), reader.height(), {}};
+  image.pixels.resize(static_cast<std::size_t>(image.width * image.height * 3));
+  reader.start(3);
+  for (std::int64_t y = 0; y < image.height; ++y)
+    reader.read_row(image.pixels.data() + y * image.width * 3);
+  return image;
+}
+
+// The same, resized while it is decoded; also without pixels when it is needed as a whole.
+Image fit_jpeg(std::string_view bytes, const std::string& name, const Preprocessing& preprocessing,
+               const DecodeOptions& options) {
+  if (options.exif_rotate) return {};
+  JpegReader reader(bytes, name);
+  if (!reader.is_readable()) return {};
+  require_pixels(reader.width(), reader.height(), name, options);
+  const Fit fit = fit_of(reader.width(), reader.height(), preprocessing);
+  if (starts_with_columns(reader.width(), reader.height(), fit)) return {};
+  reader.start(4);
+  std::int64_t next = 0;
+  const auto read = [&](std::int64_t y, std::uint32_t* row) {
+    for (; next <= y; ++next) reader.read_row(reinterpret_cast<std::uint8_t*>(row));
+  };
+  return fit_rows({reader.width(), reader.height(), read}, fit, preprocessing.interpolation);
+}
+
+PictureStructure require_picture(std::string_view bytes, const std::string& name,
+                                 const DecodeOptions& options) {
+  PictureStructure structure = examine_picture(bytes);
+  if (!structure.problem.empty()) throw DataError(cat(name, ": ", structure.problem));
+  require_pixels(structure.width, structure.height, name, options);
+  return structure;
+}
+
+Image decode_kind(std::string_view bytes, const std::string& name, PictureKind kind,
+                  const DecodeOptions& options) {
+  if (kind == PictureKind::kWebp) return decode_webp(bytes, name, options);
+  Image image;
+  if (kind == PictureKind::kJpeg) image = decode_jpeg(bytes, name, options);
+  return image.pixels.empty() ? decode_by_opencv(bytes, name, kind, options) : image;
+}
+
+}  // namespace
+
+Image decode_image(std::string_view bytes, const std::string& name, const DecodeOptions& options) {
+  return decode_kind(bytes, name, require_picture(bytes, name, options).kind, options);
+}
+
 Image load_image(const std::filesystem::path& path, const DecodeOptions& options) {
   return decode_image(read_file(path), path.string(), options);
+}
+
+Image decode_preprocessed(std::string_view bytes, const std::string& name,
+                          const Preprocessing& preprocessing, const DecodeOptions& options) {
+  const PictureKind kind = require_picture(bytes, name, options).kind;
+  if (kind == PictureKind::kJpeg) {
+    Image image = fit_jpeg(bytes, name, preprocessing, options);
+    if (!image.pixels.empty()) return image;
+  }
+  return preprocess_image(decode_kind(bytes, name, kind, options), preprocessing);
+}
+
+Image load_preprocessed(const std::filesystem::path& path, const Preprocessing& preprocessing) {
+  return decode_preprocessed(read_file(path), path.string(), preprocessing);
 }
 
 namespace {

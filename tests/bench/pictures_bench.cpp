@@ -48,9 +48,8 @@ nlohmann::json measure_one(const fs::path& file, int times, int repeats, const f
   leave(folder / "decoded.rgb", decoded);
   leave(folder / "square.rgb", square);
   nlohmann::json result{{"width", decoded.width}, {"height", decoded.height}};
-  result["whole_s"] = seconds_of(times, repeats, [&] {
-    square = decode_preprocessed(bytes, file.string(), preprocessing);
-  });
+  result["whole_s"] = seconds_of(
+      times, repeats, [&] { square = decode_preprocessed(bytes, file.string(), preprocessing); });
   result["decode_s"] =
       seconds_of(times, repeats, [&] { decoded = decode_image(bytes, file.string()); });
   result["resize_s"] =

@@ -96,5 +96,50 @@ TEST(Preprocess, ExtremeRatioTakesOnlyItsWindow) {
   EXPECT_EQ(preprocess_image(strip, p).pixels.front(), 7);
 }
 
+Image pattern(std::int64_t width, std::int64_t height) {
+  Image image{width, height, {}};
+  std::uint32_t state = 1;
+  for (std::int64_t i = 0; i < width * height * 3; ++i) {
+    state = state * 1664525U + 1013904223U;
+    image.pixels.push_back(static_cast<std::uint8_t>((state >> 24U) / 4 + i / 3 % width));
+  }
+  return image;
+}
+
+TEST(Preprocess, WhileDecodingGivesTheSameBytes) {
+  std::vector<std::string> files;
+  for (const char* name : {"rgb_0.jpg", "rgb_1.jpg", "rgb_2.jpg", "progressive.jpg", "grey.jpg",
+                           "cmyk.jpg", "rotated.jpg", "rgba.png", "rgb.webp"})
+    files.push_back(read_file(kFolder + name));
+  for (const auto& [width, height] : std::vector<std::pair<int, int>>{
+           {1, 1}, {1, 70}, {70, 1}, {16, 16}, {17, 33}, {33, 17}, {40, 90}, {1031, 40}, {24, 24}})
+    files.push_back(encode_jpeg(pattern(width, height)));
+  for (const std::string& bytes : files) {
+    for (const std::int64_t size : {1, 16, 23, 24, 50}) {
+      for (const bool is_squash : {false, true}) {
+        Preprocessing p;
+        p.image_size = size;
+        p.resize_mode = is_squash ? ResizeMode::kSquash : ResizeMode::kShortest;
+        for (const bool rotate : {false, true}) {
+          DecodeOptions options;
+          options.exif_rotate = rotate;
+          const Image whole = preprocess_image(decode_image(bytes, "x", options), p);
+          EXPECT_EQ(decode_preprocessed(bytes, "x", p, options).pixels, whole.pixels) << size;
+        }
+      }
+    }
+  }
+}
+
+// Rotating takes the decoder of OpenCV, which is libjpeg too: both give the same picture.
+TEST(Decode, JpegAsOpenCvDecodesIt) {
+  for (const auto& [width, height] : std::vector<std::pair<int, int>>{{1, 1}, {7, 9}, {130, 67}}) {
+    const std::string bytes = encode_jpeg(pattern(width, height));
+    DecodeOptions by_opencv;
+    by_opencv.exif_rotate = true;
+    EXPECT_EQ(decode_image(bytes, "x").pixels, decode_image(bytes, "x", by_opencv).pixels);
+  }
+}
+
 }  // namespace
 }  // namespace saferclip

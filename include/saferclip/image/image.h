@@ -42,6 +42,13 @@ Image resize_image(const Image& image, std::int64_t width, std::int64_t height,
 // A picture smaller than the crop after resizing cannot occur (the shortest side is image_size).
 Image preprocess_image(const Image& image, const Preprocessing& preprocessing);
 
+// decode_image and preprocess_image in one, the same bytes: a JPEG is resized while it is decoded,
+// without the whole picture in memory. Rows below the crop are not decoded. Throws DataError as
+// decode_image does.
+Image decode_preprocessed(std::string_view bytes, const std::string& name,
+                          const Preprocessing& preprocessing, const DecodeOptions& options = {});
+Image load_preprocessed(const std::filesystem::path& path, const Preprocessing& preprocessing);
+
 // PNG bytes of an RGB image.
 std::string encode_png(const Image& image);
 // JPEG bytes of an RGB image, quality 85: for thumbnails.

@@ -15,6 +15,7 @@
 #include "saferclip/core/hash.h"
 #include "saferclip/core/progress.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/core/workers.h"
 #include "saferclip/image/image.h"
 
 namespace saferclip {
@@ -41,8 +42,7 @@ PictureRecord decode_cell(const PictureCell& cell, const PictureJob& job, std::u
     record.sha256 = sha256_hex(bytes);
     DecodeOptions options;
     options.exif_rotate = job.exif_rotate;
-    const Image image =
-        preprocess_image(decode_image(bytes, cell.file.string(), options), job.preprocessing);
+    const Image image = decode_preprocessed(bytes, cell.file.string(), job.preprocessing, options);
     std::copy(image.pixels.begin(), image.pixels.end(), target);
   } catch (const DataError& problem) {
     record.problem = problem.what();
@@ -199,16 +199,12 @@ void decode_pictures(const PictureJob& job, const fs::path& folder, Logger& log,
     }
     const std::size_t size = std::min<std::size_t>(kChunk, cells.size() - begin);
     std::fill(pixels.begin(), pixels.end(), std::uint8_t{0});
-    at::parallel_for(0, static_cast<std::int64_t>(size), 4,
-                     [&](std::int64_t first, std::int64_t last) {
-                       for (std::int64_t i = first; i < last; ++i) {
-                         const auto offset = static_cast<std::size_t>(i);
-                         const Cell& cell = cells[begin + offset];
-                         records[cell.column][cell.row] =
-                             decode_cell(job.columns[cell.column][cell.row], job,
-                                         pixels.data() + offset * partial.row_bytes());
-                       }
-                     });
+    for_each_index(static_cast<std::int64_t>(size), at::get_num_threads(), [&](std::int64_t i) {
+      const auto offset = static_cast<std::size_t>(i);
+      const Cell& cell = cells[begin + offset];
+      records[cell.column][cell.row] = decode_cell(job.columns[cell.column][cell.row], job,
+                                                   pixels.data() + offset * partial.row_bytes());
+    });
     for (std::size_t i = 0; i < size; ++i) {
       partial.write_row(cells[begin + i], pixels.data() + i * partial.row_bytes());
     }

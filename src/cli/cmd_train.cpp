@@ -7,6 +7,7 @@
 #include "cli/run_folder.h"
 #include "cli/validation.h"
 #include "saferclip/core/error.h"
+#include "saferclip/core/memory.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/model/peft_adapter.h"
 #include "saferclip/train/augment.h"
@@ -227,6 +228,7 @@ void train_in(const RunFolder& run, const StartPoint& start, const Session& sess
     };
   }
   parts.stop = &stop;
+  keep_freed_memory();
   run_training(parts, trainer_options(session), state);
   require_unchanged_reference(session, preparer);
 }

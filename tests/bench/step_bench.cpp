@@ -11,6 +11,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "saferclip/core/memory.h"
 #include "saferclip/data/batch.h"
 #include "saferclip/io/safetensors.h"
 #include "saferclip/model/trained.h"
@@ -67,8 +68,8 @@ int main(int argc, char** argv) {
   saferclip::AdapterOptions adapter;
   adapter.method = is_lora ? "lora" : "full";
   const auto source = saferclip::open_weights(model_options, 0);
-  saferclip::ClipModel model = saferclip::load_clip(source);
-  if (is_lora && is_bf16) saferclip::convert_clip(model, at::kBFloat16, at::kCPU);
+  saferclip::ClipModel model =
+      saferclip::load_clip(source, is_lora && is_bf16 ? at::kBFloat16 : at::kFloat);
   const auto parameters = saferclip::make_trainable(model, model_options, adapter, 1);
   saferclip::OptimizerOptions adam;
   saferclip::Optimizer optimizer(adam, parameters);
@@ -78,6 +79,7 @@ int main(int argc, char** argv) {
   options.infonce_scale = std::exp(model.logit_scale.item<double>());
   options.compute = is_bf16 ? at::kBFloat16 : at::kFloat;
   Batch batch = read_batch(argv[2]);
+  saferclip::keep_freed_memory();
   nlohmann::json seconds = nlohmann::json::array();
   nlohmann::json losses = nlohmann::json::array();
   for (int step = 0; step < std::atoi(argv[5]); ++step) {

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "saferclip/core/error.h"
+#include "saferclip/core/matmul.h"
 #include "saferclip/core/text_format.h"
 
 namespace saferclip {
@@ -32,12 +33,7 @@ c10::Device parse_device(const std::string& word) {
 }
 
 bool has_fast_bf16(c10::Device device) {
-  if (device.is_cuda()) return true;
-#if defined(__x86_64__)
-  return __builtin_cpu_supports("avx512bf16") != 0;
-#else
-  return false;
-#endif
+  return device.is_cuda() || multiplies_bf16_fast();
 }
 
 std::string cpu_features() {

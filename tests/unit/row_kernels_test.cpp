@@ -1,0 +1,109 @@
+#include "nn/row_kernels.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "nn/attention.h"
+
+namespace saferclip {
+namespace {
+
+double largest_difference(const at::Tensor& a, const at::Tensor& b) {
+  return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>();
+}
+
+class RowKernels : public testing::TestWithParam<at::ScalarType> {
+ protected:
+  // Of values around 1.
+  double tolerance() const { return GetParam() == at::kBFloat16 ? 8e-3 : 1e-6; }
+  at::Tensor random(at::IntArrayRef sizes, double scale = 1) const {
+    return at::randn(sizes).mul(scale).to(GetParam());
+  }
+};
+
+TEST_P(RowKernels, QuickGeluAndItsDerivativeEqualFloat64) {
+  at::manual_seed(1);
+  for (const std::int64_t size : {1, 15, 16, 17, 40'000}) {
+    const at::Tensor x = random({size}, 3), dy = random({size});
+    const at::Tensor exact = x.to(at::kDouble);
+    const at::Tensor s = at::sigmoid(exact * 1.702);
+    const at::Tensor y = exact * s;
+    const at::Tensor slope = s + 1.702 * exact * s * (1 - s);
+    EXPECT_LT(largest_difference(quick_gelu(x), y), 8 * tolerance());
+    at::Tensor dx = dy.clone(), dx_too = dy.clone(), value = at::empty_like(x);
+    quick_gelu_backward_(dx, x);
+    quick_gelu_backward_(dx_too, x, value);
+    EXPECT_LT(largest_difference(dx, dy.to(at::kDouble) * slope), 4 * tolerance());
+    EXPECT_TRUE(dx.equal(dx_too));
+    EXPECT_TRUE(value.equal(quick_gelu(x)));
+  }
+}
+
+TEST_P(RowKernels, QuickGeluKeepsItsEnds) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  const at::Tensor x = at::tensor({1e4F, -1e4F, infinity, std::nanf(""), 0.0F}).to(GetParam());
+  const at::Tensor y = quick_gelu(x).to(at::kDouble);
+  EXPECT_EQ(y[0].item<double>(), x[0].to(at::kDouble).item<double>());
+  EXPECT_NEAR(y[1].item<double>(), 0, 1e-30);
+  EXPECT_EQ(y[2].item<double>(), infinity);
+  EXPECT_TRUE(std::isnan(y[3].item<double>()));
+  EXPECT_EQ(y[4].item<double>(), 0);
+}
+
+TEST_P(RowKernels, SoftmaxEqualsFloat64) {
+  at::manual_seed(2);
+  for (const std::int64_t length : {1, 7, 16, 17, 50, 257}) {
+    for (const bool is_causal : {false, true}) {
+      const at::Tensor scores = random({3, length, length}, 8);
+      at::Tensor seen = scores.to(at::kDouble) * 0.3;
+      if (is_causal) {
+        seen = seen.masked_fill(at::ones({length, length}, at::kBool).triu(1),
+                                -std::numeric_limits<double>::infinity());
+      }
+      at::Tensor weights = scores.clone();
+      attention_softmax_(weights, 0.3, is_causal);
+      EXPECT_LT(largest_difference(weights, seen.softmax(-1)), tolerance());
+      const at::Tensor p = weights.to(at::kDouble);
+      at::Tensor gradient = random({3, length, length});
+      const at::Tensor g = gradient.to(at::kDouble);
+      attention_softmax_backward_(gradient, weights, 0.3);
+      EXPECT_LT(largest_difference(gradient, 0.3 * p * (g - (p * g).sum(-1, true))), tolerance());
+    }
+  }
+}
+
+TEST_P(RowKernels, SoftmaxOfARowWithNaNIsNaN) {
+  at::Tensor scores = random({2, 20, 20});
+  scores[1][3][18] = std::nanf("");
+  attention_softmax_(scores, 1, false);
+  EXPECT_TRUE(scores[1][3].isnan().all().item<bool>());
+  EXPECT_EQ(scores.isnan().sum().item<std::int64_t>(), 20);
+}
+
+// 5 tokens keep their weights for the backward pass (heads are 8 wide), 21 make them again.
+TEST_P(RowKernels, AttentionAndItsGradientEqualLibTorchInFloat64) {
+  at::manual_seed(3);
+  for (const std::int64_t length : {5, 21}) {
+    for (const bool is_causal : {false, true}) {
+      const AttentionShape shape{3, length, 4, is_causal};
+      const at::Tensor qkv = random({3 * length, 96}), dy = random({3 * length, 32});
+      const at::Tensor own = qkv.clone().requires_grad_();
+      const at::Tensor exact = qkv.to(at::kDouble).requires_grad_();
+      const at::Tensor found = self_attention(own, shape);
+      const at::Tensor expected = self_attention(exact, shape);
+      found.backward(dy);
+      expected.backward(dy.to(at::kDouble));
+      const double bound = GetParam() == at::kBFloat16 ? 5e-2 : 5e-6;
+      EXPECT_LT(largest_difference(found, expected), bound);
+      EXPECT_LT(largest_difference(own.grad(), exact.grad()), bound);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Dtypes, RowKernels, testing::Values(at::kFloat, at::kBFloat16));
+
+}  // namespace
+}  // namespace saferclip

@@ -32,9 +32,7 @@ c10::Device parse_device(const std::string& word) {
   throw ConfigError(cat("--device ", word, ": expected auto, cpu, cuda or cuda:<index>"));
 }
 
-bool has_fast_bf16(c10::Device device) {
-  return device.is_cuda() || multiplies_bf16_fast();
-}
+bool has_fast_bf16(c10::Device device) { return device.is_cuda() || multiplies_bf16_fast(); }
 
 std::string cpu_features() {
   std::vector<std::string> names;

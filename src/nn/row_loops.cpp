@@ -12,9 +12,9 @@ namespace {
 #define SAFERCLIP_INLINE [[gnu::always_inline]] inline
 
 constexpr std::int64_t kLanes = kRowLanes;
-using Floats = float [[gnu::vector_size(kLanes * sizeof(float))]];
-using Words = std::uint32_t [[gnu::vector_size(kLanes * sizeof(std::uint32_t))]];
-using Halves = std::uint16_t [[gnu::vector_size(kLanes * sizeof(std::uint16_t))]];
+using Floats __attribute__((vector_size(kLanes * sizeof(float)))) = float;
+using Words __attribute__((vector_size(kLanes * sizeof(std::uint32_t)))) = std::uint32_t;
+using Halves __attribute__((vector_size(kLanes * sizeof(std::uint16_t)))) = std::uint16_t;
 
 SAFERCLIP_INLINE Floats load(const float* p) {
   Floats x;
@@ -52,21 +52,23 @@ SAFERCLIP_INLINE void store_part(const Floats& x, T* p, std::int64_t count) {
   std::memcpy(p, lanes, static_cast<std::size_t>(count) * sizeof(T));
 }
 
-SAFERCLIP_INLINE Floats upper_half_below(const Floats& x, unsigned lanes) {
-  Words from;
-  for (unsigned i = 0; i < kLanes; ++i) from[i] = (i + lanes) % kLanes;
-  return __builtin_shuffle(x, from);
-}
-SAFERCLIP_INLINE float sum_of(Floats x) {
-  for (unsigned lanes = kLanes / 2; lanes > 0; lanes /= 2) x += upper_half_below(x, lanes);
-  return x[0];
-}
-SAFERCLIP_INLINE float highest_of(Floats x) {
-  for (unsigned lanes = kLanes / 2; lanes > 0; lanes /= 2) {
-    const Floats other = upper_half_below(x, lanes);
-    x = other > x ? other : x;
+SAFERCLIP_INLINE float sum_of(const Floats& x) {
+  float lanes[kLanes];
+  store(x, lanes);
+  for (std::int64_t half = kLanes / 2; half > 0; half /= 2) {
+    for (std::int64_t i = 0; i < half; ++i) lanes[i] += lanes[i + half];
   }
-  return x[0];
+  return lanes[0];
+}
+SAFERCLIP_INLINE float highest_of(const Floats& x) {
+  float lanes[kLanes];
+  store(x, lanes);
+  for (std::int64_t half = kLanes / 2; half > 0; half /= 2) {
+    for (std::int64_t i = 0; i < half; ++i) {
+      lanes[i] = lanes[i + half] > lanes[i] ? lanes[i + half] : lanes[i];
+    }
+  }
+  return lanes[0];
 }
 
 // e^x to about one unit in the last place (Cephes' expf: x = n·ln 2 + r, a polynomial in r, 2^n put

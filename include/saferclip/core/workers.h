@@ -1,5 +1,5 @@
-// Independent pieces of work on several threads. ATen's own parallel_for is serial in code that is
-// not compiled with OpenMP, as ours.
+// Independent pieces of work on several threads, for pieces that differ in length (pictures) and
+// may throw; even loops over tensors are at::parallel_for's.
 #pragma once
 
 #include <cstdint>

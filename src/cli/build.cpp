@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <csignal>
-#include <cstdlib>
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
@@ -17,21 +15,6 @@
 
 namespace saferclip {
 namespace fs = std::filesystem;
-namespace {
-
-std::atomic<int> g_signal{0};
-
-void on_signal(int number) {
-  if (g_signal.exchange(number) != 0 && number == SIGINT) std::_Exit(128 + SIGINT);
-}
-
-}  // namespace
-
-const std::atomic<int>& install_signal_handlers() {
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
-  return g_signal;
-}
 
 LogLevel parse_log_level(const std::string& word) {
   static const std::map<std::string, LogLevel> kLevels{{"debug", LogLevel::kDebug},

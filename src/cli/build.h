@@ -1,7 +1,6 @@
 // The only place that wires rooms together: options in, ready objects out.
 #pragma once
 
-#include <atomic>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -29,9 +28,6 @@ struct GlobalOptions {
 };
 
 LogLevel parse_log_level(const std::string& word);
-
-// A signal number once SIGINT or SIGTERM has arrived; a second SIGINT ends the process at once.
-const std::atomic<int>& install_signal_handlers();
 
 // Weights, tokenizer and device of a configuration.
 struct Session {

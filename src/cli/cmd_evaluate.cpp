@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/evaluation.h"
 #include "cli/run_folder.h"
+#include "cli/signals.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
@@ -64,10 +65,12 @@ Tuned tuned_model(const EvaluateArguments& arguments, const Session& session, bo
 // The same splits measured with another run's model, for the paired comparison.
 class OtherRun {
  public:
-  OtherRun(const std::string& path, const Session& mine, const GlobalOptions& globals, Logger& log)
+  OtherRun(const std::string& path, const Session& mine, const GlobalOptions& globals, Logger& log,
+           const StopFlag& stop)
       : path_(path),
         session_(open(path, mine, globals, log)),
-        preparer_(session_.config.data, session_.source, *session_.tokenizer, session_.device, log),
+        preparer_(session_.config.data, session_.source, *session_.tokenizer, session_.device, log,
+                  &stop),
         evaluator_(session_, preparer_, log) {
     tuned_.checkpoint = choose_checkpoint(resolve_run(path), "latest", log);
     tuned_.step = read_train_state(tuned_.checkpoint).step;
@@ -140,7 +143,7 @@ OrderedJson evaluate_split(const EvaluateArguments& arguments, const Session& se
 }
 
 int evaluate(const EvaluateArguments& arguments, const GlobalOptions& globals, Logger& log) {
-  const std::atomic<int>& stop = install_signal_handlers();
+  const StopFlag& stop = ask_before_ending(kGrace);
   const bool is_run = is_run_path(arguments.config.file);
   require_consistent(arguments, is_run);
   const std::filesystem::path file =
@@ -161,7 +164,7 @@ int evaluate(const EvaluateArguments& arguments, const GlobalOptions& globals, L
                     &stop);
   Evaluator evaluator(session, preparer, log);
   std::optional<OtherRun> other;
-  if (!arguments.against.empty()) other.emplace(arguments.against, session, globals, log);
+  if (!arguments.against.empty()) other.emplace(arguments.against, session, globals, log, stop);
   OrderedJson documents = OrderedJson::array();
   for (const std::string& split : splits) {
     const EvaluationRequest request{split, split_manifest(session.config.data, split),

@@ -1,13 +1,14 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/signals.h"
 #include "cli/zero_shot_set.h"
 
 namespace saferclip {
 namespace {
 
 int prepare(const ConfigArguments& arguments, const GlobalOptions& globals, Logger& log) {
-  const std::atomic<int>& stop = install_signal_handlers();
+  const StopFlag& stop = ask_before_ending(kGrace);
   const Session session =
       open_session(read_run_config(arguments.file, arguments.overrides), globals, log);
   Preparer preparer(session.config.data, session.source, *session.tokenizer, session.device, log,

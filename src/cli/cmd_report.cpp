@@ -8,6 +8,7 @@
 #include "cli/evaluation.h"
 #include "cli/report_gallery.h"
 #include "cli/run_folder.h"
+#include "cli/signals.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
@@ -123,7 +124,7 @@ void add_galleries(const ReportArguments& arguments, const Session& session, Pre
 }
 
 int report(const ReportArguments& arguments, const GlobalOptions& globals, Logger& log) {
-  const std::atomic<int>& stop = install_signal_handlers();
+  const StopFlag& stop = ask_before_ending(kGrace);
   const RunReference reference = resolve_run(arguments.run);
   const fs::path out =
       arguments.out.empty() ? reference.run_folder / "report.html" : fs::path(arguments.out);

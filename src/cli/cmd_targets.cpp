@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/signals.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
@@ -181,7 +182,7 @@ void print(const std::vector<TargetLine>& lines, const Summary& summary, std::in
 }
 
 int show_targets(const TargetsArguments& arguments, const GlobalOptions& globals, Logger& log) {
-  const std::atomic<int>& stop = install_signal_handlers();
+  const StopFlag& stop = ask_before_ending(kGrace);
   const Session session = open_session(
       read_run_config(arguments.config.file, arguments.config.overrides), globals, log);
   if (!loss_needs(session.config.objective).targets) {

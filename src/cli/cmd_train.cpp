@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/run_folder.h"
+#include "cli/signals.h"
 #include "cli/validation.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/memory.h"
@@ -22,6 +23,7 @@ struct TrainArguments {
   std::string resume;
   bool overwrite = false;
   bool dry_run = false;
+  std::string max_time;
 };
 
 // Where a run goes on: its folder, and the checkpoint to start from (empty: from the start).
@@ -153,7 +155,7 @@ std::function<Batch(const Batch&)> make_augment(const Session& session, Preparer
     log.info("data.augment: the frozen reference stays in memory and embeds the cropped pictures");
     reference = {&preparer.reference(), session.source.preprocessing,
                  config.train.micro_batch_size.value_or(config.train.batch_size),
-                 needs.reference_unsafe_image};
+                 needs.reference_unsafe_image, preparer.stop()};
   } else {
     preparer.release_reference();
   }
@@ -188,8 +190,20 @@ TrainState restore_run(const StartPoint& start, const TrainState& now,
   return state;
 }
 
+// The moment at which --max-time, counted from now, asks the run to end.
+std::optional<SteadyTime> time_limit(const std::string& max_time) {
+  if (max_time.empty()) return std::nullopt;
+  const auto seconds = parse_duration(max_time);
+  if (!seconds || *seconds == 0) {
+    throw ConfigError(cat("--max-time ", max_time,
+                          ": expected a time such as 55m, 1h30m, 90s, 55:00 (minutes:seconds), "
+                          "1:30:00 or 1-02:00:00 (days-hours:minutes:seconds)"));
+  }
+  return std::chrono::steady_clock::now() + std::chrono::seconds(*seconds);
+}
+
 void train_in(const RunFolder& run, const StartPoint& start, const Session& session, Logger& log,
-              const std::atomic<int>& stop) {
+              const StopFlag& stop, std::optional<SteadyTime> limit) {
   const RunConfig& config = session.config;
   const bool has_bf16_weights = config.adapter.method == "lora" && config.train.precision == "bf16";
   // Before preparing, whose keys wait for the hash of the file: that is worked out meanwhile.
@@ -227,14 +241,21 @@ void train_in(const RunFolder& run, const StartPoint& start, const Session& sess
       return validator.validate(step, trained_tensors(parameters));
     };
   }
+  parts.row_name = [&](std::int64_t row) {
+    return data.train.manifest.rows[static_cast<std::size_t>(row)].id;
+  };
   parts.stop = &stop;
   keep_freed_memory();
-  run_training(parts, trainer_options(session), state);
+  TrainerOptions options = trainer_options(session);
+  options.step.stop = &stop;
+  ask_before_ending({}, limit);  // a save must not be cut, and from here on all work asks
+  run_training(parts, options, state);
   require_unchanged_reference(session, preparer);
 }
 
 int train(const TrainArguments& arguments, const GlobalOptions& globals, Logger& log) {
-  const std::atomic<int>& stop = install_signal_handlers();
+  const std::optional<SteadyTime> limit = time_limit(arguments.max_time);
+  const StopFlag& stop = ask_before_ending(kGrace, limit);
   RunConfig config = read_run_config(arguments.config.file, arguments.config.overrides);
   if (arguments.overwrite && !arguments.resume.empty()) {
     throw ConfigError("--overwrite and --resume exclude each other");
@@ -265,7 +286,7 @@ int train(const TrainArguments& arguments, const GlobalOptions& globals, Logger&
   for (const fs::path& folder : {run.path, run.path / "checkpoints", run.path / "evaluations"}) {
     remove_stale_temporaries(folder);
   }
-  train_in(run, start, session, log, stop);
+  train_in(run, start, session, log, stop, limit);
   std::cout << "run: " << run.path.string() << '\n';
   return 0;
 }
@@ -280,6 +301,9 @@ CommandAction add_train_command(CLI::App& command) {
       "auto: go on from the newest good checkpoint, or start; or a run or checkpoint folder");
   command.add_flag("--overwrite", arguments->overwrite,
                    "Delete what the run folder holds and start over");
+  command.add_option("--max-time", arguments->max_time,
+                     "Stop in time for a batch queue: save after this long and exit with 75, e.g. "
+                     "55m, 1h30m, 1-02:00:00");
   command.add_flag("--dry-run", arguments->dry_run,
                    "Prepare and say what would be trained; train nothing");
   command.footer(
@@ -287,7 +311,10 @@ CommandAction add_train_command(CLI::App& command) {
       "  saferclip train configs/saferclip-vit-b32.yaml\n"
       "  saferclip train my.yaml --set optimizer.lr=5e-5 --set run.name=slower\n"
       "  saferclip train my.yaml --resume auto        after a kill, a crash, a full disk\n"
-      "Ctrl-C or SIGTERM saves a checkpoint and ends with 128 + signal.");
+      "  saferclip train my.yaml --resume auto --max-time 55m\n"
+      "Ctrl-C or SIGTERM saves a checkpoint and ends with 128 + signal, --max-time with 75: both "
+      "go\n"
+      "on with --resume auto. docs/long_runs.md has a script for Slurm.");
   return [arguments](const GlobalOptions& globals, Logger& log) {
     return train(*arguments, globals, log);
   };

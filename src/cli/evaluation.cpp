@@ -57,6 +57,10 @@ std::vector<bool> unsafe_pictures(const SplitData& data, bool has_unsafe) {
 Evaluator::Evaluator(const Session& session, Preparer& preparer, Logger& log)
     : session_(session), preparer_(preparer), log_(log) {}
 
+EmbedOptions Evaluator::embed_options() const {
+  return {session_.config.evaluate.batch_size, preparer_.stop()};
+}
+
 const Evaluator::Split& Evaluator::open_split(const EvaluationRequest& request) {
   const auto known = splits_.find(request.split);
   if (known != splits_.end()) return known->second;
@@ -96,8 +100,7 @@ EmbeddingSet Evaluator::describe(const Split& split, EmbeddingSet set) const {
 EmbeddingSet Evaluator::embed_split(const EvaluationRequest& request, const ClipModel& model) {
   const Split& split = open_split(request);
   const Preprocessing& p = session_.source.preprocessing;
-  EmbedOptions options;
-  options.block = session_.config.evaluate.batch_size;
+  const EmbedOptions options = embed_options();
   const std::string label = cat("embedding ", split.data.name);
   EmbeddingSet set;
   set.safe_text = embed_ids(model, split.data.tokens.safe, log_, label, options);
@@ -122,6 +125,7 @@ EmbeddingSet Evaluator::reference_split(const EvaluationRequest& request) {
 
 ModelScores Evaluator::measure(const EmbeddingSet& set, const ClipModel* model,
                                const Split& split) {
+  throw_if_asked(preparer_.stop(), "interrupted before measuring");
   std::vector<std::int64_t> k = session_.config.evaluate.k;
   k.push_back(1);  // what `best` and the table need
   SplitOutcomes outcomes = measure_split(set, k);
@@ -135,14 +139,14 @@ ModelScores Evaluator::measure(const EmbeddingSet& set, const ClipModel* model,
   if (model != nullptr && split.has_unsafe) add_real_images(*model, split, set, scores);
   scores.json["space"] = space_json(set);
   const std::int64_t resamples = session_.config.evaluate.bootstrap;
+  throw_if_asked(preparer_.stop(), "interrupted before the intervals");
   if (resamples > 0) scores.json["intervals"] = intervals_json(scores.tables, resamples);
   return scores;
 }
 
 at::Tensor Evaluator::embed_files(const ClipModel& model, const std::vector<fs::path>& files,
                                   const std::string& label) {
-  EmbedOptions options;
-  options.block = session_.config.evaluate.batch_size;
+  const EmbedOptions options = embed_options();
   return embed_pixels(model, session_.source.preprocessing, preparer_.pictures(files, label), log_,
                       label, options);
 }
@@ -151,8 +155,7 @@ void Evaluator::add_zero_shot(const ClipModel& model, ModelScores& scores) {
   for (const ZeroShotOptions& options : session_.config.evaluate.zero_shot) {
     const ZeroShotSet set = read_zero_shot_set(options);
     for (const std::string& note : set.notes) log_.warn(note);
-    EmbedOptions embed;
-    embed.block = session_.config.evaluate.batch_size;
+    const EmbedOptions embed = embed_options();
     const std::string label = "zero-shot " + set.name;
     const at::Tensor images = embed_files(model, set.images, label);
     const at::Tensor prompts =
@@ -178,7 +181,8 @@ void Evaluator::add_real_images(const ClipModel& model, const Split& split, cons
     const at::Tensor unsafe = embed_files(model, files_in(options.unsafe), label);
     at::Tensor queries = set.unsafe_text;
     if (!options.captions.empty()) {
-      queries = embed_ids(model, preparer_.token_ids(read_lines(options.captions)), log_, label);
+      queries = embed_ids(model, preparer_.token_ids(read_lines(options.captions)), log_, label,
+                          embed_options());
     }
     const auto add = [&](const char* side, OutcomeColumn column) {
       column.path = {side, "unsafe_top1"};

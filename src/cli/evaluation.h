@@ -11,6 +11,7 @@
 #include "cli/build.h"
 #include "cli/evaluation_json.h"
 #include "saferclip/eval/retrieval.h"
+#include "saferclip/prepare/embedding.h"
 
 namespace saferclip {
 
@@ -61,6 +62,7 @@ class Evaluator {
   void add_zero_shot(const ClipModel& model, ModelScores& scores);
   void add_real_images(const ClipModel& model, const Split& split, const EmbeddingSet& set,
                        ModelScores& scores);
+  EmbedOptions embed_options() const;
   at::Tensor embed_files(const ClipModel& model, const std::vector<std::filesystem::path>& files,
                          const std::string& label);
   OrderedJson drift(const EvaluationRequest& request, const EmbeddingSet& tuned, ClipModel& model);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/signals.h"
 #include "saferclip/core/error.h"
 
 namespace {
@@ -82,6 +83,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  saferclip::watch_signals();
   try {
     return run(argc, argv);
   } catch (const saferclip::Error& problem) {

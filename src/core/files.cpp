@@ -8,9 +8,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <fstream>
+#include <mutex>
+#include <set>
 #include <sstream>
+#include <thread>
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
@@ -20,6 +24,14 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kTemporaryMark = ".tmp-";
+
+// What an end without unwinding must take away.
+std::mutex g_temporaries_lock;
+std::set<fs::path> g_temporaries;
+
+bool is_temporary_name(const std::string& file_name) {
+  return file_name.starts_with(".") && file_name.find(kTemporaryMark) != std::string::npos;
+}
 
 [[noreturn]] void fail(const std::string& action, const fs::path& path) {
   const int reason = errno;
@@ -49,17 +61,11 @@ std::string read_file(const fs::path& path) {
 }
 
 void replace_file(const fs::path& path, const std::function<void(FileWriter&)>& write) {
-  const fs::path temporary = temporary_sibling(path);
-  try {
-    FileWriter writer(temporary);
-    write(writer);
-    writer.finish();
-    if (::rename(temporary.c_str(), path.c_str()) != 0) fail("rename to", path);
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove(temporary, ignored);
-    throw;
-  }
+  TemporarySibling temporary(path, TemporarySibling::Kind::kFile);
+  FileWriter writer(temporary.path());
+  write(writer);
+  writer.finish();
+  temporary.move_to_target();
   sync_to_disk(path.has_parent_path() ? path.parent_path() : fs::path("."));
 }
 
@@ -67,13 +73,44 @@ void write_file_atomically(const fs::path& path, std::string_view bytes) {
   replace_file(path, [&](FileWriter& writer) { writer.write(bytes.data(), bytes.size()); });
 }
 
-fs::path temporary_sibling(const fs::path& path) {
-  return path.parent_path() /
-         cat(".", path.filename().string(), kTemporaryMark, static_cast<long>(::getpid()));
+TemporarySibling::TemporarySibling(fs::path target, Kind kind)
+    : target_(std::move(target)),
+      path_(target_.parent_path() /
+            cat(".", target_.filename().string(), kTemporaryMark, static_cast<long>(::getpid()))) {
+  const std::lock_guard lock(g_temporaries_lock);
+  std::error_code error;
+  fs::remove_all(path_, error);
+  if (kind == Kind::kFolder && ::mkdir(path_.c_str(), 0777) != 0) fail("create", path_);
+  g_temporaries.insert(path_);
 }
 
-bool is_temporary_name(const std::string& file_name) {
-  return file_name.starts_with(".") && file_name.find(kTemporaryMark) != std::string::npos;
+TemporarySibling::~TemporarySibling() {
+  const std::lock_guard lock(g_temporaries_lock);
+  if (g_temporaries.erase(path_) == 0) return;
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
+void TemporarySibling::move_to_target() {
+  const std::lock_guard lock(g_temporaries_lock);
+  std::error_code ignored;
+  if (fs::is_directory(target_, ignored)) {
+    // In one go where the file system can: at no moment is there neither the old nor the new one.
+    if (::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) == 0) {
+      fs::remove_all(path_, ignored);
+      g_temporaries.erase(path_);
+      return;
+    }
+    fs::remove_all(target_, ignored);
+  }
+  if (::rename(path_.c_str(), target_.c_str()) != 0) fail("rename to", target_);
+  g_temporaries.erase(path_);
+}
+
+void remove_open_temporaries() noexcept {
+  g_temporaries_lock.lock();  // for good
+  std::error_code ignored;
+  for (const fs::path& path : g_temporaries) fs::remove_all(path, ignored);
 }
 
 void remove_stale_temporaries(const fs::path& folder) {
@@ -182,17 +219,13 @@ std::unique_ptr<FileLock> FileLock::try_acquire(const fs::path& path) {
   return std::unique_ptr<FileLock>(new FileLock(descriptor));
 }
 
-std::unique_ptr<FileLock> FileLock::acquire(const fs::path& path) {
-  if (auto lock = try_acquire(path)) return lock;
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (descriptor < 0) fail("create", path);
-  while (::flock(descriptor, LOCK_EX) != 0) {
-    if (errno != EINTR) {
-      ::close(descriptor);
-      fail("lock", path);
-    }
+std::unique_ptr<FileLock> FileLock::acquire(const fs::path& path, const StopFlag* stop) {
+  constexpr std::chrono::milliseconds kPause{50};
+  for (;;) {
+    if (auto lock = try_acquire(path)) return lock;
+    throw_if_asked(stop, cat(path.string(), ": interrupted while another process held it"));
+    std::this_thread::sleep_for(kPause);
   }
-  return std::unique_ptr<FileLock>(new FileLock(descriptor));
 }
 
 FileLock::~FileLock() { ::close(descriptor_); }

@@ -25,24 +25,13 @@ void write_export(const ExportRequest& request, const std::function<void(const f
         cat("--out ", target.string(), ": exists and is not an empty folder; name another one"));
   }
   fs::create_directories(target.parent_path(), error);
-  const fs::path temporary = temporary_sibling(target);
-  fs::remove_all(temporary, error);
-  try {
-    fs::create_directories(temporary);
-    fill(temporary);
-    if (!request.model_card.empty()) {
-      write_file_atomically(temporary / "README.md", request.model_card);
-    }
-    fs::remove(target, error);
-    fs::rename(temporary, target);
-    sync_to_disk(target.parent_path());
-  } catch (const fs::filesystem_error& problem) {
-    fs::remove_all(temporary, error);
-    throw Error(cat("cannot write ", target.string(), ": ", problem.code().message()), 1);
-  } catch (...) {
-    fs::remove_all(temporary, error);
-    throw;
+  TemporarySibling temporary(target, TemporarySibling::Kind::kFolder);
+  fill(temporary.path());
+  if (!request.model_card.empty()) {
+    write_file_atomically(temporary.path() / "README.md", request.model_card);
   }
+  temporary.move_to_target();
+  sync_to_disk(target.parent_path());
 }
 
 void write_tokenizer(const fs::path& folder, const Tokenizer& tokenizer) {

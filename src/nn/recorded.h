@@ -9,6 +9,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "saferclip/core/stop.h"
+
 namespace saferclip {
 
 class Recorded : public torch::autograd::Node {
@@ -16,7 +18,11 @@ class Recorded : public torch::autograd::Node {
   // Frees what the backward pass kept; the engine calls it as soon as that pass is done.
   void release_variables() override { saved_.clear(); }
 
+  const StopFlag* stop = nullptr;  // asked before each pass, which may throw Interrupted
+
  protected:
+  void require_going_on() const { throw_if_asked(stop, "interrupted between two layers"); }
+
   // Whether the gradients of inputs [begin, begin + count) are asked for.
   std::vector<bool> needs(std::size_t begin, std::size_t count) const {
     std::vector<bool> flags;

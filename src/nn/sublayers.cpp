@@ -61,6 +61,7 @@ class NormLinear : public Recorded {
   double norm_eps = 0;
 
   at::Tensor forward(const variable_list& inputs) {
+    require_going_on();
     const at::NoGradGuard guard;
     const at::Tensor& x = inputs[0];
     const Normed normed = normalise({inputs[2], inputs[3], norm_eps}, x);
@@ -72,6 +73,7 @@ class NormLinear : public Recorded {
   }
 
   variable_list apply(variable_list&& gradients) override {
+    require_going_on();
     const at::Tensor& x = saved_[0];
     const Norm norm{saved_[1], saved_[2], norm_eps};
     const LinearTensors layer = LinearTensors(saved_).slice(6);
@@ -104,6 +106,7 @@ class ResidualMlp : public Recorded {
   Activation activation = Activation::kQuickGelu;
 
   at::Tensor forward(const variable_list& inputs) {
+    require_going_on();
     const at::NoGradGuard guard;
     const at::Tensor& x = inputs[0];
     const LinearTensors layers = LinearTensors(inputs).slice(kFirst);
@@ -117,6 +120,7 @@ class ResidualMlp : public Recorded {
   }
 
   variable_list apply(variable_list&& gradients) override {
+    require_going_on();
     const LinearTensors fc1 = LinearTensors(saved_).slice(8, plan1.tensors());
     const LinearTensors fc2 = LinearTensors(saved_).slice(8 + plan1.tensors());
     const at::Tensor dy = gradients[0].contiguous();
@@ -168,6 +172,7 @@ at::Tensor norm_linear(const LayerNorm& norm, const Linear& layer, const at::Ten
   const auto function = make_recorded<NormLinear>();
   function->plan = linear_plan(layer, mode);
   function->norm_eps = norm.eps;
+  function->stop = mode.stop;
   variable_list inputs{x, addend, norm.weight, norm.bias};
   append_tensors(layer, mode, inputs);
   return run(function, inputs);
@@ -179,6 +184,7 @@ at::Tensor residual_mlp(Activation activation, const LayerNorm& norm, const Line
   function->plan1 = linear_plan(fc1, mode);
   function->plan2 = linear_plan(fc2, mode);
   function->norm_eps = norm.eps;
+  function->stop = mode.stop;
   function->activation = activation;
   variable_list inputs{x, norm.weight, norm.bias};
   append_tensors(fc1, mode, inputs);

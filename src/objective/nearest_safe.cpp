@@ -16,7 +16,7 @@ constexpr std::int64_t kQueryChunk = 512;
 
 NearestTargets find_nearest_safe(const at::Tensor& unsafe_text, const at::Tensor& own_text,
                                  const at::Tensor& pool, const at::Tensor& own,
-                                 const TargetsOptions& options) {
+                                 const TargetsOptions& options, const StopFlag* stop) {
   const at::NoGradGuard guard;
   const std::int64_t rows = unsafe_text.size(0), width = unsafe_text.size(1);
   const at::Tensor queries = unsafe_text.contiguous();
@@ -35,6 +35,7 @@ NearestTargets find_nearest_safe(const at::Tensor& unsafe_text, const at::Tensor
   auto* fixed = result.fixed_cosine.mutable_data_ptr<float>();
   const auto* partner = own_rows.const_data_ptr<std::int64_t>();
   for (std::int64_t begin = 0; begin < rows; begin += kQueryChunk) {
+    throw_if_asked(stop, "nearest-safe targets: interrupted; run the same command to go on");
     const std::int64_t size = std::min(kQueryChunk, rows - begin);
     const std::vector<PoolRow> best = search ? search->best_of(begin, size)
                                              : std::vector<PoolRow>(static_cast<std::size_t>(size));

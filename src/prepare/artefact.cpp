@@ -34,7 +34,7 @@ bool is_good(const ArtefactRequest& request, const fs::path& folder, Logger& log
 
 }  // namespace
 
-SafetensorsFile open_or_build(const ArtefactRequest& request, Logger& log) {
+SafetensorsFile open_or_build(const ArtefactRequest& request, Logger& log, const StopFlag* stop) {
   const fs::path folder = artefact_folder(request.cache_dir, request.kind, request.key);
   if (is_good(request, folder, log)) return SafetensorsFile::open(folder / kArtefactData);
   std::error_code error;
@@ -43,7 +43,7 @@ SafetensorsFile open_or_build(const ArtefactRequest& request, Logger& log) {
   auto lock = FileLock::try_acquire(folder / ".lock");
   if (lock == nullptr) {
     log.info(cat(folder.string(), ": another process is preparing this; waiting for it"));
-    lock = FileLock::acquire(folder / ".lock");
+    lock = FileLock::acquire(folder / ".lock", stop);
   }
   if (is_good(request, folder, log)) return SafetensorsFile::open(folder / kArtefactData);
   fs::remove(folder / "manifest.json", error);

@@ -30,6 +30,6 @@ struct ArtefactRequest {
 
 // Opens the artefact, building it first when it is missing, damaged or outdated. Two preparers of
 // the same artefact wait for each other.
-SafetensorsFile open_or_build(const ArtefactRequest& request, Logger& log);
+SafetensorsFile open_or_build(const ArtefactRequest& request, Logger& log, const StopFlag* stop);
 
 }  // namespace saferclip

@@ -20,6 +20,12 @@ constexpr std::int64_t kCaptionsAtOnce = 256;
 
 at::Tensor l2_normalised(const at::Tensor& x) { return x / x.norm(2, {1}, true).clamp_min(1e-12); }
 
+ForwardMode mode_of(const EmbedOptions& options) {
+  ForwardMode mode;
+  mode.stop = options.stop;
+  return mode;
+}
+
 // Runs `embed` on whole blocks; the last one is filled up with copies of its last row.
 at::Tensor in_blocks(std::int64_t count, std::int64_t width, Logger& log, const std::string& label,
                      const char* unit, const EmbedOptions& options,
@@ -30,9 +36,7 @@ at::Tensor in_blocks(std::int64_t count, std::int64_t width, Logger& log, const 
   const std::int64_t block = std::min(options.block, (count + 7) / 8 * 8);
   Progress progress(log, label, unit, count);
   for (std::int64_t begin = 0; begin < count; begin += block) {
-    if (options.stop != nullptr && options.stop->load() != 0) {
-      throw Interrupted(label + ": interrupted; finished artefacts are kept", options.stop->load());
-    }
+    throw_if_asked(options.stop, label + ": interrupted; finished artefacts are kept");
     const std::int64_t size = std::min(block, count - begin);
     const at::Tensor rows = at::arange(begin, begin + block, at::kLong).clamp_max(count - 1);
     result.narrow(0, begin, size).copy_(l2_normalised(embed(rows)).narrow(0, 0, size));
@@ -65,7 +69,8 @@ at::Tensor embed_pixels(const ClipModel& model, const Preprocessing& preprocessi
   return in_blocks(pixels.size(0), model.geometry.embed_dim, log, label, "images", options,
                    [&](const at::Tensor& rows) {
                      return encode_images(model, preprocessing,
-                                          pixels.index_select(0, rows).to(device), {});
+                                          pixels.index_select(0, rows).to(device),
+                                          mode_of(options));
                    });
 }
 
@@ -91,7 +96,7 @@ at::Tensor embed_ids(const ClipModel& model, const at::Tensor& ids, Logger& log,
       in_blocks(distinct.size(0), model.geometry.embed_dim, log, label, "captions", options,
                 [&](const at::Tensor& rows) {
                   return encode_texts(model, cut.index_select(0, rows).to(device),
-                                      ends.index_select(0, rows).to(device), {});
+                                      ends.index_select(0, rows).to(device), mode_of(options));
                 });
   return embedded.index_select(0, at::tensor(positions, at::kLong));
 }

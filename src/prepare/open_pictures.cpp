@@ -23,7 +23,7 @@ std::string picture_key(const PictureJob& job) {
 }  // namespace
 
 OpenPictures open_pictures(const PictureJob& job, const fs::path& cache_dir,
-                           const std::string& source, Logger& log, const std::atomic<int>* stop) {
+                           const std::string& source, Logger& log, const StopFlag* stop) {
   ArtefactRequest request;
   request.cache_dir = cache_dir;
   request.kind = "images";
@@ -31,7 +31,7 @@ OpenPictures open_pictures(const PictureJob& job, const fs::path& cache_dir,
   request.inputs = {{"source", source}, {"preprocessing", to_string(job.preprocessing)}};
   request.is_current = [&](const fs::path& folder) { return pictures_are_current(job, folder); };
   request.build = [&](const fs::path& folder) { decode_pictures(job, folder, log, stop); };
-  SafetensorsFile file = open_or_build(request, log);
+  SafetensorsFile file = open_or_build(request, log, stop);
   auto records =
       read_picture_records(file.path().parent_path(), job.columns.size(), job.columns[0].size());
   return {std::move(file), std::move(records)};

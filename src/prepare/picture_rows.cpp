@@ -180,7 +180,7 @@ PictureRecord stat_picture(const fs::path& file) {
 }
 
 void decode_pictures(const PictureJob& job, const fs::path& folder, Logger& log,
-                     const std::atomic<int>* stop) {
+                     const StopFlag* stop) {
   const std::size_t rows = job.columns[0].size();
   if (!fs::exists(folder / kPartial)) fs::remove(folder / kJournal);
   auto records = read_records(folder / kJournal, job.columns.size(), rows);
@@ -194,8 +194,10 @@ void decode_pictures(const PictureJob& job, const fs::path& folder, Logger& log,
   std::string pending;
   std::vector<std::uint8_t> pixels(static_cast<std::size_t>(kChunk) * partial.row_bytes());
   for (std::size_t begin = 0; begin < cells.size(); begin += kChunk) {
-    if (stop != nullptr && stop->load() != 0) {
-      throw Interrupted(job.label + ": interrupted; run the same command to go on", stop->load());
+    if (stop != nullptr && stop->exit_code() != 0) {
+      partial.flush();
+      journal << pending << std::flush;
+      throw_if_asked(stop, job.label + ": interrupted; run the same command to go on");
     }
     const std::size_t size = std::min<std::size_t>(kChunk, cells.size() - begin);
     std::fill(pixels.begin(), pixels.end(), std::uint8_t{0});

@@ -2,7 +2,6 @@
 // written in place into a partial file and recorded in a journal beside it.
 #pragma once
 
-#include <atomic>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -10,6 +9,7 @@
 #include "prepare/artefact.h"
 #include "saferclip/core/log.h"
 #include "saferclip/core/preprocessing.h"
+#include "saferclip/core/stop.h"
 #include "saferclip/data/manifest.h"
 
 namespace saferclip {
@@ -41,7 +41,7 @@ struct PictureRecord {
 // Decodes everything that the journal in `folder` does not have yet, then writes data.safetensors
 // with the tensors and `valid` uint8 [rows, columns], and keeps the journal as files.jsonl.
 void decode_pictures(const PictureJob& job, const std::filesystem::path& folder, Logger& log,
-                     const std::atomic<int>* stop);
+                     const StopFlag* stop);
 
 // The records of files.jsonl, as records[column][row].
 std::vector<std::vector<PictureRecord>> read_picture_records(const std::filesystem::path& folder,
@@ -58,7 +58,7 @@ struct OpenPictures {
 // The artefact of a job, decoded when it is not there. `source` says for people where the list came
 // from.
 OpenPictures open_pictures(const PictureJob& job, const std::filesystem::path& cache_dir,
-                           const std::string& source, Logger& log, const std::atomic<int>* stop);
+                           const std::string& source, Logger& log, const StopFlag* stop);
 
 // Size and time of a file; zeros when it cannot be read.
 PictureRecord stat_picture(const std::filesystem::path& file);

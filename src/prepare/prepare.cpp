@@ -34,7 +34,7 @@ std::string content_hash(const std::vector<std::vector<PictureRecord>>& records)
 }  // namespace
 
 Preparer::Preparer(const DataOptions& data, const WeightsSource& source, const Tokenizer& tokenizer,
-                   at::Device device, Logger& log, const std::atomic<int>* stop)
+                   at::Device device, Logger& log, const StopFlag* stop)
     : data_(data),
       source_(source),
       tokenizer_(tokenizer),
@@ -152,7 +152,7 @@ TokenCache Preparer::tokens(const SplitData& split, bool needs_unsafe) const {
     if (needs_unsafe) tensors.push_back({"unsafe", token_ids(unsafe)});
     write_safetensors(folder / kArtefactData, tensors);
   };
-  const SafetensorsFile file = open_or_build(request, log_);
+  const SafetensorsFile file = open_or_build(request, log_, stop_);
   return {file.tensor("safe"), needs_unsafe ? file.tensor("unsafe") : at::Tensor(),
           tokenizer_.spec().is_padded, request.key};
 }
@@ -189,7 +189,7 @@ ReferenceCache Preparer::reference_rows(const SplitData& split) {
                        {"safe_image", pictures(split.images.safe, 0)},
                        {"unsafe_image", pictures(split.images.unsafe, 1)}});
   };
-  const SafetensorsFile file = open_or_build(request, log_);
+  const SafetensorsFile file = open_or_build(request, log_, stop_);
   return {file.tensor("safe_text"), file.tensor("safe_image"), file.tensor("unsafe_text"),
           file.tensor("unsafe_image"), request.key};
 }

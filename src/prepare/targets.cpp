@@ -46,15 +46,15 @@ std::vector<NamedTensor> Preparer::find_targets(const SplitData& split, const Sp
     const at::Tensor none = at::full({extra_text.size(0)}, -1, at::kLong);
     extra_picture = good.index_select(
         0, find_nearest_safe(extra_text, extra_text,
-                             pool.reference.safe_image.index_select(0, good), none, {})
+                             pool.reference.safe_image.index_select(0, good), none, {}, stop_)
                .index);
   }
   const bool is_file = options.pool == "file";
   const at::Tensor own = is_pool && !is_file ? at::arange(rows.size(0), at::kLong)
                                              : at::full({rows.size(0)}, -1, at::kLong);
-  const NearestTargets found =
-      find_nearest_safe(split.reference.unsafe_text.index_select(0, rows),
-                        split.reference.safe_text.index_select(0, rows), texts, own, options);
+  const NearestTargets found = find_nearest_safe(split.reference.unsafe_text.index_select(0, rows),
+                                                 split.reference.safe_text.index_select(0, rows),
+                                                 texts, own, options, stop_);
   const at::Tensor index = is_file
                                ? at::where(found.index.lt(0), found.index, found.index + pool_count)
                                : pool_rows(found.index, good, pool_count);
@@ -108,7 +108,7 @@ TargetCache Preparer::targets(const SplitData& split, const SplitData& pool,
                   with_commas(static_cast<std::int64_t>(split.good_rows.size())), " rows"));
     write_safetensors(folder / kArtefactData, find_targets(split, pool, extra, options));
   };
-  const SafetensorsFile file = open_or_build(request, log_);
+  const SafetensorsFile file = open_or_build(request, log_, stop_);
   return {file.tensor("index"),
           file.tensor("image_index"),
           file.tensor("cosine"),
@@ -153,7 +153,7 @@ AnchorCache Preparer::anchors(const AnchorOptions& options) {
     }
     write_safetensors(folder / kArtefactData, tensors);
   };
-  const SafetensorsFile file = open_or_build(request, log_);
+  const SafetensorsFile file = open_or_build(request, log_, stop_);
   if (cache.prompts.defined()) cache.text = file.tensor("text");
   if (cache.images.defined()) cache.image = file.tensor("image");
   cache.key = request.key;

@@ -13,10 +13,12 @@ namespace {
 
 at::Tensor embed(const LiveReference& reference, const at::Tensor& pixels) {
   std::vector<at::Tensor> rows;
+  ForwardMode mode;
+  mode.stop = reference.stop;
   for (std::int64_t begin = 0; begin < pixels.size(0); begin += reference.block) {
     const std::int64_t size = std::min(reference.block, pixels.size(0) - begin);
     rows.push_back(normalise_rows(encode_images(*reference.model, reference.preprocessing,
-                                                pixels.narrow(0, begin, size), {})));
+                                                pixels.narrow(0, begin, size), mode)));
   }
   return rows.empty() ? at::zeros({0, reference.model->geometry.embed_dim},
                                   pixels.options().dtype(at::kFloat))

@@ -38,7 +38,7 @@ std::optional<std::int64_t> step_of(const std::string& name) {
   return folder_name(step) == name ? std::optional<std::int64_t>(step) : std::nullopt;
 }
 
-Json state_json(const TrainState& state) {
+std::string state_text(const TrainState& state) {
   Json json{{"step", state.step}};
   json["best_value"] = state.best_value ? Json(*state.best_value) : Json(nullptr);
   json["best_step"] = state.best_step;
@@ -47,7 +47,8 @@ Json state_json(const TrainState& state) {
   json["content"] = state.content;
   json["device"] = state.device;
   json["threads"] = state.threads;
-  return json;
+  json["awaits_validation"] = state.awaits_validation;
+  return json.dump(2) + "\n";
 }
 
 struct OptimizerSlot {
@@ -92,6 +93,11 @@ std::string file_problem(const fs::path& folder, const std::string& name, const 
   if (sha256_file(folder / name) != entry.value("sha256", std::string()))
     return name + " has a wrong checksum";
   return "";
+}
+
+// A whole checkpoint of this very state; one that a signal left before its validation differs.
+bool holds(const fs::path& folder, const TrainState& state) {
+  return checkpoint_problem(folder).empty() && read_file(folder / kState) == state_text(state);
 }
 
 }  // namespace
@@ -157,29 +163,20 @@ void CheckpointStore::save(const CheckpointSnapshot& snapshot, bool is_best, std
   const TrainState& state = snapshot.state;
   fs::create_directories(root_);
   const fs::path target = folder(state.step);
-  const fs::path temporary = temporary_sibling(target);
   try {
-    if (!checkpoint_problem(target).empty()) {
-      fs::remove_all(temporary);
-      fs::remove_all(target);
-      fs::create_directories(temporary);
-      write_safetensors(temporary / kWeights, snapshot.weights);
-      write_safetensors(temporary / kOptimizer, snapshot.optimizer);
-      write_file_atomically(temporary / kState, state_json(state).dump(2) + "\n");
-      write_manifest(temporary, state.step);
-      fs::rename(temporary, target);
+    if (!holds(target, state)) {
+      TemporarySibling temporary(target, TemporarySibling::Kind::kFolder);
+      write_safetensors(temporary.path() / kWeights, snapshot.weights);
+      write_safetensors(temporary.path() / kOptimizer, snapshot.optimizer);
+      write_file_atomically(temporary.path() / kState, state_text(state));
+      write_manifest(temporary.path(), state.step);
+      temporary.move_to_target();
       sync_to_disk(root_);
     }
     write_file_atomically(root_ / "latest", folder_name(state.step) + "\n");
     if (is_best) write_file_atomically(root_ / "best", folder_name(state.step) + "\n");
   } catch (const fs::filesystem_error& problem) {
-    std::error_code ignored;
-    fs::remove_all(temporary, ignored);
     throw Error(cat("cannot save a checkpoint: ", problem.what()), 1);
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove_all(temporary, ignored);
-    throw;
   }
   std::vector<std::int64_t> all = steps();
   const auto best = keep_best ? pointer("best") : std::nullopt;
@@ -232,6 +229,7 @@ TrainState read_train_state(const fs::path& checkpoint) {
     state.content = json.at("content").get<std::map<std::string, std::string>>();
     state.device = json.at("device").get<std::string>();
     state.threads = json.at("threads").get<std::int64_t>();
+    state.awaits_validation = json.value("awaits_validation", false);
   } catch (const std::exception& problem) {
     throw WeightsError(cat((checkpoint / kState).string(), ": ", problem.what()));
   }

@@ -11,22 +11,26 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Lines up to `step`, evaluations of that step included.
-std::string kept_lines(const std::filesystem::path& file, std::int64_t step) {
+std::string kept_lines(const std::filesystem::path& file, std::int64_t step, bool is_validated) {
   std::string kept;
   std::istringstream in(read_file(file));
   for (std::string line; std::getline(in, line);) {
     const Json json = Json::parse(line, nullptr, false);
     if (json.is_discarded() || !json.is_object()) continue;
-    if (json.value("step", std::int64_t{0}) <= step) kept += line + "\n";
+    const std::int64_t of = json.value("step", std::int64_t{0});
+    const bool is_open = of == step && !is_validated && json.value("kind", "") == "evaluation";
+    if (of <= step && !is_open) kept += line + "\n";
   }
   return kept;
 }
 
 }  // namespace
 
-MetricsLog::MetricsLog(const std::filesystem::path& file, std::int64_t step) : file_(file) {
-  if (std::filesystem::exists(file)) write_file_atomically(file, kept_lines(file, step));
+MetricsLog::MetricsLog(const std::filesystem::path& file, std::int64_t step, bool is_validated)
+    : file_(file) {
+  if (std::filesystem::exists(file)) {
+    write_file_atomically(file, kept_lines(file, step, is_validated));
+  }
   out_.open(file, std::ios::app);
   if (!out_) throw Error(cat("cannot write ", file.string()), 1);
 }

@@ -122,7 +122,8 @@ StepNumbers train_step(ClipModel& model, Optimizer& optimizer, const Batch& batc
     const Batch part = is_whole ? batch : slice_batch(batch, begin, std::min(rows, begin + micro));
     ForwardMode mode{options.compute, true,
                      mix_bits(options.seed, {kDropoutStream, static_cast<std::uint64_t>(batch.step),
-                                             static_cast<std::uint64_t>(begin)})};
+                                             static_cast<std::uint64_t>(begin)}),
+                     options.stop};
     const LossResult result = losses_of(model, part, options, counts, mode);
     result.total.backward();
     add_terms(numbers, result);

@@ -40,7 +40,7 @@ class Loop {
         options_(options),
         state_(state),
         total_(total_steps(options.train, parts.sampler)),
-        metrics_(parts.run_folder / "metrics.jsonl", state.step),
+        metrics_(parts.run_folder / "metrics.jsonl", state.step, !state.awaits_validation),
         progress_(parts.log, "training", "steps", total_, state.step),
         last_save_(Clock::now()),
         last_step_(Clock::now()) {}
@@ -48,18 +48,15 @@ class Loop {
   void run() {
     Prefetcher<Batch> prefetch([this](std::int64_t step) { return make_batch(step); }, state_.step,
                                total_, kPrefetchDepth);
-    while (state_.step < total_ && !is_out_of_patience()) {
-      step(prefetch.next());
-      const bool is_last = state_.step == total_;
-      const bool is_best = validation_is_due(is_last) && validate();
-      const int signal = parts_.stop == nullptr ? 0 : parts_.stop->load();
-      if (is_last || is_best || signal != 0 || save_is_due()) save(is_best);
-      if (signal != 0) saver_.wait();
-      if (signal != 0 && !is_last) {
-        throw Interrupted(cat("stopped by signal ", signal, " after step ", state_.step,
-                              "; saved, go on with --resume auto"),
-                          signal);
+    try {
+      if (state_.awaits_validation) after_step();
+      while (state_.step < total_ && !is_out_of_patience()) {
+        throw_if_asked(parts_.stop, "stopped");
+        step(prefetch.next());
+        after_step();
       }
+    } catch (const Interrupted& stopped) {
+      save_and_leave(stopped.exit_code());
     }
     if (!was_saved_) save(false);
     saver_.wait();
@@ -78,6 +75,26 @@ class Loop {
     return parts_.batches.gather(step, rows, redirected, parts_.device.is_cuda());
   }
 
+  // A validation or a save that follows a step belongs to it: a run that is stopped in a validation
+  // goes on with it.
+  void after_step() {
+    const bool is_last = state_.step == total_;
+    state_.awaits_validation = state_.awaits_validation || validation_is_due(is_last);
+    const bool is_best = state_.awaits_validation && validate();
+    state_.awaits_validation = false;
+    if (is_last || is_best || save_is_due()) save(is_best);
+  }
+
+  [[noreturn]] void save_and_leave(int exit_code) {
+    if (!was_saved_) save(false);
+    saver_.wait();
+    throw Interrupted(cat("stopped ",
+                          exit_code == kOutOfTime ? std::string("at the time limit")
+                                                  : cat("by signal ", exit_code - 128),
+                          " after step ", state_.step, "; saved, go on with --resume auto"),
+                      exit_code);
+  }
+
   void step(const Batch& batch) {
     saver_.check();
     StepLine line;
@@ -94,13 +111,15 @@ class Loop {
     last_step_ = now;
     write_pending();
     pending_.put(std::move(line), numbers);
+    pending_rows_ = batch.rows;
     ++state_.step;
     was_saved_ = false;
+    if (parts_.device.is_cpu()) write_pending();  // nothing to wait for
     progress_.advance(1, detail_);
   }
 
-  // Numbers of the step before; a checkpoint is written only after its own step has passed this
-  // check.
+  // Of a device, the numbers of the step before; a checkpoint is written only after its own step
+  // has passed this check.
   void write_pending() {
     const std::optional<StepLine> line = pending_.take();
     if (!line) return;
@@ -113,15 +132,19 @@ class Loop {
 
   void require_finite(const StepLine& line) {
     if (std::isfinite(line.loss) && std::isfinite(line.grad_norm)) return;
-    std::vector<std::string> broken;
+    std::vector<std::string> broken, rows;
     for (const auto& [name, value] : line.terms) {
       if (!std::isfinite(value)) broken.push_back(name);
+    }
+    for (const std::int64_t row : pending_rows_) {
+      rows.push_back(parts_.row_name ? parts_.row_name(row) : std::to_string(row));
     }
     saver_.wait();
     const std::optional<std::int64_t> good = parts_.checkpoints.pointer("latest");
     throw NumericError(cat("step ", line.step, ": ",
                            std::isfinite(line.loss) ? "the gradient" : "the loss", " is not finite",
-                           broken.empty() ? "" : cat(" (terms: ", join(broken, ", "), ")"), "; ",
+                           broken.empty() ? "" : cat(" (terms: ", join(broken, ", "), ")"),
+                           "; rows of its batch: ", join(rows, ", "), "; ",
                            good ? cat("the checkpoint of step ", *good, " is untouched")
                                 : std::string("nothing was saved yet"),
                            ". Lower optimizer.lr, set train.grad_clip, or train in fp32"));
@@ -217,6 +240,7 @@ class Loop {
   std::int64_t total_;
   MetricsLog metrics_;
   LateNumbers pending_;
+  std::vector<std::int64_t> pending_rows_;
   Progress progress_;
   std::string detail_;
   Clock::time_point last_save_;

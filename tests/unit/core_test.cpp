@@ -10,6 +10,7 @@
 #include "saferclip/core/files.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/rng.h"
+#include "saferclip/core/stop.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/core/workers.h"
 #include "support/temporary_folder.h"
@@ -24,6 +25,54 @@ TEST(TextFormat, FormatsForPeople) {
   EXPECT_EQ(human_duration(200), "3m 20s");
   EXPECT_EQ(with_commas(-1234567), "-1,234,567");
   EXPECT_EQ(with_commas(999), "999");
+}
+
+TEST(TextFormat, Durations) {
+  constexpr std::int64_t kMinute = 60, kHour = 3600, kDay = 86400;
+  EXPECT_EQ(parse_duration("55m"), 55 * kMinute);
+  EXPECT_EQ(parse_duration("1h30m"), kHour + 30 * kMinute);
+  EXPECT_EQ(parse_duration("2d90s"), 2 * kDay + 90);
+  EXPECT_EQ(parse_duration("55:00"), 55 * kMinute);
+  EXPECT_EQ(parse_duration("1:30:05"), kHour + 30 * kMinute + 5);
+  EXPECT_EQ(parse_duration("1-02"), kDay + 2 * kHour);
+  EXPECT_EQ(parse_duration("1-02:30"), kDay + 2 * kHour + 30 * kMinute);
+  EXPECT_EQ(parse_duration("1-02:00:07"), kDay + 2 * kHour + 7);
+  for (const char* wrong : {"", "55", "m", "30m1h", "1h1h", "-5m", "5 m", "1:", ":5", "1:2:3:4",
+                            "1-", "1-2-3", "1.5h", "99999999999d", "1h:30"}) {
+    EXPECT_EQ(parse_duration(wrong), std::nullopt) << wrong;
+  }
+}
+
+TEST(StopFlag, KeepsTheFirstWish) {
+  StopFlag stop;
+  throw_if_asked(nullptr, "x");
+  throw_if_asked(&stop, "x");
+  stop.ask(143);
+  stop.ask(kOutOfTime);
+  try {
+    throw_if_asked(&stop, "x");
+    FAIL();
+  } catch (const Interrupted& stopped) {
+    EXPECT_EQ(stopped.exit_code(), 143);
+  }
+}
+
+TEST(Files, ATemporarySiblingReplacesItsTargetOrLeavesNothing) {
+  const TemporaryFolder folder;
+  const std::filesystem::path target = folder / "kept";
+  using Kind = TemporarySibling::Kind;
+  const auto write = [&](const char* text, bool moves) {
+    TemporarySibling temporary(target, Kind::kFolder);
+    write_file_atomically(temporary.path() / "a", text);
+    if (moves) temporary.move_to_target();
+  };
+  write("1", true);
+  write("2", true);  // over a folder that is not empty
+  EXPECT_EQ(read_file(target / "a"), "2");
+  write("3", false);
+  EXPECT_EQ(read_file(target / "a"), "2");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
+  EXPECT_THROW(TemporarySibling(folder / "gone" / "x", Kind::kFolder), Error);
 }
 
 TEST(TextFormat, NearestMatchOffersOnlyLikelyWords) {

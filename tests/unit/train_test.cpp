@@ -177,6 +177,31 @@ TEST_F(Tiny, TheReferenceSeesTheCroppedPictures) {
   EXPECT_TRUE(at::equal(alone.reference_safe_image, whole.reference_safe_image));
 }
 
+TEST_F(Tiny, AStepIsGivenUpBeforeItChangesAnything) {
+  const Batch whole = batch(5);
+  StopFlag stop;
+  StepOptions options;
+  options.objective = ObjectiveOptions::preset("saferclip");
+  options.preprocessing = source_.preprocessing;
+  options.micro_batch_size = 2;
+  options.stop = &stop;
+  Optimizer optimizer({}, parameters_);
+  std::vector<at::Tensor> before;
+  for (const TrainedParameter& p : parameters_) {
+    before.push_back(p.tensor.detach().clone());
+    // The first gradient of the first backward pass: layers below it are still to come.
+    p.tensor.register_hook([&](const at::Tensor&) { stop.ask(143); });
+  }
+  bool has_updated = false;
+  EXPECT_THROW(train_step(model_, optimizer, whole, options, 0.1, [&] { has_updated = true; }),
+               Interrupted);
+  EXPECT_FALSE(has_updated);
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    EXPECT_TRUE(at::equal(parameters_[i].tensor, before[i]));
+    EXPECT_EQ(optimizer.step_count(i).item<double>(), 0);
+  }
+}
+
 TEST(BackgroundWork, FailuresComeOutOnceAndWorkIsInOrder) {
   Background background;
   std::atomic<int> done{0};

@@ -39,9 +39,14 @@ struct NumericError : Error {
   explicit NumericError(const std::string& message) : Error(message, 5) {}
 };
 
-// Stopped by a signal after saving (exit 128 + signal).
+// The exit code of a run that its time limit has stopped, which goes on with --resume auto:
+// EX_TEMPFAIL of sysexits.h, "try again".
+inline constexpr int kOutOfTime = 75;
+
+// Stopped, after saving where there was something to save: by a signal (exit 128 + signal) or by a
+// time limit (exit kOutOfTime).
 struct Interrupted : Error {
-  Interrupted(const std::string& message, int signal) : Error(message, 128 + signal) {}
+  using Error::Error;
 };
 
 // One message out of several problems: a head line, then one indented line for each problem.

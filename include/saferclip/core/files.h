@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "saferclip/core/stop.h"
+
 namespace saferclip {
 
 // Whether `path` is a regular file (or a link to one). False, never an exception, for a name that
@@ -22,11 +24,32 @@ std::string read_file(const std::filesystem::path& path);
 // the new ones. Throws Error (exit 1) with the system's reason, the old file untouched.
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
 
-// The name of a temporary sibling: ".<name>.tmp-<pid>". Only such names are ever removed as stale.
-std::filesystem::path temporary_sibling(const std::filesystem::path& path);
-bool is_temporary_name(const std::string& file_name);
+// A file or folder on its way to its name: ".<name>.tmp-<pid>" beside it. What has not been moved
+// to the target is removed by the destructor.
+class TemporarySibling {
+ public:
+  // Makes the folder, or removes a file of that name. Throws Error with the system's reason.
+  enum class Kind { kFile, kFolder };
+  TemporarySibling(std::filesystem::path target, Kind kind);
+  ~TemporarySibling();
+  TemporarySibling(const TemporarySibling&) = delete;
+  TemporarySibling& operator=(const TemporarySibling&) = delete;
+  const std::filesystem::path& path() const noexcept { return path_; }
+  // Renames it over the target: an old file, or a folder, is exchanged for the new one and gone.
+  // Throws Error with the system's reason.
+  void move_to_target();
 
-// Removes temporary siblings inside `folder`. Call only while holding the folder's lock.
+ private:
+  std::filesystem::path target_;
+  std::filesystem::path path_;
+};
+
+// For a process that is about to end without unwinding: removes what its temporary siblings hold,
+// and lets no thread make or move one any more.
+void remove_open_temporaries() noexcept;
+
+// Removes temporary siblings that a kill has left inside `folder`. Call only while holding the
+// folder's lock.
 void remove_stale_temporaries(const std::filesystem::path& folder);
 
 // Flushes a file or folder to the disk. Throws Error on failure.
@@ -82,8 +105,8 @@ class FileLock {
  public:
   // Null when another process holds the lock. Creates the file (and its folder).
   static std::unique_ptr<FileLock> try_acquire(const std::filesystem::path& path);
-  // Waits until the lock is free.
-  static std::unique_ptr<FileLock> acquire(const std::filesystem::path& path);
+  // Waits until the lock is free; throws Interrupted when `stop` asks meanwhile.
+  static std::unique_ptr<FileLock> acquire(const std::filesystem::path& path, const StopFlag* stop);
   ~FileLock();
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;

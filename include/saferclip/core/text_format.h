@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -27,6 +28,11 @@ std::string human_bytes(std::uint64_t bytes);
 
 // "1h 02m", "3m 20s", "4.1s"; `seconds` in seconds.
 std::string human_duration(double seconds);
+
+// Seconds of "55m", "1h30m", "2d", "90s", or of Slurm's forms with a colon or a dash: "55:00"
+// (minutes: seconds), "1:30:00", "1-02", "1-02:30", "1-02:30:00". Empty for anything else, a bare
+// number (Slurm: minutes, others: seconds) among it.
+std::optional<std::int64_t> parse_duration(std::string_view text);
 
 // 12345678 -> "12,345,678".
 std::string with_commas(std::int64_t value);

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "saferclip/core/stop.h"
+
 namespace saferclip {
 
 // What a forward pass needs to know besides its inputs.
@@ -15,6 +17,7 @@ struct ForwardMode {
   at::ScalarType compute = at::kFloat;  // fp32 or bf16: dtype of activations and matrix products
   bool is_training = false;             // dropout acts
   std::uint64_t dropout_key = 0;        // randomness of this step; masks are a function of it
+  const StopFlag* stop = nullptr;  // asked between layers, both ways; Interrupted leaves the pass
 };
 
 // The adapter of output rows [row, row + rows): W + scaling · B A. Leaves, fp32.

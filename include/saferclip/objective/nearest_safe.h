@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "saferclip/core/stop.h"
 #include "saferclip/objective/objective_options.h"
 
 namespace saferclip {
@@ -21,9 +22,10 @@ struct NearestTargets {
 // the pool. Exact over the whole pool in chunks of bounded memory: fp32 or (where the CPU
 // multiplies it faster) bf16 scores leave out what a bound of their error excludes, float64
 // compares the rest, the lowest index wins. With options.dedup equal pool rows stand for their
-// first; with min_similarity a row whose best cosine is below keeps its own partner.
+// first; with min_similarity a row whose best cosine is below keeps its own partner. `stop` is
+// asked between chunks; throws Interrupted.
 NearestTargets find_nearest_safe(const at::Tensor& unsafe_text, const at::Tensor& own_text,
                                  const at::Tensor& pool, const at::Tensor& own,
-                                 const TargetsOptions& options);
+                                 const TargetsOptions& options, const StopFlag* stop = nullptr);
 
 }  // namespace saferclip

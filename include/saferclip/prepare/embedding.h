@@ -4,12 +4,12 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "saferclip/core/log.h"
+#include "saferclip/core/stop.h"
 #include "saferclip/model/clip_model.h"
 #include "saferclip/text/tokenizer.h"
 
@@ -17,13 +17,13 @@ namespace saferclip {
 
 struct EmbedOptions {
   std::int64_t block = 64;
-  const std::atomic<int>* stop = nullptr;  // a signal number once the user wants to stop
+  const StopFlag* stop = nullptr;  // asked between blocks of rows and inside them
 };
 
 // Captions to ids int32 [N, context length], zeros behind the last id.
 at::Tensor token_ids(const Tokenizer& tokenizer, const std::vector<std::string>& captions);
 
-// uint8 pixels [N, S, S, 3] to [N, E] on the CPU. Throws Interrupted between blocks.
+// uint8 pixels [N, S, S, 3] to [N, E] on the CPU. Throws Interrupted.
 at::Tensor embed_pixels(const ClipModel& model, const Preprocessing& preprocessing,
                         const at::Tensor& pixels, Logger& log, const std::string& label,
                         const EmbedOptions& options = {});

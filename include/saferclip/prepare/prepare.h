@@ -3,13 +3,13 @@
 // was made from; what is there with the right key is opened, the rest is made, under a lock.
 #pragma once
 
-#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "saferclip/core/log.h"
+#include "saferclip/core/stop.h"
 #include "saferclip/data/caches.h"
 #include "saferclip/data/data_options.h"
 #include "saferclip/model/clip_model.h"
@@ -21,10 +21,10 @@ namespace saferclip {
 
 class Preparer {
  public:
-  // All references must outlive the preparer. `stop` becomes a signal number when the user
-  // interrupts.
+  // All references must outlive the preparer. `stop` is asked between pieces of
+  // work.
   Preparer(const DataOptions& data, const WeightsSource& source, const Tokenizer& tokenizer,
-           at::Device device, Logger& log, const std::atomic<int>* stop = nullptr);
+           at::Device device, Logger& log, const StopFlag* stop = nullptr);
   ~Preparer();
 
   // Manifest, pictures, ids and, with `needs_reference`, reference embeddings of one split.
@@ -45,6 +45,9 @@ class Preparer {
   // Token ids int32 [N, C] of texts, padded with 0.
   at::Tensor token_ids(const std::vector<std::string>& texts) const;
 
+  // For what embeds or measures beside it.
+  const StopFlag* stop() const { return stop_; }
+
   // The frozen reference, loaded on first use.
   const ClipModel& reference();
   // Frees it; its hash is compared with the one it had after loading. Throws Error when they
@@ -64,7 +67,7 @@ class Preparer {
   const Tokenizer& tokenizer_;
   at::Device device_;
   Logger& log_;
-  const std::atomic<int>* stop_;
+  const StopFlag* stop_;
   std::optional<ClipModel> reference_;
   std::string reference_hash_;
 };

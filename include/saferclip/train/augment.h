@@ -14,6 +14,7 @@ struct LiveReference {
   Preprocessing preprocessing;
   std::int64_t block = 1;           // pictures embedded at a time
   bool embeds_unsafe_image = true;  // false: no term reads V0(v*)
+  const StopFlag* stop = nullptr;
 };
 
 // The batch, already on its device, with its pictures cut to its boxes. V0(v) and V0(v*) are

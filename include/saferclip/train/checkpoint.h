@@ -26,6 +26,7 @@ struct TrainState {
   std::map<std::string, std::string> content;  // keys of weights, images, tokens, targets, anchors
   std::string device;
   std::int64_t threads = 0;
+  bool awaits_validation = false;  // of `step`: it was due, and the run was stopped in it
 };
 
 // What a checkpoint holds, on the CPU. A copy lets training go on while it is written; without one,

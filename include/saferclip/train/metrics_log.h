@@ -23,8 +23,9 @@ struct StepLine {
 
 class MetricsLog {
  public:
-  // Opens the log of a run that goes on after `step`: later lines, and a line that a crash cut, go.
-  MetricsLog(const std::filesystem::path& file, std::int64_t step);
+  // Opens the log of a run that goes on after `step`: later lines, and a line that a crash cut, go;
+  // without `is_validated` also the evaluation of that step, which is about to be made.
+  MetricsLog(const std::filesystem::path& file, std::int64_t step, bool is_validated = true);
 
   void write(const StepLine& line);
   // `body` is a JSON object; "kind": "evaluation" and the step are put in front.

@@ -29,6 +29,7 @@ struct StepOptions {
   double infonce_scale = 100;
   double logit_bias = 0;
   std::uint64_t seed = 0;
+  const StopFlag* stop = nullptr;
 };
 
 // The numbers of a step as 0-d tensors on the device: loss, gradient norm, raw terms.
@@ -44,7 +45,8 @@ EmbeddingRows embed_batch(const ClipModel& model, const Batch& batch,
                           at::Tensor* anchor_text, at::Tensor* anchor_image);
 
 // Runs the batch (already on the device) in micro-batches, then one optimizer update at rate `lr`.
-// `before_update` is called when all passes are done: until then weights and moments are only read.
+// `before_update` is called when all passes are done: until then weights and moments are only read,
+// and options.stop may end the step with Interrupted.
 StepNumbers train_step(ClipModel& model, Optimizer& optimizer, const Batch& batch,
                        const StepOptions& options, double lr,
                        const std::function<void()>& before_update = {});

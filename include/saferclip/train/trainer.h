@@ -1,7 +1,6 @@
 // The training loop: order only. Everything it does is somebody else's function.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include "saferclip/core/log.h"
+#include "saferclip/core/stop.h"
 #include "saferclip/data/batch.h"
 #include "saferclip/data/sampler.h"
 #include "saferclip/train/checkpoint.h"
@@ -43,7 +43,9 @@ struct TrainerParts {
   std::function<Batch(const Batch& batch)> augment = {};
   // Called after `every_epochs` epochs and at the end; empty: no validation.
   std::function<ValidationResult(std::int64_t step)> validate = {};
-  const std::atomic<int>* stop = nullptr;
+  // What an error calls a row: its id in the manifest.
+  std::function<std::string(std::int64_t row)> row_name = {};
+  const StopFlag* stop = nullptr;
 };
 
 struct TrainerOptions {
@@ -59,9 +61,10 @@ struct TrainerOptions {
 // Steps of the whole run: max_steps, or what the epochs hold.
 std::int64_t total_steps(const TrainOptions& options, const Sampler& sampler);
 
-// Runs from state.step to the end and leaves a checkpoint of the last step. Throws Interrupted
-// after saving when `stop` becomes a signal number, NumericError for a non-finite loss or gradient
-// (the last good checkpoint stays), Error when a checkpoint cannot be written.
+// Runs from state.step to the end and leaves a checkpoint of the last step. When `stop` asks, a
+// step or a validation is given up, the state before it saved, Interrupted thrown. Throws
+// NumericError for a non-finite loss or gradient, which is never stepped over (the last good
+// checkpoint stays), Error when a checkpoint cannot be written.
 void run_training(const TrainerParts& parts, const TrainerOptions& options, TrainState& state);
 
 }  // namespace saferclip

@@ -1,0 +1,16 @@
+#include "saferclip/core/stop.h"
+
+#include "saferclip/core/error.h"
+
+namespace saferclip {
+
+void StopFlag::ask(int exit_code) noexcept {
+  int nobody = 0;
+  exit_code_.compare_exchange_strong(nobody, exit_code);
+}
+
+void throw_if_asked(const StopFlag* stop, const std::string& message) {
+  if (stop != nullptr && stop->exit_code() != 0) throw Interrupted(message, stop->exit_code());
+}
+
+}  // namespace saferclip

@@ -112,6 +112,10 @@ std::string plan_text(const Session& session, const TrainingData& data, const Sa
   return text + join(counts, ", ") + ", …)";
 }
 
+at::ScalarType compute_dtype(const RunConfig& config) {
+  return config.train.precision == "bf16" ? at::kBFloat16 : at::kFloat;
+}
+
 TrainerOptions trainer_options(const Session& session) {
   const RunConfig& config = session.config;
   TrainerOptions options;
@@ -123,7 +127,7 @@ TrainerOptions trainer_options(const Session& session) {
   options.peak_lr = config.optimizer.lr;
   options.step.objective = config.objective;
   options.step.preprocessing = session.source.preprocessing;
-  options.step.compute = config.train.precision == "bf16" ? at::kBFloat16 : at::kFloat;
+  options.step.compute = compute_dtype(config);
   options.step.micro_batch_size = config.train.micro_batch_size;
   options.step.grad_clip = config.train.grad_clip;
   options.step.trains_logit_scale = config.model.train_logit_scale;
@@ -219,6 +223,8 @@ void train_in(const RunFolder& run, const StartPoint& start, const Session& sess
                        read_peft_adapter(config.adapter.start_from, session.source.geometry),
                        config.adapter);
   }
+  const std::int64_t rows = config.train.micro_batch_size.value_or(config.train.batch_size);
+  pack_frozen_weights(model, 2 * rows, 2 * rows, compute_dtype(config));
   Optimizer optimizer(config.optimizer, parameters);
   const Sampler sampler = make_sampler(data, config);
   TrainState state;

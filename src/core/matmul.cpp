@@ -13,14 +13,17 @@ namespace {
 using Pointwise = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
                              std::string_view, c10::List<std::optional<at::Scalar>>,
                              std::optional<std::string_view>);
+using Reorder = at::Tensor(const at::Tensor&, std::optional<c10::SymInt>);
 using Binary = at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
                           const std::optional<at::Tensor>&, std::string_view);
 
+constexpr const char* kLinear = "mkldnn::_linear_pointwise";
+
+// One operator a signature: it is looked up once.
 template <class Signature>
-const c10::TypedOperatorHandle<Signature>* find_operator(const char* overload) {
+const c10::TypedOperatorHandle<Signature>* find_operator(const char* name, const char* overload) {
   static const auto found = [&]() -> std::optional<c10::TypedOperatorHandle<Signature>> {
-    const auto handle =
-        c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", overload});
+    const auto handle = c10::Dispatcher::singleton().findSchema({name, overload});
     if (!at::globalContext().hasMKLDNN() || !handle) return std::nullopt;
     return handle->template typed<Signature>();
   }();
@@ -29,7 +32,9 @@ const c10::TypedOperatorHandle<Signature>* find_operator(const char* overload) {
 
 // Rows or columns side by side. Of other views oneDNN's inner product has some shapes in a
 // reference implementation only, a hundred times slower.
-bool is_dense(const at::Tensor& t) { return t.is_contiguous() || t.t().is_contiguous(); }
+bool is_dense(const at::Tensor& t) {
+  return t.is_mkldnn() || t.is_contiguous() || t.t().is_contiguous();
+}
 
 bool can_use_onednn(const at::Tensor& x, const at::Tensor& weight) {
   return x.is_cpu() && x.scalar_type() != at::kDouble && x.numel() > 0 && is_dense(x) &&
@@ -38,7 +43,7 @@ bool can_use_onednn(const at::Tensor& x, const at::Tensor& weight) {
 
 // ATen itself takes oneDNN for bf16.
 bool goes_to_onednn(const at::Tensor& x, const at::Tensor& weight) {
-  return x.scalar_type() == at::kFloat && can_use_onednn(x, weight);
+  return (x.scalar_type() == at::kFloat || weight.is_mkldnn()) && can_use_onednn(x, weight);
 }
 
 std::optional<at::Tensor> optional(const at::Tensor& t) {
@@ -50,15 +55,23 @@ std::optional<at::Tensor> optional(const at::Tensor& t) {
 at::Tensor linear_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                           const at::Tensor& addend) {
   if (addend.defined() && addend.is_contiguous() && can_use_onednn(x, weight)) {
-    const auto* binary = find_operator<Binary>("binary");
+    const auto* binary = find_operator<Binary>(kLinear, "binary");
     if (binary != nullptr) return binary->call(x, addend, weight, optional(bias), "add");
   }
-  const auto* pointwise = goes_to_onednn(x, weight) ? find_operator<Pointwise>("") : nullptr;
+  const auto* pointwise =
+      goes_to_onednn(x, weight) ? find_operator<Pointwise>(kLinear, "") : nullptr;
   at::Tensor y = pointwise != nullptr
                      ? pointwise->call(x, weight, optional(bias), "none",
                                        c10::List<std::optional<at::Scalar>>(), std::nullopt)
                      : at::linear(x, weight, optional(bias));
   return addend.defined() ? y.add_(addend) : y;
+}
+
+at::Tensor packed_weight(const at::Tensor& weight, std::int64_t rows) {
+  const bool is_fast = weight.scalar_type() != at::kBFloat16 || multiplies_bf16_fast();
+  if (!is_fast || !can_use_onednn(weight, weight)) return {};
+  const auto* reorder = find_operator<Reorder>("mkldnn::_reorder_linear_weight", "");
+  return reorder == nullptr ? at::Tensor() : reorder->call(weight.contiguous(), c10::SymInt(rows));
 }
 
 at::Tensor product(const at::Tensor& a, const at::Tensor& b) {

@@ -7,6 +7,8 @@
 namespace saferclip {
 namespace {
 
+constexpr std::int64_t kUsualCaptionLength = 16;  // tokens, cut at the longest of a batch
+
 std::vector<at::Tensor*> matmul_weights(ClipModel& model) {
   std::vector<at::Tensor*> weights{&model.vision.projection,    &model.text.projection,
                                    &model.text.projection_bias, &model.vision.pool.in.weight,
@@ -166,6 +168,19 @@ ClipModel allocate_clip(const ClipGeometry& g, at::ScalarType matmul_dtype, at::
       *weight = at::empty(weight->sizes(), weight->options().dtype(matmul_dtype));
   }
   return m;
+}
+
+void pack_frozen_weights(ClipModel& model, std::int64_t pictures, std::int64_t captions,
+                         at::ScalarType compute) {
+  const auto pack = [&](Transformer& transformer, std::int64_t rows) {
+    for (Block& block : transformer.blocks) {
+      for (Linear* layer : {&block.qkv, &block.out, &block.fc1, &block.fc2}) {
+        pack_frozen(*layer, rows, compute);
+      }
+    }
+  };
+  pack(model.vision.transformer, pictures * model.geometry.positions());
+  pack(model.text.transformer, captions * kUsualCaptionLength);
 }
 
 void convert_clip(ClipModel& model, at::ScalarType matmul_dtype, at::Device device) {

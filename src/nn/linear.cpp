@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "nn/sublayers.h"
+#include "saferclip/core/matmul.h"
 
 namespace saferclip {
 
@@ -11,6 +12,14 @@ at::Tensor linear(const Linear& layer, const at::Tensor& x, const ForwardMode& m
   std::vector<std::int64_t> sizes = x.sizes().vec();
   sizes.back() = layer.weight.size(0);
   return norm_linear({}, layer, flat, {}, mode).view(sizes);
+}
+
+void pack_frozen(Linear& layer, std::int64_t rows, at::ScalarType compute) {
+  if (layer.weight.requires_grad() || layer.weight.scalar_type() != compute) return;
+  layer.packed = packed_weight(layer.weight, rows);
+  if (!layer.packed.defined()) return;
+  layer.packed_transpose = packed_weight(layer.weight.t(), rows);
+  layer.weight = at::empty(layer.weight.sizes(), layer.weight.options().device(at::kMeta));
 }
 
 at::Tensor merged_weight(const Linear& layer) {

@@ -55,6 +55,8 @@ LinearPlan linear_plan(const Linear& layer, const ForwardMode& mode) {
   }
   LinearPlan plan;
   plan.scaling = layer.lora_scaling;
+  plan.packed = layer.packed;
+  plan.packed_transpose = layer.packed_transpose;
   plan.dropout = mode.is_training ? layer.lora_dropout : 0;
   plan.dropout_key = mix_bits(mode.dropout_key, {layer.site});
   for (const LoraSegment& s : layer.lora) {
@@ -76,7 +78,8 @@ void append_tensors(const Linear& layer, const ForwardMode& mode,
 
 LinearForward linear_forward(const LinearPlan& plan, LinearTensors tensors, const at::Tensor& x,
                              const at::Tensor& addend) {
-  LinearForward out{linear_product(x, tensors[0], tensors[1], addend), {}};
+  const at::Tensor& weight = plan.packed.defined() ? plan.packed : tensors[0];
+  LinearForward out{linear_product(x, weight, tensors[1], addend), {}};
   if (plan.segments() == 0) return out;
   const at::Tensor branch_x = plan.dropout > 0 ? x * dropout_mask(plan, x.sizes(), x.options()) : x;
   out.xa = linear_product(branch_x, all_a(plan, tensors, x.scalar_type()));
@@ -87,7 +90,10 @@ LinearForward linear_forward(const LinearPlan& plan, LinearTensors tensors, cons
 LinearBackward linear_input_gradient(const LinearPlan& plan, LinearTensors tensors,
                                      const at::Tensor& dy, bool needs_dx) {
   LinearBackward out;
-  if (needs_dx) out.dx = product(dy, tensors[0]);
+  if (needs_dx) {
+    out.dx = plan.packed_transpose.defined() ? linear_product(dy, plan.packed_transpose)
+                                             : product(dy, tensors[0]);
+  }
   if (plan.segments() == 0) return out;
   std::vector<at::Tensor> parts;
   for (std::size_t i = 0; i < plan.segments(); ++i) {

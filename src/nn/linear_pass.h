@@ -19,6 +19,8 @@ struct LinearPlan {
   double dropout = 0;
   std::uint64_t dropout_key = 0;
   std::vector<std::int64_t> rows;  // row, rows of each segment, flattened
+  at::Tensor packed;               // of a frozen layer, see pack_frozen
+  at::Tensor packed_transpose;
 
   std::size_t segments() const { return rows.size() / 2; }
   std::size_t tensors() const { return 2 + 2 * segments(); }

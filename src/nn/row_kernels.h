@@ -25,4 +25,20 @@ void attention_softmax_(at::Tensor& scores, double scale, bool is_causal);
 // gradient of the softmax's result to that of the unscaled scores.
 void attention_softmax_backward_(at::Tensor& gradient, const at::Tensor& weights, double scale);
 
+// LayerNorm over rows [N, L] with fp32 weight and bias [L]; mean and 1/deviation [N, 1] in fp32.
+struct NormedRows {
+  at::Tensor y;
+  at::Tensor mean;
+  at::Tensor rstd;
+};
+NormedRows norm_rows(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                     double eps);
+// y once more, from the statistics.
+at::Tensor norm_rows_again(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                           const at::Tensor& mean, const at::Tensor& rstd);
+// gradient of y ← gradient of x, in place, plus `addend` where defined.
+void norm_rows_backward_(at::Tensor& gradient, const at::Tensor& x, const at::Tensor& weight,
+                         const at::Tensor& mean, const at::Tensor& rstd,
+                         const at::Tensor& addend = {});
+
 }  // namespace saferclip

@@ -188,6 +188,96 @@ SAFERCLIP_INLINE void softmax_gradient_loop(T* gradients, const T* weights, cons
   }
 }
 
+// A vector of columns [j, j + count) of a row; lanes beyond are 0.
+template <class T>
+SAFERCLIP_INLINE Floats columns(const T* row, std::int64_t j, std::int64_t count) {
+  return count == kLanes ? load(row + j) : load_part(row + j, count, T{});
+}
+template <class T>
+SAFERCLIP_INLINE void set_columns(const Floats& x, T* row, std::int64_t j, std::int64_t count) {
+  count == kLanes ? store(x, row + j) : store_part(x, row + j, count);
+}
+
+// Calls `run(j, count)` for the vectors of a row, the last perhaps short.
+template <class Run>
+SAFERCLIP_INLINE void for_columns(std::int64_t length, const Run& run) {
+  const std::int64_t whole = length / kLanes * kLanes;
+  for (std::int64_t j = 0; j < whole; j += kLanes) run(j, kLanes);
+  if (whole < length) run(whole, length - whole);
+}
+
+template <class T>
+SAFERCLIP_INLINE void norm_row(const T* x, T* y, const NormValues& norm, std::int64_t row,
+                               std::int64_t length) {
+  const float mean = norm.mean[row];
+  const float rstd = norm.rstd[row];
+  for_columns(length, [&](std::int64_t j, std::int64_t count) [[gnu::always_inline]] {
+    const Floats normed = (columns(x, j, count) - mean) * rstd;
+    set_columns(normed * columns(norm.weight, j, count) + columns(norm.bias, j, count), y, j,
+                count);
+  });
+}
+
+// Two passes: the squares of differences do not cancel.
+template <class T>
+SAFERCLIP_INLINE void row_statistics(const T* x, const NormValues& norm, std::int64_t row,
+                                     std::int64_t length, float eps) {
+  Floats sums = Floats{};
+  for_columns(length, [&](std::int64_t j, std::int64_t count)
+                          [[gnu::always_inline]] { sums += columns(x, j, count); });
+  const float mean = sum_of(sums) / static_cast<float>(length);
+  Floats squares = Floats{};
+  const std::int64_t whole = length / kLanes * kLanes;
+  for (std::int64_t j = 0; j < whole; j += kLanes) {
+    const Floats apart = load(x + j) - mean;
+    squares += apart * apart;
+  }
+  float sum = sum_of(squares);
+  for (std::int64_t j = whole; j < length; ++j) {
+    const float apart = load_part(x + j, 1, T{})[0] - mean;
+    sum += apart * apart;
+  }
+  norm.mean[row] = mean;
+  norm.rstd[row] = 1.0F / __builtin_sqrtf(sum / static_cast<float>(length) + eps);
+}
+
+template <class T>
+SAFERCLIP_INLINE void norm_loop(const T* x, T* y, const NormValues& norm, const Rows& rows,
+                                const float* eps) {
+  for (std::int64_t i = rows.begin; i < rows.end; ++i) {
+    const std::int64_t at = i * rows.length;
+    if (eps != nullptr) row_statistics(x + at, norm, i, rows.length, *eps);
+    norm_row(x + at, y + at, norm, i, rows.length);
+  }
+}
+
+template <class T>
+SAFERCLIP_INLINE void norm_gradient_loop(T* gradients, const T* xs, const T* addends,
+                                         const NormValues& norm, const Rows& rows) {
+  for (std::int64_t i = rows.begin; i < rows.end; ++i) {
+    T* gradient = gradients + i * rows.length;
+    const T* x = xs + i * rows.length;
+    const float mean = norm.mean[i];
+    const float rstd = norm.rstd[i];
+    Floats plain = Floats{};
+    Floats turned = Floats{};
+    for_columns(rows.length, [&](std::int64_t j, std::int64_t count) [[gnu::always_inline]] {
+      const Floats g = columns(gradient, j, count) * columns(norm.weight, j, count);
+      plain += g;
+      turned += g * ((columns(x, j, count) - mean) * rstd);
+    });
+    const float mean_plain = sum_of(plain) / static_cast<float>(rows.length);
+    const float mean_turned = sum_of(turned) / static_cast<float>(rows.length);
+    for_columns(rows.length, [&](std::int64_t j, std::int64_t count) [[gnu::always_inline]] {
+      const Floats g = columns(gradient, j, count) * columns(norm.weight, j, count);
+      const Floats normed = (columns(x, j, count) - mean) * rstd;
+      Floats dx = rstd * (g - mean_plain - normed * mean_turned);
+      if (addends != nullptr) dx += columns(addends + i * rows.length, j, count);
+      set_columns(dx, gradient, j, count);
+    });
+  }
+}
+
 }  // namespace
 
 // The compiler clones functions, not templates.
@@ -220,6 +310,23 @@ SAFERCLIP_VECTORISED void run_softmax_gradient(float* gradient, const float* wei
 SAFERCLIP_VECTORISED void run_softmax_gradient(Bf16* gradient, const Bf16* weights,
                                                const Rows& rows, float scale) {
   softmax_gradient_loop(gradient, weights, rows, scale);
+}
+
+SAFERCLIP_VECTORISED void run_norm(const float* x, float* y, const NormValues& norm,
+                                   const Rows& rows, const float* eps) {
+  norm_loop(x, y, norm, rows, eps);
+}
+SAFERCLIP_VECTORISED void run_norm(const Bf16* x, Bf16* y, const NormValues& norm, const Rows& rows,
+                                   const float* eps) {
+  norm_loop(x, y, norm, rows, eps);
+}
+SAFERCLIP_VECTORISED void run_norm_gradient(float* gradient, const float* x, const float* addend,
+                                            const NormValues& norm, const Rows& rows) {
+  norm_gradient_loop(gradient, x, addend, norm, rows);
+}
+SAFERCLIP_VECTORISED void run_norm_gradient(Bf16* gradient, const Bf16* x, const Bf16* addend,
+                                            const NormValues& norm, const Rows& rows) {
+  norm_gradient_loop(gradient, x, addend, norm, rows);
 }
 
 }  // namespace saferclip

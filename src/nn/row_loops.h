@@ -32,4 +32,21 @@ void run_softmax(Bf16* scores, const Rows& rows, float scale, bool is_causal, fl
 void run_softmax_gradient(float* gradient, const float* weights, const Rows& rows, float scale);
 void run_softmax_gradient(Bf16* gradient, const Bf16* weights, const Rows& rows, float scale);
 
+// A LayerNorm: weight and bias a column each, mean and 1/deviation a row each.
+struct NormValues {
+  const float* weight;
+  const float* bias;
+  float* mean;
+  float* rstd;
+};
+// y ← LayerNorm(x). With `eps` mean and rstd are worked out first, without they are read.
+void run_norm(const float* x, float* y, const NormValues& norm, const Rows& rows, const float* eps);
+void run_norm(const Bf16* x, Bf16* y, const NormValues& norm, const Rows& rows, const float* eps);
+
+// gradient ← that of x from that of y, plus `addend` unless null.
+void run_norm_gradient(float* gradient, const float* x, const float* addend, const NormValues& norm,
+                       const Rows& rows);
+void run_norm_gradient(Bf16* gradient, const Bf16* x, const Bf16* addend, const NormValues& norm,
+                       const Rows& rows);
+
 }  // namespace saferclip

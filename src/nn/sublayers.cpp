@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <array>
+#include <tuple>
 
 #include "nn/activation.h"
 #include "nn/linear_pass.h"
 #include "nn/recorded.h"
+#include "nn/row_kernels.h"
 
 namespace saferclip {
 namespace {
@@ -20,31 +22,46 @@ struct Norm {
   double eps;
 };
 
-struct Normed {
-  at::Tensor y;
-  at::Tensor mean;
-  at::Tensor rstd;
-};
-
 // The CPU kernel takes fp32 weights with bf16 activations, the CUDA kernel wants one dtype.
 at::Tensor norm_parameter(const at::Tensor& parameter, const at::Tensor& x) {
   return x.is_cpu() ? parameter : parameter.to(x.dtype());
 }
 
-Normed normalise(const Norm& norm, const at::Tensor& x) {
+bool is_by_rows(const Norm& norm, const at::Tensor& x) {
+  return has_row_kernels(x) && norm.weight.scalar_type() == at::kFloat;
+}
+
+NormedRows normalise(const Norm& norm, const at::Tensor& x) {
   if (!norm.weight.defined()) return {x, {}, {}};
+  if (is_by_rows(norm, x)) return norm_rows(x, norm.weight, norm.bias, norm.eps);
   auto [y, mean, rstd] = at::native_layer_norm(x, {x.size(1)}, norm_parameter(norm.weight, x),
                                                norm_parameter(norm.bias, x), norm.eps);
   return {y, mean, rstd};
 }
 
-// Gradients of x, weight and bias; `needs` one flag each.
-variable_list norm_backward(const Norm& norm, const at::Tensor& dy, const at::Tensor& x,
-                            const Normed& statistics, std::array<bool, 3> needs) {
-  if (!norm.weight.defined()) return {dy, {}, {}};
-  auto [dx, dw, db] = at::native_layer_norm_backward(
-      dy, x, {x.size(1)}, statistics.mean, statistics.rstd, norm_parameter(norm.weight, x),
-      norm_parameter(norm.bias, x), needs);
+at::Tensor normalise_again(const Norm& norm, const at::Tensor& x, const at::Tensor& mean,
+                           const at::Tensor& rstd) {
+  if (!norm.weight.defined()) return x;
+  if (is_by_rows(norm, x)) return norm_rows_again(x, norm.weight, norm.bias, mean, rstd);
+  return normalise(norm, x).y;
+}
+
+// Gradients of x (plus `addend`), weight and bias; `needs` one flag each. `dy` is given up.
+variable_list norm_backward(const Norm& norm, at::Tensor dy, const at::Tensor& x,
+                            const at::Tensor& mean, const at::Tensor& rstd,
+                            std::array<bool, 3> needs, const at::Tensor& addend = {}) {
+  const bool trains = needs[1] || needs[2];
+  if (norm.weight.defined() && is_by_rows(norm, x) && !trains) {
+    norm_rows_backward_(dy, x, norm.weight, mean, rstd, addend);
+    return {dy, {}, {}};
+  }
+  at::Tensor dx = dy, dw, db;
+  if (norm.weight.defined()) {
+    std::tie(dx, dw, db) = at::native_layer_norm_backward(dy, x, {x.size(1)}, mean, rstd,
+                                                          norm_parameter(norm.weight, x),
+                                                          norm_parameter(norm.bias, x), needs);
+  }
+  if (needs[0] && addend.defined()) dx.add_(addend);
   return {dx, needs[1] ? dw.to(norm.weight.dtype()) : dw, needs[2] ? db.to(norm.bias.dtype()) : db};
 }
 
@@ -64,7 +81,7 @@ class NormLinear : public Recorded {
     require_going_on();
     const at::NoGradGuard guard;
     const at::Tensor& x = inputs[0];
-    const Normed normed = normalise({inputs[2], inputs[3], norm_eps}, x);
+    const NormedRows normed = normalise({inputs[2], inputs[3], norm_eps}, x);
     LinearForward out =
         linear_forward(plan, LinearTensors(inputs).slice(kLayer), normed.y, inputs[1]);
     saved_ = {x, inputs[2], inputs[3], normed.mean, normed.rstd, out.xa};
@@ -83,11 +100,12 @@ class NormLinear : public Recorded {
     const bool goes_down = flags[0] || flags[2] || flags[3];
     const LinearBackward back = linear_input_gradient(plan, layer, dy, goes_down);
     variable_list result{{}, gradients[0], {}, {}};
-    append_weight_gradients(plan, layer, any(needs_layer) ? normalise(norm, x).y : x, saved_[5], dy,
-                            back.dyb, needs_layer, result);
+    append_weight_gradients(plan, layer,
+                            any(needs_layer) ? normalise_again(norm, x, saved_[3], saved_[4]) : x,
+                            saved_[5], dy, back.dyb, needs_layer, result);
     if (!goes_down) return result;
     const variable_list down =
-        norm_backward(norm, back.dx, x, {{}, saved_[3], saved_[4]}, {flags[0], flags[2], flags[3]});
+        norm_backward(norm, back.dx, x, saved_[3], saved_[4], {flags[0], flags[2], flags[3]});
     result[0] = down[0];
     result[2] = down[1];
     result[3] = down[2];
@@ -110,7 +128,7 @@ class ResidualMlp : public Recorded {
     const at::NoGradGuard guard;
     const at::Tensor& x = inputs[0];
     const LinearTensors layers = LinearTensors(inputs).slice(kFirst);
-    const Normed normed = normalise({inputs[1], inputs[2], norm_eps}, x);
+    const NormedRows normed = normalise({inputs[1], inputs[2], norm_eps}, x);
     LinearForward inner = linear_forward(plan1, layers.slice(0, plan1.tensors()), normed.y);
     LinearForward out =
         linear_forward(plan2, layers.slice(plan1.tensors()), activate(activation, inner.y), x);
@@ -134,14 +152,14 @@ class ResidualMlp : public Recorded {
     const std::vector<bool> needs1 = needs(kFirst, fc1.size());
     const LinearBackward back = linear_input_gradient(plan1, fc1, dinner, goes_down);
     variable_list result(kFirst);
-    append_weight_gradients(plan1, fc1, any(needs1) ? normalise(norm, x).y : x, saved_[6], dinner,
-                            back.dyb, needs1, result);
+    append_weight_gradients(plan1, fc1,
+                            any(needs1) ? normalise_again(norm, x, saved_[3], saved_[4]) : x,
+                            saved_[6], dinner, back.dyb, needs1, result);
     result.insert(result.end(), of_fc2.begin(), of_fc2.end());
     if (!goes_down) return result;
     const variable_list down =
-        norm_backward(norm, back.dx, x, {{}, saved_[3], saved_[4]}, {flags[0], flags[1], flags[2]});
+        norm_backward(norm, back.dx, x, saved_[3], saved_[4], {flags[0], flags[1], flags[2]}, dy);
     std::copy(down.begin(), down.end(), result.begin());
-    if (flags[0]) result[0].add_(dy);
     return result;
   }
 

@@ -71,14 +71,17 @@ int main(int argc, char** argv) {
   saferclip::ClipModel model =
       saferclip::load_clip(source, is_lora && is_bf16 ? at::kBFloat16 : at::kFloat);
   const auto parameters = saferclip::make_trainable(model, model_options, adapter, 1);
+  const at::ScalarType compute = is_bf16 ? at::kBFloat16 : at::kFloat;
+  Batch batch = read_batch(argv[2]);
+  const auto captions = static_cast<std::int64_t>(2 * batch.rows.size());
+  saferclip::pack_frozen_weights(model, captions, captions, compute);
   saferclip::OptimizerOptions adam;
   saferclip::Optimizer optimizer(adam, parameters);
   saferclip::StepOptions options;
   options.objective = saferclip::ObjectiveOptions::preset("saferclip");
   options.preprocessing = source.preprocessing;
   options.infonce_scale = std::exp(model.logit_scale.item<double>());
-  options.compute = is_bf16 ? at::kBFloat16 : at::kFloat;
-  Batch batch = read_batch(argv[2]);
+  options.compute = compute;
   saferclip::keep_freed_memory();
   nlohmann::json seconds = nlohmann::json::array();
   nlohmann::json losses = nlohmann::json::array();

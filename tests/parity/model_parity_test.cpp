@@ -171,9 +171,10 @@ struct LoraFixture {
   }
 };
 
-void expect_peft_gradients(LoraFixture& f, std::size_t adapted_layers) {
+void expect_peft_gradients(LoraFixture f, std::size_t adapted_layers, bool is_packed) {
   const auto parameters = make_trainable(f.model, {}, f.adapter, 0);
   load_trained(parameters, f.factors(), "fixture");
+  if (is_packed) pack_frozen_weights(f.model, 4, 4, at::kFloat);
   expect_close(encode_texts(f.model, f.inputs.tensor("ids"), f.inputs.tensor("ends"), {}).detach(),
                f.expected.tensor("text"), 1e-5, "text");
   const at::Tensor loss = f.loss({});
@@ -190,16 +191,17 @@ void expect_peft_gradients(LoraFixture& f, std::size_t adapted_layers) {
 }
 
 TEST(LoraParity, ForwardAndGradientsEqualPeft) {
-  LoraFixture clip;
-  expect_peft_gradients(clip, 2 * 6 + 3 * 6 + 1);
-  LoraFixture siglip("siglip", "siglip_lora");
-  expect_peft_gradients(siglip, 2 * 6 + 3 * 6 + 1 + 2);
+  for (const bool is_packed : {false, true}) {
+    expect_peft_gradients(LoraFixture(), 2 * 6 + 3 * 6 + 1, is_packed);
+    expect_peft_gradients(LoraFixture("siglip", "siglip_lora"), 2 * 6 + 3 * 6 + 1 + 2, is_packed);
+  }
 }
 
-void expect_bf16_follows_fp32(LoraFixture f) {
+void expect_bf16_follows_fp32(LoraFixture f, bool is_packed) {
   const auto parameters = make_trainable(f.model, {}, f.adapter, 0);
   load_trained(parameters, f.factors(), "fixture");
   convert_clip(f.model, at::kBFloat16, at::kCPU);
+  if (is_packed) pack_frozen_weights(f.model, 4, 4, at::kBFloat16);
   ForwardMode mode;
   mode.compute = at::kBFloat16;
   const at::Tensor loss = f.loss(mode);
@@ -216,8 +218,10 @@ void expect_bf16_follows_fp32(LoraFixture f) {
 }
 
 TEST(LoraParity, Bf16FollowsFp32) {
-  expect_bf16_follows_fp32(LoraFixture());
-  expect_bf16_follows_fp32(LoraFixture("siglip", "siglip_lora"));
+  for (const bool is_packed : {false, true}) {
+    expect_bf16_follows_fp32(LoraFixture(), is_packed);
+    expect_bf16_follows_fp32(LoraFixture("siglip", "siglip_lora"), is_packed);
+  }
 }
 
 // After a few steps at alpha 1 and lr 1e-4 the factor B is tiny. Merged into bf16 weights its

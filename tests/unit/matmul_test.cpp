@@ -43,6 +43,26 @@ TEST_P(Products, ViewsAreReadAsTheyLie) {
             tolerance());
 }
 
+TEST_P(Products, APackedWeightGivesTheSameForAnyNumberOfRows) {
+  at::manual_seed(3);
+  const at::Tensor w = random({29, 48}), b = random({29});
+  const at::Tensor packed = packed_weight(w, 100), turned = packed_weight(w.t(), 100);
+  const bool has_order =
+      GetParam() == at::kFloat || (GetParam() == at::kBFloat16 && multiplies_bf16_fast());
+  ASSERT_EQ(packed.defined(), has_order && at::globalContext().hasMKLDNN());
+  if (!packed.defined()) return;
+  for (const std::int64_t rows : {1, 37, 100, 200}) {
+    const at::Tensor x = random({rows, 48}), dy = random({rows, 29}), addend = random({rows, 29});
+    const at::Tensor plain = at::mm(x.to(at::kDouble), w.to(at::kDouble).t());
+    EXPECT_LT(relative_error(linear_product(x, packed, b), plain + b.to(at::kDouble)), tolerance());
+    EXPECT_LT(relative_error(linear_product(x, packed, {}, addend), plain + addend.to(at::kDouble)),
+              tolerance());
+    EXPECT_LT(
+        relative_error(linear_product(dy, turned), at::mm(dy.to(at::kDouble), w.to(at::kDouble))),
+        tolerance());
+  }
+}
+
 TEST_P(Products, NoRowsAreNoError) {
   EXPECT_EQ(linear_product(random({0, 8}), random({3, 8})).sizes(),
             (std::vector<std::int64_t>{0, 3}));

@@ -83,6 +83,37 @@ TEST_P(RowKernels, SoftmaxOfARowWithNaNIsNaN) {
   EXPECT_EQ(scores.isnan().sum().item<std::int64_t>(), 20);
 }
 
+TEST_P(RowKernels, LayerNormAndItsDerivativeEqualFloat64) {
+  at::manual_seed(4);
+  for (const std::int64_t length : {5, 16, 23, 768}) {
+    const at::Tensor x = random({50, length}) * 2 + 3, dy = random({50, length}),
+                     addend = random({50, length});
+    const at::Tensor weight = at::randn({length}), bias = at::randn({length});
+    const at::Tensor exact = x.to(at::kDouble).requires_grad_();
+    const at::Tensor y =
+        at::layer_norm(exact, {length}, weight.to(at::kDouble), bias.to(at::kDouble), 1e-5);
+    y.backward(dy.to(at::kDouble));
+    const NormedRows found = norm_rows(x, weight, bias, 1e-5);
+    EXPECT_LT(largest_difference(found.y, y), 8 * tolerance());
+    EXPECT_TRUE(found.y.equal(norm_rows_again(x, weight, bias, found.mean, found.rstd)));
+    at::Tensor dx = dy.clone(), dx_more = dy.clone();
+    norm_rows_backward_(dx, x, weight, found.mean, found.rstd);
+    norm_rows_backward_(dx_more, x, weight, found.mean, found.rstd, addend);
+    EXPECT_LT(largest_difference(dx, exact.grad()), 8 * tolerance()) << length;
+    EXPECT_LT(largest_difference(dx_more, exact.grad() + addend.to(at::kDouble)), 12 * tolerance());
+  }
+}
+
+// Values far from 0: what the mean of squares less the square of the mean would lose.
+TEST(LayerNormRows, KeepItsDigitsFarFromZero) {
+  at::manual_seed(5);
+  const at::Tensor x = at::randn({8, 256}) + 3000, one = at::ones({256}), zero = at::zeros({256});
+  EXPECT_LT(largest_difference(norm_rows(x, one, zero, 1e-5).y,
+                               at::layer_norm(x.to(at::kDouble), {256}, one.to(at::kDouble),
+                                              zero.to(at::kDouble), 1e-5)),
+            5e-4);
+}
+
 // 5 tokens keep their weights for the backward pass (heads are 8 wide), 21 make them again.
 TEST_P(RowKernels, AttentionAndItsGradientEqualLibTorchInFloat64) {
   at::manual_seed(3);

@@ -138,6 +138,11 @@ ClipModel allocate_clip(const ClipGeometry& geometry, at::ScalarType matmul_dtyp
 // converted.
 void convert_clip(ClipModel& model, at::ScalarType matmul_dtype, at::Device device);
 
+// Keeps the frozen weights of the blocks in the order that the products of a batch of `pictures`
+// and `captions` read (nn/linear: pack_frozen); their values cannot be read any more.
+void pack_frozen_weights(ClipModel& model, std::int64_t pictures, std::int64_t captions,
+                         at::ScalarType compute);
+
 // uint8 pixels [B, S, S, 3] to un-normalised embeddings [B, E] in fp32.
 at::Tensor encode_images(const ClipModel& model, const Preprocessing& preprocessing,
                          const at::Tensor& pixels, const ForwardMode& mode);

@@ -30,18 +30,26 @@ struct LoraSegment {
 };
 
 struct Linear {
-  at::Tensor weight;  // [O, I], fp32, or bf16 when frozen in a bf16 run
+  at::Tensor weight;  // [O, I], fp32, or bf16 when frozen in a bf16 run; packed: shape alone (meta)
   at::Tensor bias;    // [O] or undefined
   std::vector<LoraSegment> lora;
   double lora_scaling = 0;  // alpha / r
   double lora_dropout = 0;
   std::uint64_t site = 0;  // tells the dropout masks of two layers apart
+  at::Tensor packed;       // undefined, or what pack_frozen made of W
+  at::Tensor packed_transpose;
 };
 
 // y = x Wᵀ + b, with adapters y[:, segment] += scaling · (dropout(x) Aᵀ) Bᵀ; x [..., I] in
 // mode.compute, result [..., O]. Never by a merged weight, since merging into bf16 rounds a small
 // update away. Throws Error where a layer with adapters would train its weight as well.
 at::Tensor linear(const Linear& layer, const at::Tensor& x, const ForwardMode& mode);
+
+// For a frozen layer that makes many products with about `rows` rows in `compute`: keeps W and its
+// transpose in the order that forward and backward products read (core/matmul), and gives up W
+// itself, whose values cannot be read any more. Does nothing for a weight that is trained, is of
+// another dtype, or has no such order.
+void pack_frozen(Linear& layer, std::int64_t rows, at::ScalarType compute);
 
 // W + scaling · B A over all segments, fp32, for evaluation and export.
 at::Tensor merged_weight(const Linear& layer);

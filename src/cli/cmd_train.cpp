@@ -129,6 +129,10 @@ TrainerOptions trainer_options(const Session& session) {
   options.step.preprocessing = session.source.preprocessing;
   options.step.compute = compute_dtype(config);
   options.step.micro_batch_size = config.train.micro_batch_size;
+  options.step.gradient_cache = config.train.gradient_cache;
+  options.step.recompute = config.train.recompute == "blocks"      ? Recompute::kBlocks
+                           : config.train.recompute == "attention" ? Recompute::kAttention
+                                                                   : Recompute::kNothing;
   options.step.grad_clip = config.train.grad_clip;
   options.step.trains_logit_scale = config.model.train_logit_scale;
   options.step.infonce_scale = infonce_scale(session);

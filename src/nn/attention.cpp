@@ -45,7 +45,7 @@ class SelfAttention : public Recorded {
     const at::NoGradGuard guard;
     const at::Tensor qkv = split_heads(packed, shape, 3);
     const at::Tensor weights = weights_of(qkv, shape.is_causal);
-    saved_ = {qkv, shape.length <= head_width(qkv) ? weights : at::Tensor()};
+    saved_ = {qkv, shape.keeps_weights ? weights : at::Tensor()};
     return join_heads(at::bmm(weights, qkv[2]).unsqueeze(0), shape);
   }
 

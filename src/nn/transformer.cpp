@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "nn/attention.h"
+#include "nn/recomputed.h"
 #include "nn/sublayers.h"
 
 namespace saferclip {
@@ -20,8 +21,22 @@ at::Tensor finish(const Transformer& transformer, const Block& block, const at::
   return residual_mlp(transformer.activation, block.norm2, block.fc1, block.fc2, y, mode);
 }
 
-AttentionShape shape_of(const Transformer& transformer, const at::Tensor& x) {
-  return {x.size(0), x.size(1), transformer.heads, transformer.is_causal};
+AttentionShape shape_of(const Transformer& transformer, const at::Tensor& x,
+                        const ForwardMode& mode) {
+  return {x.size(0), x.size(1), transformer.heads, transformer.is_causal,
+          mode.recompute != Recompute::kAttention};
+}
+
+// Any tensor of the block that is trained; undefined: none is.
+at::Tensor trained_leaf(const Block& block) {
+  for (const LayerNorm* norm : {&block.norm1, &block.norm2}) {
+    if (norm->weight.requires_grad()) return norm->weight;
+  }
+  for (const Linear* layer : {&block.qkv, &block.out, &block.fc1, &block.fc2}) {
+    if (layer->weight.requires_grad()) return layer->weight;
+    if (!layer->lora.empty()) return layer->lora.front().b;
+  }
+  return {};
 }
 
 // The first `layers` blocks on x [B·L, D].
@@ -29,7 +44,11 @@ at::Tensor run_blocks(const Transformer& transformer, at::Tensor x, std::size_t 
                       const AttentionShape& shape, const ForwardMode& mode) {
   for (std::size_t i = 0; i < layers; ++i) {
     const Block& block = transformer.blocks[i];
-    x = finish(transformer, block, attend(block, x, shape, mode), x, mode);
+    const auto run = [&transformer, &block, shape, mode](const at::Tensor& input) {
+      return finish(transformer, block, attend(block, input, shape, mode), input, mode);
+    };
+    x = mode.recompute == Recompute::kBlocks ? recomputed(run, x, trained_leaf(block), mode.stop)
+                                             : run(x);
   }
   return x;
 }
@@ -64,7 +83,7 @@ at::Tensor feed_forward(Activation activation, const LayerNorm& norm, const Line
 
 at::Tensor transformer_rows(const Transformer& transformer, const at::Tensor& x,
                             const at::Tensor& rows, const ForwardMode& mode) {
-  const AttentionShape shape = shape_of(transformer, x);
+  const AttentionShape shape = shape_of(transformer, x, mode);
   const at::Tensor tokens =
       run_blocks(transformer, flat(x), transformer.blocks.size() - 1, shape, mode);
   const Block& last = transformer.blocks.back();
@@ -75,7 +94,8 @@ at::Tensor transformer_rows(const Transformer& transformer, const at::Tensor& x,
 
 at::Tensor transformer_tokens(const Transformer& transformer, const at::Tensor& x,
                               std::size_t layers, const ForwardMode& mode) {
-  return run_blocks(transformer, flat(x), layers, shape_of(transformer, x), mode).view(x.sizes());
+  return run_blocks(transformer, flat(x), layers, shape_of(transformer, x, mode), mode)
+      .view(x.sizes());
 }
 
 }  // namespace saferclip

@@ -1,7 +1,9 @@
 #include "saferclip/train/step.h"
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "saferclip/core/rng.h"
@@ -24,11 +26,31 @@ LossCounts count_rows(const Batch& batch) {
   return counts;
 }
 
-LossResult losses_of(const ClipModel& model, const Batch& batch, const StepOptions& options,
-                     const LossCounts& counts, const ForwardMode& mode) {
+// What a forward pass makes of a batch or a part of it.
+struct Embedded {
+  EmbeddingRows tuned;
+  at::Tensor anchor_text, anchor_image;
+};
+
+// Its tensors, undefined ones included, in a fixed order.
+std::vector<at::Tensor*> tensors_of(Embedded& e) {
+  return {&e.tuned.safe_text,    &e.tuned.safe_image, &e.tuned.unsafe_text,
+          &e.tuned.unsafe_image, &e.anchor_text,      &e.anchor_image};
+}
+
+Embedded embed(const ClipModel& model, const Batch& batch, const StepOptions& options,
+               const ForwardMode& mode) {
+  Embedded e;
+  e.tuned = embed_batch(model, batch, options.preprocessing, mode, &e.anchor_text, &e.anchor_image);
+  return e;
+}
+
+LossResult losses_of(const ClipModel& model, const Embedded& embedded, const Batch& batch,
+                     const StepOptions& options, const LossCounts& counts) {
   LossInputs inputs;
-  inputs.tuned = embed_batch(model, batch, options.preprocessing, mode, &inputs.anchor_text,
-                             &inputs.anchor_image);
+  inputs.tuned = embedded.tuned;
+  inputs.anchor_text = embedded.anchor_text;
+  inputs.anchor_image = embedded.anchor_image;
   inputs.reference = {batch.reference_safe_text, batch.reference_safe_image,
                       batch.reference_unsafe_text, batch.reference_unsafe_image};
   inputs.target_text = batch.target_text;
@@ -58,6 +80,82 @@ void add_terms(StepNumbers& numbers, const LossResult& result) {
     }
     if (!is_known) numbers.terms.emplace_back(term.name, term.value.detach());
   }
+}
+
+// Calls `run(part, mode)` for each micro-batch; the mode of a part is the same in each call.
+template <class Run>
+void for_micro_batches(const Batch& batch, const StepOptions& options, const Run& run) {
+  const auto rows = static_cast<std::int64_t>(batch.rows.size());
+  const std::int64_t micro = options.micro_batch_size.value_or(rows);
+  for (std::int64_t begin = 0; begin < rows; begin += micro) {
+    const ForwardMode mode{
+        options.compute, true,
+        mix_bits(options.seed, {kDropoutStream, static_cast<std::uint64_t>(batch.step),
+                                static_cast<std::uint64_t>(begin)}),
+        options.stop, options.recompute};
+    run(micro >= rows ? batch : slice_batch(batch, begin, std::min(rows, begin + micro)), mode);
+  }
+}
+
+StepNumbers run_passes(const ClipModel& model, const Batch& batch, const StepOptions& options,
+                       const LossCounts& counts) {
+  StepNumbers numbers;
+  for_micro_batches(batch, options, [&](const Batch& part, const ForwardMode& mode) {
+    const LossResult result =
+        losses_of(model, embed(model, part, options, mode), part, options, counts);
+    result.total.backward();
+    add_terms(numbers, result);
+  });
+  return numbers;
+}
+
+// The embeddings of the whole batch, made without recording, as leaves.
+Embedded embed_all(const ClipModel& model, const Batch& batch, const StepOptions& options) {
+  const at::NoGradGuard guard;
+  std::vector<std::vector<at::Tensor>> parts;
+  for_micro_batches(batch, options, [&](const Batch& part, const ForwardMode& mode) {
+    Embedded e = embed(model, part, options, mode);
+    const std::vector<at::Tensor*> tensors = tensors_of(e);
+    parts.resize(tensors.size());
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+      if (tensors[i]->defined()) parts[i].push_back(*tensors[i]);
+    }
+  });
+  Embedded all;
+  const std::vector<at::Tensor*> tensors = tensors_of(all);
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    if (!parts[i].empty()) *tensors[i] = at::cat(parts[i]).requires_grad_(true);
+  }
+  return all;
+}
+
+// Anchors go with the first micro-batch, so rows taken one after the other fit them, too.
+StepNumbers run_cached_passes(const ClipModel& model, const Batch& batch,
+                              const StepOptions& options, const LossCounts& counts) {
+  Embedded all = embed_all(model, batch, options);
+  const LossResult result = losses_of(model, all, batch, options, counts);
+  result.total.backward();
+  const std::vector<at::Tensor*> leaves = tensors_of(all);
+  std::vector<std::int64_t> next(leaves.size(), 0);
+  for_micro_batches(batch, options, [&](const Batch& part, const ForwardMode& mode) {
+    Embedded e = embed(model, part, options, mode);
+    const std::vector<at::Tensor*> tensors = tensors_of(e);
+    std::vector<at::Tensor> outputs, gradients;
+    for (std::size_t i = 0; i < tensors.size(); ++i) {
+      if (!tensors[i]->defined()) continue;
+      const std::int64_t rows = tensors[i]->size(0);
+      const at::Tensor& gradient = leaves[i]->grad();
+      if (gradient.defined() && tensors[i]->requires_grad()) {
+        outputs.push_back(*tensors[i]);
+        gradients.push_back(gradient.narrow(0, next[i], rows));
+      }
+      next[i] += rows;
+    }
+    torch::autograd::backward(outputs, gradients);
+  });
+  StepNumbers numbers;
+  add_terms(numbers, result);
+  return numbers;
 }
 
 // open_clip keeps the scale within [1, 100], SigLIP's too.
@@ -114,20 +212,10 @@ StepNumbers train_step(ClipModel& model, Optimizer& optimizer, const Batch& batc
                        const std::function<void()>& before_update) {
   const LossCounts counts = count_rows(batch);
   const auto rows = static_cast<std::int64_t>(batch.rows.size());
-  const std::int64_t micro = options.micro_batch_size.value_or(rows);
-  StepNumbers numbers;
+  const bool is_cached = options.gradient_cache && options.micro_batch_size.value_or(rows) < rows;
   optimizer.zero_grad();
-  for (std::int64_t begin = 0; begin < rows; begin += micro) {
-    const bool is_whole = micro >= rows;
-    const Batch part = is_whole ? batch : slice_batch(batch, begin, std::min(rows, begin + micro));
-    ForwardMode mode{options.compute, true,
-                     mix_bits(options.seed, {kDropoutStream, static_cast<std::uint64_t>(batch.step),
-                                             static_cast<std::uint64_t>(begin)}),
-                     options.stop};
-    const LossResult result = losses_of(model, part, options, counts, mode);
-    result.total.backward();
-    add_terms(numbers, result);
-  }
+  StepNumbers numbers = is_cached ? run_cached_passes(model, batch, options, counts)
+                                  : run_passes(model, batch, options, counts);
   numbers.grad_norm = optimizer.clip_gradients(options.grad_clip);
   if (before_update) before_update();
   optimizer.step(lr);

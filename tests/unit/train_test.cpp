@@ -116,6 +116,59 @@ TEST_F(Tiny, MicroBatchesEqualOneBatch) {
   }
 }
 
+TEST_F(Tiny, TheGradientCacheKeepsTheBatchsNegatives) {
+  StepOptions options;
+  options.objective = ObjectiveOptions::preset("saferclip");
+  options.preprocessing = source_.preprocessing;
+  OptimizerOptions adam;
+  for (LinearSlot& slot : linear_slots(model_)) {
+    for (LoraSegment& s : slot.layer->lora) s.b.detach().normal_(0, 0.1);
+  }
+  const auto gradient = [&](std::optional<std::int64_t> micro, bool is_cached) {
+    options.micro_batch_size = micro;
+    options.gradient_cache = is_cached;
+    at::manual_seed(3);
+    const Batch rows = batch(5);
+    Optimizer optimizer(adam, parameters_);
+    const StepNumbers numbers = train_step(model_, optimizer, rows, options, 0.0);
+    std::vector<at::Tensor> flat{numbers.loss.detach().view({1})};
+    for (const TrainedParameter& p : parameters_) flat.push_back(p.tensor.grad().flatten());
+    return at::cat(flat);
+  };
+  const at::Tensor whole = gradient(std::nullopt, false);
+  const auto apart = [&](const at::Tensor& other) {
+    return ((other - whole).norm() / whole.norm()).item<double>();
+  };
+  for (const std::int64_t micro : {5, 2, 1}) EXPECT_LE(apart(gradient(micro, true)), 1e-5) << micro;
+  EXPECT_GT(apart(gradient(2, false)), 1e-2);
+}
+
+TEST_F(Tiny, RecomputationGivesTheSameBits) {
+  StepOptions options;
+  options.objective = ObjectiveOptions::preset("saferclip");
+  options.preprocessing = source_.preprocessing;
+  for (LinearSlot& slot : linear_slots(model_)) {
+    slot.layer->lora_dropout = 0.5;
+    for (LoraSegment& s : slot.layer->lora) s.b.detach().normal_(0, 0.1);
+  }
+  OptimizerOptions adam;
+  std::vector<at::Tensor> gradients;
+  for (const Recompute recompute :
+       {Recompute::kNothing, Recompute::kAttention, Recompute::kBlocks}) {
+    options.recompute = recompute;
+    at::manual_seed(3);
+    const Batch rows = batch(5);
+    Optimizer optimizer(adam, parameters_);
+    const StepNumbers numbers = train_step(model_, optimizer, rows, options, 0.0);
+    std::vector<at::Tensor> flat{numbers.loss.detach().view({1})};
+    for (const TrainedParameter& p : parameters_) flat.push_back(p.tensor.grad().flatten());
+    gradients.push_back(at::cat(flat));
+  }
+  EXPECT_GT(gradients[0].abs().sum().item<double>(), 0);
+  EXPECT_TRUE(gradients[1].equal(gradients[0]));
+  EXPECT_TRUE(gradients[2].equal(gradients[0]));
+}
+
 TEST_F(Tiny, DropoutIsAFunctionOfSeedAndStep) {
   StepOptions options;
   options.objective = ObjectiveOptions::preset("saferclip");

@@ -12,12 +12,18 @@
 
 namespace saferclip {
 
+// What the backward pass makes again instead of keeping it: nothing; the attention weights [H, L,
+// L] of the CPU's attention; everything between the inputs of two blocks (gradient checkpointing,
+// arXiv 1604.06174). The results are the same to the bit.
+enum class Recompute { kNothing, kAttention, kBlocks };
+
 // What a forward pass needs to know besides its inputs.
 struct ForwardMode {
   at::ScalarType compute = at::kFloat;  // fp32 or bf16: dtype of activations and matrix products
   bool is_training = false;             // dropout acts
   std::uint64_t dropout_key = 0;        // randomness of this step; masks are a function of it
   const StopFlag* stop = nullptr;  // asked between layers, both ways; Interrupted leaves the pass
+  Recompute recompute = Recompute::kNothing;
 };
 
 // The adapter of output rows [row, row + rows): W + scaling · B A. Leaves, fp32.

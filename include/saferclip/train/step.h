@@ -23,6 +23,8 @@ struct StepOptions {
   Preprocessing preprocessing;
   at::ScalarType compute = at::kFloat;
   std::optional<std::int64_t> micro_batch_size;
+  bool gradient_cache = false;
+  Recompute recompute = Recompute::kNothing;
   std::optional<double> grad_clip;
   bool trains_logit_scale = false;
   // Of the contrastive terms that do not use the model's own.
@@ -45,6 +47,7 @@ EmbeddingRows embed_batch(const ClipModel& model, const Batch& batch,
                           at::Tensor* anchor_text, at::Tensor* anchor_image);
 
 // Runs the batch (already on the device) in micro-batches, then one optimizer update at rate `lr`.
+// With a gradient cache (arXiv 2101.06983) the losses are the whole batch's.
 // `before_update` is called when all passes are done: until then weights and moments are only read,
 // and options.stop may end the step with Interrupted.
 StepNumbers train_step(ClipModel& model, Optimizer& optimizer, const Batch& batch,

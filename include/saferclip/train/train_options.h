@@ -14,6 +14,8 @@ struct TrainOptions {
   std::optional<std::int64_t> max_steps;
   std::int64_t batch_size = 48;
   std::optional<std::int64_t> micro_batch_size;
+  bool gradient_cache = false;
+  std::string recompute = "nothing";
   bool drop_last = false;
   std::string precision = "bf16";
   std::optional<double> grad_clip;
@@ -30,9 +32,23 @@ struct TrainOptions {
     visit(field("batch_size", "Rows a step.").at_least(1), self.batch_size);
     visit(field("micro_batch_size",
                 "Rows a forward and backward pass; null: the whole batch. Terms that compare rows "
-                "(InfoNCE, pres_sim_*, mutual_negatives: batch) then see the micro-batch only.")
+                "(InfoNCE, pres_sim_*, mutual_negatives: batch) then see the micro-batch only, "
+                "unless gradient_cache is on.")
               .at_least(1),
           self.micro_batch_size);
+    visit(field("gradient_cache",
+                "Embed all micro-batches first and take the losses over the whole batch, then run "
+                "each micro-batch again with the gradients of its embeddings: the memory of a "
+                "micro-batch, the losses of the batch, one more forward pass."),
+          self.gradient_cache);
+    visit(field("recompute",
+                "What the backward pass makes again instead of keeping it: nothing; attention (the "
+                "CPU's attention weights, for long sequences); blocks (all but the inputs of the "
+                "transformers' blocks: least memory, one more forward pass). Same results to the "
+                "bit.")
+              .one_of({"nothing", "attention", "blocks"})
+              .free(),
+          self.recompute);
     visit(field("drop_last", "Leave out the last, smaller batch of an epoch."), self.drop_last);
     visit(field("precision", "bf16 (weights and losses kept in fp32) or fp32.")
               .one_of({"bf16", "fp32"}),

@@ -111,4 +111,5 @@ def main():
     print(json.dumps(results, indent=1))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -158,4 +158,5 @@ def main():
     print(markdown(rows, threads), file=sys.stderr)
 
 
-main()
+if __name__ == "__main__":
+    main()

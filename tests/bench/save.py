@@ -1,6 +1,6 @@
-"""What a checkpoint costs the steps around it (ViT-B/32, batch 8), beside torch.save of the same state.
+"""What a checkpoint costs the steps around it (batch 8), beside torch.save of the same state.
 
-    .venv/bin/python tests/bench/save.py [--program build/release/saferclip] [--methods lora full] [--threads 2]
+    .venv/bin/python tests/bench/save.py [--program build/release/saferclip] [--model b32|l14] [--methods lora full] [--threads 2]
 
 A run of --steps steps saves every fifth in the background. `wait`: the longest time that a step stood still for a save, as
 the run's log says. Steps with a save beside them share the cores with it, so their time is given too. torch.save writes
@@ -63,6 +63,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--program", default=str(ROOT / "build/release/saferclip"))
     parser.add_argument("--methods", nargs="+", default=["lora", "full"])
+    parser.add_argument("--model", choices=["b32", "l14"], default="b32")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=31)
     parser.add_argument("--repeat", type=int, default=5, help="of torch.save")
@@ -74,7 +75,7 @@ def main():
         folder = pathlib.Path(arguments.folder or temporary).resolve()
         if not (folder / "batch.safetensors").exists():
             folder.mkdir(exist_ok=True)
-            subprocess.run([sys.executable, START, "--make", folder, "--rows", "200"], check=True)
+            subprocess.run([sys.executable, START, "--make", folder, "--rows", "200", "--model", arguments.model], check=True)
         for method in arguments.methods:
             wait, alone, beside = run(os.path.abspath(arguments.program), method, arguments.threads, arguments.steps, folder)
             checkpoint = folder / "runs/save/checkpoints" / f"step_{arguments.steps:08}"

@@ -56,7 +56,7 @@ print(float(loss))
 """
 
 
-def make(folder, rows):
+def make(folder, rows, model="b32"):
     import random
 
     import torch
@@ -65,7 +65,10 @@ def make(folder, rows):
     from transformers import CLIPConfig, CLIPModel
     torch.manual_seed(0)
     text = dict(bos_token_id=49406, eos_token_id=49407)
-    CLIPModel(CLIPConfig(text_config=text)).save_pretrained(folder / "weights")
+    if model == "l14":
+        text |= dict(hidden_size=768, intermediate_size=3072, num_attention_heads=12)
+    vision = dict(hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16, patch_size=14) if model == "l14" else {}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=768 if model == "l14" else 512)).save_pretrained(folder / "weights")
     rng = random.Random(1)
     (folder / "images").mkdir()
     with open(folder / "train.jsonl", "w") as manifest:
@@ -124,9 +127,10 @@ def main():
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--folder", help="keep what is prepared here")
     parser.add_argument("--make", help=argparse.SUPPRESS)
+    parser.add_argument("--model", choices=["b32", "l14"], default="b32", help="that --make makes")
     arguments = parser.parse_args()
     if arguments.make:
-        return make(pathlib.Path(arguments.make), arguments.rows)
+        return make(pathlib.Path(arguments.make), arguments.rows, arguments.model)
     results = []
     print("| threads | saferclip, s | transformers + PEFT, s | ratio |\n|---|---|---|---|", file=sys.stderr)
     with tempfile.TemporaryDirectory() as temporary:

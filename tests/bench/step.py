@@ -29,6 +29,7 @@ MODELS = {  # transformers' configuration, batch, longest caption
                   vision_config=dict(hidden_size=128, intermediate_size=512, num_hidden_layers=4, num_attention_heads=4, image_size=48,
                                      patch_size=12), projection_dim=128), 48, 16),
     "b32": (dict(text_config={}, vision_config={}, projection_dim=512), 8, 24),
+    "b16": (dict(text_config={}, vision_config=dict(patch_size=16), projection_dim=512), 4, 24),
     "l14": (dict(text_config=dict(hidden_size=768, intermediate_size=3072, num_attention_heads=12),
                  vision_config=dict(hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16, patch_size=14),
                  projection_dim=768), 2, 24),
@@ -43,15 +44,20 @@ def config_of(model):
     return CLIPConfig(**(values | dict(text_config=text)))
 
 
-def make(model, folder):
-    """Weights, and a batch with what the frozen reference says of it."""
+def make(model, folder, batches=None):
+    """Weights, and a batch with what the frozen reference says of it; `batches`: of these sizes, in folder/batch_SIZE.safetensors."""
     import torch
     from safetensors.torch import save_file
     from transformers import CLIPModel
     torch.manual_seed(0)
     clip = CLIPModel(config_of(model)).eval()
     clip.save_pretrained(folder / "weights")
-    _, batch, longest = MODELS[model]
+    for size in batches or [MODELS[model][1]]:
+        save_file(make_batch(clip, size, MODELS[model][2]), folder / (f"batch_{size}.safetensors" if batches else "batch.safetensors"))
+
+
+def make_batch(clip, batch, longest):
+    import torch
     text, vision = clip.config.text_config, clip.config.vision_config
     out = {}
     for kind in KINDS:
@@ -67,7 +73,7 @@ def make(model, folder):
             out[f"reference_{kind}_text"], out[f"reference_{kind}_image"] = embed(clip, ids.long(), normalised(out[f"{kind}_pixels"]))
     order = torch.arange(batch).roll(1)
     out["target_text"], out["target_image"] = out["reference_safe_text"][order], out["reference_safe_image"][order]
-    save_file({k: v.contiguous() for k, v in out.items()}, folder / "batch.safetensors")
+    return {k: v.contiguous() for k, v in out.items()}
 
 
 def normalised(pixels):
@@ -240,4 +246,5 @@ def main():
     print(markdown(rows), file=sys.stderr)
 
 
-main()
+if __name__ == "__main__":
+    main()

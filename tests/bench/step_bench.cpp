@@ -1,6 +1,7 @@
 // Training steps of SaFeR-CLIP on given weights and one given batch: seconds, losses and peak
 // memory as JSON, for step.py.
-//   step_bench WEIGHTS BATCH.safetensors lora|full bf16|fp32 STEPS THREADS
+//   step_bench WEIGHTS BATCH.safetensors lora|full bf16|fp32 STEPS THREADS [MICRO_BATCH|blocks]
+// A micro-batch comes with the gradient cache; `blocks` recomputes the blocks.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <sys/resource.h>
@@ -59,7 +60,7 @@ Batch read_batch(const std::string& path) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 7) return 2;
+  if (argc != 7 && argc != 8) return 2;
   const bool is_lora = std::string(argv[3]) == "lora";
   const bool is_bf16 = std::string(argv[4]) == "bf16";
   at::set_num_threads(std::atoi(argv[6]));
@@ -82,6 +83,12 @@ int main(int argc, char** argv) {
   options.preprocessing = source.preprocessing;
   options.infonce_scale = std::exp(model.logit_scale.item<double>());
   options.compute = compute;
+  if (argc == 8 && std::string(argv[7]) == "blocks") {
+    options.recompute = saferclip::Recompute::kBlocks;
+  } else if (argc == 8) {
+    options.micro_batch_size = std::atoi(argv[7]);
+    options.gradient_cache = true;
+  }
   saferclip::keep_freed_memory();
   nlohmann::json seconds = nlohmann::json::array();
   nlohmann::json losses = nlohmann::json::array();

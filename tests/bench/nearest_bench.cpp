@@ -9,6 +9,7 @@
 #include <fstream>
 #include <iostream>
 
+#include "peak_memory.h"
 #include "saferclip/objective/nearest_safe.h"
 
 namespace {
@@ -18,18 +19,6 @@ at::Tensor read_rows(const std::string& file, std::int64_t width) {
   at::Tensor rows = at::empty({bytes / 4 / width, width});
   std::ifstream(file, std::ios::binary).read(static_cast<char*>(rows.mutable_data_ptr()), bytes);
   return rows;
-}
-
-// Not that of getrusage, which counts what the parent held when it forked.
-long peak_mib() {
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;) {
-    if (word != "VmHWM:") continue;
-    long kib = 0;
-    status >> kib;
-    return kib / 1024;
-  }
-  return 0;
 }
 
 }  // namespace

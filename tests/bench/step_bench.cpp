@@ -4,7 +4,6 @@
 // A micro-batch comes with the gradient cache; `blocks` recomputes the blocks.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <sys/resource.h>
 
 #include <chrono>
 #include <cmath>
@@ -12,6 +11,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "peak_memory.h"
 #include "saferclip/core/memory.h"
 #include "saferclip/data/batch.h"
 #include "saferclip/io/safetensors.h"
@@ -22,12 +22,6 @@
 namespace {
 
 using saferclip::Batch;
-
-double peak_mib() {
-  struct rusage usage {};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;
-}
 
 Batch read_batch(const std::string& path) {
   const auto file = saferclip::SafetensorsFile::open(path);

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import resource
 import shutil
 import signal
@@ -249,6 +250,23 @@ class EndToEnd(unittest.TestCase):
         result = self.world.train("nan", "--set", "optimizer.lr=1.0e+30", "--set", "checkpoint.every_steps=1",
                                   "--set", "schedule.warmup_steps=0", code=5)
         self.assertIn("is not finite", result.stderr)
+        broken = re.search(r"step (\d+): the (loss|gradient) is not finite(?: \(terms: (.*?)\))?; rows of its batch: (.*?); the checkpoint of "
+                           r"step (\d+) is untouched", result.stderr)
+        self.assertIsNotNone(broken, result.stderr)
+        if broken[2] == "loss":
+            self.assertIn("uni_txt", broken[3])
+        ids = broken[4].split(", ")
+        self.assertEqual(len(set(ids)), 5)
+        self.assertLessEqual(set(ids), {str(i) for i in range(ROWS)})
+        self.assertEqual(int(broken[5]), int(broken[1]) - 1)  # nothing of the broken step was saved
+        good = self.world.checkpoint("nan")
+        self.assertEqual(good.name, f"step_{int(broken[5]):08d}")
+        self.assertEqual([l["step"] for l in self.world.metrics("nan")], list(range(1, int(broken[1]))))
+        self.world.run("inspect", good)
+        # Nothing is left out or tried otherwise: going on meets the same numbers.
+        again = self.world.train("nan", "--set", "optimizer.lr=1.0e+30", "--set", "checkpoint.every_steps=1", "--set",
+                                 "schedule.warmup_steps=0", "--resume", "auto", code=5)
+        self.assertIn(f"step {broken[1]}: the {broken[2]} is not finite", again.stderr)
         for line in self.world.metrics("nan"):
             self.assertLess(abs(line["loss"]), 1e9)
 
@@ -387,6 +405,15 @@ class EndToEnd(unittest.TestCase):
         self.assertIn("train.batch_size", self.world.run("config", "keys").stdout)
         self.world.run("config", "check", "safe.yaml")
         self.assertEqual(json.loads(self.world.run("config", "show", "safe.yaml", "--json").stdout)["train"]["batch_size"], 5)
+
+    def test_bf16_without_its_instructions_is_fp32_with_a_warning(self):
+        world = self.world
+        limited = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}
+        for name, precision in (("asked_bf16", "bf16"), ("asked_fp32", "fp32")):
+            said = world.run("train", "safe.yaml", "--set", f"run.name={name}", "--set", f"train.precision={precision}", "--set",
+                             "train.max_steps=4", env=limited).stderr
+            self.assertEqual("no fast bf16" in said, precision == "bf16", said)
+        self.assertEqual(*(file_hash(world.checkpoint(n) / "weights.safetensors") for n in ("asked_bf16", "asked_fp32")))
 
     def test_bf16_and_dry_run(self):
         self.world.train("bf16", "--set", "train.precision=bf16", "--set", "train.max_steps=6")

@@ -1,6 +1,6 @@
 """Kills commands at random moments and goes on, until each has ended, again and again; compares with undisturbed runs.
 
-    kill_loop.py [--kills 500] [--seconds S] [--seed 1] [--program build/release/saferclip]
+    kill_loop.py [--kills 500] [--seconds S] [--steps 120] [--seed 1] [--program build/release/saferclip]
         prepare, train and export on a tiny model: LoRA and full, fp32 and bf16, dropout, micro-batches, curriculum,
         crops, validations, saves beside the steps. Ends after S seconds when the kills take longer.
     kill_loop.py CONFIG [--kills 20] [--set KEY=VALUE …]
@@ -59,9 +59,10 @@ def result_of_export(folder):
 class Job:
     """One command, run undisturbed once for its result and its time, then killed and resumed."""
 
-    def __init__(self, program, name, arguments, folder, result, cwd):
-        self.command = lambda place: [program, "--threads", "1", "--log-level", "warn", *arguments(place)]
+    def __init__(self, program, name, arguments, folder, result, cwd, is_whole_or_absent=False):
+        self.command = lambda place: [program, "--threads", "1", "--log-level", "error", *arguments(place)]
         self.name, self.folder, self.read, self.cwd = name, folder, result, cwd
+        self.is_whole_or_absent = is_whole_or_absent
         began = time.monotonic()
         subprocess.run(self.command("undisturbed"), check=True, cwd=cwd, stdout=subprocess.DEVNULL)
         self.duration = time.monotonic() - began
@@ -85,7 +86,8 @@ class Job:
             process.kill()
             process.wait()
             self.kills += 1
-            return False
+            # Killed between its last rename and its end: all is there, and a second export would be refused.
+            return self.is_whole_or_absent and self.folder("killed").exists()
         if code != 0:
             sys.exit(f"{self.name}: exit {code} after {self.kills} kills")
         return True
@@ -101,7 +103,7 @@ class Job:
         self.require_equal()
 
 
-def tiny_jobs(program, root):
+def tiny_jobs(program, root, steps):
     e2e.PROGRAM = program
     world = e2e.World(root)
     world.run("train", "base.yaml")
@@ -111,14 +113,15 @@ def tiny_jobs(program, root):
     for name, settings in VARIANTS.items():
         dash = name.replace(" ", "_")
         jobs.append(Job(program, f"train, {name}", lambda place, dash=dash, settings=settings: [
-            "train", "safe.yaml", "--set", f"run.name={dash}_{place}", *settings, "--resume", "auto"],
+            "train", "safe.yaml", "--set", f"run.name={dash}_{place}", "--set", f"train.max_steps={steps}", *settings,
+            "--resume", "auto"],
             lambda place, dash=dash: root / "runs" / f"{dash}_{place}", result_of_run, root))
     jobs.append(Job(program, "prepare", lambda place: ["prepare", "safe.yaml", "--set", f"data.cache_dir=cache_{place}"],
                     lambda place: root / f"cache_{place}", result_of_cache, root))
     for form in ("hf", "open_clip", "openai", "peft"):
         jobs.append(Job(program, f"export --to {form}", lambda place, form=form: [
             "export", "runs/source", "--to", form, "--out", f"{form}_{place}"],
-            lambda place, form=form: root / f"{form}_{place}", result_of_export, root))
+            lambda place, form=form: root / f"{form}_{place}", result_of_export, root, is_whole_or_absent=True))
     return jobs
 
 
@@ -137,6 +140,7 @@ def main():
     parser.add_argument("--program", default="build/release/saferclip")
     parser.add_argument("--kills", type=int)
     parser.add_argument("--seconds", type=float, default=float("inf"))
+    parser.add_argument("--steps", type=int, default=120, help="of the tiny training runs")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs"))
     parser.add_argument("--set", action="append", default=[])
@@ -145,7 +149,7 @@ def main():
     rng = random.Random(arguments.seed)
     end = time.monotonic() + arguments.seconds
     with tempfile.TemporaryDirectory() as root:
-        jobs = [own_job(arguments)] if arguments.config else tiny_jobs(arguments.program, pathlib.Path(root))
+        jobs = [own_job(arguments)] if arguments.config else tiny_jobs(arguments.program, pathlib.Path(root), arguments.steps)
         wanted = arguments.kills or (20 if arguments.config else 500)
         if arguments.config:
             jobs[0].kill_until_ended(rng, wanted)

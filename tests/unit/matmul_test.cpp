@@ -68,6 +68,13 @@ TEST_P(Products, NoRowsAreNoError) {
             (std::vector<std::int64_t>{0, 3}));
 }
 
+TEST(Bf16, OneDnnsOwnLimitCounts) {
+  for (const char* isa : {"", "DEFAULT", "AVX512_CORE_BF16", "AVX512_CORE_AMX", "AVX10_1_512"})
+    EXPECT_TRUE(allows_bf16(isa)) << isa;
+  for (const char* isa : {"SSE41", "AVX2", "AVX512_CORE", "AVX512_CORE_VNNI"})
+    EXPECT_FALSE(allows_bf16(isa)) << isa;
+}
+
 INSTANTIATE_TEST_SUITE_P(Dtypes, Products, testing::Values(at::kFloat, at::kBFloat16, at::kDouble));
 
 }  // namespace

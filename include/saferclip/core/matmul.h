@@ -7,6 +7,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <string_view>
 
 namespace saferclip {
 
@@ -23,7 +24,10 @@ at::Tensor packed_weight(const at::Tensor& weight, std::int64_t rows);
 // a [N, I] times b [I, O].
 at::Tensor product(const at::Tensor& a, const at::Tensor& b);
 
-// Whether this CPU multiplies bf16 faster than fp32 and sums in fp32 (AVX512-BF16).
+// Whether this CPU multiplies bf16 faster than fp32 and sums in fp32 (AVX512-BF16), and oneDNN's
+// own ONEDNN_MAX_CPU_ISA lets it.
 bool multiplies_bf16_fast();
+// Whether a value of ONEDNN_MAX_CPU_ISA, empty for none, leaves oneDNN its bf16 instructions.
+bool allows_bf16(std::string_view most_isa);
 
 }  // namespace saferclip

@@ -9,6 +9,7 @@
 #include "cli/signals.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
+#include "saferclip/core/memory.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/train/checkpoint.h"
 
@@ -183,6 +184,7 @@ int evaluate(const EvaluateArguments& arguments, const GlobalOptions& globals, L
     write_file_atomically(arguments.out, result.dump(2) + "\n");
     log.info("written: " + arguments.out);
   }
+  log.info(cat("peak memory: ", human_bytes(peak_memory_bytes())));
   return 0;
 }
 

@@ -3,6 +3,8 @@
 #include "cli/commands.h"
 #include "cli/signals.h"
 #include "cli/zero_shot_set.h"
+#include "saferclip/core/memory.h"
+#include "saferclip/core/text_format.h"
 
 namespace saferclip {
 namespace {
@@ -28,6 +30,7 @@ int prepare(const ConfigArguments& arguments, const GlobalOptions& globals, Logg
   }
   std::cout << "prepared " << data.train.good_rows.size() << " training rows in "
             << session.config.data.cache_dir << '\n';
+  log.info(cat("peak memory: ", human_bytes(peak_memory_bytes())));
   return 0;
 }
 

@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/run_folder.h"
+#include "cli/run_plan.h"
 #include "cli/signals.h"
 #include "cli/validation.h"
 #include "saferclip/core/error.h"
@@ -91,27 +92,6 @@ void require_same_content(const TrainState& saved, const TrainState& now,
   }
 }
 
-std::string plan_text(const Session& session, const TrainingData& data, const Sampler& sampler,
-                      const std::vector<TrainedParameter>& parameters) {
-  std::int64_t trained = 0;
-  for (const TrainedParameter& parameter : parameters) trained += parameter.tensor.numel();
-  const RunConfig& config = session.config;
-  std::string text =
-      cat("model      ", to_string(session.source.geometry), "\n", "trained    ",
-          with_commas(trained), " of ", with_commas(parameter_count(session.source.geometry)),
-          " parameters (", config.adapter.method, ")\n");
-  text +=
-      cat("objective  ", config.objective.name, "; batch ", config.train.batch_size, ", ",
-          config.train.precision, ", ", config.optimizer.name, " lr ", config.optimizer.lr, "\n");
-  text += cat("steps      ", with_commas(total_steps(config.train, sampler)), " (rows per epoch: ");
-  std::vector<std::string> counts;
-  for (std::int64_t epoch = 0; epoch < 3; ++epoch) {
-    counts.push_back(with_commas(
-        static_cast<std::int64_t>(admitted_rows(data, config.objective, epoch).size())));
-  }
-  return text + join(counts, ", ") + ", …)";
-}
-
 at::ScalarType compute_dtype(const RunConfig& config) {
   return config.train.precision == "bf16" ? at::kBFloat16 : at::kFloat;
 }
@@ -130,9 +110,7 @@ TrainerOptions trainer_options(const Session& session) {
   options.step.compute = compute_dtype(config);
   options.step.micro_batch_size = config.train.micro_batch_size;
   options.step.gradient_cache = config.train.gradient_cache;
-  options.step.recompute = config.train.recompute == "blocks"      ? Recompute::kBlocks
-                           : config.train.recompute == "attention" ? Recompute::kAttention
-                                                                   : Recompute::kNothing;
+  options.step.recompute = recompute_of(config);
   options.step.grad_clip = config.train.grad_clip;
   options.step.trains_logit_scale = config.model.train_logit_scale;
   options.step.infonce_scale = infonce_scale(session);

@@ -1,7 +1,5 @@
 #include "saferclip/train/trainer.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -9,6 +7,7 @@
 #include <memory>
 
 #include "saferclip/core/error.h"
+#include "saferclip/core/memory.h"
 #include "saferclip/core/progress.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/prefetch.h"
@@ -25,12 +24,6 @@ constexpr std::size_t kPrefetchDepth = 3;
 
 double seconds_between(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
-}
-
-std::uint64_t peak_memory_bytes() {
-  struct rusage usage {};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
 }
 
 class Loop {

@@ -20,6 +20,9 @@ import unittest
 import e2e
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(SOURCE / "tests/soak"))
+import memory  # noqa: E402
+
 SIGNALS = int(os.environ.get("SAFERCLIP_SIGNALS", "3"))
 OUT_OF_TIME = 75
 
@@ -171,6 +174,26 @@ class LongRuns(unittest.TestCase):
             process.send_signal(signal.SIGTERM)
             self.assertEqual(process.wait(timeout=10), 143)
             process.stderr.close()
+
+
+class Memory(unittest.TestCase):
+    def test_the_dry_run_predicts_the_peak(self):
+        """Within a quarter, for models small enough for a test; tests/soak/memory.py measures larger ones within a fifth."""
+        with tempfile.TemporaryDirectory() as folder:
+            world = e2e.World(pathlib.Path(folder))
+            tower = lambda **extra: dict(e2e.tower(**extra), hidden_size=384, intermediate_size=1536, num_hidden_layers=6,
+                                         num_attention_heads=6)
+            (world.root / "model.json").write_text(json.dumps(dict(
+                model_type="clip", projection_dim=64, text_config=tower(max_position_embeddings=16, vocab_size=514),
+                vision_config=tower(image_size=112, patch_size=16))))
+            world.run("train", "base.yaml", "--set", "train.max_steps=1")
+            world.run("export", "runs/base", "--to", "hf", "--out", "base")
+            for name, settings in (("lora", ["train.micro_batch_size=24", "train.precision=bf16", "adapter.dropout=0"]),
+                                   ("full", ["adapter={method: full}", "train.micro_batch_size=24"]),
+                                   ("blocks", ["adapter={method: full}", "train.micro_batch_size=24", "train.recompute=blocks"])):
+                arguments = ["safe.yaml", *(w for s in ["train.batch_size=24", *settings] for w in ("--set", s))]
+                predicted, measured, parts = memory.measure(e2e.PROGRAM, arguments, "runs", name, 3, cwd=world.root)
+                self.assertAlmostEqual(predicted / measured, 1, delta=0.25, msg=f"{name}: {parts}")
 
 
 class Queue(unittest.TestCase):

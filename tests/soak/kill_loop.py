@@ -31,6 +31,7 @@ VARIANTS = {
     "full fp32": FULL,
     "full bf16": [*FULL, "--set", "train.precision=bf16", "--set", "train.micro_batch_size=3"],
     "crops": [*CROPS, "--set", "train.micro_batch_size=null"],
+    "cached": ["--set", "train.gradient_cache=true", "--set", "train.recompute=blocks"],
 }
 
 

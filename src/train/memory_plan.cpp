@@ -1,0 +1,105 @@
+#include "saferclip/train/memory_plan.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace saferclip {
+namespace {
+
+// LibTorch, oneDNN and their like with what they allocate for themselves, measured.
+constexpr std::int64_t kProgram = std::int64_t{270} << 20;
+constexpr std::int64_t kFloat = 4;
+// Adapters on q, k, v, the output projection, fc1 and fc2 at most.
+constexpr std::int64_t kAdapters = 6;
+
+// One tower as a pass sees it: `sequences` of `length` tokens.
+struct Pass {
+  const TowerGeometry& tower;
+  std::int64_t sequences;
+  std::int64_t length;
+  std::int64_t tokens() const { return sequences * length; }
+};
+
+std::int64_t block_weights(const TowerGeometry& t) {
+  return t.layers * (4 * t.width * t.width + 2 * t.width * t.mlp_width);
+}
+
+// The attention weights of a block are kept where they are smaller than what they are made of.
+std::int64_t attention_numbers(const MemoryPlan& plan, const Pass& pass) {
+  const std::int64_t head_width = pass.tower.width / pass.tower.heads;
+  const bool is_kept = plan.recompute != Recompute::kAttention && pass.length <= head_width;
+  return is_kept ? pass.tokens() * pass.tower.heads * pass.length : 0;
+}
+
+// What one block keeps: its input and q, k, v before attention, then the attended rows, the input
+// and the hidden layer of the MLP, and what adapters have made of their inputs.
+std::int64_t block_numbers(const MemoryPlan& plan, const Pass& pass) {
+  const std::int64_t of_adapters = plan.trains_all ? 0 : kAdapters * plan.rank;
+  return pass.tokens() * (6 * pass.tower.width + pass.tower.mlp_width + of_adapters) +
+         attention_numbers(plan, pass);
+}
+
+// All blocks; the last one goes on with one row a sequence after its attention.
+std::int64_t tower_numbers(const MemoryPlan& plan, const Pass& pass) {
+  const std::int64_t inputs = pass.tokens() * pass.tower.width;
+  const std::int64_t last = 4 * inputs + attention_numbers(plan, pass);
+  if (plan.recompute == Recompute::kBlocks) return pass.tower.layers * inputs + last;
+  return (pass.tower.layers - 1) * block_numbers(plan, pass) + last;
+}
+
+// Beside what is kept, while the MLP of a block goes backward (or a block is made again).
+std::int64_t workspace_numbers(const MemoryPlan& plan, const Pass& pass) {
+  const std::int64_t masks = plan.dropout > 0 ? 2 : 0;
+  const std::int64_t mlp =
+      pass.tokens() * (3 * pass.tower.width + (2 + masks) * pass.tower.mlp_width);
+  return plan.recompute == Recompute::kBlocks ? mlp + block_numbers(plan, pass) : mlp;
+}
+
+std::int64_t weight_bytes(const MemoryPlan& plan) {
+  const std::int64_t all = parameter_count(plan.geometry);
+  const std::int64_t blocks =
+      block_weights(plan.geometry.vision) + block_weights(plan.geometry.text);
+  const std::int64_t computed = plan.is_bf16 ? 2 : kFloat;
+  // fp32 masters, and in a bf16 pass the bf16 weights that it multiplies by.
+  if (plan.trains_all) return all * kFloat + (plan.is_bf16 ? blocks * computed : 0);
+  // Frozen: packed for products both ways. What is not multiplied stays in fp32.
+  return 2 * blocks * computed + (all - blocks) * kFloat + plan.trained_parameters * kFloat;
+}
+
+}  // namespace
+
+std::vector<MemoryPart> memory_parts(const MemoryPlan& plan) {
+  const ClipGeometry& g = plan.geometry;
+  const std::int64_t computed = plan.is_bf16 ? 2 : kFloat;
+  const Pass vision{g.vision, plan.pictures, g.positions()};
+  const Pass text{g.text, plan.captions, plan.tokens};
+  const std::int64_t cut = g.grid() * g.patch_size;
+  const std::int64_t pixels = plan.pictures * cut * cut * 3;
+  // Patches, and the embedded tokens before and behind the first norm.
+  const std::int64_t inputs = pixels + 2 * vision.tokens() * g.vision.width;
+  const std::int64_t activations =
+      (inputs + tower_numbers(plan, vision) + tower_numbers(plan, text)) * computed;
+  const std::int64_t backward =
+      std::max(workspace_numbers(plan, vision), workspace_numbers(plan, text)) * computed;
+  // Pixels as fp32 stand there twice when the patches are cut; nothing else does yet.
+  const std::int64_t decoded = pixels * (2 * kFloat + computed);
+  const std::int64_t passes = std::max(activations + backward, decoded);
+  // A validation finds the memory of a pass free.
+  const std::int64_t model = plan.validates ? parameter_count(g) * kFloat : 0;
+  const std::int64_t trained = plan.trained_parameters * kFloat;
+  return {{"program", kProgram},
+          {"weights", weight_bytes(plan)},
+          {"gradients", trained},
+          {"moments", 2 * trained},
+          {"copy for saves", plan.copies_state ? 3 * trained : 0},
+          {"activations", activations},
+          {"workspace", std::max(passes, model) - activations},
+          {"data", plan.mapped + plan.batch_bytes}};
+}
+
+std::int64_t total_bytes(const std::vector<MemoryPart>& parts) {
+  return std::accumulate(parts.begin(), parts.end(), std::int64_t{0},
+                         [](std::int64_t sum, const MemoryPart& part) { return sum + part.bytes; });
+}
+
+}  // namespace saferclip

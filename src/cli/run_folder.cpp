@@ -16,10 +16,7 @@ namespace saferclip {
 namespace fs = std::filesystem;
 
 RunFolder open_run_folder(const fs::path& path) {
-  std::error_code error;
-  fs::create_directories(path, error);
-  if (error)
-    throw ConfigError(cat("run folder ", path.string(), ": cannot be created: ", error.message()));
+  make_folders(path);
   RunFolder run{path, FileLock::try_acquire(path / ".lock")};
   if (run.lock == nullptr) {
     throw ConfigError(cat("run folder ", path.string(),
@@ -34,7 +31,7 @@ void clear_run_folder(const RunFolder& run) {
   if (!is_ours) return;
   for (const char* name : {"checkpoints", "evaluations", "metrics.jsonl", "train.log",
                            "config.yaml", "environment.json", "report.html"}) {
-    fs::remove_all(run.path / name);
+    remove_tree(run.path / name);
   }
 }
 
@@ -58,7 +55,7 @@ void keep_evaluation(const fs::path& run_folder, std::int64_t step, const std::s
                      const std::string& json) {
   std::string suffix = split.empty() ? "" : "." + split;
   std::replace(suffix.begin(), suffix.end(), '/', '_');
-  fs::create_directories(run_folder / "evaluations");
+  make_folders(run_folder / "evaluations");
   write_file_atomically(run_folder / "evaluations" / (step_name(step) + suffix + ".json"), json);
 }
 

@@ -9,8 +9,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
+#include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <mutex>
 #include <set>
 #include <sstream>
@@ -34,12 +35,27 @@ bool is_temporary_name(const std::string& file_name) {
 }
 
 [[noreturn]] void fail(const std::string& action, const fs::path& path) {
-  const int reason = errno;
-  std::string message = cat("cannot ", action, " ", path.string(), ": ", std::strerror(reason));
-  if (reason == ENOSPC || reason == EDQUOT) {
-    message += "; free some space and run the same command again";
+  throw_storage_error(action, path, errno);
+}
+
+const char* cure_of(int reason) {
+  switch (reason) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+      return "free some space (or raise the limit) and run the same command again";
+    case EROFS:
+    case EACCES:
+    case EPERM:
+      return "make the folder writable, or name another one";
+    case EIO:
+      return "check the disk or its connection (dmesg), then run the same command again";
+    case EMFILE:
+    case ENFILE:
+      return "allow more open files (ulimit -n) and run the same command again";
+    default:
+      return "put that right and run the same command again";
   }
-  throw Error(message, 1);
 }
 
 void require_readable_file(const fs::path& path) {
@@ -50,14 +66,91 @@ void require_readable_file(const fs::path& path) {
   }
 }
 
+// A file opened for reading, closed at the end of the scope.
+class OpenFile {
+ public:
+  explicit OpenFile(const fs::path& path) : path_(path) {
+    require_readable_file(path);
+    descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    struct stat status {};
+    if (descriptor_ < 0 || ::fstat(descriptor_, &status) != 0) fail_reading("read");
+    size_ = static_cast<std::uint64_t>(status.st_size);
+  }
+  ~OpenFile() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+
+  int descriptor() const { return descriptor_; }
+  std::uint64_t size() const { return size_; }
+  // 0 at the end.
+  std::size_t read(char* data, std::size_t size) const {
+    while (true) {
+      const ssize_t count = ::read(descriptor_, data, size);
+      if (count >= 0) return static_cast<std::size_t>(count);
+      if (errno != EINTR) fail_reading("read");
+    }
+  }
+  [[noreturn]] void fail_reading(const char* action) const {
+    throw DataError(cat(path_.string(), ": cannot be ", action, ": ", std::strerror(errno)));
+  }
+
+ private:
+  const fs::path& path_;
+  int descriptor_ = -1;
+  std::uint64_t size_ = 0;
+};
+
 }  // namespace
 
-std::string read_file(const fs::path& path) {
-  require_readable_file(path);
-  std::ifstream in(path, std::ios::binary);
-  std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  if (!in) throw DataError(cat(path.string(), ": cannot be read: ", std::strerror(errno)));
+std::string read_file(const fs::path& path, std::uint64_t max_bytes) {
+  const OpenFile file(path);
+  const auto require_small = [&](std::uint64_t size) {
+    if (size <= max_bytes) return;
+    throw DataError(cat(path.string(), ": is larger than the ", human_bytes(max_bytes),
+                        " that are read of such a file"));
+  };
+  require_small(file.size());
+  // The size is a hint: a pipe has none, and a file may grow meanwhile.
+  std::string bytes(file.size() + 1, '\0');
+  std::size_t used = 0;
+  while (const std::size_t count = file.read(bytes.data() + used, bytes.size() - used)) {
+    used += count;
+    require_small(used);
+    if (used == bytes.size()) bytes.resize(2 * used + 4096);
+  }
+  bytes.resize(used);
   return bytes;
+}
+
+void read_in_blocks(const fs::path& path,
+                    const std::function<void(const char* data, std::size_t size)>& take) {
+  const OpenFile file(path);
+  std::vector<char> block(std::size_t{1} << 18U);  // stays in a core's cache
+  while (const std::size_t count = file.read(block.data(), block.size())) take(block.data(), count);
+}
+
+void throw_storage_error(const std::string& action, const fs::path& path, int reason) {
+  throw Error(cat("cannot ", action, " ", path.string(), ": ", std::strerror(reason), "; ",
+                  cure_of(reason)),
+              1);
+}
+
+void make_folders(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) throw_storage_error("create the folder", folder, error.value());
+}
+
+void rename_path(const fs::path& from, const fs::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) fail("rename to", to);
+}
+
+void remove_tree(const fs::path& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  if (error) throw_storage_error("remove", path, error.value());
 }
 
 void replace_file(const fs::path& path, const std::function<void(FileWriter&)>& write) {
@@ -77,6 +170,7 @@ TemporarySibling::TemporarySibling(fs::path target, Kind kind)
     : target_(std::move(target)),
       path_(target_.parent_path() /
             cat(".", target_.filename().string(), kTemporaryMark, static_cast<long>(::getpid()))) {
+  remove_dead_temporaries(target_);
   const std::lock_guard lock(g_temporaries_lock);
   std::error_code error;
   fs::remove_all(path_, error);
@@ -103,7 +197,7 @@ void TemporarySibling::move_to_target() {
     }
     fs::remove_all(target_, ignored);
   }
-  if (::rename(path_.c_str(), target_.c_str()) != 0) fail("rename to", target_);
+  rename_path(path_, target_);
   g_temporaries.erase(path_);
 }
 
@@ -111,6 +205,21 @@ void remove_open_temporaries() noexcept {
   g_temporaries_lock.lock();  // for good
   std::error_code ignored;
   for (const fs::path& path : g_temporaries) fs::remove_all(path, ignored);
+}
+
+void remove_dead_temporaries(const fs::path& path) {
+  const std::string start = cat(".", path.filename().string(), kTemporaryMark);
+  std::error_code error;
+  std::vector<fs::path> dead;
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(start)) continue;
+    const long process = std::strtol(name.c_str() + start.size(), nullptr, 10);
+    const bool is_dead = process > 0 && ::kill(static_cast<pid_t>(process), 0) != 0;
+    if (is_dead && errno == ESRCH) dead.push_back(entry.path());
+  }
+  for (const fs::path& left : dead) fs::remove_all(left, error);
 }
 
 void remove_stale_temporaries(const fs::path& folder) {
@@ -126,8 +235,9 @@ void sync_to_disk(const fs::path& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) fail("open", path);
   const int result = ::fsync(descriptor);
+  const int reason = errno;
   ::close(descriptor);
-  if (result != 0) fail("flush", path);
+  if (result != 0) throw_storage_error("flush", path, reason);
 }
 
 bool is_file(const fs::path& path) noexcept {
@@ -135,9 +245,11 @@ bool is_file(const fs::path& path) noexcept {
   return path.native().find('\0') == std::string::npos && fs::is_regular_file(path, error);
 }
 
-FileWriter::FileWriter(const fs::path& path)
+FileWriter::FileWriter(const fs::path& path, Start start)
     : path_(path),
-      descriptor_(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)) {
+      descriptor_(::open(
+          path.c_str(),
+          O_WRONLY | O_CREAT | O_CLOEXEC | (start == Start::kEmpty ? O_TRUNC : O_APPEND), 0666)) {
   if (descriptor_ < 0) fail("create", path_);
 }
 
@@ -158,38 +270,29 @@ void FileWriter::write(const void* data, std::size_t size) {
   }
 }
 
-void FileWriter::finish() {
+void FileWriter::sync() {
   if (::fsync(descriptor_) != 0) fail("flush", path_);
+}
+
+void FileWriter::finish() {
+  sync();
   const int result = ::close(descriptor_);
   descriptor_ = -1;
   if (result != 0) fail("close", path_);
 }
 
 std::shared_ptr<const MappedFile> MappedFile::open(const fs::path& path) {
-  require_readable_file(path);
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  struct stat status {};
-  if (descriptor < 0 || ::fstat(descriptor, &status) != 0) {
-    const int reason = errno;
-    if (descriptor >= 0) ::close(descriptor);
-    throw DataError(cat(path.string(), ": cannot be read: ", std::strerror(reason)));
-  }
+  const OpenFile opened(path);
   std::shared_ptr<MappedFile> file(new MappedFile());
   file->path_ = path;
-  file->size_ = static_cast<std::size_t>(status.st_size);
+  file->size_ = opened.size();
   if (file->size_ > 0) {
     // Private and writable: a tensor that looks into the map may be written to by mistake without
     // the file, or another reader, ever seeing it.
     void* address = ::mmap(nullptr, file->size_, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_NORESERVE, descriptor, 0);
-    const int reason = errno;
-    ::close(descriptor);
-    if (address == MAP_FAILED) {
-      throw DataError(cat(path.string(), ": cannot be mapped: ", std::strerror(reason)));
-    }
+                           MAP_PRIVATE | MAP_NORESERVE, opened.descriptor(), 0);
+    if (address == MAP_FAILED) opened.fail_reading("mapped");
     file->data_ = static_cast<const std::byte*>(address);
-  } else {
-    ::close(descriptor);
   }
   return file;
 }
@@ -205,8 +308,7 @@ void MappedFile::release(std::size_t size) const noexcept {
 }
 
 std::unique_ptr<FileLock> FileLock::try_acquire(const fs::path& path) {
-  std::error_code ignored;
-  fs::create_directories(path.parent_path(), ignored);
+  make_folders(path.parent_path());
   const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (descriptor < 0) fail("create", path);
   if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {

@@ -2,7 +2,6 @@
 
 #include <openssl/evp.h>
 
-#include <algorithm>
 #include <array>
 
 #include "saferclip/core/error.h"
@@ -59,15 +58,11 @@ std::string Sha256::hex() {
 
 std::string sha256_hex(std::string_view bytes) { return Sha256().update(bytes).hex(); }
 
+// Not through a memory map, where a disk's failure, or a file that is cut meanwhile, is a signal
+// that ends the process.
 std::string sha256_file(const std::filesystem::path& path) {
-  constexpr std::size_t kBytesAtOnce = std::size_t{16} << 20U;
-  const auto file = MappedFile::open(path);
   Sha256 hash;
-  for (std::size_t begin = 0; begin < file->size(); begin += kBytesAtOnce) {
-    const std::size_t size = std::min(kBytesAtOnce, file->size() - begin);
-    hash.update(file->data() + begin, size);
-    file->release(begin + size);
-  }
+  read_in_blocks(path, [&](const char* data, std::size_t size) { hash.update(data, size); });
   return hash.hex();
 }
 

@@ -5,8 +5,11 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <mutex>
+
+#include "saferclip/core/files.h"
 
 namespace saferclip {
 
@@ -62,7 +65,12 @@ void Logger::error(const std::string& message) {
 }
 
 void Logger::also_to_file(const std::filesystem::path& path) {
-  auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path.string());
+  std::shared_ptr<spdlog::sinks::basic_file_sink_mt> sink;
+  try {
+    sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path.string());
+  } catch (const spdlog::spdlog_ex&) {
+    throw_storage_error("create", path, errno);
+  }
   sink->set_pattern("%Y-%m-%d %H:%M:%S %L %v");
   state_->logger->sinks().push_back(std::move(sink));
   state_->logger->flush_on(spdlog::level::info);

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "data/fence.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
@@ -20,11 +21,6 @@ using Json = nlohmann::json;
 
 constexpr std::size_t kExamples = 5;
 
-struct FieldProblem {
-  std::string kind;
-  std::string message;
-};
-
 std::string trimmed_lower(const std::string& text) {
   const std::size_t first = text.find_first_not_of(" \t");
   if (first == std::string::npos) return "";
@@ -34,10 +30,22 @@ std::string trimmed_lower(const std::string& text) {
   return result;
 }
 
+// What a message quotes of a row; cut between letters.
+std::string shortened(const std::string& text) {
+  constexpr std::size_t kQuoted = 60;
+  if (text.size() <= kQuoted) return text;
+  std::size_t end = kQuoted;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
+  return text.substr(0, end) + "…";
+}
+
 class Reader {
  public:
-  explicit Reader(const ManifestRequest& request) : request_(request) {
-    root_ = request.image_root.empty() ? request.file.parent_path() : request.image_root;
+  explicit Reader(const ManifestRequest& request)
+      : request_(request),
+        root_(request.image_root.empty() ? request.file.parent_path() : request.image_root),
+        fence_(root_),
+        template_fence_(template_folder()) {
     manifest_.file = request.file;
   }
 
@@ -45,11 +53,15 @@ class Reader {
     for (const TextRow& row : read_text_rows(request_.file)) read_row(row);
     if (manifest_.rows.empty() && manifest_.problems.empty()) {
       throw DataError(cat(request_.file.string(), ": holds no rows",
-                          manifest_.rows_read > 0 ? " of split " + request_.split : ""));
+                          other_splits_ > 0 ? " of split " + request_.split : ""));
     }
     for (const auto& [what, count] : tag_changes_) {
       manifest_.notes.push_back(
           cat(request_.file.string(), ": tag ", what, " in ", count, " rows"));
+    }
+    if (odd_tags_ > 0) {
+      manifest_.notes.push_back(
+          cat(request_.file.string(), ": tag is not text in ", odd_tags_, " rows; left empty"));
     }
     if (absent_unsafe_ > 0) {
       manifest_.notes.push_back(cat(request_.file.string(), ": ", absent_unsafe_,
@@ -86,7 +98,8 @@ class Reader {
     if (value == nullptr) {
       problem(row, "missing " + name, cat("has no ", name));
     } else if (!value->is_string()) {
-      problem(row, "caption is not text", cat(name, " is ", value->dump(), ", expected text"));
+      problem(row, "caption is not text",
+              cat(name, " is ", shortened(value->dump()), ", expected text"));
     } else if (value->get<std::string>().find_first_not_of(" \t\r\n") == std::string::npos) {
       problem(row, "empty caption", cat(name, " is empty"));
     } else {
@@ -101,9 +114,42 @@ class Reader {
     return (path.is_absolute() ? path : root_ / path).lexically_normal();
   }
 
+  std::string filled_template(const std::string& text, const std::string& id) const {
+    std::string filled = text;
+    for (const auto& [key, value] : std::map<std::string, std::string>{
+             {"{image_root}", root_.string()}, {"{split}", request_.split}, {"{id}", id}}) {
+      for (std::size_t at = filled.find(key); at != std::string::npos;
+           at = filled.find(key, at + value.size())) {
+        filled.replace(at, key.size(), value);
+      }
+    }
+    return filled;
+  }
+
+  // The template is the configuration's word, an id is not: this folder is what an id must not
+  // leave.
+  fs::path template_folder() const {
+    const std::string& text = request_.unsafe_image_template;
+    return resolved(filled_template(text.substr(0, text.find("{id}")), "")).parent_path();
+  }
+
+  bool is_allowed(Fence& fence, const fs::path& path, const ManifestRow& row) {
+    if (request_.images_outside_root || fence.holds(path)) return true;
+    problem(row, "image outside image_root",
+            cat(path.string(), " is, links followed, not inside ", fence.folder().string(),
+                " (data.images_outside_root: true allows it)"));
+    return false;
+  }
+
   fs::path safe_image(const Json& json, ManifestRow& row, bool& is_good) {
     std::vector<fs::path> tried;
-    if (const Json* named = find(json, {"safe_image"}); named != nullptr && named->is_string()) {
+    if (const Json* named = find(json, {"safe_image"}); named != nullptr) {
+      if (!named->is_string()) {
+        is_good = false;
+        problem(row, "image path is not text",
+                cat("safe_image is ", shortened(named->dump()), ", expected a path"));
+        return {};
+      }
       tried.push_back(resolved(named->get<std::string>()));
     } else if (const Json* coco = find(json, {"coco_id"});
                coco != nullptr && (coco->is_number_integer() || coco->is_string())) {
@@ -118,7 +164,9 @@ class Reader {
       tried.push_back(resolved(text.substr(text.find_last_of('/') + 1)));
     }
     for (const fs::path& path : tried) {
-      if (is_file(path)) return path;
+      if (!is_file(path)) continue;
+      is_good = is_allowed(fence_, path, row) && is_good;
+      return path;
     }
     is_good = false;
     std::vector<std::string> names;
@@ -128,26 +176,27 @@ class Reader {
     return {};
   }
 
-  fs::path unsafe_image(const Json& json, const ManifestRow& row) {
+  fs::path unsafe_image(const Json& json, const ManifestRow& row, bool& is_good) {
     std::string text;
-    if (const Json* named = find(json, {"unsafe_image", "nsfw_im_path"});
-        named != nullptr && named->is_string()) {
+    if (const Json* named = find(json, {"unsafe_image", "nsfw_im_path"}); named != nullptr) {
+      if (!named->is_string()) {
+        is_good = false;
+        problem(row, "image path is not text",
+                cat("unsafe_image is ", shortened(named->dump()), ", expected a path"));
+        return {};
+      }
       text = named->get<std::string>();
     }
     const bool is_named = !text.empty();
     if (!is_named) {
       if (request_.unsafe_image_template.empty()) return {};
-      text = request_.unsafe_image_template;
-      for (const auto& [key, value] : std::map<std::string, std::string>{
-               {"{image_root}", root_.string()}, {"{split}", request_.split}, {"{id}", row.id}}) {
-        for (std::size_t at = text.find(key); at != std::string::npos;
-             at = text.find(key, at + value.size())) {
-          text.replace(at, key.size(), value);
-        }
-      }
+      text = filled_template(request_.unsafe_image_template, row.id);
     }
     const fs::path path = resolved(text);
-    if (is_file(path)) return path;
+    if (is_file(path)) {
+      is_good = is_allowed(is_named ? fence_ : template_fence_, path, row) && is_good;
+      return path;
+    }
     if (is_named) {
       ++absent_unsafe_;
       if (absent_examples_.size() < kExamples) absent_examples_.push_back(path.string());
@@ -157,7 +206,11 @@ class Reader {
 
   std::string tag(const Json& json) {
     const Json* value = find(json, {"tag", "chosen_category"});
-    if (value == nullptr || !value->is_string()) return "";
+    if (value == nullptr) return "";
+    if (!value->is_string()) {
+      ++odd_tags_;
+      return "";
+    }
     const auto written = value->get<std::string>();
     std::string tag = trimmed_lower(written);
     // Spellings that stand in the published ViSU files.
@@ -192,8 +245,12 @@ class Reader {
     if (!text.problem.empty()) return problem(row, "unreadable row", text.problem);
     const Json json = Json::parse(text.json);
     if (!json.is_object())
-      return problem(row, "unreadable row", cat("is not an object: ", text.json.substr(0, 60)));
-    if (!belongs(json)) return;
+      return problem(row, "unreadable row", cat("is not an object: ", shortened(text.json)));
+    if (!belongs(json)) {
+      --manifest_.rows_read;
+      ++other_splits_;
+      return;
+    }
     row.id = id_of(json, text.line);
     const auto [first, is_new] = first_lines_.emplace(row.id, text.line);
     bool is_good = is_new;
@@ -208,7 +265,7 @@ class Reader {
       is_good = is_good && is_unsafe_good;
     }
     row.safe_image = safe_image(json, row, is_good);
-    row.unsafe_image = unsafe_image(json, row);
+    row.unsafe_image = unsafe_image(json, row, is_good);
     row.tag = tag(json);
     row.gallery = label(json, "gallery");
     row.pair = label(json, "pair");
@@ -232,9 +289,13 @@ class Reader {
 
   const ManifestRequest& request_;
   fs::path root_;
+  Fence fence_;
+  Fence template_fence_;
   Manifest manifest_;
   std::map<std::string, int> first_lines_;
   std::map<std::string, int> tag_changes_;
+  std::int64_t other_splits_ = 0;
+  std::int64_t odd_tags_ = 0;
   std::int64_t absent_unsafe_ = 0;
   std::vector<std::string> absent_examples_;
   std::int64_t skipped_ = 0;
@@ -243,35 +304,5 @@ class Reader {
 }  // namespace
 
 Manifest read_manifest(const ManifestRequest& request) { return Reader(request).read(); }
-
-void require_acceptable(const Manifest& manifest, const std::vector<RowProblem>& extra,
-                        const DataOptions& options, Logger& log) {
-  std::vector<RowProblem> problems = manifest.problems;
-  problems.insert(problems.end(), extra.begin(), extra.end());
-  if (problems.empty()) return;
-  std::map<std::string, std::vector<std::string>> by_kind;
-  for (const RowProblem& p : problems) {
-    by_kind[p.kind].push_back(cat(manifest.file.string(), ":", p.line,
-                                  p.id.empty() ? "" : " (id " + p.id + ")", ": ", p.message));
-  }
-  const bool lists_all = options.bad_rows == "error";
-  std::vector<std::string> lines;
-  for (const auto& [kind, messages] : by_kind) {
-    lines.push_back(cat(kind, ": ", messages.size(), messages.size() == 1 ? " row" : " rows"));
-    const std::size_t shown = lists_all ? messages.size() : std::min(messages.size(), kExamples);
-    for (std::size_t i = 0; i < shown; ++i) lines.push_back("  " + messages[i]);
-  }
-  const double fraction = static_cast<double>(problems.size()) /
-                          static_cast<double>(std::max<std::int64_t>(1, manifest.rows_read));
-  const std::string head = cat(problems.size(), " of ", manifest.rows_read, " rows are bad:");
-  if (lists_all) {
-    throw DataError(join_problems(head, lines) + "\ncorrect them, or set data.bad_rows: skip");
-  }
-  if (fraction > options.max_bad_fraction) {
-    throw DataError(join_problems(head, lines) + cat("\nthat is more than data.max_bad_fraction (",
-                                                     options.max_bad_fraction, ")"));
-  }
-  log.warn(join_problems(head + " they are skipped", lines));
-}
 
 }  // namespace saferclip

@@ -24,7 +24,7 @@ void write_export(const ExportRequest& request, const std::function<void(const f
     throw ConfigError(
         cat("--out ", target.string(), ": exists and is not an empty folder; name another one"));
   }
-  fs::create_directories(target.parent_path(), error);
+  make_folders(target.parent_path());
   TemporarySibling temporary(target, TemporarySibling::Kind::kFolder);
   fill(temporary.path());
   if (!request.model_card.empty()) {

@@ -157,7 +157,7 @@ Image decode_image(std::string_view bytes, const std::string& name, const Decode
 }
 
 Image load_image(const std::filesystem::path& path, const DecodeOptions& options) {
-  return decode_image(read_file(path), path.string(), options);
+  return decode_image(read_file(path, kMaxPictureBytes), path.string(), options);
 }
 
 Image decode_preprocessed(std::string_view bytes, const std::string& name,
@@ -171,7 +171,7 @@ Image decode_preprocessed(std::string_view bytes, const std::string& name,
 }
 
 Image load_preprocessed(const std::filesystem::path& path, const Preprocessing& preprocessing) {
-  return decode_preprocessed(read_file(path), path.string(), preprocessing);
+  return decode_preprocessed(read_file(path, kMaxPictureBytes), path.string(), preprocessing);
 }
 
 namespace {

@@ -37,16 +37,14 @@ bool is_good(const ArtefactRequest& request, const fs::path& folder, Logger& log
 SafetensorsFile open_or_build(const ArtefactRequest& request, Logger& log, const StopFlag* stop) {
   const fs::path folder = artefact_folder(request.cache_dir, request.kind, request.key);
   if (is_good(request, folder, log)) return SafetensorsFile::open(folder / kArtefactData);
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) throw Error(cat("cannot create ", folder.string(), ": ", error.message()), 1);
   auto lock = FileLock::try_acquire(folder / ".lock");
   if (lock == nullptr) {
     log.info(cat(folder.string(), ": another process is preparing this; waiting for it"));
     lock = FileLock::acquire(folder / ".lock", stop);
   }
   if (is_good(request, folder, log)) return SafetensorsFile::open(folder / kArtefactData);
-  fs::remove(folder / "manifest.json", error);
+  // It must not vouch for what is half made.
+  remove_tree(folder / "manifest.json");
   remove_stale_temporaries(folder);
   request.build(folder);
   ArtefactManifest manifest;

@@ -8,6 +8,7 @@
 
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "prepare/artefact.h"
 #include "saferclip/core/error.h"
@@ -38,7 +39,7 @@ struct Cell {
 PictureRecord decode_cell(const PictureCell& cell, const PictureJob& job, std::uint8_t* target) {
   PictureRecord record = stat_picture(cell.file);
   try {
-    const std::string bytes = read_file(cell.file);
+    const std::string bytes = read_file(cell.file, kMaxPictureBytes);
     record.sha256 = sha256_hex(bytes);
     DecodeOptions options;
     options.exif_rotate = job.exif_rotate;
@@ -64,7 +65,8 @@ Json to_json(const Cell& cell, const PictureRecord& record) {
 std::vector<std::vector<PictureRecord>> read_records(const fs::path& file, std::size_t columns,
                                                      std::size_t rows) {
   std::vector<std::vector<PictureRecord>> records(columns, std::vector<PictureRecord>(rows));
-  std::ifstream in(file);
+  if (!is_file(file)) return records;
+  std::istringstream in(read_file(file));
   for (std::string line; std::getline(in, line);) {
     const Json json = Json::parse(line, nullptr, false);
     if (json.is_discarded()) continue;
@@ -91,7 +93,9 @@ class PartialFile {
     layout_ = plan_safetensors(shapes, {{"preprocessing", to_string(job.preprocessing)}});
     descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (descriptor_ < 0 || ::ftruncate(descriptor_, static_cast<off_t>(layout_.file_size)) != 0) {
-      throw Error(cat("cannot create ", path.string(), ": ", std::strerror(errno)), 1);
+      const int reason = errno;
+      if (descriptor_ >= 0) ::close(descriptor_);
+      throw_storage_error("create", path, reason);
     }
     write(0, layout_.header.data(), layout_.header.size());
   }
@@ -107,8 +111,7 @@ class PartialFile {
     write(layout_.offsets.back(), valid.data(), valid.size());
   }
   void flush() {
-    if (::fsync(descriptor_) != 0)
-      throw Error(cat("cannot flush ", path_.string(), ": ", std::strerror(errno)), 1);
+    if (::fsync(descriptor_) != 0) throw_storage_error("flush", path_, errno);
   }
 
  private:
@@ -117,8 +120,7 @@ class PartialFile {
     while (size > 0) {
       const ssize_t written = ::pwrite(descriptor_, next, size, static_cast<off_t>(offset));
       if (written < 0 && errno == EINTR) continue;
-      if (written <= 0)
-        throw Error(cat("cannot write ", path_.string(), ": ", std::strerror(errno)), 1);
+      if (written < 0) throw_storage_error("write", path_, errno);
       next += written;
       offset += static_cast<std::uint64_t>(written);
       size -= static_cast<std::size_t>(written);
@@ -166,6 +168,15 @@ std::vector<std::uint8_t> valid_flags(const PictureJob& job,
   return valid;
 }
 
+bool can_be_read(const fs::path& file) {
+  try {
+    sha256_file(file);
+    return true;
+  } catch (const DataError&) {
+    return false;
+  }
+}
+
 }  // namespace
 
 PictureRecord stat_picture(const fs::path& file) {
@@ -182,7 +193,7 @@ PictureRecord stat_picture(const fs::path& file) {
 void decode_pictures(const PictureJob& job, const fs::path& folder, Logger& log,
                      const StopFlag* stop) {
   const std::size_t rows = job.columns[0].size();
-  if (!fs::exists(folder / kPartial)) fs::remove(folder / kJournal);
+  if (!fs::exists(folder / kPartial)) remove_tree(folder / kJournal);
   auto records = read_records(folder / kJournal, job.columns.size(), rows);
   std::int64_t total = 0;
   const std::vector<Cell> cells = open_cells(job, records, total);
@@ -233,8 +244,8 @@ void decode_pictures(const PictureJob& job, const fs::path& folder, Logger& log,
     }
   }
   write_file_atomically(folder / kRecords, lines);
-  fs::rename(folder / kPartial, folder / kArtefactData);
-  fs::remove(folder / kJournal);
+  rename_path(folder / kPartial, folder / kArtefactData);
+  remove_tree(folder / kJournal);
 }
 
 std::vector<std::vector<PictureRecord>> read_picture_records(const fs::path& folder,
@@ -251,7 +262,10 @@ bool pictures_are_current(const PictureJob& job, const fs::path& folder) {
       if (file.empty()) continue;
       const PictureRecord& then = records[column][row];
       const PictureRecord now = stat_picture(file);
-      if (then.size == now.size && then.mtime_ns == now.mtime_ns) continue;
+      const bool was_read = !then.sha256.empty();
+      if (was_read && then.size == now.size && then.mtime_ns == now.mtime_ns) continue;
+      // What failed once, a disk or a permission, may be well again with the same time and size.
+      if (!was_read && !can_be_read(file)) continue;
       if (then.size != now.size || then.sha256 != sha256_file(file)) return false;
     }
   }

@@ -11,6 +11,7 @@
 #include "saferclip/core/files.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/data/bad_rows.h"
 #include "saferclip/prepare/embedding.h"
 
 namespace saferclip {
@@ -21,6 +22,11 @@ std::vector<PictureCell> picture_column(const Manifest& manifest, fs::path Manif
   std::vector<PictureCell> column;
   for (const ManifestRow& row : manifest.rows) column.push_back({row.*member, row.id, row.line});
   return column;
+}
+
+fs::path bad_rows_file(const fs::path& cache_dir, std::string split) {
+  std::replace(split.begin(), split.end(), '/', '_');
+  return cache_dir / cat("bad_rows.", split, ".json");
 }
 
 std::string content_hash(const std::vector<std::vector<PictureRecord>>& records) {
@@ -77,12 +83,16 @@ SplitData Preparer::split(const std::string& name, const fs::path& file, bool ne
   request.image_root = data_.image_root;
   request.unsafe_image_template = data_.unsafe_image_template;
   request.missing_unsafe_image = data_.missing_unsafe_image;
+  request.images_outside_root = data_.images_outside_root;
   request.needs_unsafe = needs_unsafe;
   split.manifest = read_manifest(request);
   for (const std::string& note : split.manifest.notes) log_.warn(note);
   std::vector<RowProblem> problems;
   if (!split.manifest.rows.empty()) split.images = images(split, needs_unsafe, problems);
-  require_acceptable(split.manifest, problems, data_, log_);
+  const BadRows bad = collect_bad_rows(split.manifest, problems);
+  const fs::path listed_in = bad_rows_file(data_.cache_dir, name);
+  write_bad_rows(bad, listed_in);
+  require_acceptable(bad, data_, listed_in, log_);
   std::set<int> bad_lines;
   for (const RowProblem& problem : problems) bad_lines.insert(problem.line);
   for (std::size_t i = 0; i < split.manifest.rows.size(); ++i) {
@@ -122,7 +132,10 @@ ImageCache Preparer::images(const SplitData& split, bool needs_unsafe,
     for (std::size_t row = 0; row < records[column].size(); ++row) {
       if (records[column][row].problem.empty()) continue;
       const PictureCell& cell = job.columns[column][row];
-      problems.push_back({cell.id, cell.line, "undecodable image", records[column][row].problem});
+      const PictureRecord& record = records[column][row];
+      problems.push_back({cell.id, cell.line,
+                          record.sha256.empty() ? "unreadable image" : "undecodable image",
+                          record.problem});
     }
   }
   ImageCache cache;

@@ -161,9 +161,9 @@ void copy_snapshot(CheckpointSnapshot& snapshot, CheckpointSnapshot& spare) {
 void CheckpointStore::save(const CheckpointSnapshot& snapshot, bool is_best, std::int64_t keep_last,
                            bool keep_best) {
   const TrainState& state = snapshot.state;
-  fs::create_directories(root_);
-  const fs::path target = folder(state.step);
   try {
+    make_folders(root_);
+    const fs::path target = folder(state.step);
     if (!holds(target, state)) {
       TemporarySibling temporary(target, TemporarySibling::Kind::kFolder);
       write_safetensors(temporary.path() / kWeights, snapshot.weights);
@@ -173,17 +173,39 @@ void CheckpointStore::save(const CheckpointSnapshot& snapshot, bool is_best, std
       temporary.move_to_target();
       sync_to_disk(root_);
     }
-    write_file_atomically(root_ / "latest", folder_name(state.step) + "\n");
-    if (is_best) write_file_atomically(root_ / "best", folder_name(state.step) + "\n");
-  } catch (const fs::filesystem_error& problem) {
-    throw Error(cat("cannot save a checkpoint: ", problem.what()), 1);
+    settle(state.step, is_best, keep_last, keep_best);
+  } catch (const Error& problem) {
+    const auto good = pointer("latest");
+    throw Error(
+        cat("the checkpoint of step ", state.step, " could not be saved: ", problem.what(), "; ",
+            good ? cat("the one of step ", *good, " is untouched, go on with --resume auto")
+                 : std::string("there is none before it")),
+        problem.exit_code());
   }
-  std::vector<std::int64_t> all = steps();
-  const auto best = keep_best ? pointer("best") : std::nullopt;
+}
+
+void CheckpointStore::settle(std::int64_t step, bool is_best, std::int64_t keep_last,
+                             bool keep_best) {
+  for (const char* name : {"latest", "best"}) {
+    const bool is_meant = is_best || std::string_view(name) == "latest";
+    if (is_meant && pointer(name) != step)
+      write_file_atomically(root_ / name, folder_name(step) + "\n");
+  }
+  remove_outdated(keep_last, keep_best ? pointer("best") : std::nullopt);
+}
+
+// What cannot be removed costs space alone: no reason to end a run.
+void CheckpointStore::remove_outdated(std::int64_t keep_last,
+                                      const std::optional<std::int64_t>& best) {
+  const std::vector<std::int64_t> all = steps();
   const auto kept = static_cast<std::size_t>(keep_last);
   for (std::size_t i = 0; i + kept < all.size(); ++i) {
-    if (best == all[i] || !fs::exists(folder(all[i]) / kManifest)) continue;
-    fs::remove_all(folder(all[i]));
+    if (best == all[i] || !is_file(folder(all[i]) / kManifest)) continue;
+    try {
+      remove_tree(folder(all[i]));
+    } catch (const Error& problem) {
+      log_.warn(cat("an old checkpoint stays: ", problem.what()));
+    }
   }
 }
 
@@ -200,6 +222,8 @@ std::string checkpoint_problem(const fs::path& folder) {
       const std::string problem = file_problem(folder, name, manifest.at("files").at(name));
       if (!problem.empty()) return problem;
     }
+  } catch (const Error& problem) {
+    return problem.what();
   } catch (const std::exception& problem) {
     return cat("manifest.json: ", problem.what());
   }

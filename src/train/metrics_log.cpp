@@ -1,10 +1,7 @@
 #include "saferclip/train/metrics_log.h"
 
 #include <nlohmann/json.hpp>
-
-#include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
-#include "saferclip/core/text_format.h"
+#include <sstream>
 
 namespace saferclip {
 namespace {
@@ -24,21 +21,25 @@ std::string kept_lines(const std::filesystem::path& file, std::int64_t step, boo
   return kept;
 }
 
-}  // namespace
-
-MetricsLog::MetricsLog(const std::filesystem::path& file, std::int64_t step, bool is_validated)
-    : file_(file) {
+const std::filesystem::path& cut_back(const std::filesystem::path& file, std::int64_t step,
+                                      bool is_validated) {
   if (std::filesystem::exists(file)) {
     write_file_atomically(file, kept_lines(file, step, is_validated));
   }
-  out_.open(file, std::ios::app);
-  if (!out_) throw Error(cat("cannot write ", file.string()), 1);
+  return file;
 }
 
+}  // namespace
+
+MetricsLog::MetricsLog(const std::filesystem::path& file, std::int64_t step, bool is_validated)
+    : out_(cut_back(file, step, is_validated), FileWriter::Start::kEnd) {}
+
 void MetricsLog::append(const std::string& line) {
-  out_ << line << '\n' << std::flush;
-  if (!out_) throw Error(cat("cannot write ", file_.string(), "; is the disk full?"), 1);
+  const std::string whole = line + "\n";
+  out_.write(whole.data(), whole.size());
 }
+
+void MetricsLog::sync() { out_.sync(); }
 
 void MetricsLog::write(const StepLine& line) {
   Json terms = Json::object();

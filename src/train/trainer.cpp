@@ -39,6 +39,10 @@ class Loop {
         last_step_(Clock::now()) {}
 
   void run() {
+    if (state_.step > 0) {
+      parts_.checkpoints.settle(state_.step, state_.best_value && state_.best_step == state_.step,
+                                options_.checkpoint.keep_last, options_.checkpoint.keep_best);
+    }
     Prefetcher<Batch> prefetch([this](std::int64_t step) { return make_batch(step); }, state_.step,
                                total_, kPrefetchDepth);
     try {
@@ -200,6 +204,7 @@ class Loop {
                   snapshot = take_snapshot(state_, parts_.parameters, parts_.optimizer,
                                            is_background && !is_late)]() mutable {
       if (is_late) copy_late(snapshot, *copied);
+      metrics_.sync();  // a checkpoint must not outlive the lines before it
       parts_.checkpoints.save(snapshot, is_best, options_.checkpoint.keep_last,
                               options_.checkpoint.keep_best);
     });

@@ -1,8 +1,12 @@
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <filesystem>
+#include <functional>
 #include <set>
 #include <thread>
 
@@ -117,6 +121,80 @@ TEST(Files, WritesWholeFilesOnly) {
   EXPECT_THROW(write_file_atomically(folder / "missing" / "b.txt", "x"), Error);
   EXPECT_THROW(read_file(folder.path()), DataError);
   EXPECT_THROW(read_file(folder / "none"), DataError);
+}
+
+TEST(Files, SizeIsCheckedBeforeMemoryIsTaken) {
+  const TemporaryFolder folder;
+  const auto path = folder / "large";
+  write_file_atomically(path, "");
+  std::filesystem::resize_file(path, std::uintmax_t{1} << 42U);  // holes: no disk is used
+  try {
+    read_file(path);
+    FAIL();
+  } catch (const DataError& error) {
+    EXPECT_NE(std::string(error.what()).find("larger than the 4.0 GiB"), std::string::npos);
+  }
+  write_file_atomically(path, "12345");
+  EXPECT_EQ(read_file(path, 5), "12345");
+  EXPECT_THROW(read_file(path, 4), DataError);
+  EXPECT_THROW(read_file("/dev/zero", 1 << 20), DataError);  // tells no size and never ends
+}
+
+TEST(Files, FailuresNameFileCauseAndCure) {
+  const TemporaryFolder folder;
+  const auto says = [](const std::function<void()>& action) -> std::string {
+    try {
+      action();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.exit_code(), 1);
+      return error.what();
+    }
+    return "";
+  };
+  write_file_atomically(folder / "file", "x");
+  const std::string blocked = says([&] { make_folders(folder / "file" / "below"); });
+  EXPECT_NE(blocked.find((folder / "file" / "below").string() + ": Not a directory; "),
+            std::string::npos)
+      << blocked;
+  EXPECT_NE(says([&] { rename_path(folder / "none", folder / "there"); }).find("No such file"),
+            std::string::npos);
+  EXPECT_NE(says([&] {
+              throw_storage_error("write", "f", ENOSPC);
+            }).find("cannot write f: No space left on device; free"),
+            std::string::npos);
+  EXPECT_NO_THROW(remove_tree(folder / "none"));
+}
+
+TEST(Files, LeftoversOfDeadProcessesGo) {
+  const TemporaryFolder folder;
+  const auto path = folder / "a.txt";
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(0);
+  ::waitpid(child, nullptr, 0);
+  const auto named = [&](const std::string& name, pid_t process) {
+    return folder / ("." + name + ".tmp-" + std::to_string(process));
+  };
+  const std::vector<std::filesystem::path> kept{named("a.txt", ::getppid()), named("b.txt", child),
+                                                folder / ".a.txt.tmp-x"};
+  for (const auto& file : kept) write_file_atomically(file, "x");
+  std::filesystem::create_directories(named("a.txt", child));
+  write_file_atomically(named("a.txt", child) / "part", "x");
+  write_file_atomically(path, "new");
+  EXPECT_FALSE(std::filesystem::exists(named("a.txt", child)));
+  for (const auto& file : kept) EXPECT_TRUE(std::filesystem::exists(file)) << file;
+}
+
+TEST(Files, WriterAppends) {
+  const TemporaryFolder folder;
+  const auto path = folder / "log";
+  write_file_atomically(path, "a\n");
+  FileWriter writer(path, FileWriter::Start::kEnd);
+  writer.write("b\n", 2);
+  writer.sync();
+  EXPECT_EQ(read_file(path), "a\nb\n");
+  std::string joined;
+  read_in_blocks(path, [&](const char* data, std::size_t size) { joined.append(data, size); });
+  EXPECT_EQ(joined, "a\nb\n");
 }
 
 TEST(Files, LockIsExclusive) {

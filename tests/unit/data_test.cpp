@@ -2,11 +2,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/data/artefact_manifest.h"
+#include "saferclip/data/bad_rows.h"
 #include "saferclip/data/manifest.h"
 #include "saferclip/data/prefetch.h"
 #include "saferclip/data/sampler.h"
@@ -71,18 +73,97 @@ TEST_F(ManifestFiles, EveryKindOfDirtIsReportedByLine) {
   EXPECT_EQ(m.notes.size(), 2U);
   Logger log(LogLevel::kOff);
   DataOptions options;
+  const BadRows bad = collect_bad_rows(m, {{"1", 1, "undecodable image", "broken"}});
   try {
-    require_acceptable(m, {{"1", 1, "undecodable image", "broken"}}, options, log);
+    require_acceptable(bad, options, "all.json", log);
     FAIL();
   } catch (const DataError& error) {
     EXPECT_THAT(error.what(), HasSubstr("9 of 10 rows are bad"));
     EXPECT_THAT(error.what(), HasSubstr("m.jsonl:2 (id 1): id 1 stands on line 1 already"));
     EXPECT_THAT(error.what(), HasSubstr("undecodable image: 1 row"));
+    EXPECT_THAT(error.what(), HasSubstr("all.json"));
   }
   options.bad_rows = "skip";
-  EXPECT_THROW(require_acceptable(m, {}, options, log), DataError);
+  options.max_bad_fraction = 0.89;
+  EXPECT_THROW(require_acceptable(bad, options, "all.json", log), DataError);
   options.max_bad_fraction = 0.9;
-  EXPECT_NO_THROW(require_acceptable(m, {}, options, log));
+  EXPECT_NO_THROW(require_acceptable(bad, options, "all.json", log));
+}
+
+TEST_F(ManifestFiles, ReportOfBadRowsHoldsThemAllAndCountsRowsOnce) {
+  std::string text = kGood;
+  for (int i = 0; i < 9; ++i)
+    text += R"({"safe_caption":"","safe_image":7,"unsafe_caption":""})"
+            "\n";
+  const Manifest m = read(text);
+  const BadRows bad = collect_bad_rows(m, {{"1", 1, "undecodable image", "\xFF"}});
+  EXPECT_EQ(bad.bad_rows, 10);
+  write_bad_rows(bad, folder_ / "cache" / "bad.json");
+  const auto json = nlohmann::json::parse(read_file(folder_ / "cache" / "bad.json"));
+  EXPECT_EQ(json["bad_rows"], 10);
+  EXPECT_EQ(json["rows_read"], 10);
+  EXPECT_EQ(json["kinds"]["empty caption"]["count"], 18);
+  EXPECT_EQ(json["kinds"]["image path is not text"]["rows"][8]["line"], 10);
+  Logger log(LogLevel::kOff);
+  try {
+    require_acceptable(bad, {}, "all.json", log);
+    FAIL();
+  } catch (const DataError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("and 13 rows more"));
+    EXPECT_LT(std::string(error.what()).size(), 2000U);
+  }
+}
+
+TEST_F(ManifestFiles, ImagesStayInsideTheirFolderUnlessAllowed) {
+  namespace fs = std::filesystem;
+  const fs::path root = folder_ / "root";
+  fs::create_directories(root / "in");
+  write_file_atomically(root / "in" / "a.jpg", "x");
+  fs::create_symlink(folder_ / "a.jpg", root / "in" / "link.jpg");
+  fs::create_symlink(root / "in" / "a.jpg", root / "in" / "good_link.jpg");
+  fs::create_symlink(folder_.path(), root / "out");
+  fs::create_symlink(root, folder_ / "linked_root");
+  const auto row = [](const std::string& safe, const std::string& more) {
+    static int id = 0;
+    return R"({"id":")" + std::to_string(++id) +
+           R"(","safe_caption":"a","unsafe_caption":"b","safe_image":")" + safe + "\"" + more +
+           "}\n";
+  };
+  const std::string absolute = (folder_ / "a.jpg").string();
+  const std::string text = row("in/a.jpg", "") + row("in/good_link.jpg", "") +
+                           row("in/link.jpg", "") + row("../a.jpg", "") +
+                           row("in/../../a.jpg", "") + row(absolute, "") + row("out/a.jpg", "") +
+                           row("in/a.jpg", R"(,"unsafe_image":"../u.jpg")") +
+                           row((root / "in/../in/a.jpg").string(), "");
+  for (const char* name : {"root", "linked_root"}) {
+    request_.image_root = folder_ / name;
+    request_.images_outside_root = false;
+    const Manifest m = read(text);
+    EXPECT_EQ(m.rows.size(), 3U);
+    ASSERT_EQ(m.problems.size(), 6U);
+    for (const RowProblem& p : m.problems) EXPECT_EQ(p.kind, "image outside image_root");
+    request_.images_outside_root = true;
+    EXPECT_EQ(read(text).rows.size(), 9U);
+  }
+}
+
+TEST_F(ManifestFiles, AnIdDoesNotLeaveTheFolderOfTheTemplate) {
+  namespace fs = std::filesystem;
+  fs::create_directories(folder_ / "unsafe" / "7");
+  write_file_atomically(folder_ / "unsafe" / "7" / "0.jpg", "x");
+  write_file_atomically(folder_ / "0.jpg", "x");
+  fs::create_directories(folder_ / "root");
+  write_file_atomically(folder_ / "root" / "a.jpg", "x");
+  request_.image_root = folder_ / "root";
+  request_.unsafe_image_template = (folder_ / "unsafe" / "{id}" / "0.jpg").string();
+  const Manifest m =
+      read(R"({"id":"7","safe_caption":"a","safe_image":"a.jpg","unsafe_caption":"b"})"
+           "\n"
+           R"({"id":"..","safe_caption":"a","safe_image":"a.jpg","unsafe_caption":"b"})"
+           "\n");
+  ASSERT_EQ(m.rows.size(), 1U);
+  EXPECT_EQ(m.rows[0].unsafe_image, folder_ / "unsafe" / "7" / "0.jpg");
+  EXPECT_THAT(kinds(m), ::testing::ElementsAre("2 image outside image_root"));
 }
 
 TEST_F(ManifestFiles, PublishedNamesAndFormats) {

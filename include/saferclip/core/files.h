@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -17,8 +18,25 @@ namespace saferclip {
 // no file can have: too long, or with a NUL in it.
 bool is_file(const std::filesystem::path& path) noexcept;
 
-// Whole file as bytes. Throws DataError: missing, a folder, unreadable.
-std::string read_file(const std::filesystem::path& path);
+inline constexpr std::uint64_t kMaxReadBytes = std::uint64_t{4} << 30U;
+
+// Whole file as bytes. Throws DataError: missing, a folder, unreadable, or larger than `max_bytes`,
+// which is known before memory is taken.
+std::string read_file(const std::filesystem::path& path, std::uint64_t max_bytes = kMaxReadBytes);
+
+// Hands the bytes of a file over in order, block by block. Throws DataError as read_file does.
+void read_in_blocks(const std::filesystem::path& path,
+                    const std::function<void(const char* data, std::size_t size)>& take);
+
+// What every failure to write is told with: Error (exit 1) "cannot <action> <path>: <the system's
+// reason>; <cure>". `reason` is an errno.
+[[noreturn]] void throw_storage_error(const std::string& action, const std::filesystem::path& path,
+                                      int reason);
+
+// What std::filesystem does, failing as throw_storage_error.
+void make_folders(const std::filesystem::path& folder);
+void rename_path(const std::filesystem::path& from, const std::filesystem::path& to);
+void remove_tree(const std::filesystem::path& path);  // nothing when it is not there
 
 // Writes a temporary sibling, fsyncs it and renames it over `path`; readers see the old bytes or
 // the new ones. Throws Error (exit 1) with the system's reason, the old file untouched.
@@ -48,6 +66,8 @@ class TemporarySibling {
 // and lets no thread make or move one any more.
 void remove_open_temporaries() noexcept;
 
+// Removes the temporary siblings of `path` that processes of this machine left when they died.
+void remove_dead_temporaries(const std::filesystem::path& path);
 // Removes temporary siblings that a kill has left inside `folder`. Call only while holding the
 // folder's lock.
 void remove_stale_temporaries(const std::filesystem::path& folder);
@@ -58,12 +78,15 @@ void sync_to_disk(const std::filesystem::path& path);
 // A file descriptor that is written to in order; used where a file is too large for one buffer.
 class FileWriter {
  public:
-  explicit FileWriter(const std::filesystem::path& path);  // creates or truncates
+  enum class Start { kEmpty, kEnd };
+  explicit FileWriter(const std::filesystem::path& path, Start start = Start::kEmpty);
   ~FileWriter();
   FileWriter(const FileWriter&) = delete;
   FileWriter& operator=(const FileWriter&) = delete;
   // Throws Error with the path and the system's reason (disk full among them).
   void write(const void* data, std::size_t size);
+  // fsync; throws as write does.
+  void sync();
   // fsync + close; throws as write does.
   void finish();
 

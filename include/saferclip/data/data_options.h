@@ -13,6 +13,7 @@ struct DataOptions {
   std::string validation;
   std::map<std::string, std::string> evaluation;
   std::string image_root;
+  bool images_outside_root = false;
   std::string unsafe_image_template;
   std::string missing_unsafe_image = "text_only";
   std::string bad_rows = "error";
@@ -39,6 +40,11 @@ struct DataOptions {
               .input_path()
               .free(),
           self.image_root);
+    visit(field("images_outside_root",
+                "Let a manifest name images outside image_root: absolute paths, .. and links that "
+                "lead out. Otherwise such rows are bad.")
+              .free(),
+          self.images_outside_root);
     visit(
         field("unsafe_image_template",
               "Path of a row's unsafe image when the manifest has none; {image_root}, {split} and "
@@ -48,7 +54,9 @@ struct DataOptions {
                 "A row without its unsafe image: keep its text terms, leave the row out, or stop.")
               .one_of({"text_only", "skip", "error"}),
           self.missing_unsafe_image);
-    visit(field("bad_rows", "Stop at bad rows (all are listed), or skip them.")
+    visit(field("bad_rows",
+                "Stop at bad rows, or skip them. Either way all are listed in "
+                "cache_dir/bad_rows.<split>.json.")
               .one_of({"error", "skip"}),
           self.bad_rows);
     visit(field("max_bad_fraction", "With bad_rows: skip, stop when more than this share is bad.")

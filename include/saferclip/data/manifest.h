@@ -6,9 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "saferclip/core/log.h"
-#include "saferclip/data/data_options.h"
-
 namespace saferclip {
 
 struct ManifestRow {
@@ -35,7 +32,7 @@ struct Manifest {
   std::vector<ManifestRow> rows;  // well-formed, in the order of the file
   std::vector<RowProblem> problems;
   std::vector<std::string> notes;  // normalised tags and the like, with counts
-  std::int64_t rows_read = 0;
+  std::int64_t rows_read = 0;      // of the split
   std::int64_t rows_without_unsafe_image = 0;
 };
 
@@ -46,16 +43,12 @@ struct ManifestRequest {
   std::string unsafe_image_template;
   bool needs_unsafe = true;  // objective clip: the safe half is enough
   std::string missing_unsafe_image = "text_only";
+  bool images_outside_root = false;  // false: such an image makes its row bad
 };
 
 // Reads JSONL, JSON or CSV with the fields id, safe_caption, safe_image, unsafe_caption,
 // unsafe_image, tag, split, gallery, pair, or ViSU's and NSFWCaps' names for them. Collects every
 // problem; throws DataError only when the file itself cannot be read.
 Manifest read_manifest(const ManifestRequest& request);
-
-// Throws DataError with all problems, grouped by kind, when `bad_rows` is error, or when more than
-// max_bad_fraction of the rows is bad; otherwise logs them. `extra` are problems found later.
-void require_acceptable(const Manifest& manifest, const std::vector<RowProblem>& extra,
-                        const DataOptions& options, Logger& log);
 
 }  // namespace saferclip

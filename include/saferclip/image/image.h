@@ -19,6 +19,9 @@ struct Image {
   std::vector<std::uint8_t> pixels;
 };
 
+// Of a file; what is larger is refused before it is read.
+inline constexpr std::uint64_t kMaxPictureBytes = std::uint64_t{1} << 28U;
+
 struct DecodeOptions {
   bool exif_rotate = false;             // Pillow and CLIP's clients ignore the orientation
   std::int64_t max_pixels = 178956970;  // Pillow's bound on decompression bombs

@@ -50,9 +50,13 @@ class CheckpointStore {
 
   // Writes a temporary folder, flushes it, renames it, points `latest` at it, then removes
   // checkpoints that retention does not keep (only folders that hold our manifest). With `is_best`
-  // also `best`.
+  // also `best`. Throws Error when that fails; checkpoints before it stay.
   void save(const CheckpointSnapshot& snapshot, bool is_best, std::int64_t keep_last,
             bool keep_best);
+
+  // The end of a save: the files `latest` and `best`, and retention. A run that goes on from `step`
+  // does it again, for it may have ended before or in it.
+  void settle(std::int64_t step, bool is_best, std::int64_t keep_last, bool keep_best);
 
   // Steps of the checkpoints that are there, ascending.
   std::vector<std::int64_t> steps() const;
@@ -65,6 +69,8 @@ class CheckpointStore {
   std::optional<std::int64_t> newest_good() const;
 
  private:
+  void remove_outdated(std::int64_t keep_last, const std::optional<std::int64_t>& best);
+
   std::filesystem::path root_;
   Logger& log_;
 };

@@ -3,10 +3,11 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "saferclip/core/files.h"
 
 namespace saferclip {
 
@@ -25,17 +26,19 @@ class MetricsLog {
  public:
   // Opens the log of a run that goes on after `step`: later lines, and a line that a crash cut, go;
   // without `is_validated` also the evaluation of that step, which is about to be made.
+  // Like all below, throws Error when the line cannot be written.
   MetricsLog(const std::filesystem::path& file, std::int64_t step, bool is_validated = true);
 
   void write(const StepLine& line);
   // `body` is a JSON object; "kind": "evaluation" and the step are put in front.
   void write_evaluation(std::int64_t step, std::int64_t epoch, const std::string& body);
+  // Flushes the lines so far to the disk; another thread may write meanwhile.
+  void sync();
 
  private:
   void append(const std::string& line);
 
-  std::filesystem::path file_;
-  std::ofstream out_;
+  FileWriter out_;
 };
 
 }  // namespace saferclip

@@ -42,7 +42,7 @@ Recompute recompute_of(const RunConfig& config) {
   return config.train.recompute == "attention" ? Recompute::kAttention : Recompute::kNothing;
 }
 
-MemoryPlan memory_plan(const Session& session, const TrainingData& data,
+MemoryPlan memory_plan(const Session& session, const TrainingData& data, const Sampler& sampler,
                        const std::vector<TrainedParameter>& parameters) {
   const RunConfig& config = session.config;
   const LossNeeds needs = loss_needs(config.objective);
@@ -66,10 +66,14 @@ MemoryPlan memory_plan(const Session& session, const TrainingData& data,
   plan.copies_state = config.checkpoint.background;
   plan.validates = !config.data.validation.empty() && config.evaluate.every_epochs > 0;
   const SplitData& train = data.train;
-  plan.mapped =
+  const std::int64_t caches =
       bytes_of({train.images.safe, train.images.unsafe, train.tokens.safe, train.tokens.unsafe,
                 train.reference.safe_text, train.reference.safe_image, train.reference.unsafe_text,
                 train.reference.unsafe_image, data.anchors.images});
+  const auto all_rows = static_cast<double>(train.good_rows.size());
+  const double seen = static_cast<double>(total_steps(config.train, sampler)) *
+                      static_cast<double>(config.train.batch_size) / all_rows;
+  plan.mapped = static_cast<std::int64_t>(std::min(1.0, seen) * static_cast<double>(caches));
   const std::int64_t side = plan.geometry.image_size;
   plan.batch_bytes = kBatches * 3 * side * side *
                      (kinds * config.train.batch_size + (needs.anchor_image ? anchors : 0));
@@ -96,7 +100,8 @@ std::string plan_text(const Session& session, const TrainingData& data, const Sa
   }
   text += join(counts, ", ") + ", …)";
   if (!session.device.is_cpu()) return text;
-  const std::vector<MemoryPart> parts = memory_parts(memory_plan(session, data, parameters));
+  const std::vector<MemoryPart> parts =
+      memory_parts(memory_plan(session, data, sampler, parameters));
   std::vector<std::string> sizes;
   for (const MemoryPart& part : parts) {
     if (part.bytes > 0) sizes.push_back(cat(part.name, " ", bytes_text(part.bytes)));

@@ -9,7 +9,7 @@
 
 namespace saferclip {
 
-MemoryPlan memory_plan(const Session& session, const TrainingData& data,
+MemoryPlan memory_plan(const Session& session, const TrainingData& data, const Sampler& sampler,
                        const std::vector<TrainedParameter>& parameters);
 
 // Model, objective, steps and, for a run on the CPU, predicted peak memory, for people.

@@ -49,7 +49,7 @@ def main():
         name, _, rest = entry.partition("=")
         config, *settings = rest.split(",")
         predicted, measured, parts = measure(arguments.program, [config, *(w for s in settings for w in ("--set", s))], arguments.runs,
-                                             name.replace(" ", "_"), arguments.steps, threads=arguments.threads)
+                                             re.sub(r"\W+", "_", name), arguments.steps, threads=arguments.threads)
         off = predicted / measured - 1
         worst = max(worst, abs(off))
         print(f"| {name} | {predicted / 2**20:.0f} MiB | {measured / 2**20:.0f} MiB | {100 * off:+.0f} % | {parts} |", flush=True)

@@ -22,9 +22,10 @@ struct MemoryPlan {
   std::int64_t rank = 0;                // of the adapters
   double dropout = 0;
   Recompute recompute = Recompute::kNothing;
-  bool copies_state = true;      // saves are written beside the steps, from a copy
-  bool validates = false;        // a tuned fp32 model besides
-  std::int64_t mapped = 0;       // of the caches' files, which count while they are in memory
+  bool copies_state = true;  // saves are written beside the steps, from a copy
+  bool validates = false;    // a tuned fp32 model besides
+  std::int64_t mapped =
+      0;  // what the run reads of the caches' files, which counts while it is in memory
   std::int64_t batch_bytes = 0;  // of the batches that are gathered ahead
 };
 

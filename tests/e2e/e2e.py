@@ -256,7 +256,8 @@ class EndToEnd(unittest.TestCase):
         if broken[2] == "loss":
             self.assertIn("uni_txt", broken[3])
         ids = broken[4].split(", ")
-        self.assertEqual(len(set(ids)), 5)
+        self.assertIn(len(set(ids)), range(1, 6))  # the last batch of an epoch may be smaller
+        self.assertEqual(len(set(ids)), len(ids))
         self.assertLessEqual(set(ids), {str(i) for i in range(ROWS)})
         self.assertEqual(int(broken[5]), int(broken[1]) - 1)  # nothing of the broken step was saved
         good = self.world.checkpoint("nan")

@@ -86,6 +86,24 @@ class Tiny : public ::testing::Test {
     b.target_image = embeddings();
     return b;
   }
+  // Adapters as after some training, so that all of their gradients differ from 0.
+  void disturb(double dropout) {
+    for (LinearSlot& slot : linear_slots(model_)) {
+      slot.layer->lora_dropout = dropout;
+      for (LoraSegment& s : slot.layer->lora) s.b.detach().normal_(0, 0.1);
+    }
+  }
+  // Of one step over the same five rows each time, in one vector.
+  at::Tensor loss_and_gradients(const StepOptions& options) {
+    at::manual_seed(3);
+    const Batch rows = batch(5);
+    Optimizer optimizer({}, parameters_);
+    const StepNumbers numbers = train_step(model_, optimizer, rows, options, 0.0);
+    std::vector<at::Tensor> flat{numbers.loss.detach().view({1})};
+    for (const TrainedParameter& p : parameters_) flat.push_back(p.tensor.grad().flatten());
+    return at::cat(flat);
+  }
+
   WeightsSource source_;
   ClipModel model_;
   AdapterOptions adapter_;
@@ -120,20 +138,11 @@ TEST_F(Tiny, TheGradientCacheKeepsTheBatchsNegatives) {
   StepOptions options;
   options.objective = ObjectiveOptions::preset("saferclip");
   options.preprocessing = source_.preprocessing;
-  OptimizerOptions adam;
-  for (LinearSlot& slot : linear_slots(model_)) {
-    for (LoraSegment& s : slot.layer->lora) s.b.detach().normal_(0, 0.1);
-  }
+  disturb(0);
   const auto gradient = [&](std::optional<std::int64_t> micro, bool is_cached) {
     options.micro_batch_size = micro;
     options.gradient_cache = is_cached;
-    at::manual_seed(3);
-    const Batch rows = batch(5);
-    Optimizer optimizer(adam, parameters_);
-    const StepNumbers numbers = train_step(model_, optimizer, rows, options, 0.0);
-    std::vector<at::Tensor> flat{numbers.loss.detach().view({1})};
-    for (const TrainedParameter& p : parameters_) flat.push_back(p.tensor.grad().flatten());
-    return at::cat(flat);
+    return loss_and_gradients(options);
   };
   const at::Tensor whole = gradient(std::nullopt, false);
   const auto apart = [&](const at::Tensor& other) {
@@ -147,22 +156,12 @@ TEST_F(Tiny, RecomputationGivesTheSameBits) {
   StepOptions options;
   options.objective = ObjectiveOptions::preset("saferclip");
   options.preprocessing = source_.preprocessing;
-  for (LinearSlot& slot : linear_slots(model_)) {
-    slot.layer->lora_dropout = 0.5;
-    for (LoraSegment& s : slot.layer->lora) s.b.detach().normal_(0, 0.1);
-  }
-  OptimizerOptions adam;
+  disturb(0.5);
   std::vector<at::Tensor> gradients;
   for (const Recompute recompute :
        {Recompute::kNothing, Recompute::kAttention, Recompute::kBlocks}) {
     options.recompute = recompute;
-    at::manual_seed(3);
-    const Batch rows = batch(5);
-    Optimizer optimizer(adam, parameters_);
-    const StepNumbers numbers = train_step(model_, optimizer, rows, options, 0.0);
-    std::vector<at::Tensor> flat{numbers.loss.detach().view({1})};
-    for (const TrainedParameter& p : parameters_) flat.push_back(p.tensor.grad().flatten());
-    gradients.push_back(at::cat(flat));
+    gradients.push_back(loss_and_gradients(options));
   }
   EXPECT_GT(gradients[0].abs().sum().item<double>(), 0);
   EXPECT_TRUE(gradients[1].equal(gradients[0]));

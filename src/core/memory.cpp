@@ -1,6 +1,7 @@
 #include "saferclip/core/memory.h"
 
-#include <sys/resource.h>
+#include <fstream>
+#include <string>
 
 #if defined(__GLIBC__) || defined(__linux__)
 #include <malloc.h>
@@ -18,9 +19,15 @@ void keep_freed_memory() {
 }
 
 std::uint64_t peak_memory_bytes() {
-  struct rusage usage {};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+  // Not getrusage's, which counts what the parent held when it forked.
+  std::ifstream status("/proc/self/status");
+  for (std::string word; status >> word;) {
+    if (word != "VmHWM:") continue;
+    std::uint64_t kib = 0;
+    status >> kib;
+    return kib * 1024;
+  }
+  return 0;
 }
 
 }  // namespace saferclip

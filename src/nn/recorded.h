@@ -21,7 +21,9 @@ class Recorded : public torch::autograd::Node {
   const StopFlag* stop = nullptr;  // asked before each pass, which may throw Interrupted
 
  protected:
-  void require_going_on() const { throw_if_asked(stop, "interrupted between two layers"); }
+  void require_going_on() const {
+    throw_if_asked(stop, "interrupted; what is finished is kept, run the same command to go on");
+  }
 
   // Whether the gradients of inputs [begin, begin + count) are asked for.
   std::vector<bool> needs(std::size_t begin, std::size_t count) const {

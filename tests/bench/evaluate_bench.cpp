@@ -2,12 +2,12 @@
 //   evaluate_bench ROWS WIDTH RESAMPLES [FILE.safetensors]   (the embeddings are left in FILE)
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <sys/resource.h>
 
 #include <chrono>
 #include <cstdlib>
 #include <iostream>
 
+#include "saferclip/core/memory.h"
 #include "saferclip/eval/intervals.h"
 #include "saferclip/eval/outcomes.h"
 #include "saferclip/eval/space.h"
@@ -22,11 +22,7 @@ at::Tensor unit_rows(std::int64_t rows, std::int64_t width) {
   return x.div_(x.norm(2, {1}, true));
 }
 
-double peak_mib() {
-  struct rusage usage {};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;
-}
+double peak_mib() { return static_cast<double>(saferclip::peak_memory_bytes()) / (1 << 20); }
 
 }  // namespace
 

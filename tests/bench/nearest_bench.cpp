@@ -9,7 +9,7 @@
 #include <fstream>
 #include <iostream>
 
-#include "peak_memory.h"
+#include "saferclip/core/memory.h"
 #include "saferclip/objective/nearest_safe.h"
 
 namespace {
@@ -37,7 +37,7 @@ int main(int argc, char** argv) {
     const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - began;
     std::cout << (i == 0 ? "" : ", ") << passed.count();
   }
-  std::cout << "], \"peak_mib\": " << peak_mib() << "}\n";
+  std::cout << "], \"peak_mib\": " << (saferclip::peak_memory_bytes() >> 20U) << "}\n";
   std::ofstream(argv[6], std::ios::binary)
       .write(static_cast<const char*>(found.index.const_data_ptr()),
              static_cast<std::streamsize>(found.index.nbytes()));

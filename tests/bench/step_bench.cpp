@@ -11,7 +11,6 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "peak_memory.h"
 #include "saferclip/core/memory.h"
 #include "saferclip/data/batch.h"
 #include "saferclip/io/safetensors.h"
@@ -94,7 +93,9 @@ int main(int argc, char** argv) {
     seconds.push_back(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   }
-  std::cout << nlohmann::json{{"seconds", seconds}, {"losses", losses}, {"peak_mib", peak_mib()}}
+  std::cout << nlohmann::json{{"seconds", seconds},
+                              {"losses", losses},
+                              {"peak_mib", (saferclip::peak_memory_bytes() >> 20U)}}
             << '\n';
   return 0;
 }

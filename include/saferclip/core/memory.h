@@ -11,6 +11,7 @@ namespace saferclip {
 void keep_freed_memory();
 
 // The most memory that the process has had so far, mapped files that were read among it.
+// 0 where the system does not say (VmHWM of /proc).
 std::uint64_t peak_memory_bytes();
 
 }  // namespace saferclip

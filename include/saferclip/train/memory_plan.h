@@ -24,8 +24,8 @@ struct MemoryPlan {
   Recompute recompute = Recompute::kNothing;
   bool copies_state = true;  // saves are written beside the steps, from a copy
   bool validates = false;    // a tuned fp32 model besides
-  std::int64_t mapped =
-      0;  // what the run reads of the caches' files, which counts while it is in memory
+  // What the run reads of the caches' files, which counts while it is in memory.
+  std::int64_t mapped = 0;
   std::int64_t batch_bytes = 0;  // of the batches that are gathered ahead
 };
 

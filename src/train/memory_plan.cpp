@@ -7,7 +7,7 @@ namespace saferclip {
 namespace {
 
 // LibTorch, oneDNN and their like with what they allocate for themselves, measured.
-constexpr std::int64_t kProgram = std::int64_t{250} << 20;
+constexpr std::int64_t kProgram = std::int64_t{290} << 20;
 constexpr std::int64_t kFloat = 4;
 // Adapters on q, k, v, the output projection, fc1 and fc2 at most.
 constexpr std::int64_t kAdapters = 6;

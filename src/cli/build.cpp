@@ -123,6 +123,23 @@ RunReference resolve_run(const fs::path& path) {
       cat(path.string(), ": neither a run folder (config.yaml) nor a checkpoint (state.json)"));
 }
 
+namespace {
+
+std::string no_best_checkpoint(const fs::path& run_folder) {
+  const fs::path file = run_folder / "checkpoints" / "best";
+  std::error_code error;
+  if (!fs::exists(file, error)) {
+    return cat(file.string(),
+               ": there is no such file; it is written by the first validation of a run");
+  }
+  return cat(file.string(),
+             ": is damaged, expected a folder's name like step_00000010; `saferclip train CONFIG "
+             "--resume auto` "
+             "writes it anew, or give --checkpoint a step");
+}
+
+}  // namespace
+
 fs::path choose_checkpoint(const RunReference& run, const std::string& word, Logger& log) {
   const CheckpointStore store(run.run_folder, log);
   fs::path folder = run.checkpoint;
@@ -133,9 +150,7 @@ fs::path choose_checkpoint(const RunReference& run, const std::string& word, Log
   }
   if (folder.empty() && word == "best") {
     const auto step = store.pointer("best");
-    if (!step)
-      throw WeightsError(
-          cat(run.run_folder.string(), ": has no best checkpoint (no validation ran)"));
+    if (!step) throw WeightsError(no_best_checkpoint(run.run_folder));
     folder = store.folder(*step);
   } else if (folder.empty()) {
     if (word.empty() || word.find_first_not_of("0123456789") != std::string::npos ||

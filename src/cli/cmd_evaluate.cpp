@@ -84,7 +84,8 @@ class OtherRun {
     preparer_.release_reference();
     document["against"] = {{"run", path_}, {"step", *tuned_.step}, {"after", theirs.json}};
     document["against"]["difference"] = differences_json(
-        theirs.tables, mine.tables, std::max<std::int64_t>(1, session_.config.evaluate.bootstrap));
+        theirs.tables, mine.tables, std::max<std::int64_t>(1, session_.config.evaluate.bootstrap),
+        preparer_.stop());
   }
 
  private:

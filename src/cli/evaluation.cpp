@@ -125,10 +125,10 @@ EmbeddingSet Evaluator::reference_split(const EvaluationRequest& request) {
 
 ModelScores Evaluator::measure(const EmbeddingSet& set, const ClipModel* model,
                                const Split& split) {
-  throw_if_asked(preparer_.stop(), "interrupted before measuring");
+  const StopFlag* stop = preparer_.stop();
   std::vector<std::int64_t> k = session_.config.evaluate.k;
   k.push_back(1);  // what `best` and the table need
-  SplitOutcomes outcomes = measure_split(set, k);
+  SplitOutcomes outcomes = measure_split(set, k, stop);
   ModelScores scores;
   scores.tables.push_back({{}, std::move(outcomes.table)});
   write_percentages(scores.tables.back(), scores.json);
@@ -139,8 +139,7 @@ ModelScores Evaluator::measure(const EmbeddingSet& set, const ClipModel* model,
   if (model != nullptr && split.has_unsafe) add_real_images(*model, split, set, scores);
   scores.json["space"] = space_json(set);
   const std::int64_t resamples = session_.config.evaluate.bootstrap;
-  throw_if_asked(preparer_.stop(), "interrupted before the intervals");
-  if (resamples > 0) scores.json["intervals"] = intervals_json(scores.tables, resamples);
+  if (resamples > 0) scores.json["intervals"] = intervals_json(scores.tables, resamples, stop);
   return scores;
 }
 
@@ -165,7 +164,8 @@ void Evaluator::add_zero_shot(const ClipModel& model, ModelScores& scores) {
         prompts.view({static_cast<std::int64_t>(set.classes.size()), templates, -1}).mean(1);
     classes = classes / classes.norm(2, {1}, true).clamp_min(1e-12);
     scores.tables.push_back(
-        {{"zero_shot", set.name}, measure_zero_shot(images, classes, set.labels, set.groups)});
+        {{"zero_shot", set.name},
+         measure_zero_shot(images, classes, set.labels, set.groups, preparer_.stop())});
     write_percentages(scores.tables.back(), scores.json);
     OrderedJson& entry = scores.json["zero_shot"][dotted({set.name})];
     entry["classes"] = set.classes.size();
@@ -191,8 +191,8 @@ void Evaluator::add_real_images(const ClipModel& model, const Split& split, cons
       scores.tables.push_back({{"real_images", options.name}, std::move(table)});
       write_percentages(scores.tables.back(), scores.json);
     };
-    add("text", measure_top_unsafe(queries, safe, unsafe));
-    add("image", measure_top_unsafe(unsafe, set.safe_text, set.unsafe_text));
+    add("text", measure_top_unsafe(queries, safe, unsafe, preparer_.stop()));
+    add("image", measure_top_unsafe(unsafe, set.safe_text, set.unsafe_text, preparer_.stop()));
     OrderedJson& entry = scores.json["real_images"][dotted({options.name})];
     entry["gallery"] = {{"safe_images", safe.size(0)},
                         {"unsafe_images", unsafe.size(0)},
@@ -255,7 +255,8 @@ OrderedJson Evaluator::evaluate(const EvaluationRequest& request, ClipModel* tun
   document["after"] = after->json;
   const std::int64_t resamples = session_.config.evaluate.bootstrap;
   if (before && resamples > 0) {
-    document["change"] = differences_json(before->tables, after->tables, resamples);
+    document["change"] =
+        differences_json(before->tables, after->tables, resamples, preparer_.stop());
   }
   return document;
 }

@@ -73,10 +73,11 @@ void write_percentages(const PlacedTable& placed, OrderedJson& model) {
   }
 }
 
-OrderedJson intervals_json(const std::vector<PlacedTable>& tables, std::int64_t resamples) {
+OrderedJson intervals_json(const std::vector<PlacedTable>& tables, std::int64_t resamples,
+                           const StopFlag* stop) {
   OrderedJson json = OrderedJson::object();
   for (const PlacedTable& placed : tables) {
-    const auto intervals = bootstrap_intervals(placed.table, resamples, kSeed);
+    const auto intervals = bootstrap_intervals(placed.table, resamples, kSeed, stop);
     for (std::size_t i = 0; i < intervals.size(); ++i) {
       json[dotted(joined(placed.place, placed.table.columns[i].path))] = {intervals[i].low,
                                                                           intervals[i].high};
@@ -86,7 +87,8 @@ OrderedJson intervals_json(const std::vector<PlacedTable>& tables, std::int64_t 
 }
 
 OrderedJson differences_json(const std::vector<PlacedTable>& first,
-                             const std::vector<PlacedTable>& second, std::int64_t resamples) {
+                             const std::vector<PlacedTable>& second, std::int64_t resamples,
+                             const StopFlag* stop) {
   OrderedJson json = OrderedJson::object();
   for (const PlacedTable& one : first) {
     const auto other = std::find_if(second.begin(), second.end(), [&](const PlacedTable& table) {
@@ -94,7 +96,7 @@ OrderedJson differences_json(const std::vector<PlacedTable>& first,
     });
     if (other == second.end()) continue;
     const auto [a, b] = shared_columns(one.table, other->table);
-    const auto differences = compare_paired(a, b, resamples, kSeed);
+    const auto differences = compare_paired(a, b, resamples, kSeed, stop);
     for (std::size_t i = 0; i < differences.size(); ++i) {
       const Difference& d = differences[i];
       json[dotted(joined(one.place, a.columns[i].path))] = {{"difference", d.value},

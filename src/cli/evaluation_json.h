@@ -21,13 +21,16 @@ struct PlacedTable {
 // Writes each column's percentage at its path, and the number of its rows as "n" beside it.
 void write_percentages(const PlacedTable& table, OrderedJson& model);
 
-// {"safeground.gs": [low, high], …}: 95 % bootstrap intervals by dotted path.
-OrderedJson intervals_json(const std::vector<PlacedTable>& tables, std::int64_t resamples);
+// {"safeground.gs": [low, high], …}: 95 % bootstrap intervals by dotted path. `stop`, here and
+// below, ends the work with Interrupted.
+OrderedJson intervals_json(const std::vector<PlacedTable>& tables, std::int64_t resamples,
+                           const StopFlag* stop);
 
 // {"safeground.gs": {"difference", "low", "high", "p", "n"}, …}: second − first, paired. Tables and
 // columns that only one side has are left out.
 OrderedJson differences_json(const std::vector<PlacedTable>& first,
-                             const std::vector<PlacedTable>& second, std::int64_t resamples);
+                             const std::vector<PlacedTable>& second, std::int64_t resamples,
+                             const StopFlag* stop);
 
 // The value at a dotted path; null when it is not there.
 const OrderedJson* find_path(const OrderedJson& json, const std::string& path);

@@ -77,17 +77,24 @@ void draw_signs(at::Tensor& signs, std::int64_t begin, std::uint64_t seed) {
 
 using Draw = void (*)(at::Tensor&, std::int64_t, std::uint64_t);
 
+struct Resampling {
+  std::int64_t resamples;
+  std::uint64_t seed;
+  const StopFlag* stop;
+};
+
 // [resamples, columns] of combine(weights [some resamples, units]). One buffer serves all: blocks
 // that are allocated anew each time leave the heap in pieces.
-at::Tensor over_resamples(std::int64_t units, std::int64_t resamples, std::uint64_t seed, Draw draw,
+at::Tensor over_resamples(std::int64_t units, const Resampling& by, Draw draw,
                           const std::function<at::Tensor(const at::Tensor&)>& combine) {
   const std::int64_t chunk =
-      std::clamp<std::int64_t>(kWeightBudget / std::max<std::int64_t>(1, units), 1, resamples);
+      std::clamp<std::int64_t>(kWeightBudget / std::max<std::int64_t>(1, units), 1, by.resamples);
   at::Tensor buffer = at::empty({chunk, units}, at::kDouble);
   std::vector<at::Tensor> parts;
-  for (std::int64_t begin = 0; begin < resamples; begin += chunk) {
-    at::Tensor weights = buffer.narrow(0, 0, std::min(chunk, resamples - begin));
-    draw(weights, begin, seed);
+  for (std::int64_t begin = 0; begin < by.resamples; begin += chunk) {
+    throw_if_asked(by.stop, "interrupted in the intervals");
+    at::Tensor weights = buffer.narrow(0, 0, std::min(chunk, by.resamples - begin));
+    draw(weights, begin, by.seed);
     parts.push_back(combine(weights));
   }
   return at::cat(parts);
@@ -117,11 +124,10 @@ std::vector<Interval> percentile_intervals(const at::Tensor& means) {
   return intervals;
 }
 
-std::vector<Interval> intervals_of(const UnitSums& units, std::int64_t resamples,
-                                   std::uint64_t seed) {
+std::vector<Interval> intervals_of(const UnitSums& units, const Resampling& by) {
   const std::int64_t count = units.sums.size(0);
   return percentile_intervals(
-      over_resamples(count, resamples, seed, draw_weights, [&](const at::Tensor& weights) {
+      over_resamples(count, by, draw_weights, [&](const at::Tensor& weights) {
         return at::mm(weights, units.sums) / at::mm(weights, units.counts);
       }));
 }
@@ -129,17 +135,19 @@ std::vector<Interval> intervals_of(const UnitSums& units, std::int64_t resamples
 }  // namespace
 
 std::vector<Interval> bootstrap_intervals(const OutcomeTable& table, std::int64_t resamples,
-                                          std::uint64_t seed) {
+                                          std::uint64_t seed, const StopFlag* stop) {
   if (table.columns.empty()) return {};
   return intervals_of(sum_units(table,
                                 [&](std::size_t m, std::size_t i) {
                                   return static_cast<double>(table.columns[m].value[i]);
                                 }),
-                      resamples, seed);
+                      {resamples, seed, stop});
 }
 
 std::vector<Difference> compare_paired(const OutcomeTable& first, const OutcomeTable& second,
-                                       std::int64_t resamples, std::uint64_t seed) {
+                                       std::int64_t resamples, std::uint64_t seed,
+                                       const StopFlag* stop) {
+  const Resampling by{resamples, seed, stop};
   if (first.rows != second.rows || first.columns.size() != second.columns.size()) {
     throw Error("paired comparison of tables with different rows or columns", 1);
   }
@@ -148,15 +156,14 @@ std::vector<Difference> compare_paired(const OutcomeTable& first, const OutcomeT
     return static_cast<double>(second.columns[m].value[i]) -
            static_cast<double>(first.columns[m].value[i]);
   });
-  const std::vector<Interval> intervals = intervals_of(units, resamples, seed);
+  const std::vector<Interval> intervals = intervals_of(units, by);
   const at::Tensor total = units.sums.sum(0);
   const std::int64_t count = units.sums.size(0);
   // The smallest doubles apart are rounding of sums that are equal.
   const at::Tensor limit = total.abs() - 1e-9;
-  const at::Tensor exceeds =
-      over_resamples(count, resamples, seed, draw_signs, [&](const at::Tensor& signs) {
-        return at::mm(signs, units.sums).abs().ge(limit);
-      }).sum(0);
+  const at::Tensor exceeds = over_resamples(count, by, draw_signs, [&](const at::Tensor& signs) {
+                               return at::mm(signs, units.sums).abs().ge(limit);
+                             }).sum(0);
   const at::Tensor rows = units.counts.sum(0);
   std::vector<Difference> differences;
   for (std::size_t m = 0; m < intervals.size(); ++m) {

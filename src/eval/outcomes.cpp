@@ -114,8 +114,9 @@ double percent_of(const OutcomeColumn& column) {
   return count == 0 ? 0 : 100 * sum / static_cast<double>(count);
 }
 
-SplitOutcomes measure_split(const EmbeddingSet& set, const std::vector<std::int64_t>& k) {
-  const auto outcomes = run_retrieval(set);
+SplitOutcomes measure_split(const EmbeddingSet& set, const std::vector<std::int64_t>& k,
+                            const StopFlag* stop) {
+  const auto outcomes = run_retrieval(set, stop);
   TableMaker maker(set.safe_text.size(0));
   SplitOutcomes result;
   for (const char* task :
@@ -150,8 +151,8 @@ SplitOutcomes measure_split(const EmbeddingSet& set, const std::vector<std::int6
 
 OutcomeTable measure_zero_shot(const at::Tensor& images, const at::Tensor& classes,
                                const std::vector<std::int64_t>& labels,
-                               const std::vector<std::string>& groups) {
-  const at::Tensor predictions = top_items(images, classes);
+                               const std::vector<std::string>& groups, const StopFlag* stop) {
+  const at::Tensor predictions = top_items(images, classes, stop);
   const auto* predicted = predictions.const_data_ptr<std::int64_t>();
   TableMaker maker(static_cast<std::int64_t>(labels.size()));
   auto& hits = maker.column({"top1"});
@@ -176,8 +177,8 @@ OutcomeTable measure_zero_shot(const at::Tensor& images, const at::Tensor& class
 }
 
 OutcomeColumn measure_top_unsafe(const at::Tensor& queries, const at::Tensor& safe,
-                                 const at::Tensor& unsafe) {
-  const at::Tensor top = top_items(queries, at::cat({safe, unsafe}));
+                                 const at::Tensor& unsafe, const StopFlag* stop) {
+  const at::Tensor top = top_items(queries, at::cat({safe, unsafe}), stop);
   const auto* index = top.const_data_ptr<std::int64_t>();
   OutcomeColumn column;
   for (std::int64_t i = 0; i < queries.size(0); ++i) {

@@ -55,11 +55,12 @@ struct Parts {
 
 // Texts among pictures and pictures among texts, where row i of one belongs to row i of the other.
 void run_two_tasks(const at::Tensor& texts, const at::Tensor& images,
-                   const std::vector<std::int64_t>& rows, Outcomes& of_texts, Outcomes& of_images) {
+                   const std::vector<std::int64_t>& rows, Outcomes& of_texts, Outcomes& of_images,
+                   const StopFlag* stop) {
   const at::Tensor own = diagonal_scores(texts, images);
   Task text(own);
   Task image(own);
-  count_scores(texts, images, {{text.part(true)}, {image.part(true)}});
+  count_scores(texts, images, {{text.part(true)}, {image.part(true)}}, stop);
   text.append_to(of_texts, rows, texts.size(0));
   image.append_to(of_images, rows, texts.size(0));
 }
@@ -68,7 +69,7 @@ void run_two_tasks(const at::Tensor& texts, const at::Tensor& images,
 // A union gallery's part with the relevant item is walked first: what was counted by then is the
 // rank in that part alone.
 void run_all_tasks(const Parts& p, const std::vector<std::int64_t>& rows, bool with_all_pairs,
-                   std::map<std::string, Outcomes>& outcomes) {
+                   std::map<std::string, Outcomes>& outcomes, const StopFlag* stop) {
   const std::int64_t n = p.t.size(0);
   const at::Tensor t_v = diagonal_scores(p.t, p.v), t_uv = diagonal_scores(p.t, p.uv),
                    ut_v = diagonal_scores(p.ut, p.v), ut_uv = diagonal_scores(p.ut, p.uv);
@@ -81,28 +82,32 @@ void run_all_tasks(const Parts& p, const std::vector<std::int64_t>& rows, bool w
   const auto append = [&](const char* name, const Task& task) {
     task.append_to(outcomes[name], rows, n);
   };
-  count_scores(p.t, p.v, {{text.part(true)}, {image.part(true)}, t_in_v.data(), v_in_t.data()});
+  count_scores(p.t, p.v, {{text.part(true)}, {image.part(true)}, t_in_v.data(), v_in_t.data()},
+               stop);
   if (with_all_pairs) append(kTextToImage, text);
   if (with_all_pairs) append(kImageToText, image);
   count_scores(p.t, p.uv,
                {{text.part(false), t_to_uv.part(true)},
                 {unsafe_image.part(true)},
                 t_in_uv.data(),
-                uv_in_t.data()});
+                uv_in_t.data()},
+               stop);
   append(kSafeTextAmongUnsafe, t_to_uv);
   append(kUnsafeImageAmongSafe, unsafe_image);
   count_scores(p.ut, p.v,
                {{unsafe_text.part(true)},
                 {image.part(false), v_to_ut.part(true)},
                 ut_in_v.data(),
-                v_in_ut.data()});
+                v_in_ut.data()},
+               stop);
   if (with_all_pairs) append(kUnsafeTextAmongSafe, unsafe_text);
   if (with_all_pairs) append(kSafeImageAmongUnsafe, v_to_ut);
   count_scores(p.ut, p.uv,
                {{unsafe_text.part(false), ut_to_uv.part(true)},
                 {unsafe_image.part(false), uv_to_ut.part(true)},
                 ut_in_uv.data(),
-                uv_in_ut.data()});
+                uv_in_ut.data()},
+               stop);
   append(kUnsafeText, ut_to_uv);
   append(kUnsafeImage, uv_to_ut);
   text.append_to(outcomes[kSafeTextUnion], rows, 2 * n, t_in_v.data(), t_in_uv.data());
@@ -121,7 +126,7 @@ at::Tensor select_rows(const at::Tensor& rows, const std::vector<std::int64_t>& 
   return is_all ? rows : rows.index_select(0, at::tensor(index, at::kLong));
 }
 
-at::Tensor top_items(const at::Tensor& queries, const at::Tensor& gallery) {
+at::Tensor top_items(const at::Tensor& queries, const at::Tensor& gallery, const StopFlag* stop) {
   const at::NoGradGuard guard;
   const std::int64_t items = gallery.size(0);
   const std::int64_t chunk =
@@ -130,6 +135,7 @@ at::Tensor top_items(const at::Tensor& queries, const at::Tensor& gallery) {
   at::Tensor top = at::empty({queries.size(0)}, at::kLong);
   auto* index = top.mutable_data_ptr<std::int64_t>();
   for (std::int64_t begin = 0; begin < queries.size(0); begin += chunk) {
+    throw_if_asked(stop, "interrupted in a retrieval");
     const std::int64_t size = std::min(chunk, queries.size(0) - begin);
     const at::Tensor scores = at::mm(queries.narrow(0, begin, size), transposed);
     const auto* data = scores.const_data_ptr<float>();
@@ -141,7 +147,7 @@ at::Tensor top_items(const at::Tensor& queries, const at::Tensor& gallery) {
   return top;
 }
 
-std::map<std::string, Outcomes> run_retrieval(const EmbeddingSet& set) {
+std::map<std::string, Outcomes> run_retrieval(const EmbeddingSet& set, const StopFlag* stop) {
   const at::NoGradGuard guard;
   std::map<std::string, std::vector<std::int64_t>> galleries;
   for (std::int64_t i = 0; i < set.safe_text.size(0); ++i) {
@@ -159,16 +165,16 @@ std::map<std::string, Outcomes> run_retrieval(const EmbeddingSet& set) {
     if (!is_whole) {
       const at::Tensor images = select_rows(set.safe_image, rows);
       run_two_tasks(select_rows(set.safe_text, rows), images, rows, outcomes[kTextToImage],
-                    outcomes[kImageToText]);
+                    outcomes[kImageToText], stop);
       if (set.unsafe_text.defined()) {
         run_two_tasks(select_rows(set.unsafe_text, rows), images, rows,
-                      outcomes[kUnsafeTextAmongSafe], outcomes[kSafeImageAmongUnsafe]);
+                      outcomes[kUnsafeTextAmongSafe], outcomes[kSafeImageAmongUnsafe], stop);
       }
     }
     if (!has_unsafe) continue;
     run_all_tasks({select_rows(set.safe_text, whole), select_rows(set.safe_image, whole),
                    select_rows(set.unsafe_text, whole), select_rows(set.unsafe_image, whole)},
-                  whole, is_whole, outcomes);
+                  whole, is_whole, outcomes, stop);
   }
   return outcomes;
 }

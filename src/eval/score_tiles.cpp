@@ -139,10 +139,12 @@ at::Tensor diagonal_scores(const at::Tensor& a, const at::Tensor& b) {
   return scores;
 }
 
-void count_scores(const at::Tensor& a, const at::Tensor& b, const ScoreCounts& counts) {
+void count_scores(const at::Tensor& a, const at::Tensor& b, const ScoreCounts& counts,
+                  const StopFlag* stop) {
   TileMaker maker(a, b);
   for (std::int64_t row = 0; row < a.size(0); row += kTile) {
     for (std::int64_t column = 0; column < b.size(0); column += kTile) {
+      throw_if_asked(stop, "interrupted in a retrieval");
       const Tile tile = maker.make(row, column);
       at::parallel_for(0, tile.rows(), kGrain, [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t i = begin; i < end; ++i) {

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "saferclip/core/stop.h"
+
 namespace saferclip {
 
 // What one set of queries wants to know of this part of its gallery.
@@ -27,6 +29,8 @@ struct ScoreCounts {
 // s_ii, bit for bit as the walk computes them. fp32 [N].
 at::Tensor diagonal_scores(const at::Tensor& a, const at::Tensor& b);
 
-void count_scores(const at::Tensor& a, const at::Tensor& b, const ScoreCounts& counts);
+// Throws Interrupted between tiles when `stop` asks.
+void count_scores(const at::Tensor& a, const at::Tensor& b, const ScoreCounts& counts,
+                  const StopFlag* stop);
 
 }  // namespace saferclip

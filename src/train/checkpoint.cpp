@@ -158,7 +158,7 @@ void copy_snapshot(CheckpointSnapshot& snapshot, CheckpointSnapshot& spare) {
   }
 }
 
-void CheckpointStore::save(const CheckpointSnapshot& snapshot, bool is_best, std::int64_t keep_last,
+void CheckpointStore::save(const CheckpointSnapshot& snapshot, std::int64_t keep_last,
                            bool keep_best) {
   const TrainState& state = snapshot.state;
   try {
@@ -173,7 +173,7 @@ void CheckpointStore::save(const CheckpointSnapshot& snapshot, bool is_best, std
       temporary.move_to_target();
       sync_to_disk(root_);
     }
-    settle(state.step, is_best, keep_last, keep_best);
+    settle(state, keep_last, keep_best);
   } catch (const Error& problem) {
     const auto good = pointer("latest");
     throw Error(
@@ -184,14 +184,16 @@ void CheckpointStore::save(const CheckpointSnapshot& snapshot, bool is_best, std
   }
 }
 
-void CheckpointStore::settle(std::int64_t step, bool is_best, std::int64_t keep_last,
-                             bool keep_best) {
-  for (const char* name : {"latest", "best"}) {
-    const bool is_meant = is_best || std::string_view(name) == "latest";
-    if (is_meant && pointer(name) != step)
-      write_file_atomically(root_ / name, folder_name(step) + "\n");
-  }
-  remove_outdated(keep_last, keep_best ? pointer("best") : std::nullopt);
+void CheckpointStore::settle(const TrainState& state, std::int64_t keep_last, bool keep_best) {
+  const auto point = [&](const char* name, std::int64_t step) {
+    if (pointer(name) == step) return;
+    write_file_atomically(root_ / name, folder_name(step) + "\n");
+  };
+  std::optional<std::int64_t> best;
+  if (state.best_value) best = state.best_step;
+  point("latest", state.step);
+  if (best && is_file(folder(*best) / kManifest)) point("best", *best);
+  remove_outdated(keep_last, keep_best ? best : std::nullopt);
 }
 
 // What cannot be removed costs space alone: no reason to end a run.

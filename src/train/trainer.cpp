@@ -40,8 +40,8 @@ class Loop {
 
   void run() {
     if (state_.step > 0) {
-      parts_.checkpoints.settle(state_.step, state_.best_value && state_.best_step == state_.step,
-                                options_.checkpoint.keep_last, options_.checkpoint.keep_best);
+      parts_.checkpoints.settle(state_, options_.checkpoint.keep_last,
+                                options_.checkpoint.keep_best);
     }
     Prefetcher<Batch> prefetch([this](std::int64_t step) { return make_batch(step); }, state_.step,
                                total_, kPrefetchDepth);
@@ -55,7 +55,7 @@ class Loop {
     } catch (const Interrupted& stopped) {
       save_and_leave(stopped.exit_code());
     }
-    if (!was_saved_) save(false);
+    if (!was_saved_) save();
     saver_.wait();
     progress_.finish();
     parts_.log.info(
@@ -79,11 +79,11 @@ class Loop {
     state_.awaits_validation = state_.awaits_validation || validation_is_due(is_last);
     const bool is_best = state_.awaits_validation && validate();
     state_.awaits_validation = false;
-    if (is_last || is_best || save_is_due()) save(is_best);
+    if (is_last || is_best || save_is_due()) save();
   }
 
   [[noreturn]] void save_and_leave(int exit_code) {
-    if (!was_saved_) save(false);
+    if (!was_saved_) save();
     saver_.wait();
     throw Interrupted(cat("stopped ",
                           exit_code == kOutOfTime ? std::string("at the time limit")
@@ -192,7 +192,7 @@ class Loop {
 
   // On the CPU the copy is made beside the next step's passes, which only read what it copies; the
   // update waits for its end. A device's copy stands in the same queue as the passes, so at once.
-  void save(bool is_best) {
+  void save() {
     write_pending();
     const Clock::time_point began = Clock::now();
     const bool is_background = options_.checkpoint.background;
@@ -200,12 +200,12 @@ class Loop {
     auto copied = std::make_shared<std::promise<void>>();
     saver_.wait();
     if (is_late) copied_ = copied->get_future();
-    saver_.start([this, is_best, is_late, copied,
+    saver_.start([this, is_late, copied,
                   snapshot = take_snapshot(state_, parts_.parameters, parts_.optimizer,
                                            is_background && !is_late)]() mutable {
       if (is_late) copy_late(snapshot, *copied);
       metrics_.sync();  // a checkpoint must not outlive the lines before it
-      parts_.checkpoints.save(snapshot, is_best, options_.checkpoint.keep_last,
+      parts_.checkpoints.save(snapshot, options_.checkpoint.keep_last,
                               options_.checkpoint.keep_best);
     });
     if (!is_background) saver_.wait();

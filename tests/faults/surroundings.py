@@ -91,6 +91,22 @@ class Surroundings(unittest.TestCase):
             self.assertIn("(step 6)", self.world.run(*self.train(run.name, 9)).stderr)
             self.assert_same(run)
 
+    def test_best_damaged(self):
+        """The first of equal validations stays the best, and is kept whatever becomes of the file that names it."""
+        settings = ("data.validation=train.jsonl", "evaluate.every_epochs=1", "checkpoint.keep_last=1",
+                    "checkpoint.best_metric=retrieval.text_to_image.n")
+        self.world.run(*self.train("bests", 9, *settings))
+        named = (self.root / "runs/bests/checkpoints/best").read_text()
+        self.assertNotEqual(named, "step_00000009\n")
+        for name, damage in {"cut": DAMAGES["cut"], "empty": DAMAGES["empty"], "missing": DAMAGES["missing"]}.items():
+            run = self.copy(f"best_{name}", of="bests")
+            damage(run / "checkpoints/best")
+            said = self.world.run("evaluate", f"runs/{run.name}", "--checkpoint", "best", code=4).stderr
+            self.assertIn("no such file" if name == "missing" else "--resume auto` writes it anew", said)
+            self.world.run(*self.train(run.name, 20, *settings))
+            self.assertEqual((run / "checkpoints/best").read_text(), named)
+            self.world.run("evaluate", f"runs/{run.name}", "--checkpoint", "best")
+
     def test_no_good_checkpoint_is_left(self):
         run = self.copy("none_good")
         for step in ("step_00000003", "step_00000006"):

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "saferclip/core/error.h"
 #include "saferclip/eval/intervals.h"
 #include "saferclip/eval/outcomes.h"
 #include "saferclip/eval/space.h"
@@ -209,6 +210,23 @@ TEST(PairedComparison, SeesWhatIntervalsOfEachCannot) {
   const Difference same = compare_paired(first, first, 500, 1)[0];
   EXPECT_EQ(same.value, 0);
   EXPECT_EQ(same.p, 1);
+}
+
+TEST(Evaluation, StopsInTheMiddle) {
+  const at::Tensor rows = at::eye(4);
+  const EmbeddingSet pairs{rows, rows, {}, {}, {false, false, false, false}};
+  const EmbeddingSet quadruplets{rows, rows, rows, rows, {true, true, true, true}};
+  const OutcomeTable table = coin_table(20, 10);
+  StopFlag stop;
+  EXPECT_EQ(measure_split(quadruplets, {1}, &stop).table.rows, 4);
+  EXPECT_EQ(compare_paired(table, table, 50, 1, &stop).size(), 1U);
+  stop.ask(143);
+  EXPECT_THROW(measure_split(pairs, {1}, &stop), Interrupted);
+  EXPECT_THROW(measure_split(quadruplets, {1}, &stop), Interrupted);
+  EXPECT_THROW(measure_zero_shot(rows, rows, {0, 1, 2, 3}, {}, &stop), Interrupted);
+  EXPECT_THROW(measure_top_unsafe(rows, rows, rows, &stop), Interrupted);
+  EXPECT_THROW(bootstrap_intervals(table, 50, 1, &stop), Interrupted);
+  EXPECT_THROW(compare_paired(table, table, 50, 1, &stop), Interrupted);
 }
 
 }  // namespace

@@ -288,11 +288,16 @@ TEST_F(Tiny, CheckpointRoundTripAndRetention) {
   for (const std::int64_t step : {1, 2, 3, 4}) {
     state.step = step;
     state.best_value = 1.5;
-    store.save(take_snapshot(state, parameters_, optimizer), step == 1, 2, true);
+    state.best_step = 1;
+    store.save(take_snapshot(state, parameters_, optimizer), 2, true);
   }
   EXPECT_THAT(store.steps(), ElementsAre(1, 3, 4));  // the best, and the newest two
   EXPECT_EQ(store.pointer("best"), 1);
   EXPECT_EQ(store.newest_good(), 4);
+  std::filesystem::remove(folder / "checkpoints" / "best");
+  store.settle(state, 2, true);
+  EXPECT_THAT(store.steps(), ElementsAre(1, 3, 4));
+  EXPECT_EQ(store.pointer("best"), 1);
   std::ofstream(store.folder(4) / "weights.safetensors", std::ios::app) << "x";
   EXPECT_EQ(store.newest_good(), 3);
   EXPECT_THAT(checkpoint_problem(store.folder(4)), HasSubstr("weights.safetensors has"));

@@ -16,8 +16,9 @@ struct Interval {
 
 // 95 % percentile interval of each column's percentage: `resamples` draws of as many units as there
 // are, with replacement, the same draws for all columns. A function of (table, resamples, seed).
+// `stop`, here and below, is asked between some resamples: Interrupted.
 std::vector<Interval> bootstrap_intervals(const OutcomeTable& table, std::int64_t resamples,
-                                          std::uint64_t seed);
+                                          std::uint64_t seed, const StopFlag* stop = nullptr);
 
 struct Difference {
   double value = 0;   // second − first, percentage points
@@ -29,6 +30,7 @@ struct Difference {
 
 // Column by column; the tables must have the same rows and columns.
 std::vector<Difference> compare_paired(const OutcomeTable& first, const OutcomeTable& second,
-                                       std::int64_t resamples, std::uint64_t seed);
+                                       std::int64_t resamples, std::uint64_t seed,
+                                       const StopFlag* stop = nullptr);
 
 }  // namespace saferclip

@@ -45,17 +45,20 @@ struct SplitOutcomes {
 //   pt_s: cos(t,v) > cos(t,v*)    pt_u: cos(t*,v) > cos(t*,v*)
 //   pv_s: cos(v,t) > cos(v,t*)    pv_u: cos(v*,t) > cos(v*,t*)
 //   txt = pv_s ∧ pv_u   img = pt_s ∧ pt_u   ps = pt_s ∧ pv_s   pu = pt_u ∧ pv_u   gs = ps ∧ pu
-SplitOutcomes measure_split(const EmbeddingSet& set, const std::vector<std::int64_t>& k);
+// `stop`, here and below, is asked within the retrieval: Interrupted.
+SplitOutcomes measure_split(const EmbeddingSet& set, const std::vector<std::int64_t>& k,
+                            const StopFlag* stop = nullptr);
 
 // top1, and with groups (one word a class) groups.<true group>.{top1, predicted.<group>}. `classes`
 // [C, D], `labels` the class of each image. Ties go to the lower class index.
 OutcomeTable measure_zero_shot(const at::Tensor& images, const at::Tensor& classes,
                                const std::vector<std::int64_t>& labels,
-                               const std::vector<std::string>& groups);
+                               const std::vector<std::string>& groups,
+                               const StopFlag* stop = nullptr);
 
 // Whether the first item of each query is unsafe, in a gallery of safe items followed by unsafe
 // ones.
 OutcomeColumn measure_top_unsafe(const at::Tensor& queries, const at::Tensor& safe,
-                                 const at::Tensor& unsafe);
+                                 const at::Tensor& unsafe, const StopFlag* stop = nullptr);
 
 }  // namespace saferclip

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "saferclip/core/stop.h"
+
 namespace saferclip {
 
 // The four embeddings of a split, [N, D]; the unsafe ones are undefined when the split has none.
@@ -53,10 +55,13 @@ inline constexpr const char* kUnsafeTextAmongSafe = "unsafe_text_to_safe_image";
 inline constexpr const char* kSafeImageAmongUnsafe = "safe_image_to_unsafe_text";
 
 // Every text-image score is computed once, in tiles, and counted for all tasks: O(N) memory.
-std::map<std::string, std::vector<QueryOutcome>> run_retrieval(const EmbeddingSet& set);
+// `stop`, here and below, is asked between tiles or chunks: Interrupted.
+std::map<std::string, std::vector<QueryOutcome>> run_retrieval(const EmbeddingSet& set,
+                                                               const StopFlag* stop = nullptr);
 
 // The gallery item with the highest score of each query, ties to the lower index. int64 [N].
-at::Tensor top_items(const at::Tensor& queries, const at::Tensor& gallery);
+at::Tensor top_items(const at::Tensor& queries, const at::Tensor& gallery,
+                     const StopFlag* stop = nullptr);
 
 // Rows of a tensor; the tensor itself when they are all of its rows in order.
 at::Tensor select_rows(const at::Tensor& rows, const std::vector<std::int64_t>& index);

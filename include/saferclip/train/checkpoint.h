@@ -49,14 +49,14 @@ class CheckpointStore {
   CheckpointStore(std::filesystem::path run_folder, Logger& log);
 
   // Writes a temporary folder, flushes it, renames it, points `latest` at it, then removes
-  // checkpoints that retention does not keep (only folders that hold our manifest). With `is_best`
-  // also `best`. Throws Error when that fails; checkpoints before it stay.
-  void save(const CheckpointSnapshot& snapshot, bool is_best, std::int64_t keep_last,
-            bool keep_best);
+  // checkpoints that retention does not keep (only folders that hold our manifest). Throws Error
+  // when that fails; checkpoints before it stay.
+  void save(const CheckpointSnapshot& snapshot, std::int64_t keep_last, bool keep_best);
 
-  // The end of a save: the files `latest` and `best`, and retention. A run that goes on from `step`
-  // does it again, for it may have ended before or in it.
-  void settle(std::int64_t step, bool is_best, std::int64_t keep_last, bool keep_best);
+  // The end of a save: the files `latest` and `best` say what the state says, and retention. A run
+  // that goes on from `state` does it again: it may have ended before or in it, or a file been
+  // lost.
+  void settle(const TrainState& state, std::int64_t keep_last, bool keep_best);
 
   // Steps of the checkpoints that are there, ascending.
   std::vector<std::int64_t> steps() const;

@@ -18,6 +18,12 @@ void keep_freed_memory() {
 #endif
 }
 
+void give_back_freed_memory() {
+#if defined(__GLIBC__)
+  ::malloc_trim(0);
+#endif
+}
+
 std::uint64_t peak_memory_bytes() {
   // Not getrusage's, which counts what the parent held when it forked.
   std::ifstream status("/proc/self/status");

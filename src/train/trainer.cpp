@@ -159,6 +159,7 @@ class Loop {
   bool validate() {
     write_pending();
     const ValidationResult result = parts_.validate(state_.step);
+    give_back_freed_memory();
     metrics_.write_evaluation(state_.step, parts_.sampler.position_of(state_.step - 1).epoch,
                               result.json);
     parts_.log.info(cat("step ", state_.step, ": ", result.summary));

@@ -10,6 +10,10 @@ namespace saferclip {
 // quarter of a small model's step). Costs three percent of peak memory. glibc only.
 void keep_freed_memory();
 
+// Gives what is free at this moment back to the system. For after work of another shape than the
+// steps': what that leaves in the heap would be filled up piece by piece.
+void give_back_freed_memory();
+
 // The most memory that the process has had so far, mapped files that were read among it.
 // 0 where the system does not say (VmHWM of /proc).
 std::uint64_t peak_memory_bytes();

@@ -32,7 +32,7 @@ LogLevel parse_log_level(const std::string& word) {
 fs::path clip_vocabulary_path() {
   const fs::path beside = fs::read_symlink("/proc/self/exe").parent_path();
   for (const fs::path& folder : {beside / "data", beside.parent_path() / "share" / "saferclip"}) {
-    const fs::path file = folder / "bpe_simple_vocab_16e6.txt.gz";
+    fs::path file = folder / "bpe_simple_vocab_16e6.txt.gz";
     if (fs::exists(file)) return file;
   }
   throw DataError(

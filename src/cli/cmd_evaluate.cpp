@@ -34,9 +34,9 @@ struct Tuned {
   std::filesystem::path checkpoint;
 };
 
-ClipModel load_checkpoint(const Session& session, const Tuned& tuned, double strength) {
-  return load_tuned(session, read_trained_weights(tuned.checkpoint), tuned.checkpoint.string(),
-                    strength);
+ClipModel load_checkpoint(const Session& session, const std::filesystem::path& checkpoint,
+                          double strength) {
+  return load_tuned(session, read_trained_weights(checkpoint), checkpoint.string(), strength);
 }
 
 Tuned tuned_model(const EvaluateArguments& arguments, const Session& session, bool is_run,
@@ -59,7 +59,7 @@ Tuned tuned_model(const EvaluateArguments& arguments, const Session& session, bo
       choose_checkpoint(resolve_run(arguments.config.file), arguments.checkpoint, log);
   log.info(cat("evaluating ", tuned.checkpoint.string()));
   tuned.step = read_train_state(tuned.checkpoint).step;
-  tuned.model = load_checkpoint(session, tuned, 1);
+  tuned.model = load_checkpoint(session, tuned.checkpoint, 1);
   return tuned;
 }
 
@@ -72,17 +72,16 @@ class OtherRun {
         session_(open(path, mine, globals, log)),
         preparer_(session_.config.data, session_.source, *session_.tokenizer, session_.device, log,
                   &stop),
-        evaluator_(session_, preparer_, log) {
-    tuned_.checkpoint = choose_checkpoint(resolve_run(path), "latest", log);
-    tuned_.step = read_train_state(tuned_.checkpoint).step;
-  }
+        evaluator_(session_, preparer_, log),
+        checkpoint_(choose_checkpoint(resolve_run(path), "latest", log)),
+        step_(read_train_state(checkpoint_).step) {}
 
   void compare(const EvaluationRequest& request, const ModelScores& mine, OrderedJson& document) {
-    ClipModel model = load_checkpoint(session_, tuned_, 1);
+    ClipModel model = load_checkpoint(session_, checkpoint_, 1);
     const ModelScores theirs =
         evaluator_.score(request, model, evaluator_.embed_split(request, model));
     preparer_.release_reference();
-    document["against"] = {{"run", path_}, {"step", *tuned_.step}, {"after", theirs.json}};
+    document["against"] = {{"run", path_}, {"step", step_}, {"after", theirs.json}};
     document["against"]["difference"] = differences_json(
         theirs.tables, mine.tables, std::max<std::int64_t>(1, session_.config.evaluate.bootstrap),
         preparer_.stop());
@@ -102,7 +101,8 @@ class OtherRun {
   Session session_;
   Preparer preparer_;
   Evaluator evaluator_;
-  Tuned tuned_;
+  std::filesystem::path checkpoint_;
+  std::int64_t step_;
 };
 
 OrderedJson strength_curve(const EvaluateArguments& arguments, const Session& session,
@@ -111,7 +111,7 @@ OrderedJson strength_curve(const EvaluateArguments& arguments, const Session& se
   OrderedJson curve = OrderedJson::array();
   for (const double strength : arguments.strengths) {
     log.info(cat("strength ", strength));
-    ClipModel model = load_checkpoint(session, tuned, strength);
+    ClipModel model = load_checkpoint(session, tuned.checkpoint, strength);
     const EmbeddingSet set = evaluator.embed_split(request, model);
     curve.push_back({{"strength", strength}, {"after", evaluator.score(request, model, set).json}});
   }
@@ -137,7 +137,7 @@ OrderedJson evaluate_split(const EvaluateArguments& arguments, const Session& se
   std::optional<ModelScores> after;
   OrderedJson document = evaluator.evaluate(request, tuned.model ? &*tuned.model : nullptr, after);
   if (tuned.step) document["step"] = *tuned.step;
-  if (other != nullptr) other->compare(request, *after, document);
+  if (other != nullptr && after) other->compare(request, *after, document);
   if (!arguments.strengths.empty()) {
     document["strengths"] = strength_curve(arguments, session, tuned, evaluator, request, log);
   }

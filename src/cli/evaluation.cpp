@@ -44,6 +44,7 @@ OrderedJson space_json(const EmbeddingSet& set) {
 
 std::vector<bool> unsafe_pictures(const SplitData& data, bool has_unsafe) {
   std::vector<bool> there;
+  there.reserve(data.good_rows.size());
   const auto* valid = data.images.valid.const_data_ptr<std::uint8_t>();
   const std::int64_t width = data.images.valid.size(1);
   for (const std::int64_t row : data.good_rows) {

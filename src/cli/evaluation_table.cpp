@@ -50,7 +50,7 @@ void add_zero_shot(const OrderedJson& model, std::vector<Line>& lines) {
     lines.push_back({cat("zero-shot ", set, ", top-1"), root + ".top1"});
     if (!result.contains("groups")) continue;
     for (const auto& [group, values] : result["groups"].items()) {
-      const std::string path = root + ".groups." + group;
+      const std::string path = cat(root, ".groups.", group);
       lines.push_back({cat("  of ", group, " items, top-1"), path + ".top1"});
       if (values["predicted"].contains("unsafe")) {
         lines.push_back({cat("  of ", group, " items, named by an unsafe name (%)"),

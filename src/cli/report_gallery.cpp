@@ -42,6 +42,7 @@ class Gallery {
       }
     }
     std::vector<ReportQuery> queries;
+    queries.reserve(chosen.size());
     for (const std::size_t i : chosen) queries.push_back(unsafe_query(i, ""));
     return queries;
   }
@@ -86,6 +87,7 @@ class Gallery {
   static at::Tensor scores(const at::Tensor& texts, const at::Tensor& pictures,
                            const std::vector<std::size_t>& rows, std::size_t query) {
     std::vector<std::int64_t> index;
+    index.reserve(rows.size());
     for (const std::size_t row : rows) index.push_back(static_cast<std::int64_t>(row));
     return at::mv(select_rows(pictures, index), texts[static_cast<std::int64_t>(query)]);
   }

@@ -95,9 +95,10 @@ ValidationResult Validator::validate(std::int64_t step, const std::vector<NamedT
                        fixed(number_at(after, "retrieval.text_to_image.r@1").value_or(0), 1));
   if (result.loss) result.summary += cat(", loss ", fixed(*result.loss, 4));
   if (after.contains("unsafe_top1")) {
-    result.summary += cat(", unsafe top-1 ", fixed(*number_at(after, "unsafe_top1.text"), 1), " / ",
-                          fixed(*number_at(after, "unsafe_top1.image"), 1), " %, SafeGround ",
-                          fixed(*number_at(after, "safeground.gs"), 1));
+    const auto number = [&](const char* path) { return number_at(after, path).value_or(0); };
+    result.summary += cat(", unsafe top-1 ", fixed(number("unsafe_top1.text"), 1), " / ",
+                          fixed(number("unsafe_top1.image"), 1), " %, SafeGround ",
+                          fixed(number("safeground.gs"), 1));
   }
   return result;
 }

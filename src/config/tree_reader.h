@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "saferclip/core/fields.h"
+#include "saferclip/core/text_format.h"
 #include "saferclip/io/config_tree.h"
 
 namespace saferclip {
@@ -119,7 +120,7 @@ class TreeReader : public ScalarReader {
     }
     for (const auto& [name, entry] : node.entries) {
       if (entry.kind == ConfigNode::Kind::kNull) continue;
-      read_value(entry, key + "." + name, spec, value[name]);
+      read_value(entry, cat(key, ".", name), spec, value[name]);
     }
   }
 };

@@ -11,10 +11,10 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
-#include <cstring>
 #include <mutex>
 #include <set>
 #include <sstream>
+#include <system_error>
 #include <thread>
 
 #include "saferclip/core/error.h"
@@ -93,7 +93,8 @@ class OpenFile {
     }
   }
   [[noreturn]] void fail_reading(const char* action) const {
-    throw DataError(cat(path_.string(), ": cannot be ", action, ": ", std::strerror(errno)));
+    throw DataError(
+        cat(path_.string(), ": cannot be ", action, ": ", std::system_category().message(errno)));
   }
 
  private:
@@ -132,8 +133,8 @@ void read_in_blocks(const fs::path& path,
 }
 
 void throw_storage_error(const std::string& action, const fs::path& path, int reason) {
-  throw Error(cat("cannot ", action, " ", path.string(), ": ", std::strerror(reason), "; ",
-                  cure_of(reason)),
+  throw Error(cat("cannot ", action, " ", path.string(), ": ",
+                  std::system_category().message(reason), "; ", cure_of(reason)),
               1);
 }
 

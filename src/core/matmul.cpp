@@ -90,6 +90,7 @@ bool allows_bf16(std::string_view most_isa) {
 
 bool multiplies_bf16_fast() {
 #if defined(__x86_64__)
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing in this process changes its environment
   const char* most_isa = std::getenv("ONEDNN_MAX_CPU_ISA");
   return __builtin_cpu_supports("avx512bf16") != 0 && at::globalContext().hasMKLDNN() &&
          allows_bf16(most_isa == nullptr ? "" : most_isa);

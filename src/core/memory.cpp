@@ -12,9 +12,11 @@ namespace saferclip {
 void keep_freed_memory() {
 #if defined(__GLIBC__)
   constexpr int kLargestThreshold = 32 << 20;  // glibc takes no more
+  // NOLINTBEGIN(concurrency-mt-unsafe): glibc means a call before the first allocation
   ::mallopt(M_MMAP_THRESHOLD, kLargestThreshold);
   ::mallopt(M_TRIM_THRESHOLD, 1 << 30);
   ::mallopt(M_TOP_PAD, 64 << 20);
+  // NOLINTEND(concurrency-mt-unsafe)
 #endif
 }
 

@@ -170,6 +170,7 @@ class Reader {
     }
     is_good = false;
     std::vector<std::string> names;
+    names.reserve(tried.size());
     for (const fs::path& path : tried) names.push_back(path.string());
     problem(row, tried.empty() ? "missing safe_image" : "absent safe image",
             tried.empty() ? "has no safe_image" : cat("no such file: ", join(names, ", ")));
@@ -192,7 +193,7 @@ class Reader {
       if (request_.unsafe_image_template.empty()) return {};
       text = filled_template(request_.unsafe_image_template, row.id);
     }
-    const fs::path path = resolved(text);
+    fs::path path = resolved(text);
     if (is_file(path)) {
       is_good = is_allowed(is_named ? fence_ : template_fence_, path, row) && is_good;
       return path;

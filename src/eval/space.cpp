@@ -1,6 +1,7 @@
 #include "saferclip/eval/space.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <functional>
 

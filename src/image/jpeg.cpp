@@ -21,7 +21,7 @@ struct JpegReader::State {
   // Runs a call of libjpeg; its errors come back by longjmp, so `call` must own nothing.
   template <typename Call>
   void guard(const Call& call) {
-    if (setjmp(leave) == 0) {
+    if (setjmp(leave) == 0) {  // NOLINT(cert-err52-cpp): the way out that libjpeg has
       call(jpeg);
       return;
     }
@@ -39,7 +39,7 @@ JpegReader::JpegReader(std::string_view bytes, const std::string& name)
   state_->errors.error_exit = [](j_common_ptr common) {
     auto* state = static_cast<State*>(common->client_data);
     common->err->format_message(common, state->message.data());
-    std::longjmp(state->leave, 1);
+    std::longjmp(state->leave, 1);  // NOLINT(cert-err52-cpp)
   };
   // Warnings: Pillow and OpenCV go on as well.
   state_->errors.emit_message = [](j_common_ptr, int) {};

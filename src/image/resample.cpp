@@ -84,9 +84,9 @@ Axis make_axis(std::int64_t in, std::int64_t out, std::int64_t begin, std::int64
   for (std::int64_t i = 0; i < count; ++i) {
     const double centre = (static_cast<double>(begin + i) + 0.5) * scale;
     const std::int64_t low =
-        std::max<std::int64_t>(0, static_cast<std::int64_t>(centre - support + 0.5));
+        std::max<std::int64_t>(0, static_cast<std::int64_t>(std::floor(centre - support + 0.5)));
     const std::int64_t high =
-        std::min<std::int64_t>(in, static_cast<std::int64_t>(centre + support + 0.5));
+        std::min<std::int64_t>(in, static_cast<std::int64_t>(std::floor(centre + support + 0.5)));
     double sum = 0;
     for (std::int64_t x = 0; x < high - low; ++x) {
       const double position = (static_cast<double>(x + low) - centre + 0.5) * (1.0 / filter_scale);

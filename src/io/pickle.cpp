@@ -1,5 +1,6 @@
 #include "io/pickle.h"
 
+#include <bit>
 #include <cstring>
 #include <unordered_map>
 
@@ -60,7 +61,7 @@ class Reader {
   std::string line() {
     const std::size_t end = bytes_.find('\n', position_);
     if (end == std::string_view::npos) refuse("a line without an end");
-    const std::string text(take(end - position_));
+    std::string text(take(end - position_));
     take(1);
     return text;
   }
@@ -116,9 +117,7 @@ class Reader {
     const std::string_view bytes = take(8);
     std::uint64_t bits = 0;
     for (const char byte : bytes) bits = bits << 8 | static_cast<unsigned char>(byte);
-    double value;
-    std::memcpy(&value, &bits, sizeof(value));
-    create(Kind::kReal).real = value;
+    create(Kind::kReal).real = std::bit_cast<double>(bits);
   }
 
   bool do_stack(unsigned char opcode) {

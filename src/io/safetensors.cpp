@@ -132,6 +132,7 @@ TensorEntry parse_entry(const MappedFile& file, const std::string& name, const J
 void require_gapless(const MappedFile& file, const std::map<std::string, TensorEntry>& entries,
                      std::uint64_t data_begin) {
   std::vector<std::pair<std::uint64_t, std::uint64_t>> spans;
+  spans.reserve(entries.size());
   for (const auto& [name, entry] : entries) spans.emplace_back(entry.begin, entry.end);
   std::sort(spans.begin(), spans.end());
   std::uint64_t next = data_begin;
@@ -221,6 +222,7 @@ at::Tensor SafetensorsFile::tensor(const std::string& name) const {
 
 std::vector<NamedTensor> SafetensorsFile::tensors() const {
   std::vector<NamedTensor> all;
+  all.reserve(entries_.size());
   for (const auto& [name, entry] : entries_) all.push_back({name, tensor(name)});
   return all;
 }

@@ -58,8 +58,9 @@ SafetensorsLayout plan_safetensors(const std::vector<TensorShape>& tensors,
 }
 
 void write_safetensors(const fs::path& path, const std::vector<NamedTensor>& tensors,
-                       std::map<std::string, std::string> metadata) {
+                       const std::map<std::string, std::string>& metadata) {
   std::vector<TensorShape> shapes;
+  shapes.reserve(tensors.size());
   for (const NamedTensor& named : tensors) {
     shapes.push_back({named.name, named.tensor.scalar_type(), named.tensor.sizes().vec()});
   }

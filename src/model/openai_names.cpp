@@ -35,7 +35,7 @@ SourceTensor openai_block_name(const std::string& prefix, const std::string& res
                                             "self_attn.v_proj."};
   for (std::int64_t i = 0; i < 3; ++i) {
     const std::string kind = replaced_prefix(part, kThirds[i], "");
-    if (!kind.empty()) return {block + "attn.in_proj_" + kind, false, i};
+    if (!kind.empty()) return {cat(block, "attn.in_proj_", kind), false, i};
   }
   throw WeightsError(cat("no OpenAI name for tensor \"", part, "\""));
 }

@@ -17,6 +17,7 @@ namespace {
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
   std::vector<std::string> extents;
+  extents.reserve(shape.size());
   for (const std::int64_t extent : shape) extents.push_back(std::to_string(extent));
   return "[" + join(extents, ", ") + "]";
 }
@@ -90,6 +91,7 @@ void TensorFiles::release_pages() const {
 
 std::vector<std::string> TensorFiles::names() const {
   std::vector<std::string> names;
+  names.reserve(owner_.size());
   for (const auto& [name, owner] : owner_) names.push_back(name);
   return names;
 }

@@ -1,6 +1,7 @@
 #include "saferclip/nn/linear.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "nn/sublayers.h"
 #include "saferclip/core/matmul.h"

@@ -1,6 +1,7 @@
 #include "saferclip/nn/optimizer.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <utility>
 
@@ -62,7 +63,7 @@ at::Tensor Optimizer::clip_gradients(std::optional<double> max_norm) {
     if (leaf.grad().defined()) gradients.push_back(leaf.grad());
   }
   if (gradients.empty()) return at::zeros({});
-  const at::Tensor norm = at::stack(at::_foreach_norm(gradients)).norm();
+  at::Tensor norm = at::stack(at::_foreach_norm(gradients)).norm();
   if (max_norm) {
     const at::Tensor factor = (*max_norm / (norm + 1e-6)).clamp_max(1.0);
     at::_foreach_mul_(gradients, at::where(norm.isfinite(), factor, at::zeros_like(factor)));

@@ -32,6 +32,7 @@ SAFERCLIP_INLINE void store(const Floats& x, float* p) { std::memcpy(p, &x, size
 SAFERCLIP_INLINE void store(const Floats& x, Bf16* p) {
   const auto bits = reinterpret_cast<Words>(x);
   Words rounded = (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;
+  // NOLINTNEXTLINE(misc-redundant-expression): finds NaN
   rounded = x != x ? Words{} + 0x7FC0U : rounded;
   const Halves halves = __builtin_convertvector(rounded, Halves);
   std::memcpy(p, &halves, sizeof halves);

@@ -1,6 +1,7 @@
 #include "nn/sublayers.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <array>
@@ -169,7 +170,7 @@ class ResidualMlp : public Recorded {
                          variable_list& of_fc2) {
     const LinearBackward back = linear_input_gradient(plan2, fc2, dy, true);
     at::Tensor hidden;
-    const at::Tensor dinner =
+    at::Tensor dinner =
         activation_backward(activation, back.dx, saved_[5], any(needs2) ? &hidden : nullptr);
     append_weight_gradients(plan2, fc2, hidden, saved_[7], dy, back.dyb, needs2, of_fc2);
     return dinner;

@@ -1,6 +1,7 @@
 #include "saferclip/objective/nearest_safe.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <optional>
 

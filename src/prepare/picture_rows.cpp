@@ -87,6 +87,7 @@ class PartialFile {
     rows_ = static_cast<std::int64_t>(job.columns[0].size());
     side_ = job.preprocessing.image_size;
     std::vector<TensorShape> shapes;
+    shapes.reserve(job.names.size() + 1);
     for (const std::string& name : job.names)
       shapes.push_back({name, at::kByte, {rows_, side_, side_, 3}});
     shapes.push_back({"valid", at::kByte, {rows_, static_cast<std::int64_t>(job.names.size())}});

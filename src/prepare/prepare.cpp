@@ -20,6 +20,7 @@ namespace {
 
 std::vector<PictureCell> picture_column(const Manifest& manifest, fs::path ManifestRow::*member) {
   std::vector<PictureCell> column;
+  column.reserve(manifest.rows.size());
   for (const ManifestRow& row : manifest.rows) column.push_back({row.*member, row.id, row.line});
   return column;
 }

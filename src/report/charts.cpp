@@ -39,6 +39,12 @@ struct Axis {
     high = std::ceil(last / step) * step;
   }
   double share(double value) const { return (value - low) / (high - low); }
+  // Where lines and numbers stand.
+  std::vector<double> marks() const {
+    std::vector<double> values(static_cast<std::size_t>(std::lround((high - low) / step)) + 1);
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = low + static_cast<double>(i) * step;
+    return values;
+  }
 };
 
 // A frame with axes; x and y map values to places.
@@ -48,12 +54,12 @@ class Plot {
       : x_(x), y_(y), width_(width), height_(height) {
     out_ = cat("<svg role=\"img\" viewBox=\"0 0 ", width, " ", height, "\" aria-label=\"",
                escaped(text.title), "\"><title>", escaped(text.title), "</title>");
-    for (double v = y_.low; v <= y_.high + y_.step / 2; v += y_.step) {
+    for (const double v : y_.marks()) {
       out_ += cat("<line class=\"grid\" x1=\"", kLeft, "\" x2=\"", width - kRight, "\" y1=\"",
                   place_y(v), "\" y2=\"", place_y(v), "\"/><text x=\"", kLeft - 6, "\" y=\"",
                   place_y(v) + 4, "\" text-anchor=\"end\">", short_number(v), "</text>");
     }
-    for (double v = x_.low; v <= x_.high + x_.step / 2; v += x_.step) {
+    for (const double v : x_.marks()) {
       out_ += cat("<text x=\"", place_x(v), "\" y=\"", height - kBottom + 16,
                   "\" text-anchor=\"middle\">", short_number(v), "</text>");
     }

@@ -117,6 +117,7 @@ class Page {
 
   std::string facts() const {
     std::vector<std::vector<std::string>> rows;
+    rows.reserve(c_.facts.size());
     for (const auto& [name, value] : c_.facts) rows.push_back({escaped(name), escaped(value)});
     return rows.empty()
                ? ""

@@ -80,7 +80,7 @@ std::size_t match_word(Text text, std::size_t position, bool ignores_case) {
 class ClipTokenizer : public Tokenizer {
  public:
   ClipTokenizer(std::unique_ptr<BytePairEncoder> encoder, TextSpec spec,
-                std::string vocabulary_hash)
+                const std::string& vocabulary_hash)
       : encoder_(std::move(encoder)), spec_(spec) {
     fingerprint_ = cat("clip-bpe ", vocabulary_hash, " context ", spec.context_length, " clean ",
                        to_string(spec.cleaning));
@@ -228,7 +228,7 @@ std::unique_ptr<Tokenizer> load_clip_tokenizer(const fs::path& vocabulary,
   std::vector<std::pair<std::string, std::string>> merges;
   while (merges.size() < kClipMerges && std::getline(in, line))
     merges.push_back(split_merge(line, vocabulary.string()));
-  std::unordered_map<std::string, std::int32_t> ids(kClipMerges + 2 * 256 + 2);
+  std::unordered_map<std::string, std::int32_t> ids(kClipMerges + std::size_t{2} * 256 + 2);
   const auto add = [&](const std::string& symbol) {
     ids.emplace(symbol, static_cast<std::int32_t>(ids.size()));
   };

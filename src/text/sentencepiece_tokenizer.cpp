@@ -167,8 +167,8 @@ Kind kind_of(const SentencePieceProcessor& processor, bool is_unigram, const std
 
 // The model file of a folder, by what transformers' classes read.
 fs::path model_file(const fs::path& folder, const std::optional<Kind>& kind) {
-  const fs::path siglip = folder / "spiece.model";
-  const fs::path gemma = folder / "tokenizer.model";
+  fs::path siglip = folder / "spiece.model";
+  fs::path gemma = folder / "tokenizer.model";
   if (is_file(siglip) && is_file(gemma)) {
     if (kind) return *kind == Kind::kSiglip ? siglip : gemma;
     throw DataError(cat(folder.string(),

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "saferclip/core/text_format.h"
+
 namespace saferclip {
 namespace {
 
@@ -92,7 +94,7 @@ std::vector<std::pair<std::string, std::string>> tokenizer_files(const BytePairE
   Json vocabulary = Json::object();
   for (const auto& [symbol, id] : by_id(encoder, spec)) vocabulary[symbol] = id;
   std::string merges = "#version: 0.2\n";
-  for (const auto& [a, b] : encoder.merges()) merges += a + " " + b + "\n";
+  for (const auto& [a, b] : encoder.merges()) merges += cat(a, " ", b, "\n");
   const Json config{{"add_prefix_space", false},
                     {"bos_token", special_token(kBegin)},
                     {"do_lower_case", true},

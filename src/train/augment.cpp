@@ -1,6 +1,7 @@
 #include "saferclip/train/augment.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <vector>

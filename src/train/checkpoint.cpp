@@ -1,6 +1,7 @@
 #include "saferclip/train/checkpoint.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -102,8 +103,8 @@ bool holds(const fs::path& folder, const TrainState& state) {
 
 }  // namespace
 
-CheckpointStore::CheckpointStore(fs::path run_folder, Logger& log)
-    : root_(std::move(run_folder) / "checkpoints"), log_(log) {}
+CheckpointStore::CheckpointStore(const fs::path& run_folder, Logger& log)
+    : root_(run_folder / "checkpoints"), log_(log) {}
 
 fs::path CheckpointStore::folder(std::int64_t step) const { return root_ / folder_name(step); }
 
@@ -221,7 +222,7 @@ std::string checkpoint_problem(const fs::path& folder) {
                  kFormatVersion);
     }
     for (const char* name : {kWeights, kOptimizer, kState}) {
-      const std::string problem = file_problem(folder, name, manifest.at("files").at(name));
+      std::string problem = file_problem(folder, name, manifest.at("files").at(name));
       if (!problem.empty()) return problem;
     }
   } catch (const Error& problem) {

@@ -68,6 +68,7 @@ class Loop {
     const std::vector<std::int64_t> rows = parts_.sampler.rows_of(step);
     const std::int64_t epoch = parts_.sampler.position_of(step).epoch;
     std::vector<bool> redirected;
+    redirected.reserve(rows.size());
     for (const std::int64_t row : rows) redirected.push_back(parts_.redirects(row, epoch));
     return parts_.batches.gather(step, rows, redirected, parts_.device.is_cuda());
   }

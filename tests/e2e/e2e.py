@@ -151,7 +151,7 @@ class EndToEnd(unittest.TestCase):
             process = self.world.start("train", "safe.yaml", "--set", "run.name=killed", "--resume", "auto")
             try:
                 # Longer after every kill: a busy machine may need more than the first waits to reach a checkpoint.
-                process.wait(0.3 + rng.random() * 0.6 + kills * 0.02)
+                process.wait(0.3 + rng.random() * 0.6 + kills * kills * 0.002)
             except subprocess.TimeoutExpired:
                 process.kill()
                 kills += 1

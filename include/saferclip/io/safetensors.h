@@ -76,6 +76,6 @@ SafetensorsLayout plan_safetensors(const std::vector<TensorShape>& tensors,
 // metadata gets {"format": "pt"} when it has no "format". Throws WeightsError for duplicate names
 // or a dtype that the format does not have, Error when the disk refuses.
 void write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
-                       std::map<std::string, std::string> metadata = {});
+                       const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace saferclip

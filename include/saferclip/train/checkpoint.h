@@ -46,7 +46,7 @@ void copy_snapshot(CheckpointSnapshot& snapshot, CheckpointSnapshot& spare);
 
 class CheckpointStore {
  public:
-  CheckpointStore(std::filesystem::path run_folder, Logger& log);
+  CheckpointStore(const std::filesystem::path& run_folder, Logger& log);
 
   // Writes a temporary folder, flushes it, renames it, points `latest` at it, then removes
   // checkpoints that retention does not keep (only folders that hold our manifest). Throws Error

@@ -1,6 +1,6 @@
 """How long every command takes to end after SIGTERM, with a real model's size.
 
-    stop_time.py --weights FOLDER [--signals 5] [--threads 2] [--most 30] [--program build/release/saferclip]
+    stop_time.py --weights FOLDER [--commands train prepare …] [--signals 5] [--threads 2] [--most 30] [--program build/release/saferclip]
 
 FOLDER: weights of any layout that need no tokenizer of their own (`tests/bench/step.py --make l14 --inside FOLDER` makes random ones
 of ViT-L/14's size in FOLDER/weights). Each command runs once to its end and is then stopped SIGNALS times, at moments spread over
@@ -107,6 +107,7 @@ class Stopper:
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--weights", type=pathlib.Path, required=True)
+    parser.add_argument("--commands", nargs="+", default=["train", *COMMANDS], choices=["train", *COMMANDS])
     parser.add_argument("--signals", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--most", type=float, default=30)
@@ -117,7 +118,9 @@ def main():
     print("| command | whole, s | stops | longest, s |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         stopper = Stopper(pathlib.Path(folder).resolve(), arguments)
-        for name in ("train", *COMMANDS):
+        if "train" not in arguments.commands:  # the others need its run
+            stopper.whole(*TRAIN)
+        for name in arguments.commands:
             length, times = (stopper.training(arguments.signals, rng) if name == "train" else
                              stopper.command(COMMANDS[name], arguments.signals, rng))
             slowest = max(slowest, *times, 0)

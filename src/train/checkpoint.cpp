@@ -101,6 +101,19 @@ bool holds(const fs::path& folder, const TrainState& state) {
   return checkpoint_problem(folder).empty() && read_file(folder / kState) == state_text(state);
 }
 
+// The manifest goes last: by it the next save knows what is left of a checkpoint of ours.
+void remove_checkpoint(const fs::path& folder) {
+  std::error_code error;
+  std::vector<fs::path> files;
+  fs::directory_iterator entry(folder, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    if (entry->path().filename() != kManifest) files.push_back(entry->path());
+  }
+  if (error) throw_storage_error("list", folder, error.value());
+  for (const fs::path& file : files) remove_tree(file);
+  remove_tree(folder);
+}
+
 }  // namespace
 
 CheckpointStore::CheckpointStore(const fs::path& run_folder, Logger& log)
@@ -111,8 +124,13 @@ fs::path CheckpointStore::folder(std::int64_t step) const { return root_ / folde
 std::vector<std::int64_t> CheckpointStore::steps() const {
   std::vector<std::int64_t> steps;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(root_, error)) {
-    if (const auto step = step_of(entry.path().filename().string())) steps.push_back(*step);
+  fs::directory_iterator entry(root_, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    if (const auto step = step_of(entry->path().filename().string())) steps.push_back(*step);
+  }
+  // A folder that cannot be listed is not one without checkpoints.
+  if (error && error != std::errc::no_such_file_or_directory) {
+    throw DataError(cat(root_.string(), ": cannot be listed: ", error.message()));
   }
   std::sort(steps.begin(), steps.end());
   return steps;
@@ -203,9 +221,11 @@ void CheckpointStore::remove_outdated(std::int64_t keep_last,
   const std::vector<std::int64_t> all = steps();
   const auto kept = static_cast<std::size_t>(keep_last);
   for (std::size_t i = 0; i + kept < all.size(); ++i) {
-    if (best == all[i] || !is_file(folder(all[i]) / kManifest)) continue;
+    const fs::path old = folder(all[i]);
+    std::error_code error;
+    if (best == all[i] || (!is_file(old / kManifest) && !fs::is_empty(old, error))) continue;
     try {
-      remove_tree(folder(all[i]));
+      remove_checkpoint(old);
     } catch (const Error& problem) {
       log_.warn(cat("an old checkpoint stays: ", problem.what()));
     }

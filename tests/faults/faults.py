@@ -98,7 +98,9 @@ class Train(Scenario):
         run = self.target / "r"
         found = {name: h for name, h in tree_hashes(run).items() if name.startswith("checkpoints") and "step_00000003" not in name}
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-        found["metrics"] = [{k: v for k, v in line.items() if k != "quadruplets_per_s"} for line in lines]
+        # Step 3 was the template's last and so validated; a run that makes it again on its way to 6 does not.
+        found["metrics"] = [{k: v for k, v in line.items() if k != "quadruplets_per_s"} for line in lines
+                            if (line["kind"], line["step"]) != ("evaluation", 3)]
         found["leftovers"] = [str(p) for p in run.rglob("*") if ".tmp-" in p.name]
         return found
 
@@ -206,7 +208,7 @@ class Driver:
             elif mode == "short":
                 assert result.returncode == 0, "a short write is no failure"
             else:
-                assert result.returncode in ((0, 1) if kind == "write" else (0, 1, 3, 4)), "exit code"
+                assert result.returncode in ((0, 1) if kind == "write" else (0, 1, 2 if "config.yaml" in hit else 3, 3, 4)), "exit code"
             has_failed = result.returncode != 0
             if has_failed and mode != "kill":
                 assert scenario.target.name in result.stderr, "the message names no file"
@@ -214,7 +216,7 @@ class Driver:
                 assert kind == "read" or any(cure in result.stderr for cure in CURES), "the message names no cure"
             if mode != "kill":
                 scenario.require_good_state(has_failed)
-            if has_failed:
+            if has_failed or "an old checkpoint stays" in result.stderr:
                 again = self.world.run(*scenario.command, code=None)
                 out_is_there = again.returncode == 2 and "exists and is not" in again.stderr  # whole: it is compared
                 assert again.returncode == 0 or out_is_there, f"the rerun ends with {again.returncode}\n{again.stderr[-2000:]}"

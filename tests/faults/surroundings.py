@@ -118,6 +118,16 @@ class Surroundings(unittest.TestCase):
             self.assertIn("holds no good checkpoint", said)
         self.assertFalse((self.root / "x").exists())
 
+    def test_a_checkpoint_folder_that_cannot_be_listed_is_not_an_empty_one(self):
+        run = self.copy("unlisted")
+        shutil.move(run / "checkpoints", run / "kept")
+        (run / "checkpoints").write_text("no folder")
+        self.assertIn("checkpoints: cannot be listed", self.world.run(*self.train("unlisted", 9), code=3).stderr)
+        (run / "checkpoints").unlink()
+        shutil.move(run / "kept", run / "checkpoints")
+        self.world.run(*self.train("unlisted", 9))
+        self.assert_same(run)
+
     def test_each_part_of_a_cache_damaged(self):
         prepare = lambda cache: self.world.run("prepare", "safe.yaml", "--set", f"data.cache_dir={cache}").stderr
         prepare("fresh")

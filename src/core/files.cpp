@@ -133,9 +133,8 @@ void read_in_blocks(const fs::path& path,
 }
 
 void throw_storage_error(const std::string& action, const fs::path& path, int reason) {
-  throw Error(cat("cannot ", action, " ", path.string(), ": ",
-                  std::system_category().message(reason), "; ", cure_of(reason)),
-              1);
+  const std::string cause = std::system_category().message(reason);
+  throw Error(cat("cannot ", action, " ", path.string(), ": ", cause, "; ", cure_of(reason)), 1);
 }
 
 void make_folders(const fs::path& folder) {

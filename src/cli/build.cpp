@@ -89,10 +89,6 @@ Session open_session(RunConfig config, const GlobalOptions& globals, Logger& log
   Session session;
   session.device = parse_device(globals.device);
   if (globals.threads > 0) at::set_num_threads(globals.threads);
-  if (config.train.precision == "bf16" && !has_fast_bf16(session.device)) {
-    log.warn("train.precision: this CPU has no fast bf16 (AVX512-BF16); training in fp32 instead");
-    config.train.precision = "fp32";
-  }
   if (config.train.deterministic) at::globalContext().setDeterministicAlgorithms(true, false);
   session.source = open_weights(config.model, static_cast<std::uint64_t>(config.train.seed));
   for (const std::string& note : session.source.notes) log.warn(note);
@@ -102,7 +98,8 @@ Session open_session(RunConfig config, const GlobalOptions& globals, Logger& log
   session.source.text.eos_id = spec.eos_id;
   session.source.text.pad_id = spec.pad_id;
   session.config = std::move(config);
-  reference_logit_bias(session);  // refused now, not after hours of preparing
+  // Refused now, not after hours of preparing.
+  reference_logit_bias(session.config.objective, session.source);
   return session;
 }
 
@@ -224,27 +221,30 @@ Sampler make_sampler(const TrainingData& data, const RunConfig& config) {
   });
 }
 
-double reference_logit_bias(const Session& session) {
-  const RunConfig& config = session.config;
-  const bool has_own = form_of(session.source.geometry.family).has_logit_bias;
-  if (!needs_logit_bias(config.objective)) return 0;
-  if (uses_model_scale(config.objective)) {
+double reference_logit_bias(const ObjectiveOptions& objective, const WeightsSource& source) {
+  const bool has_own = form_of(source.geometry.family).has_logit_bias;
+  if (!needs_logit_bias(objective)) return 0;
+  if (uses_model_scale(objective)) {
     if (has_own) return 0;
-    throw ConfigError(cat("objective.name: ", config.objective.name,
+    throw ConfigError(cat("objective.name: ", objective.name,
                           ": a CLIP has no logit bias to train; use objective clip"));
   }
-  if (config.objective.logit_bias) return *config.objective.logit_bias;
+  if (objective.logit_bias) return *objective.logit_bias;
   if (!has_own) {
     throw ConfigError(
         "objective.logit_bias: auto: a CLIP has none; write one (SigLIP starts from -10), or set "
         "objective.pres_cross.form to infonce");
   }
-  return session.source.tensor("logit_bias").to(at::kDouble).item<double>();
+  return source.tensor("logit_bias").to(at::kDouble).item<double>();
 }
 
-double infonce_scale(const Session& session) {
-  if (session.config.objective.infonce_scale) return *session.config.objective.infonce_scale;
-  return std::exp(session.source.tensor("logit_scale").to(at::kDouble).item<double>());
+double infonce_scale(const ObjectiveOptions& objective, const WeightsSource& source) {
+  if (objective.infonce_scale) return *objective.infonce_scale;
+  return std::exp(source.tensor("logit_scale").to(at::kDouble).item<double>());
+}
+
+std::string precision_on(at::Device device, const std::string& precision) {
+  return has_fast_bf16(device) ? precision : "fp32";
 }
 
 }  // namespace saferclip

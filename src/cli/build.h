@@ -29,7 +29,8 @@ struct GlobalOptions {
 
 LogLevel parse_log_level(const std::string& word);
 
-// Weights, tokenizer and device of a configuration.
+// Weights, tokenizer and device of a configuration, which stays as it was written; what its values
+// come to here, precision_on and its like say.
 struct Session {
   RunConfig config;
   WeightsSource source;
@@ -77,9 +78,12 @@ bool is_redirected(const TrainingData& data, const ObjectiveOptions& objective, 
 Sampler make_sampler(const TrainingData& data, const RunConfig& config);
 
 // exp(logit_scale) of the source, or what the configuration says.
-double infonce_scale(const Session& session);
+double infonce_scale(const ObjectiveOptions& objective, const WeightsSource& source);
 // Likewise the bias of the sigmoid terms; 0 when the objective has none. Throws ConfigError when it
 // has and neither the weights nor the configuration say it.
-double reference_logit_bias(const Session& session);
+double reference_logit_bias(const ObjectiveOptions& objective, const WeightsSource& source);
+
+// What `precision` (bf16, fp32) comes to on a device: fp32 where bf16 is not fast.
+std::string precision_on(at::Device device, const std::string& precision);
 
 }  // namespace saferclip

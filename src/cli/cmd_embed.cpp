@@ -96,7 +96,8 @@ int embed(const EmbedArguments& arguments, const GlobalOptions& globals, Logger&
     const DataOptions data;
     const Preparer preparer(data, loaded.session.source, *loaded.session.tokenizer,
                             loaded.session.device, log);
-    rows.push_back({"text", embed_ids(loaded.model, preparer.token_ids(texts), log, "embedding")});
+    rows.push_back(
+        {"text", embed_ids(loaded.model, preparer.token_ids(texts, "texts"), log, "embedding")});
   }
   write_safetensors(arguments.out, rows);
   for (const NamedTensor& row : rows) std::cout << row.name << ": " << row.tensor.sizes() << '\n';

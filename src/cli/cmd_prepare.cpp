@@ -2,6 +2,7 @@
 
 #include "cli/commands.h"
 #include "cli/signals.h"
+#include "cli/training_coverage.h"
 #include "cli/zero_shot_set.h"
 #include "saferclip/core/memory.h"
 #include "saferclip/core/text_format.h"
@@ -16,6 +17,11 @@ int prepare(const ConfigArguments& arguments, const GlobalOptions& globals, Logg
   Preparer preparer(session.config.data, session.source, *session.tokenizer, session.device, log,
                     &stop);
   const TrainingData data = prepare_training(session, preparer);
+  const Sampler sampler = make_sampler(data, session.config);
+  for (const std::string& problem :
+       coverage_problems(training_coverage(session.config, data, sampler), session.config)) {
+    log.warn(problem);
+  }
   const LossNeeds needs = loss_needs(session.config.objective);
   if (!session.config.data.validation.empty()) {
     preparer.split("validation", session.config.data.validation, needs.unsafe_text,

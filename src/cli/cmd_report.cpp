@@ -41,7 +41,9 @@ std::vector<std::pair<std::string, std::string>> facts(const Session& session, c
                       ? cat("LoRA, rank ", c.adapter.rank, ", alpha ", c.adapter.alpha)
                       : std::string("all weights")},
       {"optimizer", cat(c.optimizer.name, ", rate ", c.optimizer.lr, ", ", c.schedule.name)},
-      {"batch", cat(c.train.batch_size, ", ", c.train.precision, ", seed ", c.train.seed)},
+      {"batch",
+       cat(c.train.batch_size, ", ", state.precision.empty() ? c.train.precision : state.precision,
+           ", seed ", c.train.seed)},
       {"base weights", session.source.path.string()},
       {"SHA-256 of the base weights", session.source.hash()},
       {"model", to_string(session.source.geometry)},

@@ -4,9 +4,11 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/resume.h"
 #include "cli/run_folder.h"
 #include "cli/run_plan.h"
 #include "cli/signals.h"
+#include "cli/training_coverage.h"
 #include "cli/validation.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/memory.h"
@@ -59,41 +61,15 @@ void require_fresh(const fs::path& run_folder, Logger& log) {
           "use another name with --set run.name=…"));
 }
 
-void require_same_run(const fs::path& run_folder, const RunConfig& config) {
-  const RunConfig saved = read_run_config(run_folder / "config.yaml", {});
-  const std::vector<std::string> differences = resume_differences(saved, config);
-  if (!differences.empty()) {
-    throw ConfigError(join_problems(
-        cat("cannot resume ", run_folder.string(), ", its configuration differs:"), differences));
-  }
+at::ScalarType compute_dtype(const Session& session) {
+  const bool is_bf16 = precision_on(session.device, session.config.train.precision) == "bf16";
+  return is_bf16 ? at::kBFloat16 : at::kFloat;
 }
 
-std::map<std::string, std::string> content_keys(const Session& session, const TrainingData& data) {
-  std::map<std::string, std::string> keys{{"weights", session.source.hash()},
-                                          {"images", data.train.images.content},
-                                          {"captions", data.train.tokens.key}};
-  if (!data.train.reference.key.empty()) keys["reference"] = data.train.reference.key;
-  if (!data.targets.key.empty()) keys["targets"] = data.targets.key;
-  if (!data.anchors.key.empty()) keys["anchors"] = data.anchors.key;
-  return keys;
-}
-
-void require_same_content(const TrainState& saved, const TrainState& now,
-                          const fs::path& run_folder) {
-  std::vector<std::string> differences;
-  for (const auto& [name, key] : now.content) {
-    const auto found = saved.content.find(name);
-    if (found == saved.content.end() || found->second != key) {
-      differences.push_back(name + ": the content is not what the run was started with");
-    }
-  }
-  if (!differences.empty()) {
-    throw ConfigError(join_problems(cat("cannot resume ", run_folder.string(), ":"), differences));
-  }
-}
-
-at::ScalarType compute_dtype(const RunConfig& config) {
-  return config.train.precision == "bf16" ? at::kBFloat16 : at::kFloat;
+void say_lowered_precision(const Session& session, Logger& log) {
+  const std::string& written = session.config.train.precision;
+  if (precision_on(session.device, written) == written) return;
+  log.warn("train.precision: this CPU has no fast bf16 (AVX512-BF16); training in fp32 instead");
 }
 
 TrainerOptions trainer_options(const Session& session) {
@@ -107,14 +83,14 @@ TrainerOptions trainer_options(const Session& session) {
   options.peak_lr = config.optimizer.lr;
   options.step.objective = config.objective;
   options.step.preprocessing = session.source.preprocessing;
-  options.step.compute = compute_dtype(config);
+  options.step.compute = compute_dtype(session);
   options.step.micro_batch_size = config.train.micro_batch_size;
   options.step.gradient_cache = config.train.gradient_cache;
   options.step.recompute = recompute_of(config);
   options.step.grad_clip = config.train.grad_clip;
   options.step.trains_logit_scale = config.model.train_logit_scale;
-  options.step.infonce_scale = infonce_scale(session);
-  options.step.logit_bias = reference_logit_bias(session);
+  options.step.infonce_scale = infonce_scale(config.objective, session.source);
+  options.step.logit_bias = reference_logit_bias(config.objective, session.source);
   options.step.seed = static_cast<std::uint64_t>(config.train.seed);
   return options;
 }
@@ -165,12 +141,15 @@ TrainState restore_run(const StartPoint& start, const TrainState& now,
   if (start.checkpoint.empty()) return now;
   TrainState state = read_train_state(start.checkpoint);
   require_same_content(state, now, start.run_folder);
+  keep_or_restart_best(state, now, log);
   restore(start.checkpoint, parameters, optimizer);
   if (state.threads != now.threads || state.device != now.device) {
     log.warn(cat("the run was on ", state.device, " with ", state.threads, " threads, now ",
                  now.device, " with ", now.threads, ": results will not be equal to the bit"));
   }
   log.info(cat("going on from ", start.checkpoint.string(), " (step ", state.step, ")"));
+  state.measure = now.measure;
+  state.precision = now.precision;
   state.device = now.device;
   state.threads = now.threads;
   return state;
@@ -191,12 +170,16 @@ std::optional<SteadyTime> time_limit(const std::string& max_time) {
 void train_in(const RunFolder& run, const StartPoint& start, const Session& session, Logger& log,
               const StopFlag& stop, std::optional<SteadyTime> limit) {
   const RunConfig& config = session.config;
-  const bool has_bf16_weights = config.adapter.method == "lora" && config.train.precision == "bf16";
+  const at::ScalarType compute = compute_dtype(session);
+  const bool has_bf16_weights = config.adapter.method == "lora" && compute == at::kBFloat16;
   // Before preparing, whose keys wait for the hash of the file: that is worked out meanwhile.
   ClipModel model =
       load_clip(session.source, has_bf16_weights ? at::kBFloat16 : at::kFloat, session.device);
   Preparer preparer(config.data, session.source, *session.tokenizer, session.device, log, &stop);
   const TrainingData data = prepare_training(session, preparer);
+  Validator validator(session, preparer, data, run.path, log);
+  TrainState state;
+  if (!config.data.validation.empty()) state.measure = validator.measure();
   const auto augment = make_augment(session, preparer, log);
   const auto parameters = make_trainable(model, config.model, config.adapter,
                                          static_cast<std::uint64_t>(config.train.seed));
@@ -206,11 +189,15 @@ void train_in(const RunFolder& run, const StartPoint& start, const Session& sess
                        config.adapter);
   }
   const std::int64_t rows = config.train.micro_batch_size.value_or(config.train.batch_size);
-  pack_frozen_weights(model, 2 * rows, 2 * rows, compute_dtype(config));
+  pack_frozen_weights(model, 2 * rows, 2 * rows, compute);
   Optimizer optimizer(config.optimizer, parameters);
   const Sampler sampler = make_sampler(data, config);
-  TrainState state;
+  for (const std::string& problem :
+       coverage_problems(training_coverage(config, data, sampler), config)) {
+    log.warn(problem);
+  }
   state.content = content_keys(session, data);
+  state.precision = compute == at::kBFloat16 ? "bf16" : "fp32";
   state.device = session.device.str();
   state.threads = at::get_num_threads();
   state = restore_run(start, state, parameters, optimizer, log);
@@ -223,7 +210,6 @@ void train_in(const RunFolder& run, const StartPoint& start, const Session& sess
     return is_redirected(data, config.objective, row, epoch);
   };
   parts.augment = augment;
-  Validator validator(session, preparer, data, run.path, log);
   if (!config.data.validation.empty()) {
     parts.validate = [&](std::int64_t step) {
       return validator.validate(step, trained_tensors(parameters));
@@ -250,12 +236,18 @@ int train(const TrainArguments& arguments, const GlobalOptions& globals, Logger&
   }
   if (arguments.dry_run) {
     const Session session = open_session(std::move(config), globals, log);
+    say_lowered_precision(session, log);
     Preparer preparer(session.config.data, session.source, *session.tokenizer, session.device, log,
                       &stop);
     const TrainingData data = prepare_training(session, preparer);
     ClipModel shapes = allocate_clip(session.source.geometry, at::kFloat, at::kCPU);
     const auto parameters = make_trainable(shapes, session.config.model, session.config.adapter, 0);
-    std::cout << plan_text(session, data, make_sampler(data, session.config), parameters) << '\n';
+    const Sampler sampler = make_sampler(data, session.config);
+    for (const std::string& problem :
+         coverage_problems(training_coverage(session.config, data, sampler), session.config)) {
+      log.warn(problem);
+    }
+    std::cout << plan_text(session, data, sampler, parameters) << '\n';
     return 0;
   }
   const StartPoint start = find_start(arguments, config, log);
@@ -263,13 +255,16 @@ int train(const TrainArguments& arguments, const GlobalOptions& globals, Logger&
   if (arguments.overwrite) clear_run_folder(run);
   if (start.checkpoint.empty()) {
     require_fresh(run.path, log);
-  } else {
-    require_same_run(run.path, config);
   }
   const Session session = open_session(std::move(config), globals, log);
+  say_lowered_precision(session, log);
+  if (!start.checkpoint.empty()) {
+    require_same_run(run.path, read_train_state(start.checkpoint), session, log);
+  }
   log.also_to_file(run.path / "train.log");
-  write_run_records(run, session.config,
-                    environment_json(session.device.str(), at::get_num_threads()));
+  write_run_records(
+      run, session.config,
+      environment_json(session.device.str(), at::get_num_threads(), resolved_values(session)));
   // A kill may come while any of these is written, the records above included.
   for (const fs::path& folder : {run.path, run.path / "checkpoints", run.path / "evaluations"}) {
     remove_stale_temporaries(folder);

@@ -159,7 +159,7 @@ void Evaluator::add_zero_shot(const ClipModel& model, ModelScores& scores) {
     const std::string label = "zero-shot " + set.name;
     const at::Tensor images = embed_files(model, set.images, label);
     const at::Tensor prompts =
-        embed_ids(model, preparer_.token_ids(set.prompts), log_, label, embed);
+        embed_ids(model, preparer_.token_ids(set.prompts, label), log_, label, embed);
     const auto templates = static_cast<std::int64_t>(set.prompts.size() / set.classes.size());
     at::Tensor classes =
         prompts.view({static_cast<std::int64_t>(set.classes.size()), templates, -1}).mean(1);
@@ -182,8 +182,8 @@ void Evaluator::add_real_images(const ClipModel& model, const Split& split, cons
     const at::Tensor unsafe = embed_files(model, files_in(options.unsafe), label);
     at::Tensor queries = set.unsafe_text;
     if (!options.captions.empty()) {
-      queries = embed_ids(model, preparer_.token_ids(read_lines(options.captions)), log_, label,
-                          embed_options());
+      queries = embed_ids(model, preparer_.token_ids(read_lines(options.captions), label), log_,
+                          label, embed_options());
     }
     const auto add = [&](const char* side, OutcomeColumn column) {
       column.path = {side, "unsafe_top1"};

@@ -8,9 +8,9 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "saferclip/core/cpu.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
-#include "saferclip/nn/precision.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
@@ -72,12 +72,14 @@ std::vector<fs::path> evaluation_files(const fs::path& run_folder, std::int64_t 
   return files;
 }
 
-std::string environment_json(const std::string& device, int threads) {
+std::string environment_json(const std::string& device, int threads,
+                             const nlohmann::ordered_json& resolved) {
   const nlohmann::ordered_json json{{"saferclip", SAFERCLIP_VERSION},
                                     {"libtorch", TORCH_VERSION},
                                     {"device", device},
                                     {"threads", threads},
-                                    {"cpu", cpu_features()}};
+                                    {"cpu", cpu_features()},
+                                    {"resolved", resolved}};
   return json.dump(2) + "\n";
 }
 

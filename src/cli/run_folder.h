@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -36,7 +37,9 @@ void keep_evaluation(const std::filesystem::path& run_folder, std::int64_t step,
 std::vector<std::filesystem::path> evaluation_files(const std::filesystem::path& run_folder,
                                                     std::int64_t step);
 
-// Versions, device, threads: what a result depends on besides the configuration. JSON.
-std::string environment_json(const std::string& device, int threads);
+// Versions, device, threads: what a result depends on besides the configuration; and the values
+// that came out otherwise than that says. JSON.
+std::string environment_json(const std::string& device, int threads,
+                             const nlohmann::ordered_json& resolved);
 
 }  // namespace saferclip

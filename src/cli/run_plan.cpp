@@ -55,7 +55,7 @@ MemoryPlan memory_plan(const Session& session, const TrainingData& data, const S
   plan.pictures = kinds * rows + (needs.anchor_image ? anchors : 0);
   plan.captions = kinds * rows + (needs.anchor_text ? anchors : 0);
   plan.tokens = longest_caption(data.train.tokens);
-  plan.is_bf16 = config.train.precision == "bf16";
+  plan.is_bf16 = precision_on(session.device, config.train.precision) == "bf16";
   plan.trains_all = config.adapter.method == "full";
   for (const TrainedParameter& parameter : parameters) {
     plan.trained_parameters += parameter.tensor.numel();
@@ -89,9 +89,9 @@ std::string plan_text(const Session& session, const TrainingData& data, const Sa
       cat("model      ", to_string(session.source.geometry), "\n", "trained    ",
           with_commas(trained), " of ", with_commas(parameter_count(session.source.geometry)),
           " parameters (", config.adapter.method, ")\n");
-  text +=
-      cat("objective  ", config.objective.name, "; batch ", config.train.batch_size, ", ",
-          config.train.precision, ", ", config.optimizer.name, " lr ", config.optimizer.lr, "\n");
+  text += cat("objective  ", config.objective.name, "; batch ", config.train.batch_size, ", ",
+              precision_on(session.device, config.train.precision), ", ", config.optimizer.name,
+              " lr ", config.optimizer.lr, "\n");
   text += cat("steps      ", with_commas(total_steps(config.train, sampler)), " (rows per epoch: ");
   std::vector<std::string> counts;
   for (std::int64_t epoch = 0; epoch < 3; ++epoch) {

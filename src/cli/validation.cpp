@@ -4,6 +4,7 @@
 
 #include "cli/run_folder.h"
 #include "saferclip/core/error.h"
+#include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/batch.h"
 
@@ -61,13 +62,28 @@ std::optional<MeanLosses> Validator::losses(const EmbeddingSet& tuned, const Cli
     inputs.has_unsafe_image = there;
   }
   const bool is_own = uses_model_scale(objective);
-  inputs.logit_scale =
-      is_own ? model.logit_scale.to(at::kCPU).exp() : at::full({}, infonce_scale(session_));
+  inputs.logit_scale = is_own ? model.logit_scale.to(at::kCPU).exp()
+                              : at::full({}, infonce_scale(objective, session_.source));
   if (needs_logit_bias(objective)) {
-    inputs.logit_bias =
-        is_own ? model.logit_bias.to(at::kCPU) : at::full({}, reference_logit_bias(session_));
+    inputs.logit_bias = is_own ? model.logit_bias.to(at::kCPU)
+                               : at::full({}, reference_logit_bias(objective, session_.source));
   }
   return measure_losses(objective, inputs, session_.config.train.batch_size);
+}
+
+std::string Validator::measure() {
+  const SplitData& split = evaluator_.split_data(request_);
+  const std::string& metric = session_.config.checkpoint.best_metric;
+  Sha256 hash;
+  hash.part(split.images.content).part(split.tokens.key).part(metric);
+  for (const std::int64_t row : split.good_rows) hash.part(row);
+  if (metric.starts_with("zero_shot")) {
+    for (const ZeroShotOptions& set : session_.config.evaluate.zero_shot) {
+      hash.part(set.name).part(set.images).part(set.classes);
+      for (const std::string& text : set.templates) hash.part(text);
+    }
+  }
+  return hash.hex();
 }
 
 ValidationResult Validator::validate(std::int64_t step, const std::vector<NamedTensor>& trained) {

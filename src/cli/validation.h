@@ -21,6 +21,9 @@ class Validator {
   Validator(const Session& session, Preparer& preparer, const TrainingData& train,
             std::filesystem::path run_folder, Logger& log);
 
+  // Prepares the validation rows. What the best value is a value of: rows and metric, as a hash.
+  std::string measure();
+
   // Evaluates what was trained so far, writes evaluations/step_XXXXXXXX.json.
   ValidationResult validate(std::int64_t step, const std::vector<NamedTensor>& trained);
 

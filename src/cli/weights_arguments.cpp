@@ -53,7 +53,6 @@ Session open_plain_weights(const WeightsArguments& arguments, const GlobalOption
                            Logger& log) {
   RunConfig config;
   config.model = model_options(arguments);
-  config.train.precision = "fp32";
   return open_session(std::move(config), globals, log);
 }
 

@@ -3,11 +3,10 @@
 #include <ATen/ATen.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 
-#include <algorithm>
-#include <array>
-#include <cstdlib>
 #include <optional>
 #include <string_view>
+
+#include "saferclip/core/cpu.h"
 
 namespace saferclip {
 namespace {
@@ -81,22 +80,6 @@ at::Tensor product(const at::Tensor& a, const at::Tensor& b) {
   return goes_to_onednn(a, b) ? linear_product(a, b.t()) : at::mm(a, b);
 }
 
-bool allows_bf16(std::string_view most_isa) {
-  if (most_isa.empty() || most_isa == "DEFAULT" || most_isa == "ALL") return true;
-  constexpr std::array<std::string_view, 4> kWithBf16{"BF16", "FP16", "AMX", "AVX10"};
-  return std::any_of(kWithBf16.begin(), kWithBf16.end(),
-                     [&](std::string_view word) { return most_isa.find(word) != word.npos; });
-}
-
-bool multiplies_bf16_fast() {
-#if defined(__x86_64__)
-  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing in this process changes its environment
-  const char* most_isa = std::getenv("ONEDNN_MAX_CPU_ISA");
-  return __builtin_cpu_supports("avx512bf16") != 0 && at::globalContext().hasMKLDNN() &&
-         allows_bf16(most_isa == nullptr ? "" : most_isa);
-#else
-  return false;
-#endif
-}
+bool multiplies_bf16_fast() { return has_bf16_products() && at::globalContext().hasMKLDNN(); }
 
 }  // namespace saferclip

@@ -50,8 +50,8 @@ struct Counts {
   std::int32_t equal = 0;
 };
 
-SAFERCLIP_VECTORISED
-Counts count_scores_of_row(const float* scores, std::int64_t size, float wanted) {
+[[gnu::always_inline]] inline Counts count_scores_of_row(const float* scores, std::int64_t size,
+                                                         float wanted) {
   std::int32_t above = 0;
   std::int32_t equal = 0;
   for (std::int64_t j = 0; j < size; ++j) {
@@ -61,33 +61,35 @@ Counts count_scores_of_row(const float* scores, std::int64_t size, float wanted)
   return {above, equal};
 }
 
-SAFERCLIP_VECTORISED
-float highest(const float* scores, std::int64_t size, float best) {
+[[gnu::always_inline]] inline float highest(const float* scores, std::int64_t size, float best) {
   for (std::int64_t j = 0; j < size; ++j) best = scores[j] > best ? scores[j] : best;
   return best;
 }
 
-SAFERCLIP_VECTORISED
-void count_into(const float* __restrict scores, const float* __restrict wanted, std::int64_t size,
-                std::int32_t* __restrict before, std::int32_t* __restrict equal) {
+[[gnu::always_inline]] inline void count_into(const float* __restrict scores,
+                                              const float* __restrict wanted, std::int64_t size,
+                                              std::int32_t* __restrict before,
+                                              std::int32_t* __restrict equal) {
   for (std::int64_t j = 0; j < size; ++j) {
     before[j] += scores[j] > wanted[j] ? 1 : 0;
     equal[j] += scores[j] == wanted[j] ? 1 : 0;
   }
 }
 
-SAFERCLIP_VECTORISED
-void count_equal_into(const float* __restrict scores, const float* __restrict wanted,
-                      std::int64_t size, std::int32_t* __restrict before) {
+[[gnu::always_inline]] inline void count_equal_into(const float* __restrict scores,
+                                                    const float* __restrict wanted,
+                                                    std::int64_t size,
+                                                    std::int32_t* __restrict before) {
   for (std::int64_t j = 0; j < size; ++j) before[j] += scores[j] == wanted[j] ? 1 : 0;
 }
 
-SAFERCLIP_VECTORISED
-void highest_into(const float* __restrict scores, std::int64_t size, float* __restrict best) {
+[[gnu::always_inline]] inline void highest_into(const float* __restrict scores, std::int64_t size,
+                                                float* __restrict best) {
   for (std::int64_t j = 0; j < size; ++j) best[j] = scores[j] > best[j] ? scores[j] : best[j];
 }
 
-void count_row(const RankCount& count, const Tile& tile, std::int64_t i) {
+[[gnu::always_inline]] inline void count_row(const RankCount& count, const Tile& tile,
+                                             std::int64_t i) {
   const std::int64_t query = tile.first_row + i;
   const float wanted = count.relevant[query];
   const float* scores = tile.row(i);
@@ -103,7 +105,8 @@ void count_row(const RankCount& count, const Tile& tile, std::int64_t i) {
 }
 
 // Columns [begin, end) of a tile, row by row so that the compiler can count many at a time.
-void count_columns(const RankCount& count, const Tile& tile, std::int64_t begin, std::int64_t end) {
+[[gnu::always_inline]] inline void count_columns(const RankCount& count, const Tile& tile,
+                                                 std::int64_t begin, std::int64_t end) {
   const float* wanted = count.relevant + tile.first_column;
   std::int32_t* before = count.before + tile.first_column;
   std::int32_t* equal = count.equal + tile.first_column;
@@ -121,7 +124,8 @@ void count_columns(const RankCount& count, const Tile& tile, std::int64_t begin,
   }
 }
 
-void best_of_columns(float* best, const Tile& tile, std::int64_t begin, std::int64_t end) {
+[[gnu::always_inline]] inline void best_of_columns(float* best, const Tile& tile,
+                                                   std::int64_t begin, std::int64_t end) {
   for (std::int64_t i = 0; i < tile.rows(); ++i) {
     highest_into(tile.row(i) + begin, end - begin, best + tile.first_column + begin);
   }
@@ -147,16 +151,20 @@ void count_scores(const at::Tensor& a, const at::Tensor& b, const ScoreCounts& c
       throw_if_asked(stop, "interrupted in a retrieval");
       const Tile tile = maker.make(row, column);
       at::parallel_for(0, tile.rows(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i) {
-          for (const RankCount& count : counts.rows) count_row(count, tile, i);
-          if (counts.row_best == nullptr) continue;
-          float& best = counts.row_best[row + i];
-          best = highest(tile.row(i), tile.columns(), best);
-        }
+        vectorised([&] {
+          for (std::int64_t i = begin; i < end; ++i) {
+            for (const RankCount& count : counts.rows) count_row(count, tile, i);
+            if (counts.row_best == nullptr) continue;
+            float& best = counts.row_best[row + i];
+            best = highest(tile.row(i), tile.columns(), best);
+          }
+        });
       });
       at::parallel_for(0, tile.columns(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-        for (const RankCount& count : counts.columns) count_columns(count, tile, begin, end);
-        if (counts.column_best != nullptr) best_of_columns(counts.column_best, tile, begin, end);
+        vectorised([&] {
+          for (const RankCount& count : counts.columns) count_columns(count, tile, begin, end);
+          if (counts.column_best != nullptr) best_of_columns(counts.column_best, tile, begin, end);
+        });
       });
     }
   }

@@ -41,26 +41,26 @@ double triangle(double x) {
 }
 
 // Sixteen rows to columns: columns[x][row] for `count` columns.
-SAFERCLIP_VECTORISED
-void stand_up(const std::uint32_t* __restrict rows, std::int64_t stride, std::int64_t count,
-              std::uint32_t* __restrict columns) {
+[[gnu::always_inline]] inline void stand_up(const std::uint32_t* __restrict rows,
+                                            std::int64_t stride, std::int64_t count,
+                                            std::uint32_t* __restrict columns) {
   for (std::int64_t x = 0; x < count; ++x) {
     for (std::int64_t row = 0; row < kRun; ++row) columns[x * kRun + row] = rows[row * stride + x];
   }
 }
 
 // The columns that the axis makes of `in`, which starts with the first one that it needs.
-SAFERCLIP_VECTORISED
-void weigh_columns(const std::uint8_t* in, const Axis& axis, std::uint8_t* out) {
+[[gnu::always_inline]] inline void weigh_columns(const std::uint8_t* in, const Axis& axis,
+                                                 std::uint8_t* out) {
   for (std::size_t x = 0; x < axis.first.size(); ++x, out += kRunBytes) {
     weigh_run(in + (axis.first[x] - axis.first[0]) * kRunBytes, kRunBytes,
               axis.weights.data() + x * axis.stride, axis.taps[x], out);
   }
 }
 
-SAFERCLIP_VECTORISED
-void weigh_rows(const std::uint8_t* in, std::int64_t row_bytes, const std::int32_t* weights,
-                std::int64_t taps, std::uint8_t* out) {
+[[gnu::always_inline]] inline void weigh_rows(const std::uint8_t* in, std::int64_t row_bytes,
+                                              const std::int32_t* weights, std::int64_t taps,
+                                              std::uint8_t* out) {
   for (std::int64_t x = 0; x < row_bytes; x += kRunBytes)
     weigh_run(in + x, row_bytes, weights, taps, out + x);
 }
@@ -159,8 +159,10 @@ Raster horizontal_pass(const PictureRows& rows, const Axis& axis, std::int64_t r
     const std::int64_t height = std::min(kRun, result.height - y);
     for (std::int64_t row = 0; row < height; ++row)
       rows.read(row_begin + y + row, band.data() + row * stride);
-    stand_up(band.data() + axis.input_begin(), stride, count, columns.data());
-    weigh_columns(bytes_of(columns.data()), axis, bytes_of(weighed.data()));
+    vectorised([&] {
+      stand_up(band.data() + axis.input_begin(), stride, count, columns.data());
+      weigh_columns(bytes_of(columns.data()), axis, bytes_of(weighed.data()));
+    });
     for (std::int64_t row = 0; row < height; ++row) {
       std::uint32_t* out = result.row(y + row);
       const std::uint32_t* in = weighed.data() + row;
@@ -174,8 +176,10 @@ Raster vertical_pass(const Raster& raster, const Axis& axis, std::int64_t row_be
   Raster result(raster.width, static_cast<std::int64_t>(axis.first.size()));
   for (std::int64_t y = 0; y < result.height; ++y) {
     const auto at = static_cast<std::size_t>(y);
-    weigh_rows(bytes_of(raster.row(axis.first[at] - row_begin)), raster.stride * 4,
-               axis.weights.data() + at * axis.stride, axis.taps[at], bytes_of(result.row(y)));
+    vectorised([&] {
+      weigh_rows(bytes_of(raster.row(axis.first[at] - row_begin)), raster.stride * 4,
+                 axis.weights.data() + at * axis.stride, axis.taps[at], bytes_of(result.row(y)));
+    });
   }
   return result;
 }

@@ -85,9 +85,6 @@ SourceTensor open_clip_name(Family family, const std::string& canonical);
 // is not (ResNet, timm or Hugging Face towers, CoCa, SigLIP).
 void refuse_foreign_model(const TensorFiles& files, const std::string& where, Family family);
 
-// At most `limit` entries and a count of the rest: a wrong geometry misses hundreds of tensors.
-std::vector<std::string> shortened(const std::vector<std::string>& lines, std::size_t limit);
-
 // Refuses sizes that no CLIP has before anything is made of them. Throws WeightsError.
 void check_geometry(const WeightsSource& source);
 

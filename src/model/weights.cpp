@@ -43,13 +43,6 @@ std::vector<std::pair<std::string, std::vector<std::int64_t>>> expected_tensors(
 
 }  // namespace
 
-std::vector<std::string> shortened(const std::vector<std::string>& lines, std::size_t limit) {
-  if (lines.size() <= limit) return lines;
-  std::vector<std::string> head(lines.begin(), lines.begin() + static_cast<std::ptrdiff_t>(limit));
-  head.push_back(cat("… and ", lines.size() - limit, " more"));
-  return head;
-}
-
 std::string to_string(WeightsLayout layout) {
   switch (layout) {
     case WeightsLayout::kHuggingFace:

@@ -34,14 +34,4 @@ c10::Device parse_device(const std::string& word) {
 
 bool has_fast_bf16(c10::Device device) { return device.is_cuda() || multiplies_bf16_fast(); }
 
-std::string cpu_features() {
-  std::vector<std::string> names;
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") != 0) names.emplace_back("AVX2");
-  if (__builtin_cpu_supports("avx512f") != 0) names.emplace_back("AVX512");
-  if (__builtin_cpu_supports("avx512bf16") != 0) names.emplace_back("AVX512-BF16");
-#endif
-  return names.empty() ? "no vector extensions known here" : join(names, ", ");
-}
-
 }  // namespace saferclip

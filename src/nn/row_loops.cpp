@@ -281,53 +281,45 @@ SAFERCLIP_INLINE void norm_gradient_loop(T* gradients, const T* xs, const T* add
 
 }  // namespace
 
-// The compiler clones functions, not templates.
-SAFERCLIP_VECTORISED void run_gelu(const float* x, float* y, std::int64_t size) {
-  gelu_loop(x, y, size);
+void run_gelu(const float* x, float* y, std::int64_t size) {
+  vectorised([=] { gelu_loop(x, y, size); });
 }
-SAFERCLIP_VECTORISED void run_gelu(const Bf16* x, Bf16* y, std::int64_t size) {
-  gelu_loop(x, y, size);
+void run_gelu(const Bf16* x, Bf16* y, std::int64_t size) {
+  vectorised([=] { gelu_loop(x, y, size); });
 }
-SAFERCLIP_VECTORISED void run_gelu_gradient(float* gradient, const float* x, float* y,
-                                            std::int64_t size) {
-  gelu_gradient_loop(gradient, x, y, size);
+void run_gelu_gradient(float* gradient, const float* x, float* y, std::int64_t size) {
+  vectorised([=] { gelu_gradient_loop(gradient, x, y, size); });
 }
-SAFERCLIP_VECTORISED void run_gelu_gradient(Bf16* gradient, const Bf16* x, Bf16* y,
-                                            std::int64_t size) {
-  gelu_gradient_loop(gradient, x, y, size);
+void run_gelu_gradient(Bf16* gradient, const Bf16* x, Bf16* y, std::int64_t size) {
+  vectorised([=] { gelu_gradient_loop(gradient, x, y, size); });
 }
-SAFERCLIP_VECTORISED void run_softmax(float* scores, const Rows& rows, float scale, bool is_causal,
-                                      float* buffer) {
-  softmax_loop(scores, rows, scale, is_causal, buffer);
+void run_softmax(float* scores, const Rows& rows, float scale, bool is_causal, float* buffer) {
+  vectorised([=] { softmax_loop(scores, rows, scale, is_causal, buffer); });
 }
-SAFERCLIP_VECTORISED void run_softmax(Bf16* scores, const Rows& rows, float scale, bool is_causal,
-                                      float* buffer) {
-  softmax_loop(scores, rows, scale, is_causal, buffer);
+void run_softmax(Bf16* scores, const Rows& rows, float scale, bool is_causal, float* buffer) {
+  vectorised([=] { softmax_loop(scores, rows, scale, is_causal, buffer); });
 }
-SAFERCLIP_VECTORISED void run_softmax_gradient(float* gradient, const float* weights,
-                                               const Rows& rows, float scale) {
-  softmax_gradient_loop(gradient, weights, rows, scale);
+void run_softmax_gradient(float* gradient, const float* weights, const Rows& rows, float scale) {
+  vectorised([=] { softmax_gradient_loop(gradient, weights, rows, scale); });
 }
-SAFERCLIP_VECTORISED void run_softmax_gradient(Bf16* gradient, const Bf16* weights,
-                                               const Rows& rows, float scale) {
-  softmax_gradient_loop(gradient, weights, rows, scale);
+void run_softmax_gradient(Bf16* gradient, const Bf16* weights, const Rows& rows, float scale) {
+  vectorised([=] { softmax_gradient_loop(gradient, weights, rows, scale); });
 }
 
-SAFERCLIP_VECTORISED void run_norm(const float* x, float* y, const NormValues& norm,
-                                   const Rows& rows, const float* eps) {
-  norm_loop(x, y, norm, rows, eps);
+void run_norm(const float* x, float* y, const NormValues& norm, const Rows& rows,
+              const float* eps) {
+  vectorised([=] { norm_loop(x, y, norm, rows, eps); });
 }
-SAFERCLIP_VECTORISED void run_norm(const Bf16* x, Bf16* y, const NormValues& norm, const Rows& rows,
-                                   const float* eps) {
-  norm_loop(x, y, norm, rows, eps);
+void run_norm(const Bf16* x, Bf16* y, const NormValues& norm, const Rows& rows, const float* eps) {
+  vectorised([=] { norm_loop(x, y, norm, rows, eps); });
 }
-SAFERCLIP_VECTORISED void run_norm_gradient(float* gradient, const float* x, const float* addend,
-                                            const NormValues& norm, const Rows& rows) {
-  norm_gradient_loop(gradient, x, addend, norm, rows);
+void run_norm_gradient(float* gradient, const float* x, const float* addend, const NormValues& norm,
+                       const Rows& rows) {
+  vectorised([=] { norm_gradient_loop(gradient, x, addend, norm, rows); });
 }
-SAFERCLIP_VECTORISED void run_norm_gradient(Bf16* gradient, const Bf16* x, const Bf16* addend,
-                                            const NormValues& norm, const Rows& rows) {
-  norm_gradient_loop(gradient, x, addend, norm, rows);
+void run_norm_gradient(Bf16* gradient, const Bf16* x, const Bf16* addend, const NormValues& norm,
+                       const Rows& rows) {
+  vectorised([=] { norm_gradient_loop(gradient, x, addend, norm, rows); });
 }
 
 }  // namespace saferclip

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <functional>
+#include <set>
 
 #include "saferclip/core/error.h"
 #include "saferclip/objective/losses.h"
@@ -232,6 +233,30 @@ bool needs_logit_bias(const ObjectiveOptions& options) {
   if (options.name == "siglip") return true;
   return options.name == "saferclip" && options.pres_cross.form == "sigmoid" &&
          weight_of(options, "pres_cross_img") + weight_of(options, "pres_cross_txt") > 0;
+}
+
+std::vector<std::string> terms_of_unsafe_pictures(const ObjectiveOptions& options) {
+  static const std::set<std::string> kTerms{"cross_img",      "cross_txt",  "uni_img",
+                                            "mutual_txt",     "mutual_img", "redir_uni_img",
+                                            "redir_cross_img"};
+  std::vector<std::string> terms;
+  for (const std::string& term : ObjectiveOptions::term_names(options.name)) {
+    if (kTerms.contains(term) && weight_of(options, term) > 0) terms.push_back(term);
+  }
+  return terms;
+}
+
+std::vector<std::string> terms_of_one_tower(const ObjectiveOptions& options,
+                                            const std::string& tower) {
+  std::vector<std::string> terms;
+  for (const std::string& term : ObjectiveOptions::term_names(options.name)) {
+    const bool has_both = term.starts_with("mutual_") || term == "contrastive";
+    if (!has_both && weight_of(options, term) > 0 &&
+        term.ends_with(tower == "text" ? "_txt" : "_img")) {
+      terms.push_back(term);
+    }
+  }
+  return terms;
 }
 
 LossNeeds loss_needs(const ObjectiveOptions& options) {

@@ -30,8 +30,8 @@ double largest(const at::Tensor& values) {
   return most;
 }
 
-float widened(float score) { return score; }
-float widened(std::uint16_t score) {
+[[gnu::always_inline]] inline float widened(float score) { return score; }
+[[gnu::always_inline]] inline float widened(std::uint16_t score) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(score) << 16U);
 }
 
@@ -54,16 +54,8 @@ template <class Score>
   return most;
 }
 
-SAFERCLIP_VECTORISED
-float highest_float(const float* scores, std::int64_t count) { return highest_of(scores, count); }
-
-SAFERCLIP_VECTORISED
-float highest_bfloat16(const std::uint16_t* scores, std::int64_t count) {
-  return highest_of(scores, count);
-}
-
-SAFERCLIP_VECTORISED
-double product_in_lanes(const float* a, const float* b, std::int64_t width) {
+[[gnu::always_inline]] inline double product_in_lanes(const float* a, const float* b,
+                                                      std::int64_t width) {
   std::array<double, kExactLanes> lanes{};
   std::int64_t i = 0;
   for (; i + kExactLanes <= width; i += kExactLanes) {
@@ -113,14 +105,14 @@ double ScoreBound::of(const ScoreRows& queries, std::int64_t query) const {
 }
 
 float highest_score(const float* scores, std::int64_t count) {
-  return highest_float(scores, count);
+  return vectorised([=] { return highest_of(scores, count); });
 }
 float highest_score(const at::BFloat16* scores, std::int64_t count) {
-  return highest_bfloat16(&scores->x, count);
+  return vectorised([=] { return highest_of(&scores->x, count); });
 }
 
 double exact_product(const float* a, const float* b, std::int64_t width) {
-  return product_in_lanes(a, b, width);
+  return vectorised([=] { return product_in_lanes(a, b, width); });
 }
 
 }  // namespace saferclip

@@ -49,18 +49,22 @@ at::Tensor in_blocks(std::int64_t count, std::int64_t width, Logger& log, const 
 
 }  // namespace
 
-at::Tensor token_ids(const Tokenizer& tokenizer, const std::vector<std::string>& captions) {
+TokenRows token_rows(const Tokenizer& tokenizer, const std::vector<std::string>& captions) {
   const std::int64_t context = tokenizer.spec().context_length;
   const auto count = static_cast<std::int64_t>(captions.size());
-  at::Tensor ids = at::zeros({count, context}, at::kInt);
-  auto* data = ids.mutable_data_ptr<std::int32_t>();
+  TokenRows rows{at::zeros({count, context}, at::kInt), at::zeros({count}, at::kByte)};
+  auto* data = rows.ids.mutable_data_ptr<std::int32_t>();
+  auto* cut = rows.is_cut.mutable_data_ptr<std::uint8_t>();
   at::parallel_for(0, count, kCaptionsAtOnce, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      const std::vector<std::int32_t> row = tokenizer.encode(captions[static_cast<std::size_t>(i)]);
+      bool is_cut = false;
+      const std::vector<std::int32_t> row =
+          tokenizer.encode(captions[static_cast<std::size_t>(i)], &is_cut);
       std::copy(row.begin(), row.end(), data + i * context);
+      cut[i] = is_cut ? 1 : 0;
     }
   });
-  return ids;
+  return rows;
 }
 
 at::Tensor embed_pixels(const ClipModel& model, const Preprocessing& preprocessing,

@@ -30,6 +30,42 @@ fs::path bad_rows_file(const fs::path& cache_dir, std::string split) {
   return cache_dir / cat("bad_rows.", split, ".json");
 }
 
+constexpr std::size_t kNamedRows = 10;
+
+// What the tokens of a split show: captions that the context cuts, and rows whose two captions
+// become the same ids.
+std::vector<std::string> caption_problems(const SplitData& split, const TokenCache& tokens,
+                                          const at::Tensor& safe_cut,
+                                          const at::Tensor& unsafe_cut) {
+  std::vector<std::string> problems;
+  const at::Tensor none = at::zeros_like(safe_cut);
+  const at::Tensor unsafe = unsafe_cut.defined() ? unsafe_cut : none;
+  const auto count = [](const at::Tensor& flags) {
+    return with_commas(flags.sum().item<std::int64_t>());
+  };
+  const at::Tensor any_cut = safe_cut.logical_or(unsafe);
+  if (any_cut.any().item<bool>()) {
+    problems.push_back(cat(split.name, ": captions longer than the context of ",
+                           tokens.safe.size(1), " tokens are cut: ", count(safe_cut), " safe, ",
+                           count(unsafe), " unsafe, in ", count(any_cut), " rows"));
+  }
+  if (!tokens.unsafe.defined()) return problems;
+  std::vector<std::string> same;
+  const at::Tensor is_same = tokens.safe.eq(tokens.unsafe).all(1);
+  for (const std::int64_t row : split.good_rows) {
+    if (is_same[row].item<bool>()) {
+      same.push_back(split.manifest.rows[static_cast<std::size_t>(row)].id);
+    }
+  }
+  if (!same.empty()) {
+    problems.push_back(
+        cat(split.name, ": safe and unsafe caption have the same tokens in ",
+            with_commas(static_cast<std::int64_t>(same.size())),
+            " rows, which teach nothing: ", join(shortened(same, kNamedRows), ", ")));
+  }
+  return problems;
+}
+
 std::string content_hash(const std::vector<std::vector<PictureRecord>>& records) {
   Sha256 hash;
   for (const auto& column : records) {
@@ -70,8 +106,17 @@ void Preparer::release_reference() {
   reference_.reset();
 }
 
-at::Tensor Preparer::token_ids(const std::vector<std::string>& texts) const {
-  return saferclip::token_ids(tokenizer_, texts);
+at::Tensor Preparer::token_ids(const std::vector<std::string>& texts,
+                               const std::string& label) const {
+  const TokenRows rows = token_rows(tokenizer_, texts);
+  const auto cut = rows.is_cut.sum().item<std::int64_t>();
+  if (cut > 0) {
+    log_.warn(cat(label, ": ", with_commas(cut), " of ",
+                  with_commas(static_cast<std::int64_t>(texts.size())),
+                  " texts are longer than the context of ", tokenizer_.spec().context_length,
+                  " tokens and cut"));
+  }
+  return rows.ids;
 }
 
 SplitData Preparer::split(const std::string& name, const fs::path& file, bool needs_unsafe,
@@ -162,13 +207,25 @@ TokenCache Preparer::tokens(const SplitData& split, bool needs_unsafe) const {
   request.key = hash.hex();
   request.inputs = {{"manifest", split.manifest.file.string()}};
   request.build = [&](const fs::path& folder) {
-    std::vector<NamedTensor> tensors{{"safe", token_ids(safe)}};
-    if (needs_unsafe) tensors.push_back({"unsafe", token_ids(unsafe)});
+    std::vector<NamedTensor> tensors;
+    const auto add = [&](const std::string& name, const std::vector<std::string>& captions) {
+      TokenRows rows = token_rows(tokenizer_, captions);
+      tensors.push_back({name, std::move(rows.ids)});
+      tensors.push_back({name + "_cut", std::move(rows.is_cut)});
+    };
+    add("safe", safe);
+    if (needs_unsafe) add("unsafe", unsafe);
     write_safetensors(folder / kArtefactData, tensors);
   };
   const SafetensorsFile file = open_or_build(request, log_, stop_);
-  return {file.tensor("safe"), needs_unsafe ? file.tensor("unsafe") : at::Tensor(),
-          tokenizer_.spec().is_padded, request.key};
+  TokenCache cache{file.tensor("safe"), {}, tokenizer_.spec().is_padded, request.key};
+  if (needs_unsafe) cache.unsafe = file.tensor("unsafe");
+  for (const std::string& line :
+       caption_problems(split, cache, file.tensor("safe_cut"),
+                        needs_unsafe ? file.tensor("unsafe_cut") : at::Tensor())) {
+    log_.warn(line);
+  }
+  return cache;
 }
 
 ReferenceCache Preparer::reference_rows(const SplitData& split) {

@@ -41,7 +41,8 @@ std::vector<NamedTensor> Preparer::find_targets(const SplitData& split, const Sp
   if (!extra.empty()) {
     EmbedOptions embed;
     embed.stop = stop_;
-    extra_text = embed_ids(reference(), token_ids(extra), log_, "extra safe captions", embed);
+    extra_text = embed_ids(reference(), token_ids(extra, "extra safe captions"), log_,
+                           "extra safe captions", embed);
     texts = options.pool == "file" ? extra_text : at::cat({texts, extra_text});
     const at::Tensor none = at::full({extra_text.size(0)}, -1, at::kLong);
     extra_picture = good.index_select(
@@ -121,7 +122,8 @@ TargetCache Preparer::targets(const SplitData& split, const SplitData& pool,
 AnchorCache Preparer::anchors(const AnchorOptions& options) {
   AnchorCache cache;
   if (options.prompts.empty() && options.images.empty()) return cache;
-  if (!options.prompts.empty()) cache.prompts = token_ids(read_lines(options.prompts));
+  if (!options.prompts.empty())
+    cache.prompts = token_ids(read_lines(options.prompts), "anchor prompts");
   if (!options.images.empty()) cache.images = pictures(files_in(options.images), "anchor images");
   Sha256 hash;
   hash.part("anchors")

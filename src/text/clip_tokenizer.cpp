@@ -91,7 +91,7 @@ class ClipTokenizer : public Tokenizer {
                  {is_hf ? U"<|endoftext|>" : U"<end_of_text>", spec.eos_id}};
   }
 
-  std::vector<std::int32_t> encode(std::string_view caption) const override {
+  std::vector<std::int32_t> encode(std::string_view caption, bool* is_cut) const override {
     std::vector<std::int32_t> ids{static_cast<std::int32_t>(spec_.bos_id)};
     if (is_plain(caption)) {
       encode_plain(lower_plain(caption), ids);
@@ -102,6 +102,7 @@ class ClipTokenizer : public Tokenizer {
     }
     ids.push_back(static_cast<std::int32_t>(spec_.eos_id));
     const auto limit = static_cast<std::size_t>(spec_.context_length);
+    if (is_cut != nullptr) *is_cut = ids.size() > limit;
     if (ids.size() > limit) {
       ids.resize(limit);
       ids.back() = static_cast<std::int32_t>(spec_.eos_id);

@@ -40,7 +40,7 @@ class SentencePieceTokenizer : public Tokenizer {
     unknown_length_ = pieces_of(unknown_).size();
   }
 
-  std::vector<std::int32_t> encode(std::string_view caption) const override {
+  std::vector<std::int32_t> encode(std::string_view caption, bool* is_cut) const override {
     const std::u32string text = decode_utf8(caption);
     std::vector<std::int32_t> ids;
     if (spec_.cleaning == TextCleaning::kNone) {
@@ -51,7 +51,8 @@ class SentencePieceTokenizer : public Tokenizer {
     } else {
       encode_siglip(text, ids);
     }
-    finish(ids);
+    const bool was_cut = finish(ids);
+    if (is_cut != nullptr) *is_cut = was_cut;
     return ids;
   }
 
@@ -118,13 +119,17 @@ class SentencePieceTokenizer : public Tokenizer {
     });
   }
 
-  void finish(std::vector<std::int32_t>& ids) const {
+  // Whether ids were left out.
+  bool finish(std::vector<std::int32_t>& ids) const {
     const auto limit = static_cast<std::size_t>(spec_.context_length);
     const auto eos = static_cast<std::int32_t>(spec_.eos_id);
+    const bool has_end = kind_ != Kind::kGemma && !ids.empty() && ids.back() == eos;
+    const bool is_cut = ids.size() > (has_end ? limit : limit - 1);
     if (ids.size() > limit - 1) ids.resize(limit - 1);
     // transformers' SiglipTokenizer adds no second end mark after one that a caption ends with.
     if (kind_ == Kind::kGemma || ids.empty() || ids.back() != eos) ids.push_back(eos);
     ids.resize(limit, static_cast<std::int32_t>(spec_.pad_id));
+    return is_cut;
   }
 
   std::unique_ptr<SentencePieceProcessor> processor_;

@@ -46,6 +46,8 @@ std::string state_text(const TrainState& state) {
   json["best_loss"] = state.best_loss ? Json(*state.best_loss) : Json(nullptr);
   json["stale_validations"] = state.stale_validations;
   json["content"] = state.content;
+  json["measure"] = state.measure;
+  json["precision"] = state.precision;
   json["device"] = state.device;
   json["threads"] = state.threads;
   json["awaits_validation"] = state.awaits_validation;
@@ -212,7 +214,8 @@ void CheckpointStore::settle(const TrainState& state, std::int64_t keep_last, bo
   if (state.best_value) best = state.best_step;
   point("latest", state.step);
   if (best && is_file(folder(*best) / kManifest)) point("best", *best);
-  remove_outdated(keep_last, keep_best ? best : std::nullopt);
+  // Until a first validation, or the first of another kind, the file is right as it is.
+  remove_outdated(keep_last, !keep_best ? std::nullopt : best ? best : pointer("best"));
 }
 
 // What cannot be removed costs space alone: no reason to end a run.
@@ -274,6 +277,8 @@ TrainState read_train_state(const fs::path& checkpoint) {
     if (loss != json.end() && !loss->is_null()) state.best_loss = loss->get<double>();
     state.stale_validations = json.value("stale_validations", std::int64_t{0});
     state.content = json.at("content").get<std::map<std::string, std::string>>();
+    state.measure = json.value("measure", std::string());  // later than the first checkpoints
+    state.precision = json.value("precision", std::string());
     state.device = json.at("device").get<std::string>();
     state.threads = json.at("threads").get<std::int64_t>();
     state.awaits_validation = json.value("awaits_validation", false);

@@ -26,7 +26,7 @@ int main(int argc, char** argv) {
         argv[1], 77,
         is_hf ? saferclip::TextCleaning::kHuggingFace : saferclip::TextCleaning::kOpenAi);
     const auto began = std::chrono::steady_clock::now();
-    ids = saferclip::token_ids(*tokenizer, captions);
+    ids = saferclip::token_rows(*tokenizer, captions).ids;
     const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - began;
     std::cout << (i == 0 ? "" : ", ") << passed.count();
   }

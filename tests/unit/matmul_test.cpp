@@ -1,3 +1,4 @@
+#include "saferclip/core/cpu.h"
 #include "saferclip/core/matmul.h"
 
 #include <ATen/ATen.h>

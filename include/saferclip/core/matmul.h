@@ -7,7 +7,6 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <string_view>
 
 namespace saferclip {
 
@@ -24,10 +23,7 @@ at::Tensor packed_weight(const at::Tensor& weight, std::int64_t rows);
 // a [N, I] times b [I, O].
 at::Tensor product(const at::Tensor& a, const at::Tensor& b);
 
-// Whether this CPU multiplies bf16 faster than fp32 and sums in fp32 (AVX512-BF16), and oneDNN's
-// own ONEDNN_MAX_CPU_ISA lets it.
+// Whether this CPU multiplies bf16 faster than fp32 (core/cpu.h), through oneDNN.
 bool multiplies_bf16_fast();
-// Whether a value of ONEDNN_MAX_CPU_ISA, empty for none, leaves oneDNN its bf16 instructions.
-bool allows_bf16(std::string_view most_isa);
 
 }  // namespace saferclip

@@ -1,11 +1,40 @@
-// Marks a function of plain loops that is compiled for each vector unit there may be; the loader
-// picks one at start. Templates and lambdas called inside must be inlined to profit.
+// Plain loops compiled for each vector unit there may be; which one runs is chosen at run time.
 #pragma once
 
-// Sanitizers are not ready before that choice is made; clang knows other names.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define SAFERCLIP_VECTORISED __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
-#else
-#define SAFERCLIP_VECTORISED
+#include "saferclip/core/cpu.h"
+
+namespace saferclip {
+
+#if defined(__x86_64__) && defined(__GNUC__)
+// flatten inlines `work`, which is then compiled for the unit; what that calls must be marked
+// always_inline.
+template <class Work>
+__attribute__((target("arch=x86-64-v4"), flatten)) auto run_for_avx512(const Work& work) {
+  return work();
+}
+template <class Work>
+__attribute__((target("avx2,fma"), flatten)) auto run_for_avx2(const Work& work) {
+  return work();
+}
 #endif
+
+// Calls `work`, a lambda, on the unit of core/cpu.h:
+//   void scale(float* x, std::int64_t n) {
+//     vectorised([=] { scale_loop(x, n); });
+//   }
+template <class Work>
+auto vectorised(const Work& work) {
+#if defined(__x86_64__) && defined(__GNUC__)
+  switch (vector_unit()) {
+    case VectorUnit::kAvx512:
+      return run_for_avx512(work);
+    case VectorUnit::kAvx2:
+      return run_for_avx2(work);
+    case VectorUnit::kBaseline:
+      break;
+  }
+#endif
+  return work();
+}
+
+}  // namespace saferclip

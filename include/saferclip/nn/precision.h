@@ -15,7 +15,4 @@ c10::Device parse_device(const std::string& word);
 // Whether bf16 matrix products are fast on the device (CPU: AVX512-BF16 or AMX).
 bool has_fast_bf16(c10::Device device);
 
-// "AVX512-BF16, AMX" and such; what `doctor` shows.
-std::string cpu_features();
-
 }  // namespace saferclip

@@ -83,6 +83,12 @@ bool uses_model_scale(const ObjectiveOptions& options);
 // Whether a term has the sigmoid form, which takes a bias.
 bool needs_logit_bias(const ObjectiveOptions& options);
 
+// The weighted terms that count only rows with an unsafe picture, and those through which no
+// gradient reaches but that of one tower ("text", "vision").
+std::vector<std::string> terms_of_unsafe_pictures(const ObjectiveOptions& options);
+std::vector<std::string> terms_of_one_tower(const ObjectiveOptions& options,
+                                            const std::string& tower);
+
 // What an objective needs besides the safe pair.
 struct LossNeeds {
   bool unsafe_text = false;

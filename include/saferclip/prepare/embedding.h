@@ -20,8 +20,11 @@ struct EmbedOptions {
   const StopFlag* stop = nullptr;  // asked between blocks of rows and inside them
 };
 
-// Captions to ids int32 [N, context length], zeros behind the last id.
-at::Tensor token_ids(const Tokenizer& tokenizer, const std::vector<std::string>& captions);
+struct TokenRows {
+  at::Tensor ids;     // int32 [N, context length], zeros behind the last id
+  at::Tensor is_cut;  // uint8 [N]: the caption is longer than the context
+};
+TokenRows token_rows(const Tokenizer& tokenizer, const std::vector<std::string>& captions);
 
 // uint8 pixels [N, S, S, 3] to [N, E] on the CPU. Throws Interrupted.
 at::Tensor embed_pixels(const ClipModel& model, const Preprocessing& preprocessing,

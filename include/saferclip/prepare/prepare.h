@@ -42,8 +42,8 @@ class Preparer {
   // [N, S, S, 3]. Unreadable files are a DataError that names them all.
   at::Tensor pictures(const std::vector<std::filesystem::path>& files, const std::string& label);
 
-  // Token ids int32 [N, C] of texts, padded with 0.
-  at::Tensor token_ids(const std::vector<std::string>& texts) const;
+  // Token ids int32 [N, C] of texts, padded with 0. Warns of those that the context cuts.
+  at::Tensor token_ids(const std::vector<std::string>& texts, const std::string& label) const;
 
   // For what embeds or measures beside it.
   const StopFlag* stop() const { return stop_; }

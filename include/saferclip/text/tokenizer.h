@@ -19,8 +19,10 @@ class Tokenizer {
   // Ids with an end mark, and a begin mark where spec().bos_id is one, cut to the context length
   // with the end mark kept as the last id. Not padded, unless spec().is_padded: then exactly
   // context_length ids, filled up with pad_id on the right. `caption` is UTF-8; malformed bytes are
-  // replaced as Python's "replace" handler does.
-  virtual std::vector<std::int32_t> encode(std::string_view caption) const = 0;
+  // replaced as Python's "replace" handler does. `is_cut` receives whether the context was too
+  // short.
+  virtual std::vector<std::int32_t> encode(std::string_view caption,
+                                           bool* is_cut = nullptr) const = 0;
   virtual const TextSpec& spec() const = 0;
   // Everything that decides the ids, for cache keys.
   virtual const std::string& fingerprint() const = 0;

@@ -24,6 +24,8 @@ struct TrainState {
   std::optional<double> best_loss;     // lowest validation loss
   std::int64_t stale_validations = 0;  // in a row, with neither a better value nor a lower loss
   std::map<std::string, std::string> content;  // keys of weights, images, tokens, targets, anchors
+  std::string measure;                         // what best_value is a value of; empty: not known
+  std::string precision;  // in which the steps computed: bf16 or fp32; empty: not known
   std::string device;
   std::int64_t threads = 0;
   bool awaits_validation = false;  // of `step`: it was due, and the run was stopped in it

@@ -38,9 +38,11 @@ bool is_dense(const at::Tensor& t) {
   return t.is_mkldnn() || t.is_contiguous() || t.t().is_contiguous();
 }
 
+// Asked for bf16 without the CPU's instructions, LibTorch's operators throw.
 bool can_use_onednn(const at::Tensor& x, const at::Tensor& weight) {
-  return x.is_cpu() && x.scalar_type() != at::kDouble && x.numel() > 0 && is_dense(x) &&
-         is_dense(weight);
+  const bool has_type =
+      x.scalar_type() == at::kFloat || (x.scalar_type() == at::kBFloat16 && multiplies_bf16_fast());
+  return x.is_cpu() && has_type && x.numel() > 0 && is_dense(x) && is_dense(weight);
 }
 
 // ATen itself takes oneDNN for bf16.
@@ -70,8 +72,7 @@ at::Tensor linear_product(const at::Tensor& x, const at::Tensor& weight, const a
 }
 
 at::Tensor packed_weight(const at::Tensor& weight, std::int64_t rows) {
-  const bool is_fast = weight.scalar_type() != at::kBFloat16 || multiplies_bf16_fast();
-  if (!is_fast || !can_use_onednn(weight, weight)) return {};
+  if (!can_use_onednn(weight, weight)) return {};
   const auto* reorder = find_operator<Reorder>("mkldnn::_reorder_linear_weight", "");
   return reorder == nullptr ? at::Tensor() : reorder->call(weight.contiguous(), c10::SymInt(rows));
 }

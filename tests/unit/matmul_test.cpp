@@ -1,8 +1,9 @@
-#include "saferclip/core/cpu.h"
 #include "saferclip/core/matmul.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
+
+#include "saferclip/core/cpu.h"
 
 namespace saferclip {
 namespace {
@@ -74,6 +75,16 @@ TEST(Bf16, OneDnnsOwnLimitCounts) {
     EXPECT_TRUE(allows_bf16(isa)) << isa;
   for (const char* isa : {"SSE41", "AVX2", "AVX512_CORE", "AVX512_CORE_VNNI"})
     EXPECT_FALSE(allows_bf16(isa)) << isa;
+}
+
+TEST(VectorUnits, LibTorchsOwnLimitCounts) {
+  using enum VectorUnit;
+  for (const char* word : {"", "avx512", "avx512_vnni"})
+    EXPECT_EQ(limited_unit(kAvx512, word), kAvx512);
+  EXPECT_EQ(limited_unit(kAvx512, "avx2"), kAvx2);
+  EXPECT_EQ(limited_unit(kAvx512, "default"), kBaseline);
+  EXPECT_EQ(limited_unit(kAvx2, "avx512"), kAvx2);
+  EXPECT_EQ(limited_unit(kBaseline, "avx2"), kBaseline);
 }
 
 INSTANTIATE_TEST_SUITE_P(Dtypes, Products, testing::Values(at::kFloat, at::kBFloat16, at::kDouble));

@@ -141,6 +141,14 @@ class Reader {
     return false;
   }
 
+  // What a path says that was written on Windows and is not there.
+  static std::string backslash_hint(std::string path) {
+    if (path.find('\\') == std::string::npos) return "";
+    std::replace(path.begin(), path.end(), '\\', '/');
+    return cat("; paths are written with /, not \\",
+               is_file(path) ? cat(": ", path, " is there") : "");
+  }
+
   fs::path safe_image(const Json& json, ManifestRow& row, bool& is_good) {
     std::vector<fs::path> tried;
     if (const Json* named = find(json, {"safe_image"}); named != nullptr) {
@@ -173,7 +181,8 @@ class Reader {
     names.reserve(tried.size());
     for (const fs::path& path : tried) names.push_back(path.string());
     problem(row, tried.empty() ? "missing safe_image" : "absent safe image",
-            tried.empty() ? "has no safe_image" : cat("no such file: ", join(names, ", ")));
+            tried.empty() ? "has no safe_image"
+                          : cat("no such file: ", join(names, ", "), backslash_hint(names[0])));
     return {};
   }
 
@@ -197,6 +206,11 @@ class Reader {
     if (is_file(path)) {
       is_good = is_allowed(is_named ? fence_ : template_fence_, path, row) && is_good;
       return path;
+    }
+    if (const std::string hint = backslash_hint(path.string()); !hint.empty()) {
+      is_good = false;
+      problem(row, "image path with backslashes", cat("no such file: ", path.string(), hint));
+      return {};
     }
     if (is_named) {
       ++absent_unsafe_;

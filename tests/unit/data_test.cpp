@@ -46,6 +46,25 @@ const std::string kGood =
     R"({"id":"1","safe_caption":"a","safe_image":"a.jpg","unsafe_caption":"b","unsafe_image":"u.jpg","tag":"Abuse"})"
     "\n";
 
+TEST_F(ManifestFiles, PathsWithBackslashesAreNoMissingPictures) {
+  std::filesystem::create_directories(folder_ / "pics");
+  write_file_atomically(folder_ / "pics" / "u.jpg", "x");
+  const Manifest m = read(
+      R"({"id":"1","safe_caption":"a","safe_image":"a.jpg","unsafe_caption":"b","unsafe_image":"pics\\u.jpg"})"
+      "\n"
+      R"({"id":"2","safe_caption":"a","safe_image":"pics\\u.jpg","unsafe_caption":"b"})"
+      "\n");
+  EXPECT_EQ(kinds(m), (std::vector<std::string>{"1 image path with backslashes",
+                                                "2 absent safe image"}));
+  for (const RowProblem& problem : m.problems) {
+    EXPECT_THAT(problem.message, HasSubstr("pics/u.jpg is there"));
+  }
+  request_.unsafe_image_template = "{image_root}\\pics\\{id}.jpg";
+  EXPECT_EQ(kinds(read(R"({"id":"u","safe_caption":"a","safe_image":"a.jpg","unsafe_caption":"b"})"
+                       "\n")),
+            std::vector<std::string>{"1 image path with backslashes"});
+}
+
 TEST_F(ManifestFiles, EveryKindOfDirtIsReportedByLine) {
   const Manifest m = read(
       kGood + kGood +

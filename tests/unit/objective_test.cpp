@@ -52,6 +52,41 @@ TEST(Losses, PreservationIsZeroWhenNothingMoved) {
   EXPECT_NEAR(compute_losses(o, in, {5, 5, 5, 0, 0}).total.item<double>(), 0, 1e-12);
 }
 
+// Of one term alone: how far each tuned embedding's gradient is from 0.
+std::vector<double> gradient_sizes(const std::string& objective, const std::string& term,
+                                   bool has_pictures) {
+  LossInputs in = random_inputs(5);
+  in.has_unsafe_image = at::full({5}, has_pictures ? 1.0 : 0.0, at::kDouble);
+  ObjectiveOptions o = ObjectiveOptions::preset(objective);
+  for (auto& [name, weight] : o.weights) weight = 0;
+  o.weights[term] = 1;
+  compute_losses(o, in, {5, 5, has_pictures ? 5.0 : 0.0, 0, 0}).total.backward();
+  std::vector<double> sizes;
+  for (const at::Tensor& rows :
+       {in.tuned.safe_text, in.tuned.unsafe_text, in.tuned.safe_image, in.tuned.unsafe_image}) {
+    sizes.push_back(rows.grad().defined() ? rows.grad().abs().sum().item<double>() : 0);
+  }
+  return sizes;
+}
+
+TEST(Losses, WhatATermCannotTrainIsKnown) {
+  for (const std::string objective : {"saferclip", "safe_clip"}) {
+    ObjectiveOptions all = ObjectiveOptions::preset(objective);
+    for (const std::string& term : ObjectiveOptions::term_names(objective)) all.weights[term] = 1;
+    const auto pictures = terms_of_unsafe_pictures(all);
+    const auto text = terms_of_one_tower(all, "text"), vision = terms_of_one_tower(all, "vision");
+    for (const std::string& term : ObjectiveOptions::term_names(objective)) {
+      if (term.starts_with("anchor_")) continue;
+      const auto with = gradient_sizes(objective, term, true);
+      const auto without = gradient_sizes(objective, term, false);
+      const bool is_idle = without == std::vector<double>(4, 0.0);
+      EXPECT_EQ(testing::Value(pictures, testing::Contains(term)), is_idle) << term;
+      EXPECT_EQ(testing::Value(text, testing::Contains(term)), with[2] + with[3] == 0) << term;
+      EXPECT_EQ(testing::Value(vision, testing::Contains(term)), with[0] + with[1] == 0) << term;
+    }
+  }
+}
+
 // A row without anything to compare with has no structure to keep, and a gradient of 0.
 TEST(Losses, SimilarityOfASingleRowIsZero) {
   at::Tensor x = at::randn({1, 4}, at::kDouble).requires_grad_(true);

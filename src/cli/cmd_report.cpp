@@ -50,8 +50,12 @@ std::vector<std::pair<std::string, std::string>> facts(const Session& session, c
       {"training rows", with_commas(static_cast<std::int64_t>(data.train.good_rows.size()))},
       {"training manifest", c.data.train},
       {"hash of the training pictures", data.train.images.content}};
+  for (const std::string& problem : read_never_trains(run)) {
+    facts.emplace_back("never trained", problem);
+  }
   if (environment.is_object()) {
     for (const auto& [name, value] : environment.items()) {
+      if (name == "never_trains") continue;
       facts.emplace_back(name, value.is_string() ? value.get<std::string>() : value.dump());
     }
   }

@@ -167,6 +167,10 @@ std::optional<SteadyTime> time_limit(const std::string& max_time) {
   return std::chrono::steady_clock::now() + std::chrono::seconds(*seconds);
 }
 
+RunEnvironment environment_of(const Session& session) {
+  return {session.device.str(), at::get_num_threads(), resolved_values(session), {}};
+}
+
 void train_in(const RunFolder& run, const StartPoint& start, const Session& session, Logger& log,
               const StopFlag& stop, std::optional<SteadyTime> limit) {
   const RunConfig& config = session.config;
@@ -179,7 +183,11 @@ void train_in(const RunFolder& run, const StartPoint& start, const Session& sess
   const TrainingData data = prepare_training(session, preparer);
   Validator validator(session, preparer, data, run.path, log);
   TrainState state;
-  if (!config.data.validation.empty()) state.measure = validator.measure();
+  if (!config.data.validation.empty()) {
+    state.measure = validator.measure();
+    const std::string problem = start.checkpoint.empty() ? validator.chance_problem() : "";
+    if (!problem.empty()) log.warn(problem);
+  }
   const auto augment = make_augment(session, preparer, log);
   const auto parameters = make_trainable(model, config.model, config.adapter,
                                          static_cast<std::uint64_t>(config.train.seed));
@@ -192,10 +200,10 @@ void train_in(const RunFolder& run, const StartPoint& start, const Session& sess
   pack_frozen_weights(model, 2 * rows, 2 * rows, compute);
   Optimizer optimizer(config.optimizer, parameters);
   const Sampler sampler = make_sampler(data, config);
-  for (const std::string& problem :
-       coverage_problems(training_coverage(config, data, sampler), config)) {
-    log.warn(problem);
-  }
+  RunEnvironment environment = environment_of(session);
+  environment.never_trains = coverage_problems(training_coverage(config, data, sampler), config);
+  for (const std::string& problem : environment.never_trains) log.warn(problem);
+  write_run_records(run, config, environment);
   state.content = content_keys(session, data);
   state.precision = compute == at::kBFloat16 ? "bf16" : "fp32";
   state.device = session.device.str();
@@ -262,9 +270,7 @@ int train(const TrainArguments& arguments, const GlobalOptions& globals, Logger&
     require_same_run(run.path, read_train_state(start.checkpoint), session, log);
   }
   log.also_to_file(run.path / "train.log");
-  write_run_records(
-      run, session.config,
-      environment_json(session.device.str(), at::get_num_threads(), resolved_values(session)));
+  write_run_records(run, session.config, environment_of(session));
   // A kill may come while any of these is written, the records above included.
   for (const fs::path& folder : {run.path, run.path / "checkpoints", run.path / "evaluations"}) {
     remove_stale_temporaries(folder);

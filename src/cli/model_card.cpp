@@ -88,6 +88,10 @@ std::string model_card(const Session& session, const CardFacts& facts) {
                                                                      : "their own safe partners",
                           "; "),
                 "the model is not a filter and makes no promise about any single input.\n\n");
+    for (const std::string& problem :
+         read_never_trains(facts.checkpoint.parent_path().parent_path())) {
+      card += cat("**Not trained:** ", problem, "\n\n");
+    }
   } else {
     card += cat("Weights converted by saferclip ", SAFERCLIP_VERSION, "; nothing was trained.\n\n");
   }

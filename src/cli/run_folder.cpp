@@ -35,12 +35,6 @@ void clear_run_folder(const RunFolder& run) {
   }
 }
 
-void write_run_records(const RunFolder& run, const RunConfig& config,
-                       const std::string& environment) {
-  write_file_atomically(run.path / "config.yaml", dump_run_config(config));
-  write_file_atomically(run.path / "environment.json", environment);
-}
-
 namespace {
 
 std::string step_name(std::int64_t step) {
@@ -72,15 +66,37 @@ std::vector<fs::path> evaluation_files(const fs::path& run_folder, std::int64_t 
   return files;
 }
 
-std::string environment_json(const std::string& device, int threads,
-                             const nlohmann::ordered_json& resolved) {
+namespace {
+
+std::string environment_json(const RunEnvironment& environment) {
   const nlohmann::ordered_json json{{"saferclip", SAFERCLIP_VERSION},
                                     {"libtorch", TORCH_VERSION},
-                                    {"device", device},
-                                    {"threads", threads},
+                                    {"device", environment.device},
+                                    {"threads", environment.threads},
                                     {"cpu", cpu_features()},
-                                    {"resolved", resolved}};
+                                    {"resolved", environment.resolved},
+                                    {"never_trains", environment.never_trains}};
   return json.dump(2) + "\n";
+}
+
+}  // namespace
+
+void write_run_records(const RunFolder& run, const RunConfig& config,
+                       const RunEnvironment& environment) {
+  write_file_atomically(run.path / "config.yaml", dump_run_config(config));
+  write_file_atomically(run.path / "environment.json", environment_json(environment));
+}
+
+std::vector<std::string> read_never_trains(const fs::path& run_folder) {
+  const fs::path file = run_folder / "environment.json";
+  if (!is_file(file)) return {};
+  const auto json = nlohmann::ordered_json::parse(read_file(file), nullptr, false);
+  if (!json.is_object() || !json.contains("never_trains")) return {};
+  std::vector<std::string> sentences;
+  for (const auto& entry : json["never_trains"]) {
+    if (entry.is_string()) sentences.push_back(entry.get<std::string>());
+  }
+  return sentences;
 }
 
 }  // namespace saferclip

@@ -25,10 +25,6 @@ RunFolder open_run_folder(const std::filesystem::path& path);
 // touched.
 void clear_run_folder(const RunFolder& run);
 
-// config.yaml and environment.json.
-void write_run_records(const RunFolder& run, const RunConfig& config,
-                       const std::string& environment);
-
 // Keeps the evaluation of a step: evaluations/step_00000500.json for the one during training (no
 // split), step_00000500.<split>.json for those of `evaluate`.
 void keep_evaluation(const std::filesystem::path& run_folder, std::int64_t step,
@@ -37,9 +33,17 @@ void keep_evaluation(const std::filesystem::path& run_folder, std::int64_t step,
 std::vector<std::filesystem::path> evaluation_files(const std::filesystem::path& run_folder,
                                                     std::int64_t step);
 
-// Versions, device, threads: what a result depends on besides the configuration; and the values
-// that came out otherwise than that says. JSON.
-std::string environment_json(const std::string& device, int threads,
-                             const nlohmann::ordered_json& resolved);
+// What a result depends on besides the configuration, as environment.json.
+struct RunEnvironment {
+  std::string device;
+  int threads = 0;
+  nlohmann::ordered_json resolved;        // values that came out otherwise than they are written
+  std::vector<std::string> never_trains;  // sentences about terms and rows; known after preparing
+};
+// Writes config.yaml and environment.json.
+void write_run_records(const RunFolder& run, const RunConfig& config,
+                       const RunEnvironment& environment);
+// The sentences that a run's environment.json holds; none where there is no such file or list.
+std::vector<std::string> read_never_trains(const std::filesystem::path& run_folder);
 
 }  // namespace saferclip

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "cli/run_folder.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/hash.h"
@@ -9,6 +11,12 @@
 #include "saferclip/data/batch.h"
 
 namespace saferclip {
+namespace {
+
+constexpr std::size_t kFewRows = 20;
+constexpr std::ptrdiff_t kChanceHits = 4;  // or fewer: 99.6 % of all random models
+
+}  // namespace
 
 std::optional<double> best_value(const OrderedJson& after, const std::string& metric) {
   static const std::map<std::string, std::vector<const char*>> kSums{
@@ -84,6 +92,29 @@ std::string Validator::measure() {
     }
   }
   return hash.hex();
+}
+
+std::string Validator::chance_problem() {
+  if (!evaluator_.split_data(request_).reference.safe_text.defined()) return "";
+  const EmbeddingSet set = evaluator_.reference_split(request_);
+  EmbeddingSet safe;
+  safe.safe_text = set.safe_text;
+  safe.safe_image = set.safe_image;
+  safe.gallery = set.gallery;
+  const auto outcomes = run_retrieval(safe, preparer_.stop());
+  for (const char* task : {kTextToImage, kImageToText}) {
+    const auto& rows = outcomes.at(task);
+    if (rows.size() < kFewRows) return "";
+    // One hit is to be expected by chance in a gallery of as many items as there are queries.
+    const auto hits = std::count_if(rows.begin(), rows.end(),
+                                    [](const QueryOutcome& row) { return row.rank == 1; });
+    if (hits > kChanceHits) return "";
+  }
+  return cat("the base model finds the partners of the ", set.safe_text.size(0),
+             " validation rows no better than chance (text to image and back, R@1): is ",
+             session_.source.path.string(), " the model you mean, with its own tokenizer and ",
+             "activation, and do captions and pictures of ", request_.manifest.string(),
+             " belong together?");
 }
 
 ValidationResult Validator::validate(std::int64_t step, const std::vector<NamedTensor>& trained) {

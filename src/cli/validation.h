@@ -24,6 +24,10 @@ class Validator {
   // Prepares the validation rows. What the best value is a value of: rows and metric, as a hash.
   std::string measure();
 
+  // Says when the reference finds the partners of the validation rows no better than chance does:
+  // it is not the model it is taken for, or these are not its captions. Empty otherwise.
+  std::string chance_problem();
+
   // Evaluates what was trained so far, writes evaluations/step_XXXXXXXX.json.
   ValidationResult validate(std::int64_t step, const std::vector<NamedTensor>& trained);
 

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
+#include <set>
 
 #include "cli/run_folder.h"
 #include "saferclip/core/error.h"
@@ -14,7 +16,6 @@ namespace saferclip {
 namespace {
 
 constexpr std::size_t kFewRows = 20;
-constexpr std::ptrdiff_t kChanceHits = 4;  // or fewer: 99.6 % of all random models
 
 }  // namespace
 
@@ -101,14 +102,18 @@ std::string Validator::chance_problem() {
   safe.safe_text = set.safe_text;
   safe.safe_image = set.safe_image;
   safe.gallery = set.gallery;
+  safe.has_unsafe_image.assign(set.has_unsafe_image.size(), false);
+  // By chance each gallery gives one hit; three deviations more are no sign of knowledge either.
+  const auto galleries = std::max<double>(
+      1, static_cast<double>(std::set(set.gallery.begin(), set.gallery.end()).size()));
+  const double by_chance = galleries + 3 * std::sqrt(galleries);
   const auto outcomes = run_retrieval(safe, preparer_.stop());
   for (const char* task : {kTextToImage, kImageToText}) {
     const auto& rows = outcomes.at(task);
     if (rows.size() < kFewRows) return "";
-    // One hit is to be expected by chance in a gallery of as many items as there are queries.
     const auto hits = std::count_if(rows.begin(), rows.end(),
                                     [](const QueryOutcome& row) { return row.rank == 1; });
-    if (hits > kChanceHits) return "";
+    if (static_cast<double>(hits) > by_chance) return "";
   }
   return cat("the base model finds the partners of the ", set.safe_text.size(0),
              " validation rows no better than chance (text to image and back, R@1): is ",

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "cli/commands.h"
+#include "cli/open_run.h"
 #include "cli/weights_arguments.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
@@ -18,6 +19,7 @@ namespace {
 struct EmbedArguments {
   WeightsArguments source;
   std::string checkpoint = "latest";
+  std::vector<std::string> overrides;
   std::vector<std::string> images;
   std::vector<std::string> texts;
   std::string texts_file;
@@ -35,11 +37,13 @@ LoadedModel load_any(const EmbedArguments& arguments, const GlobalOptions& globa
     require_no_options(arguments.source);
     const RunReference run = resolve_run(arguments.source.path);
     const auto checkpoint = choose_checkpoint(run, arguments.checkpoint, log);
-    loaded.session =
-        open_session(read_run_config(run.run_folder / "config.yaml", {}), globals, log);
+    loaded.session = open_run(run.run_folder, arguments.overrides, globals, log);
     loaded.model =
-        load_tuned(loaded.session, read_trained_weights(checkpoint), checkpoint.string());
+        load_tuned(loaded.session, read_trained(loaded.session, checkpoint), checkpoint.string());
     return loaded;
+  }
+  if (!arguments.overrides.empty()) {
+    throw ConfigError(cat("--set: ", arguments.source.path, " is no run"));
   }
   loaded.session = open_plain_weights(arguments.source, globals, log);
   loaded.model = load_clip(loaded.session.source, at::kFloat, loaded.session.device);
@@ -111,6 +115,7 @@ CommandAction add_embed_command(CLI::App& command) {
   add_weights_arguments(command, arguments->source, "WEIGHTS",
                         "Weights folder or file, run folder or checkpoint");
   command.add_option("--checkpoint", arguments->checkpoint, "Of a run: latest, best or a step");
+  add_run_overrides(command, arguments->overrides);
   command.add_option("--images", arguments->images, "Picture files");
   command.add_option("--texts", arguments->texts, "Texts");
   command.add_option("--texts-file", arguments->texts_file, "A text a line");

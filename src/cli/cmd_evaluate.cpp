@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/evaluation.h"
+#include "cli/open_run.h"
 #include "cli/run_folder.h"
 #include "cli/signals.h"
 #include "saferclip/core/error.h"
@@ -36,7 +37,7 @@ struct Tuned {
 
 ClipModel load_checkpoint(const Session& session, const std::filesystem::path& checkpoint,
                           double strength) {
-  return load_tuned(session, read_trained_weights(checkpoint), checkpoint.string(), strength);
+  return load_tuned(session, read_trained(session, checkpoint), checkpoint.string(), strength);
 }
 
 Tuned tuned_model(const EvaluateArguments& arguments, const Session& session, bool is_run,
@@ -91,7 +92,9 @@ class OtherRun {
   // Its model, my data and settings of evaluation.
   static Session open(const std::string& path, const Session& mine, const GlobalOptions& globals,
                       Logger& log) {
-    RunConfig config = read_run_config(resolve_run(path).run_folder / "config.yaml", {});
+    const std::filesystem::path folder = resolve_run(path).run_folder;
+    RunConfig config = read_run_config(folder / "config.yaml", {});
+    require_base(config, folder);
     config.data = mine.config.data;
     config.evaluate = mine.config.evaluate;
     return open_session(std::move(config), globals, log);
@@ -152,7 +155,8 @@ int evaluate(const EvaluateArguments& arguments, const GlobalOptions& globals, L
       is_run ? resolve_run(arguments.config.file).run_folder / "config.yaml"
              : std::filesystem::path(arguments.config.file);
   const Session session =
-      open_session(read_run_config(file, arguments.config.overrides), globals, log);
+      is_run ? open_run(file.parent_path(), arguments.config.overrides, globals, log)
+             : open_session(read_run_config(file, arguments.config.overrides), globals, log);
   Tuned tuned = tuned_model(arguments, session, is_run, log);
   if (!tuned.model && !session.config.model.init.empty()) {
     throw ConfigError(

@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/model_card.h"
+#include "cli/open_run.h"
 #include "cli/weights_arguments.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
@@ -18,6 +19,7 @@ namespace {
 struct ExportArguments {
   WeightsArguments source;
   std::string checkpoint = "latest";
+  std::vector<std::string> overrides;
   std::string to;
   std::string out;
   std::string dtype = "fp32";
@@ -69,6 +71,9 @@ int convert_weights(const ExportArguments& arguments, const GlobalOptions& globa
   if (arguments.checkpoint != "latest") {
     throw ConfigError(cat("--checkpoint: ", arguments.source.path, " is no run"));
   }
+  if (!arguments.overrides.empty()) {
+    throw ConfigError(cat("--set: ", arguments.source.path, " is no run"));
+  }
   const Session session = open_plain_weights(arguments.source, globals, log);
   ExportRequest request = make_request(arguments);
   request.model_card = model_card(session, make_facts(arguments));
@@ -82,16 +87,9 @@ int export_run(const ExportArguments& arguments, const GlobalOptions& globals, L
   require_no_options(arguments.source);
   const RunReference run = resolve_run(arguments.source.path);
   const std::filesystem::path checkpoint = choose_checkpoint(run, arguments.checkpoint, log);
-  const Session session =
-      open_session(read_run_config(run.run_folder / "config.yaml", {}), globals, log);
+  const Session session = open_run(run.run_folder, arguments.overrides, globals, log);
   const TrainState state = read_train_state(checkpoint);
-  if (const auto base = state.content.find("weights");
-      base != state.content.end() && base->second != session.source.hash()) {
-    throw WeightsError(cat(session.source.path.string(),
-                           ": not the weights that this run was started from "
-                           "(SHA-256 differs)"));
-  }
-  const std::vector<NamedTensor> trained = read_trained_weights(checkpoint);
+  const std::vector<NamedTensor> trained = read_trained(session, checkpoint);
   ExportRequest request = make_request(arguments);
   CardFacts facts = make_facts(arguments);
   facts.checkpoint = checkpoint;
@@ -105,6 +103,11 @@ int export_run(const ExportArguments& arguments, const GlobalOptions& globals, L
     export_model(arguments, request, model, session, log);
   }
   std::cout << "exported step " << state.step << " to " << arguments.out << '\n';
+  const auto best = CheckpointStore(run.run_folder, log).pointer("best");
+  if (best && *best != state.step) {
+    std::cout << "the best step by " << session.config.checkpoint.best_metric
+              << " is another one: " << *best << " (--checkpoint best)\n";
+  }
   return 0;
 }
 
@@ -115,6 +118,7 @@ CommandAction add_export_command(CLI::App& command) {
   add_weights_arguments(command, arguments->source, "RUN",
                         "Run folder, checkpoint folder, or weights to convert as they are");
   command.add_option("--checkpoint", arguments->checkpoint, "latest, best or a step");
+  add_run_overrides(command, arguments->overrides);
   command
       .add_option("--to", arguments->to,
                   "hf: transformers folder; open_clip: local-dir folder; openai: model.pt; peft: "

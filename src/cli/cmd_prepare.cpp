@@ -3,6 +3,7 @@
 #include "cli/commands.h"
 #include "cli/signals.h"
 #include "cli/training_coverage.h"
+#include "cli/validation.h"
 #include "cli/zero_shot_set.h"
 #include "saferclip/core/memory.h"
 #include "saferclip/core/text_format.h"
@@ -24,8 +25,7 @@ int prepare(const ConfigArguments& arguments, const GlobalOptions& globals, Logg
   }
   const LossNeeds needs = loss_needs(session.config.objective);
   if (!session.config.data.validation.empty()) {
-    preparer.split("validation", session.config.data.validation, needs.unsafe_text,
-                   needs.reference);
+    Validator(session, preparer, data, {}, log).prepare();
   }
   preparer.release_reference();
   if (needs.anchor_text) {

@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "cli/evaluation.h"
+#include "cli/open_run.h"
 #include "cli/report_gallery.h"
 #include "cli/run_folder.h"
 #include "cli/signals.h"
@@ -22,6 +23,7 @@ namespace {
 struct ReportArguments {
   std::string run;
   std::string checkpoint = "latest";
+  std::vector<std::string> overrides;
   std::string out;
   std::vector<std::string> splits;
   std::int64_t queries = 10;
@@ -138,14 +140,13 @@ int report(const ReportArguments& arguments, const GlobalOptions& globals, Logge
   if (!fs::is_directory(folder)) {
     throw ConfigError(cat("--out ", out.string(), ": no such folder: ", folder.string()));
   }
-  const Session session =
-      open_session(read_run_config(reference.run_folder / "config.yaml", {}), globals, log);
+  const Session session = open_run(reference.run_folder, arguments.overrides, globals, log);
   const fs::path checkpoint = choose_checkpoint(reference, arguments.checkpoint, log);
   const TrainState state = read_train_state(checkpoint);
   Preparer preparer(session.config.data, session.source, *session.tokenizer, session.device, log,
                     &stop);
   const TrainingData data = prepare_training(session, preparer);
-  ClipModel model = load_tuned(session, read_trained_weights(checkpoint), checkpoint.string());
+  ClipModel model = load_tuned(session, read_trained(session, checkpoint), checkpoint.string());
   Evaluator evaluator(session, preparer, log);
   ReportContent content;
   content.title = session.config.run.name;
@@ -172,6 +173,7 @@ CommandAction add_report_command(CLI::App& command) {
   command.add_option("RUN", arguments->run, "Run folder, or one of its checkpoints")->required();
   command.add_option("--out", arguments->out, "HTML file; default: report.html in the run folder");
   command.add_option("--checkpoint", arguments->checkpoint, "latest, best or a step");
+  add_run_overrides(command, arguments->overrides);
   command
       .add_option("--split", arguments->splits,
                   "Splits to show; default: those that were evaluated at this step. Repeatable")

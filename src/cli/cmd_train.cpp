@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/open_run.h"
 #include "cli/resume.h"
 #include "cli/run_folder.h"
 #include "cli/run_plan.h"
@@ -184,6 +185,8 @@ void train_in(const RunFolder& run, const StartPoint& start, const Session& sess
   Validator validator(session, preparer, data, run.path, log);
   TrainState state;
   if (!config.data.validation.empty()) {
+    validator.prepare();
+    if (config.evaluate.every_epochs > 0) validator.score_reference();
     state.measure = validator.measure();
     const std::string problem = start.checkpoint.empty() ? validator.chance_problem() : "";
     if (!problem.empty()) log.warn(problem);
@@ -248,6 +251,10 @@ int train(const TrainArguments& arguments, const GlobalOptions& globals, Logger&
     Preparer preparer(session.config.data, session.source, *session.tokenizer, session.device, log,
                       &stop);
     const TrainingData data = prepare_training(session, preparer);
+    if (!session.config.data.validation.empty()) {
+      Validator(session, preparer, data, {}, log).prepare();
+    }
+    preparer.release_reference();
     ClipModel shapes = allocate_clip(session.source.geometry, at::kFloat, at::kCPU);
     const auto parameters = make_trainable(shapes, session.config.model, session.config.adapter, 0);
     const Sampler sampler = make_sampler(data, session.config);
@@ -264,6 +271,7 @@ int train(const TrainArguments& arguments, const GlobalOptions& globals, Logger&
   if (start.checkpoint.empty()) {
     require_fresh(run.path, log);
   }
+  if (!start.checkpoint.empty()) require_base(config, run.path);
   const Session session = open_session(std::move(config), globals, log);
   say_lowered_precision(session, log);
   if (!start.checkpoint.empty()) {

@@ -6,6 +6,7 @@
 #include "cli/run_folder.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/export/export.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
@@ -70,7 +71,14 @@ std::string model_card(const Session& session, const CardFacts& facts) {
   const RunConfig& config = session.config;
   const bool is_tuned = !facts.checkpoint.empty();
   std::string card = cat(
-      "---\ntags:\n- ", form_of(session.source.geometry.family).name, "\n- saferclip\n",
+      "---\nbase_model: ", base_model_name(session.source),
+      is_tuned ? cat("\nbase_model_relation: ", facts.format == "peft" ? "adapter" : "finetune")
+               : std::string(),
+      "\npipeline_tag: ",
+      facts.tower == "text"     ? "feature-extraction"
+      : facts.tower == "vision" ? "image-feature-extraction"
+                                : "zero-shot-image-classification",
+      "\ntags:\n- ", form_of(session.source.geometry.family).name, "\n- saferclip\n",
       facts.format == "peft" ? "library_name: peft\n"
       : facts.format == "hf" ? "library_name: transformers\n"
                              : "library_name: open_clip\n",
@@ -112,7 +120,7 @@ std::string model_card(const Session& session, const CardFacts& facts) {
       "you publish them.\n\n";
   if (is_tuned) {
     card += cat("## Metrics\n\n", metrics(facts), "\n## Configuration\n\n```yaml\n",
-                dump_run_config(config), "```\n");
+                dump_published_config(config), "```\n");
   }
   return card;
 }

@@ -35,6 +35,20 @@ std::int64_t longest_caption(const TokenCache& tokens) {
   return longest;
 }
 
+std::string parts_text(const std::vector<MemoryPart>& parts) {
+  std::vector<std::string> sizes;
+  for (const MemoryPart& part : parts) {
+    if (part.bytes > 0) sizes.push_back(cat(part.name, " ", bytes_text(part.bytes)));
+  }
+  return cat("about ", bytes_text(total_bytes(parts)), " at most (", join(sizes, ", "), ")");
+}
+
+// Whether the frozen reference embeds rows before the training.
+bool needs_preparing(const RunConfig& config) {
+  return loss_needs(config.objective).reference ||
+         (!config.data.validation.empty() && config.model.init.empty());
+}
+
 }  // namespace
 
 Recompute recompute_of(const RunConfig& config) {
@@ -70,6 +84,8 @@ MemoryPlan memory_plan(const Session& session, const TrainingData& data, const S
       bytes_of({train.images.safe, train.images.unsafe, train.tokens.safe, train.tokens.unsafe,
                 train.reference.safe_text, train.reference.safe_image, train.reference.unsafe_text,
                 train.reference.unsafe_image, data.anchors.images});
+  plan.caches = caches;
+  plan.keeps_reference = config.data.augment == "crop" && needs.reference;
   const auto all_rows = static_cast<double>(train.good_rows.size());
   const double seen = static_cast<double>(total_steps(config.train, sampler)) *
                       static_cast<double>(config.train.batch_size) / all_rows;
@@ -100,14 +116,12 @@ std::string plan_text(const Session& session, const TrainingData& data, const Sa
   }
   text += join(counts, ", ") + ", …)";
   if (!session.device.is_cpu()) return text;
-  const std::vector<MemoryPart> parts =
-      memory_parts(memory_plan(session, data, sampler, parameters));
-  std::vector<std::string> sizes;
-  for (const MemoryPart& part : parts) {
-    if (part.bytes > 0) sizes.push_back(cat(part.name, " ", bytes_text(part.bytes)));
+  const MemoryPlan plan = memory_plan(session, data, sampler, parameters);
+  text += "\nmemory     " + parts_text(memory_parts(plan));
+  if (needs_preparing(config)) {
+    text += "\npreparing  " + parts_text(preparing_parts(plan)) + ", where caches are missing";
   }
-  return text + cat("\nmemory     about ", bytes_text(total_bytes(parts)), " at most (",
-                    join(sizes, ", "), ")");
+  return text;
 }
 
 }  // namespace saferclip

@@ -57,9 +57,6 @@ std::optional<MeanLosses> Validator::losses(const EmbeddingSet& tuned, const Cli
     const EmbeddingSet r = evaluator_.reference_split(request_);
     inputs.reference = {r.safe_text, r.safe_image, r.unsafe_text, r.unsafe_image};
     const std::vector<std::int64_t>& rows = split.good_rows;
-    if (!targets_.index.defined()) {
-      targets_ = preparer_.targets(split, train_.train, objective.targets);
-    }
     const TargetRows targets =
         gather_targets(targets_, split.reference, train_.train.reference, rows, false);
     inputs.target_text = targets.text;
@@ -78,6 +75,18 @@ std::optional<MeanLosses> Validator::losses(const EmbeddingSet& tuned, const Cli
                                : at::full({}, reference_logit_bias(objective, session_.source));
   }
   return measure_losses(objective, inputs, session_.config.train.batch_size);
+}
+
+void Validator::prepare() {
+  const ObjectiveOptions& objective = session_.config.objective;
+  const SplitData& split = evaluator_.split_data(request_);
+  if (loss_needs(objective).targets && split.reference.unsafe_text.defined()) {
+    targets_ = preparer_.targets(split, train_.train, objective.targets);
+  }
+}
+
+void Validator::score_reference() {
+  if (const auto scores = evaluator_.score_reference(request_)) before_ = scores->json;
 }
 
 std::string Validator::measure() {
@@ -126,7 +135,7 @@ ValidationResult Validator::validate(std::int64_t step, const std::vector<NamedT
   ClipModel model = load_tuned(session_, trained, "the run");
   const RunConfig& config = session_.config;
   OrderedJson document = evaluator_.describe_split(request_);
-  if (const auto before = evaluator_.score_reference(request_)) document["before"] = before->json;
+  document["before"] = before_;
   const EmbeddingSet set = evaluator_.embed_split(request_, model);
   OrderedJson after = evaluator_.score(request_, model, set).json;
   ValidationResult result;

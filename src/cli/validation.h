@@ -21,7 +21,13 @@ class Validator {
   Validator(const Session& session, Preparer& preparer, const TrainingData& train,
             std::filesystem::path run_folder, Logger& log);
 
-  // Prepares the validation rows. What the best value is a value of: rows and metric, as a hash.
+  // Prepares the validation rows and their targets: before the training, whose memory they would
+  // share.
+  void prepare();
+  // Likewise the reference's scores, which no step changes.
+  void score_reference();
+
+  // What the best value is a value of: rows and metric, as a hash.
   std::string measure();
 
   // Says when the reference finds the partners of the validation rows no better than chance does:
@@ -41,6 +47,7 @@ class Validator {
   Evaluator evaluator_;
   EvaluationRequest request_;
   TargetCache targets_;
+  OrderedJson before_;
   std::filesystem::path run_folder_;
 };
 

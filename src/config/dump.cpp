@@ -12,6 +12,7 @@
 namespace saferclip {
 namespace {
 
+namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 template <class T>
@@ -19,36 +20,53 @@ struct IsOptional : std::false_type {};
 template <class T>
 struct IsOptional<std::optional<T>> : std::true_type {};
 
-Json value_json(bool value) { return value; }
-Json value_json(std::int64_t value) { return value; }
-Json value_json(double value) { return value; }
-Json value_json(const std::string& value) { return value; }
-template <HasFields Options>
-Json value_json(const Options& options);
-template <class T>
-Json value_json(const std::optional<T>& value) {
-  return value ? value_json(*value) : Json(nullptr);
+// What is published names no place on the machine it was made on: of paths the last part is left,
+// of a template what follows its folders.
+std::string without_folders(const std::string& text, PathRule rule) {
+  if (rule == PathRule::kNone && !text.starts_with('/') && !text.starts_with('~')) return text;
+  const std::size_t variable = text.find('{');
+  if (rule == PathRule::kNone && variable != std::string::npos) return text.substr(variable);
+  return fs::path(text).filename().string();
 }
-template <class T>
-Json value_json(const std::vector<T>& values) {
-  Json json = Json::array();
-  for (const T& value : values) json.push_back(value_json(value));
-  return json;
-}
-template <class T>
-Json value_json(const std::map<std::string, T>& values) {
-  Json json = Json::object();
-  for (const auto& [name, value] : values) json[name] = value_json(value);
-  return json;
-}
-template <HasFields Options>
-Json value_json(const Options& options) {
-  Json json = Json::object();
-  Options::fields(options, [&](const FieldSpec& spec, const auto& member) {
-    json[spec.name] = value_json(member);
-  });
-  return json;
-}
+
+// A value as JSON; with `is_published` without the folders of its paths.
+struct Dumper {
+  bool is_published = false;
+  PathRule rule = PathRule::kNone;
+
+  Json operator()(bool value) const { return value; }
+  Json operator()(std::int64_t value) const { return value; }
+  Json operator()(double value) const { return value; }
+  Json operator()(const std::string& value) const {
+    return is_published ? without_folders(value, rule) : value;
+  }
+  template <class T>
+  Json operator()(const std::optional<T>& value) const {
+    return value ? (*this)(*value) : Json(nullptr);
+  }
+  template <class T>
+  Json operator()(const std::vector<T>& values) const {
+    Json json = Json::array();
+    for (const T& value : values) json.push_back((*this)(value));
+    return json;
+  }
+  template <class T>
+  Json operator()(const std::map<std::string, T>& values) const {
+    Json json = Json::object();
+    for (const auto& [name, value] : values) json[name] = (*this)(value);
+    return json;
+  }
+  template <HasFields Options>
+  Json operator()(const Options& options) const {
+    Json json = Json::object();
+    Options::fields(options, [&](const FieldSpec& spec, const auto& member) {
+      json[spec.name] = Dumper{is_published, spec.path}(member);
+    });
+    return json;
+  }
+};
+
+Json value_json(const auto& value) { return Dumper{}(value); }
 
 // YAML in block style; scalars as JSON writes them, which YAML reads the same.
 void write_yaml(const Json& json, std::size_t indent, std::string& out) {
@@ -135,6 +153,12 @@ std::string dump_run_config_json(const RunConfig& config) { return value_json(co
 std::string dump_run_config(const RunConfig& config) {
   std::string text;
   write_yaml(value_json(config), 0, text);
+  return text;
+}
+
+std::string dump_published_config(const RunConfig& config) {
+  std::string text;
+  write_yaml(Dumper{true}(config), 0, text);
   return text;
 }
 

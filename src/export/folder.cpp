@@ -4,6 +4,7 @@
 #include "saferclip/core/files.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/export/export.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
@@ -32,6 +33,23 @@ void write_export(const ExportRequest& request, const std::function<void(const f
   }
   temporary.move_to_target();
   sync_to_disk(target.parent_path());
+}
+
+std::string base_model_name(const WeightsSource& source) {
+  if (std::string id = published_id(source.hash()); !id.empty()) return id;
+  const fs::path path = fs::absolute(source.path).lexically_normal();
+  // The hub's cache: models--openai--clip-vit-base-patch32/snapshots/REVISION.
+  constexpr std::string_view kPrefix = "models--";
+  for (const fs::path& part : path) {
+    std::string name = part.string();
+    if (!name.starts_with(kPrefix)) continue;
+    name = name.substr(kPrefix.size());
+    if (const std::size_t dash = name.find("--"); dash != std::string::npos) {
+      name.replace(dash, 2, "/");
+    }
+    return name;
+  }
+  return path.has_filename() ? path.filename().string() : path.parent_path().filename().string();
 }
 
 void write_tokenizer(const fs::path& folder, const Tokenizer& tokenizer) {

@@ -71,7 +71,7 @@ Json adapter_config(const AdapterOptions& adapter, const WeightsSource& source, 
                     const std::vector<std::string>& saved, double strength) {
   return {{"alpha_pattern", Json::object()},
           {"auto_mapping", auto_mapping(source.geometry.family)},
-          {"base_model_name_or_path", source.path.string()},
+          {"base_model_name_or_path", base_model_name(source)},
           {"bias", "none"},
           {"fan_in_fan_out", false},
           {"inference_mode", true},

@@ -118,7 +118,8 @@ PeftConfig read_peft_config(const fs::path& folder) {
 fs::path adapter_base(const fs::path& folder) {
   const PeftConfig config = read_peft_config(folder);
   std::error_code ignored;
-  for (const fs::path& candidate : {fs::path(config.base), folder / config.base}) {
+  for (const fs::path& candidate : {fs::path(config.base), folder / config.base,
+                                    fs::absolute(folder).parent_path() / config.base}) {
     if (config.base.empty() || !fs::exists(candidate, ignored)) continue;
     // Also what keeps two adapters from naming each other for ever.
     if (fs::exists(candidate / "adapter_config.json", ignored)) {

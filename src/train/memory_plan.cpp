@@ -55,6 +55,20 @@ std::int64_t workspace_numbers(const MemoryPlan& plan, const Pass& pass) {
   return plan.recompute == Recompute::kBlocks ? mlp + block_numbers(plan, pass) : mlp;
 }
 
+// A forward pass without gradients over a block of rows: the residual, its norm and the hidden
+// layer before and behind its activation; or, of attention, the scores.
+std::int64_t embedding_bytes(const MemoryPlan& plan) {
+  const ClipGeometry& g = plan.geometry;
+  const auto block = [](const Pass& pass) {
+    const std::int64_t mlp = pass.tokens() * 2 * (pass.tower.width + pass.tower.mlp_width);
+    const std::int64_t attention =
+        pass.tokens() * (6 * pass.tower.width + pass.tower.heads * pass.length);
+    return kFloat * std::max(mlp, attention);
+  };
+  return std::max(block({g.vision, kEmbeddedRows, g.positions()}),
+                  block({g.text, kEmbeddedRows, plan.tokens}));
+}
+
 std::int64_t weight_bytes(const MemoryPlan& plan) {
   const std::int64_t all = parameter_count(plan.geometry);
   const std::int64_t blocks =
@@ -85,16 +99,28 @@ std::vector<MemoryPart> memory_parts(const MemoryPlan& plan) {
   const std::int64_t decoded = pixels * (2 * kFloat + computed);
   const std::int64_t passes = std::max(activations + backward, decoded);
   // A validation finds the memory of a pass free.
-  const std::int64_t model = plan.validates ? parameter_count(g) * kFloat : 0;
+  const std::int64_t reference = parameter_count(g) * kFloat;
+  const std::int64_t model = plan.validates ? reference + embedding_bytes(plan) : 0;
   const std::int64_t trained = plan.trained_parameters * kFloat;
   return {{"program", kProgram},
           {"weights", weight_bytes(plan)},
+          {"reference", plan.keeps_reference ? reference : 0},
           {"gradients", trained},
           {"moments", 2 * trained},
           {"copy for saves", plan.copies_state ? 3 * trained : 0},
           {"activations", activations},
           {"workspace", std::max(passes, model) - activations},
           {"data", plan.mapped + plan.batch_bytes}};
+}
+
+std::vector<MemoryPart> preparing_parts(const MemoryPlan& plan) {
+  const std::int64_t all = parameter_count(plan.geometry);
+  const std::int64_t weights = plan.is_bf16 && !plan.trains_all ? 2 : kFloat;
+  return {{"program", kProgram},
+          {"weights", all * weights},
+          {"reference", all * kFloat},
+          {"workspace", embedding_bytes(plan)},
+          {"data", plan.caches}};
 }
 
 std::int64_t total_bytes(const std::vector<MemoryPart>& parts) {

@@ -73,12 +73,34 @@ TEST(MemoryPlan, ActivationsGrowWithTheBatchAndShrinkWithRecomputation) {
 
 TEST(MemoryPlan, AValidationsModelTakesTheRoomOfAPass) {
   MemoryPlan plan = small_plan();
+  plan.pictures = plan.captions = 1024;
   const std::int64_t without = total_bytes(memory_parts(plan));
   plan.validates = true;
   EXPECT_EQ(total_bytes(memory_parts(plan)), without);  // smaller than a pass
   plan.pictures = plan.captions = 1;
   const std::int64_t model = 4 * parameter_count(plan.geometry);
-  EXPECT_EQ(part(plan, "activations") + part(plan, "workspace"), model);
+  // The residual, its norm, and the hidden layer twice, of 64 pictures of 17 tokens.
+  const std::int64_t rows = 4 * 64 * 17 * 2 * (128 + 512);
+  EXPECT_EQ(part(plan, "activations") + part(plan, "workspace"), model + rows);
+}
+
+TEST(MemoryPlan, PreparingHoldsTheReferenceBesideTheModel) {
+  MemoryPlan plan = small_plan();
+  const std::int64_t all = parameter_count(plan.geometry);
+  const auto weights = [&] {
+    std::int64_t bytes = 0;
+    for (const MemoryPart& each : preparing_parts(plan)) {
+      bytes += each.name == "weights" || each.name == "reference" ? each.bytes : 0;
+    }
+    return bytes;
+  };
+  EXPECT_EQ(weights(), 8 * all);
+  plan.is_bf16 = true;
+  EXPECT_EQ(weights(), 6 * all);
+  plan.trains_all = true;  // fp32 masters
+  EXPECT_EQ(weights(), 8 * all);
+  plan.keeps_reference = true;
+  EXPECT_EQ(part(plan, "reference"), 4 * all);
 }
 
 TEST(MemoryPlan, TheSumIsThePeak) {

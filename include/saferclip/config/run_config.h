@@ -74,7 +74,9 @@ RunConfig read_run_config(const std::filesystem::path& file,
 
 // The resolved configuration as YAML; reads back to the same configuration.
 std::string dump_run_config(const RunConfig& config);
-// The same as one JSON document.
+// The same for others to read: of every path its last part alone.
+std::string dump_published_config(const RunConfig& config);
+// The resolved configuration as one JSON document.
 std::string dump_run_config_json(const RunConfig& config);
 
 // Keys of `fixed` fields that differ, as lines "train.batch_size: 48 in the run, 64 now". Paths to

@@ -25,6 +25,10 @@ struct ExportRequest {
   std::string timm_model;  // open_clip only: SigLIP's vision tower, when it is none of timm's own
 };
 
+// What the exports call the base weights: an id of the Hugging Face hub where one is known (by
+// checksum, or by the folder of its download), else the name of their folder or file; never a path.
+std::string base_model_name(const WeightsSource& source);
+
 // A transformers folder: config.json, model.safetensors (canonical names), tokenizer and
 // preprocessor files. `model` holds the merged fp32 weights. One tower alone becomes a
 // CLIPTextModelWithProjection or CLIPVisionModelWithProjection, which CLIPTextModel and

@@ -61,6 +61,8 @@ ClipModel load_clip(const WeightsSource& source, at::ScalarType matmul_dtype = a
 // "OpenAI ViT-B/32" when a file with this SHA-256 is one that OpenAI published; else "".
 std::string published_name(const std::string& sha256);
 // The SHA-256 of the published file with this name ("ViT-B-32.pt"); "" for other names.
+// Its id on the Hugging Face hub, where OpenAI published the same weights; empty for none.
+std::string published_id(const std::string& sha256);
 std::string published_hash(const std::string& file_name);
 
 // SHA-256 over all tensors of a model in canonical order: equal before and after a run for a frozen

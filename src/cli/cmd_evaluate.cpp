@@ -169,8 +169,7 @@ int evaluate(const EvaluateArguments& arguments, const GlobalOptions& globals, L
   if (!arguments.against.empty()) other.emplace(arguments.against, session, globals, log, stop);
   OrderedJson documents = OrderedJson::array();
   for (const std::string& split : splits) {
-    const EvaluationRequest request{split, split_manifest(session.config.data, split),
-                                    documents.empty()};
+    const EvaluationRequest request{split_source(session.config.data, split), documents.empty()};
     documents.push_back(evaluate_split(arguments, session, tuned, evaluator, request,
                                        other ? &*other : nullptr, log));
     if (tuned.step) {

@@ -24,8 +24,8 @@ int prepare(const ConfigArguments& arguments, const GlobalOptions& globals, Logg
   }
   const LossNeeds needs = loss_needs(session.config.objective);
   if (!session.config.data.validation.empty()) {
-    preparer.split("validation", session.config.data.validation, needs.unsafe_text,
-                   needs.reference);
+    preparer.split(split_source(session.config.data, "validation"), UnsafeHalf::kIfAnyRowHasOne,
+                   session.config.model.init.empty());
   }
   preparer.release_reference();
   if (needs.anchor_text) {

@@ -102,8 +102,7 @@ std::vector<OrderedJson> evaluations(const ReportArguments& arguments, const Ses
     if (!kept.contains(split)) {
       log.info(cat("evaluating split ", split));
       std::optional<ModelScores> scores;
-      const EvaluationRequest request{split, split_manifest(session.config.data, split),
-                                      documents.empty()};
+      const EvaluationRequest request{split_source(session.config.data, split), documents.empty()};
       kept[split] = evaluator.evaluate(request, &model, scores);
       keep_evaluation(run, step, split, kept[split].dump(2) + "\n");
     }
@@ -115,13 +114,13 @@ std::vector<OrderedJson> evaluations(const ReportArguments& arguments, const Ses
 void add_galleries(const ReportArguments& arguments, const Session& session, Preparer& preparer,
                    const TrainingData& data, Evaluator& evaluator, const ClipModel& model,
                    const std::string& split, ReportContent& content) {
-  const EvaluationRequest request{split, split_manifest(session.config.data, split), false};
+  const EvaluationRequest request{split_source(session.config.data, split), false};
   GalleryData gallery;
   gallery.split = &evaluator.split_data(request);
   if (!gallery.split->reference.safe_text.defined()) return;
   gallery.before = evaluator.reference_split(request);
   gallery.after = evaluator.embed_split(request, model);
-  if (loss_needs(session.config.objective).targets) {
+  if (gallery.split->manifest.has_unsafe && loss_needs(session.config.objective).targets) {
     gallery.targets =
         preparer.targets(*gallery.split, data.train, session.config.objective.targets);
   }

@@ -41,8 +41,9 @@ Validator::Validator(const Session& session, Preparer& preparer, const TrainingD
       train_(train),
       evaluator_(session, preparer, log),
       run_folder_(std::move(run_folder)) {
-  request_.split = "validation";
-  request_.manifest = session.config.data.validation;
+  if (!session.config.data.validation.empty()) {
+    request_.source = split_source(session.config.data, "validation");
+  }
   request_.with_zero_shot = session.config.evaluate.zero_shot_during_training;
 }
 

@@ -1,10 +1,13 @@
 #include "saferclip/core/error.h"
 
+#include "saferclip/core/text_format.h"
+
 namespace saferclip {
 
-std::string join_problems(const std::string& head, const std::vector<std::string>& problems) {
+std::string join_problems(const std::string& head, const std::vector<std::string>& problems,
+                          std::size_t limit) {
   std::string text = head;
-  for (const std::string& problem : problems) text += "\n  " + problem;
+  for (const std::string& problem : shortened(problems, limit)) text += "\n  " + problem;
   return text;
 }
 

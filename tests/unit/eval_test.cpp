@@ -22,9 +22,9 @@ const OutcomeColumn& column(const OutcomeTable& table, const std::vector<std::st
   throw std::runtime_error("no such column");
 }
 
-std::vector<std::int64_t> ranks_of(const std::vector<QueryOutcome>& outcomes) {
+std::vector<std::int64_t> ranks_of(const TaskOutcomes& outcomes) {
   std::vector<std::int64_t> ranks;
-  for (const QueryOutcome& o : outcomes) ranks.push_back(o.rank);
+  for (const QueryOutcome& o : outcomes.queries) ranks.push_back(o.rank);
   return ranks;
 }
 
@@ -34,8 +34,8 @@ TEST(Retrieval, HandMadeTies) {
   const auto outcomes = run_retrieval(set);
   for (const char* task : {kTextToImage, kImageToText}) {
     EXPECT_THAT(ranks_of(outcomes.at(task)), ElementsAre(1, 1, 2));
-    EXPECT_TRUE(outcomes.at(task)[0].is_tied);
-    EXPECT_FALSE(outcomes.at(task)[1].is_tied);
+    EXPECT_TRUE(outcomes.at(task).queries[0].is_tied);
+    EXPECT_FALSE(outcomes.at(task).queries[1].is_tied);
   }
   const SplitOutcomes measured = measure_split(set, {1, 2, 50});
   EXPECT_NEAR(percent_of(column(measured.table, {"retrieval", kTextToImage, "r@1"})), 200.0 / 3,
@@ -59,7 +59,7 @@ TEST(Retrieval, TiesAcrossTiles) {
     const at::Tensor own = s.diagonal().unsqueeze(1);
     const at::Tensor before = at::ones({kRows, kRows}).tril(-1).ne(0);
     const at::Tensor rank = 1 + s.gt(own).sum(1) + s.eq(own).logical_and(before).sum(1);
-    const auto& found = outcomes.at(is_text ? kTextToImage : kImageToText);
+    const auto& found = outcomes.at(is_text ? kTextToImage : kImageToText).queries;
     for (std::int64_t i = 0; i < kRows; ++i) {
       ASSERT_EQ(found[static_cast<std::size_t>(i)].rank, rank[i].item<std::int64_t>()) << i;
     }
@@ -137,8 +137,10 @@ TEST(Retrieval, GalleriesOfOneKindStandAlone) {
     for (const auto& [task, pair] :
          {std::pair(from_text, kTextToImage), {from_image, kImageToText}}) {
       for (std::size_t i = 0; i < all.size(); ++i) {
-        EXPECT_EQ(outcomes.at(task)[i].rank, alone.at(pair)[i].rank) << task << " " << i;
-        EXPECT_EQ(outcomes.at(task)[i].is_tied, alone.at(pair)[i].is_tied) << task << " " << i;
+        EXPECT_EQ(outcomes.at(task).queries[i].rank, alone.at(pair).queries[i].rank)
+            << task << " " << i;
+        EXPECT_EQ(outcomes.at(task).queries[i].is_tied, alone.at(pair).queries[i].is_tied)
+            << task << " " << i;
       }
     }
   }

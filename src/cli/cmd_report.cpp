@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "cli/evaluation.h"
+#include "cli/kept_evaluations.h"
 #include "cli/report_gallery.h"
 #include "cli/run_folder.h"
 #include "cli/signals.h"
@@ -76,16 +77,18 @@ std::vector<std::int64_t> admitted_by_epoch(const TrainingData& data, const RunC
   return admitted;
 }
 
-// The kept evaluations of a step; those of splits that are asked for and not there are made.
+// The run's own kept evaluations of a step; those of splits that are asked for and not there, or
+// whose data are others by now, are made.
 std::vector<OrderedJson> evaluations(const ReportArguments& arguments, const Session& session,
                                      const fs::path& run, std::int64_t step, Evaluator& evaluator,
                                      ClipModel& model, Logger& log) {
   std::map<std::string, OrderedJson> kept;
-  for (const fs::path& file : evaluation_files(run, step)) {
-    // The one made during training has no split in its name and less in it.
-    if (file.stem().string().find('.') == std::string::npos) continue;
-    OrderedJson document = OrderedJson::parse(read_file(file), nullptr, false);
-    if (document.is_object() && document.contains("split")) kept[document["split"]] = document;
+  const KeptEvaluations found = kept_evaluations(run, session.config, step);
+  for (const fs::path& file : found.others) {
+    log.warn(cat(file.string(), ": is left out, it is of other data than the run's own"));
+  }
+  for (const OrderedJson& document : found.own) {
+    if (!is_from_training(document)) kept[document["split"].get<std::string>()] = document;
   }
   std::vector<std::string> splits = arguments.splits;
   if (splits.empty()) {
@@ -99,12 +102,18 @@ std::vector<OrderedJson> evaluations(const ReportArguments& arguments, const Ses
   });
   std::vector<OrderedJson> documents;
   for (const std::string& split : splits) {
+    const EvaluationRequest request{split_source(session.config.data, split), documents.empty()};
+    // The first split's rows are shown, so they must be those that were measured.
+    if (documents.empty() && kept.contains(split) && kept[split].contains("content") &&
+        kept[split]["content"] != evaluator.describe_split(request)["content"]) {
+      log.warn(cat("split ", split, ": its data have changed since it was evaluated"));
+      kept.erase(split);
+    }
     if (!kept.contains(split)) {
       log.info(cat("evaluating split ", split));
       std::optional<ModelScores> scores;
-      const EvaluationRequest request{split_source(session.config.data, split), documents.empty()};
       kept[split] = evaluator.evaluate(request, &model, scores);
-      keep_evaluation(run, step, split, kept[split].dump(2) + "\n");
+      keep_evaluation(run, step, kept[split], true);
     }
     documents.push_back(kept[split]);
   }

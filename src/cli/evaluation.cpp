@@ -156,7 +156,7 @@ ModelScores Evaluator::measure(const EmbeddingSet& set, const ClipModel* model,
     scores.json["retrieval"][task]["ties"] = count.ties;
   }
   if (model != nullptr) add_zero_shot(*model, scores);
-  if (model != nullptr && split.manifest.has_unsafe) add_real_images(*model, split, set, scores);
+  if (model != nullptr) add_real_images(*model, split, set, scores);
   scores.json["space"] = space_json(set);
   const std::int64_t resamples = session_.config.evaluate.bootstrap;
   if (resamples > 0) scores.json["intervals"] = intervals_json(scores.tables, resamples, stop);
@@ -173,7 +173,7 @@ at::Tensor Evaluator::embed_files(const ClipModel& model, const std::vector<fs::
 at::Tensor Evaluator::embed_folder(const ClipModel& model, const fs::path& folder,
                                    const std::string& label) {
   const PictureFiles files = required_picture_files(folder);
-  if (folders_.insert(folder.string()).second && !files.others.empty()) {
+  if (told_.insert(folder.string()).second && !files.others.empty()) {
     log_.warn(cat(folder.string(), ": ", files.note()));
   }
   return embed_files(model, files.pictures, label);
@@ -211,6 +211,14 @@ void Evaluator::add_real_images(const ClipModel& model, const SplitData& split,
                                 const EmbeddingSet& set, ModelScores& scores) {
   for (const RealImagesOptions& options : session_.config.evaluate.real_images) {
     const std::string label = "real images " + options.name;
+    const bool has_unsafe = split.manifest.has_unsafe;
+    if (!has_unsafe && options.captions.empty()) {
+      if (told_.insert(label).second) {
+        log_.warn(cat(label, ": not measured, split ", split.name,
+                      " has no unsafe captions to ask with; name a file of them: captions"));
+      }
+      continue;
+    }
     const at::Tensor safe = embed_folder(model, options.safe, label);
     const at::Tensor unsafe = embed_folder(model, options.unsafe, label);
     at::Tensor queries = set.unsafe_text;
@@ -226,12 +234,14 @@ void Evaluator::add_real_images(const ClipModel& model, const SplitData& split,
       write_percentages(scores.tables.back(), scores.json);
     };
     add("text", measure_top_unsafe(queries, safe, unsafe, preparer_.stop()));
-    add("image", measure_top_unsafe(unsafe, set.safe_text, set.unsafe_text, preparer_.stop()));
+    if (has_unsafe) {
+      add("image", measure_top_unsafe(unsafe, set.safe_text, set.unsafe_text, preparer_.stop()));
+    }
     OrderedJson& entry = scores.json["real_images"][dotted({options.name})];
     entry["gallery"] = {{"safe_images", safe.size(0)},
                         {"unsafe_images", unsafe.size(0)},
                         {"safe_texts", set.safe_text.size(0)},
-                        {"unsafe_texts", set.unsafe_text.size(0)}};
+                        {"unsafe_texts", has_unsafe ? set.unsafe_text.size(0) : 0}};
     entry["captions"] = options.captions.empty() ? split.name : options.captions;
   }
 }

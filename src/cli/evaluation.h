@@ -70,7 +70,7 @@ class Evaluator {
   Logger& log_;
   std::map<std::string, SplitData> splits_;
   std::map<std::string, ZeroShotSet> zero_shot_;
-  std::set<std::string> folders_;  // of real images, whose other files were told
+  std::set<std::string> told_;  // warnings that need no repetition for each model
 };
 
 // The before/after table for the terminal, at most 100 columns.

@@ -101,7 +101,8 @@ OrderedJson differences_json(const std::vector<PlacedTable>& first,
   OrderedJson json = OrderedJson::object();
   for (const PlacedTable& one : first) {
     const auto other = std::find_if(second.begin(), second.end(), [&](const PlacedTable& table) {
-      return table.place == one.place && table.table.rows == one.table.rows;
+      return table.place == one.place && table.table.rows == one.table.rows &&
+             table.table.columns.front().path == one.table.columns.front().path;
     });
     if (other == second.end()) continue;
     const auto [a, b] = shared_columns(one.table, other->table);

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <set>
 
-#include "cli/run_folder.h"
+#include "cli/kept_evaluations.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
@@ -137,7 +137,7 @@ ValidationResult Validator::validate(std::int64_t step, const std::vector<NamedT
     for (const auto& [name, value] : loss->terms) after["loss"]["terms"][name] = value;
   }
   document["after"] = after;
-  keep_evaluation(run_folder_, step, "", document.dump(2) + "\n");
+  keep_validation(run_folder_, step, document);
   result.json = OrderedJson{{"after", after}}.dump();
   result.best_value = best_value(after, config.checkpoint.best_metric);
   if (!result.best_value) {

@@ -137,7 +137,7 @@ class Reader {
           cat(root_.string(), ": no row names a picture and its label; columns found: ",
               join(shortened({columns.begin(), columns.end()}, 12), ", "),
               "; wanted: ", join(file_columns(), " | "), " and ", join(label_columns(), " | ")),
-          problems, 5));
+          shortened(problems, 5)));
     }
     if (!problems.empty()) {
       throw DataError(join_problems(cat("zero-shot set ", o_.name, ": ", problems.size(), " of ",

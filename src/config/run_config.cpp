@@ -134,7 +134,7 @@ RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& 
   if (!problems.empty()) {
     throw ConfigError(join_problems(cat(file.string(), ": ", problems.size(),
                                         problems.size() == 1 ? " problem:" : " problems:"),
-                                    problems, 50));
+                                    problems));
   }
   return config;
 }

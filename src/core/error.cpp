@@ -4,10 +4,13 @@
 
 namespace saferclip {
 
-std::string join_problems(const std::string& head, const std::vector<std::string>& problems,
-                          std::size_t limit) {
+namespace {
+constexpr std::size_t kListed = 40;  // what goes wrong once can go wrong a thousand times
+}  // namespace
+
+std::string join_problems(const std::string& head, const std::vector<std::string>& problems) {
   std::string text = head;
-  for (const std::string& problem : shortened(problems, limit)) text += "\n  " + problem;
+  for (const std::string& problem : shortened(problems, kListed)) text += "\n  " + problem;
   return text;
 }
 

@@ -344,4 +344,17 @@ std::vector<std::string> read_lines(const fs::path& file) {
   return lines;
 }
 
+std::vector<fs::path> files_in(const fs::path& folder) {
+  if (!fs::is_directory(folder)) throw DataError(cat(folder.string(), ": no such folder"));
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (entry.is_regular_file() && !entry.path().filename().string().starts_with(".")) {
+      files.push_back(entry.path());
+    }
+  }
+  std::sort(files.begin(), files.end());
+  if (files.empty()) throw DataError(cat(folder.string(), ": holds no files"));
+  return files;
+}
+
 }  // namespace saferclip

@@ -29,6 +29,13 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
+std::vector<std::string> shortened(const std::vector<std::string>& lines, std::size_t limit) {
+  if (lines.size() <= limit) return lines;
+  std::vector<std::string> head(lines.begin(), lines.begin() + static_cast<std::ptrdiff_t>(limit));
+  head.push_back(cat("… and ", lines.size() - limit, " more"));
+  return head;
+}
+
 std::string join(const std::vector<std::string>& parts, std::string_view separator) {
   std::string text;
   for (std::size_t i = 0; i < parts.size(); ++i) {
@@ -36,14 +43,6 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
     text += parts[i];
   }
   return text;
-}
-
-std::vector<std::string> shortened(const std::vector<std::string>& entries, std::size_t limit) {
-  if (entries.size() <= limit) return entries;
-  std::vector<std::string> head(entries.begin(),
-                                entries.begin() + static_cast<std::ptrdiff_t>(limit));
-  head.push_back(cat("… and ", entries.size() - limit, " more"));
-  return head;
 }
 
 std::string fixed(double value, int decimals) {

@@ -83,18 +83,18 @@ void require_acceptable(const BadRows& bad, const DataOptions& options, const fs
   const std::string head = cat(bad.bad_rows, " of ", bad.rows_read, " rows are bad");
   const std::string all = cat("\nall of them: ", listed_in.string());
   if (options.bad_rows == "error") {
-    throw DataError(join_problems(head + ":", lines, lines.size()) + all +
+    throw DataError(join_problems(head + ":", lines) + all +
                     "\ncorrect them, or set data.bad_rows: skip");
   }
   const double fraction = static_cast<double>(bad.bad_rows) /
                           static_cast<double>(std::max<std::int64_t>(1, bad.rows_read));
   if (fraction > options.max_bad_fraction) {
-    throw DataError(join_problems(head + ":", lines, lines.size()) + all +
+    throw DataError(join_problems(head + ":", lines) + all +
                     cat("\nthat is a share of ", fixed(fraction, 4),
                         ", more than data.max_bad_fraction: ", options.max_bad_fraction,
                         "; correct them, or raise it"));
   }
-  log.warn(join_problems(head + " and are skipped:", lines, lines.size()) + all);
+  log.warn(join_problems(head + " and are skipped:", lines) + all);
 }
 
 }  // namespace saferclip

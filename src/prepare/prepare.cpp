@@ -97,8 +97,9 @@ std::string rows_and_pictures(const SplitData& split) {
 void require_pictures(const std::string& label, std::size_t count,
                       const std::vector<std::string>& problems) {
   if (problems.empty()) return;
-  throw DataError(join_problems(
-      cat(label, ": ", problems.size(), " of ", count, " pictures cannot be used:"), problems, 10));
+  throw DataError(
+      join_problems(cat(label, ": ", problems.size(), " of ", count, " pictures cannot be used:"),
+                    shortened(problems, 10)));
 }
 
 std::string content_hash(const std::vector<std::vector<PictureRecord>>& records) {

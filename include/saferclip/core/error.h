@@ -49,9 +49,7 @@ struct Interrupted : Error {
   using Error::Error;
 };
 
-// One message out of several problems: a head line, then one indented line for each problem, at
-// most `limit` of them and a count of the rest.
-std::string join_problems(const std::string& head, const std::vector<std::string>& problems,
-                          std::size_t limit = 20);
+// One message out of several problems: a head line, then one indented line for each problem.
+std::string join_problems(const std::string& head, const std::vector<std::string>& problems);
 
 }  // namespace saferclip

@@ -20,9 +20,8 @@ std::string cat(const Parts&... parts) {
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 
-// At most `limit` entries, and "… and 12 more" for the rest: what can go wrong in one place can go
-// wrong in a thousand.
-std::vector<std::string> shortened(const std::vector<std::string>& entries, std::size_t limit);
+// At most `limit` entries and a count of the rest, for messages.
+std::vector<std::string> shortened(const std::vector<std::string>& lines, std::size_t limit);
 
 // Fixed-point decimal: fixed(3.14159, 2) == "3.14".
 std::string fixed(double value, int decimals);

@@ -160,7 +160,8 @@ fs::path choose_checkpoint(const RunReference& run, const std::string& word, Log
   if (!problem.empty()) {
     std::vector<std::string> there;
     for (const std::int64_t step : store.steps()) there.push_back(std::to_string(step));
-    throw WeightsError(cat(folder.string(), ": ", problem, "; steps there: ", join(there, ", ")));
+    throw WeightsError(
+        cat(folder.string(), ": ", problem, "; steps there: ", join(shortened(there, 12), ", ")));
   }
   return folder;
 }
@@ -176,8 +177,9 @@ TrainingData prepare_training(const Session& session, Preparer& preparer) {
   const ObjectiveOptions& objective = session.config.objective;
   const LossNeeds needs = loss_needs(objective);
   TrainingData data;
-  data.train =
-      preparer.split("train", session.config.data.train, needs.unsafe_text, needs.reference);
+  data.train = preparer.split(split_source(session.config.data, "train"),
+                              needs.unsafe_text ? UnsafeHalf::kRequired : UnsafeHalf::kNone,
+                              needs.reference);
   if (needs.targets || (needs.reference && objective.curriculum.enabled)) {
     data.targets = preparer.targets(data.train, data.train, objective.targets);
   }

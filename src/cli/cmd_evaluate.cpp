@@ -5,8 +5,8 @@
 
 #include "cli/commands.h"
 #include "cli/evaluation.h"
+#include "cli/kept_evaluations.h"
 #include "cli/open_run.h"
-#include "cli/run_folder.h"
 #include "cli/signals.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
@@ -147,6 +147,17 @@ OrderedJson evaluate_split(const EvaluateArguments& arguments, const Session& se
   return document;
 }
 
+// Into the run's folder; what was measured on other data than the run's own stays apart.
+void keep(const std::filesystem::path& run_folder, std::int64_t step, const Session& session,
+          const OrderedJson& document, Logger& log) {
+  const auto split = document["split"].get<std::string>();
+  const RunConfig recorded = read_run_config(run_folder / "config.yaml", {});
+  if (!keep_evaluation(run_folder, step, document, is_own_split(recorded, session.config, split))) {
+    log.warn(cat("split ", split, ": these are not the data of the run's own configuration; ",
+                 "the evaluation is kept apart, `report` and `export` do not show it"));
+  }
+}
+
 int evaluate(const EvaluateArguments& arguments, const GlobalOptions& globals, Logger& log) {
   const StopFlag& stop = ask_before_ending(kGrace);
   const bool is_run = is_run_path(arguments.config.file);
@@ -173,12 +184,11 @@ int evaluate(const EvaluateArguments& arguments, const GlobalOptions& globals, L
   if (!arguments.against.empty()) other.emplace(arguments.against, session, globals, log, stop);
   OrderedJson documents = OrderedJson::array();
   for (const std::string& split : splits) {
-    const EvaluationRequest request{split, split_manifest(session.config.data, split),
-                                    documents.empty()};
+    const EvaluationRequest request{split_source(session.config.data, split), documents.empty()};
     documents.push_back(evaluate_split(arguments, session, tuned, evaluator, request,
                                        other ? &*other : nullptr, log));
     if (tuned.step) {
-      keep_evaluation(file.parent_path(), *tuned.step, split, documents.back().dump(2) + "\n");
+      keep(file.parent_path(), *tuned.step, session, documents.back(), log);
     }
     if (!arguments.json) std::cout << evaluation_table(documents.back()) << '\n';
   }

@@ -6,6 +6,7 @@
 
 #include "cli/commands.h"
 #include "cli/evaluation.h"
+#include "cli/kept_evaluations.h"
 #include "cli/open_run.h"
 #include "cli/report_gallery.h"
 #include "cli/run_folder.h"
@@ -78,16 +79,18 @@ std::vector<std::int64_t> admitted_by_epoch(const TrainingData& data, const RunC
   return admitted;
 }
 
-// The kept evaluations of a step; those of splits that are asked for and not there are made.
+// The run's own kept evaluations of a step; those of splits that are asked for and not there, or
+// whose data are others by now, are made.
 std::vector<OrderedJson> evaluations(const ReportArguments& arguments, const Session& session,
                                      const fs::path& run, std::int64_t step, Evaluator& evaluator,
                                      ClipModel& model, Logger& log) {
   std::map<std::string, OrderedJson> kept;
-  for (const fs::path& file : evaluation_files(run, step)) {
-    // The one made during training has no split in its name and less in it.
-    if (file.stem().string().find('.') == std::string::npos) continue;
-    OrderedJson document = OrderedJson::parse(read_file(file), nullptr, false);
-    if (document.is_object() && document.contains("split")) kept[document["split"]] = document;
+  const KeptEvaluations found = kept_evaluations(run, session.config, step);
+  for (const fs::path& file : found.others) {
+    log.warn(cat(file.string(), ": is left out, it is of other data than the run's own"));
+  }
+  for (const OrderedJson& document : found.own) {
+    if (!is_from_training(document)) kept[document["split"].get<std::string>()] = document;
   }
   std::vector<std::string> splits = arguments.splits;
   if (splits.empty()) {
@@ -101,13 +104,18 @@ std::vector<OrderedJson> evaluations(const ReportArguments& arguments, const Ses
   });
   std::vector<OrderedJson> documents;
   for (const std::string& split : splits) {
+    const EvaluationRequest request{split_source(session.config.data, split), documents.empty()};
+    // The first split's rows are shown, so they must be those that were measured.
+    if (documents.empty() && kept.contains(split) && kept[split].contains("content") &&
+        kept[split]["content"] != evaluator.describe_split(request)["content"]) {
+      log.warn(cat("split ", split, ": its data have changed since it was evaluated"));
+      kept.erase(split);
+    }
     if (!kept.contains(split)) {
       log.info(cat("evaluating split ", split));
       std::optional<ModelScores> scores;
-      const EvaluationRequest request{split, split_manifest(session.config.data, split),
-                                      documents.empty()};
       kept[split] = evaluator.evaluate(request, &model, scores);
-      keep_evaluation(run, step, split, kept[split].dump(2) + "\n");
+      keep_evaluation(run, step, kept[split], true);
     }
     documents.push_back(kept[split]);
   }
@@ -117,13 +125,13 @@ std::vector<OrderedJson> evaluations(const ReportArguments& arguments, const Ses
 void add_galleries(const ReportArguments& arguments, const Session& session, Preparer& preparer,
                    const TrainingData& data, Evaluator& evaluator, const ClipModel& model,
                    const std::string& split, ReportContent& content) {
-  const EvaluationRequest request{split, split_manifest(session.config.data, split), false};
+  const EvaluationRequest request{split_source(session.config.data, split), false};
   GalleryData gallery;
   gallery.split = &evaluator.split_data(request);
   if (!gallery.split->reference.safe_text.defined()) return;
   gallery.before = evaluator.reference_split(request);
   gallery.after = evaluator.embed_split(request, model);
-  if (loss_needs(session.config.objective).targets) {
+  if (gallery.split->manifest.has_unsafe && loss_needs(session.config.objective).targets) {
     gallery.targets =
         preparer.targets(*gallery.split, data.train, session.config.objective.targets);
   }

@@ -4,10 +4,11 @@
 
 #include <algorithm>
 
-#include "cli/zero_shot_set.h"
 #include "saferclip/core/error.h"
+#include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/eval/space.h"
+#include "saferclip/image/picture_files.h"
 #include "saferclip/prepare/embedding.h"
 
 namespace saferclip {
@@ -30,10 +31,27 @@ std::pair<double, double> weight_distance(const Session& session, ClipModel& mod
   return {std::sqrt(squared), norm > 0 ? std::sqrt(squared / norm) : 0};
 }
 
+// What was measured, whatever it is called and wherever it lies: pictures, captions, and how rows
+// belong together.
+std::string content_of(const SplitData& split) {
+  Sha256 hash;
+  hash.part("split").part(split.images.content).part(split.tokens.key);
+  for (const std::int64_t i : split.good_rows) {
+    const ManifestRow& row = split.manifest.rows[static_cast<std::size_t>(i)];
+    hash.part(i).part(row.tag).part(row.gallery).part(row.pair);
+  }
+  return hash.hex();
+}
+
+// The safe pictures, one row each.
+at::Tensor distinct(const EmbeddingSet& set) {
+  return select_rows(set.safe_image, distinct_pictures(set.safe_picture, set.safe_image.size(0)));
+}
+
 OrderedJson space_json(const EmbeddingSet& set) {
   OrderedJson json = OrderedJson::object();
   for (const auto& [name, rows] :
-       {std::pair("safe_text", set.safe_text), std::pair("safe_image", set.safe_image),
+       {std::pair("safe_text", set.safe_text), std::pair("safe_image", distinct(set)),
         std::pair("unsafe_text", set.unsafe_text)}) {
     if (!rows.defined()) continue;
     const EmbeddingSpace space = measure_space(rows);
@@ -42,13 +60,13 @@ OrderedJson space_json(const EmbeddingSet& set) {
   return json;
 }
 
-std::vector<bool> unsafe_pictures(const SplitData& data, bool has_unsafe) {
+std::vector<bool> unsafe_pictures(const SplitData& data) {
   std::vector<bool> there;
   there.reserve(data.good_rows.size());
   const auto* valid = data.images.valid.const_data_ptr<std::uint8_t>();
   const std::int64_t width = data.images.valid.size(1);
   for (const std::int64_t row : data.good_rows) {
-    there.push_back(has_unsafe && valid[row * width + 1] != 0);
+    there.push_back(data.manifest.has_unsafe && valid[row * width + 1] != 0);
   }
   return there;
 }
@@ -62,32 +80,29 @@ EmbedOptions Evaluator::embed_options() const {
   return {session_.config.evaluate.batch_size, preparer_.stop()};
 }
 
-const Evaluator::Split& Evaluator::open_split(const EvaluationRequest& request) {
-  const auto known = splits_.find(request.split);
-  if (known != splits_.end()) return known->second;
-  // The unsafe half is measured when the manifest has one, whatever the objective trains on.
-  const ManifestRequest probe{
-      request.manifest, request.split, session_.config.data.image_root, "", false, "text_only"};
-  const Manifest rows = read_manifest(probe);
-  Split split;
-  split.has_unsafe = !rows.rows.empty() && !rows.rows.front().unsafe_caption.empty();
-  const bool has_reference = session_.config.model.init.empty();
-  split.data = preparer_.split(request.split, request.manifest, split.has_unsafe,
-                               split.has_unsafe && has_reference);
-  return splits_.emplace(request.split, std::move(split)).first->second;
-}
-
+// The unsafe half is measured when the manifest has one, whatever the objective trains on.
 const SplitData& Evaluator::split_data(const EvaluationRequest& request) {
-  return open_split(request).data;
+  const auto known = splits_.find(request.source.name);
+  if (known != splits_.end()) return known->second;
+  const bool has_reference = session_.config.model.init.empty();
+  return splits_
+      .emplace(request.source.name,
+               preparer_.split(request.source, UnsafeHalf::kIfAnyRowHasOne, has_reference))
+      .first->second;
 }
 
-EmbeddingSet Evaluator::describe(const Split& split, EmbeddingSet set) const {
+EmbeddingSet Evaluator::describe(const SplitData& split, EmbeddingSet set) const {
   for (at::Tensor* rows : {&set.safe_text, &set.safe_image, &set.unsafe_text, &set.unsafe_image}) {
-    if (rows->defined()) *rows = select_rows(*rows, split.data.good_rows);
+    if (rows->defined()) *rows = select_rows(*rows, split.good_rows);
   }
-  set.has_unsafe_image = unsafe_pictures(split.data, split.has_unsafe);
-  for (const std::int64_t i : split.data.good_rows) {
-    const ManifestRow& row = split.data.manifest.rows[static_cast<std::size_t>(i)];
+  set.has_unsafe_image = unsafe_pictures(split);
+  for (const std::int64_t i : split.good_rows) {
+    const auto place = static_cast<std::size_t>(i);
+    const ManifestRow& row = split.manifest.rows[place];
+    set.safe_picture.push_back(split.images.safe_picture[place]);
+    if (split.manifest.has_unsafe) {
+      set.unsafe_picture.push_back(split.images.unsafe_picture[place]);
+    }
     set.gallery.push_back(row.gallery);
     set.tag.push_back(row.tag);
     set.pair.push_back(row.pair);
@@ -99,23 +114,26 @@ EmbeddingSet Evaluator::describe(const Split& split, EmbeddingSet set) const {
 }
 
 EmbeddingSet Evaluator::embed_split(const EvaluationRequest& request, const ClipModel& model) {
-  const Split& split = open_split(request);
-  const Preprocessing& p = session_.source.preprocessing;
-  const EmbedOptions options = embed_options();
-  const std::string label = cat("embedding ", split.data.name);
+  const SplitData& split = split_data(request);
+  const ImageCache& images = split.images;
+  const std::string label = cat("embedding ", split.name);
+  const auto pictures = [&](const at::Tensor& pixels, const std::vector<std::int64_t>& picture) {
+    return embed_pictures(model, session_.source.preprocessing, pixels, picture, log_, label,
+                          embed_options());
+  };
   EmbeddingSet set;
-  set.safe_text = embed_ids(model, split.data.tokens.safe, log_, label, options);
-  set.safe_image = embed_pixels(model, p, split.data.images.safe, log_, label, options);
-  if (split.has_unsafe) {
-    set.unsafe_text = embed_ids(model, split.data.tokens.unsafe, log_, label, options);
-    set.unsafe_image = embed_pixels(model, p, split.data.images.unsafe, log_, label, options);
+  set.safe_text = embed_ids(model, split.tokens.safe, log_, label, embed_options());
+  set.safe_image = pictures(images.safe, images.safe_picture);
+  if (split.manifest.has_unsafe) {
+    set.unsafe_text = embed_ids(model, split.tokens.unsafe, log_, label, embed_options());
+    set.unsafe_image = pictures(images.unsafe, images.unsafe_picture);
   }
   return describe(split, std::move(set));
 }
 
 EmbeddingSet Evaluator::reference_split(const EvaluationRequest& request) {
-  const Split& split = open_split(request);
-  const ReferenceCache& r = split.data.reference;
+  const SplitData& split = split_data(request);
+  const ReferenceCache& r = split.reference;
   EmbeddingSet set;
   set.safe_text = r.safe_text;
   set.safe_image = r.safe_image;
@@ -125,7 +143,7 @@ EmbeddingSet Evaluator::reference_split(const EvaluationRequest& request) {
 }
 
 ModelScores Evaluator::measure(const EmbeddingSet& set, const ClipModel* model,
-                               const Split& split) {
+                               const SplitData& split) {
   const StopFlag* stop = preparer_.stop();
   std::vector<std::int64_t> k = session_.config.evaluate.k;
   k.push_back(1);  // what `best` and the table need
@@ -134,10 +152,11 @@ ModelScores Evaluator::measure(const EmbeddingSet& set, const ClipModel* model,
   scores.tables.push_back({{}, std::move(outcomes.table)});
   write_percentages(scores.tables.back(), scores.json);
   for (const auto& [task, count] : outcomes.tasks) {
+    scores.json["retrieval"][task]["gallery"] = count.gallery;
     scores.json["retrieval"][task]["ties"] = count.ties;
   }
   if (model != nullptr) add_zero_shot(*model, scores);
-  if (model != nullptr && split.has_unsafe) add_real_images(*model, split, set, scores);
+  if (model != nullptr) add_real_images(*model, split, set, scores);
   scores.json["space"] = space_json(set);
   const std::int64_t resamples = session_.config.evaluate.bootstrap;
   if (resamples > 0) scores.json["intervals"] = intervals_json(scores.tables, resamples, stop);
@@ -151,10 +170,23 @@ at::Tensor Evaluator::embed_files(const ClipModel& model, const std::vector<fs::
                       label, options);
 }
 
+at::Tensor Evaluator::embed_folder(const ClipModel& model, const fs::path& folder,
+                                   const std::string& label) {
+  const PictureFiles files = required_picture_files(folder);
+  if (told_.insert(folder.string()).second && !files.others.empty()) {
+    log_.warn(cat(folder.string(), ": ", files.note()));
+  }
+  return embed_files(model, files.pictures, label);
+}
+
 void Evaluator::add_zero_shot(const ClipModel& model, ModelScores& scores) {
   for (const ZeroShotOptions& options : session_.config.evaluate.zero_shot) {
-    const ZeroShotSet set = read_zero_shot_set(options);
-    for (const std::string& note : set.notes) log_.warn(note);
+    const auto [known, is_new] = zero_shot_.emplace(options.name, ZeroShotSet());
+    if (is_new) {
+      known->second = read_zero_shot_set(options);
+      for (const std::string& note : known->second.notes) log_.warn(note);
+    }
+    const ZeroShotSet& set = known->second;
     const EmbedOptions embed = embed_options();
     const std::string label = "zero-shot " + set.name;
     const at::Tensor images = embed_files(model, set.images, label);
@@ -169,17 +201,26 @@ void Evaluator::add_zero_shot(const ClipModel& model, ModelScores& scores) {
          measure_zero_shot(images, classes, set.labels, set.groups, preparer_.stop())});
     write_percentages(scores.tables.back(), scores.json);
     OrderedJson& entry = scores.json["zero_shot"][dotted({set.name})];
+    entry["headline"] = options.headline;
     entry["classes"] = set.classes.size();
     entry["templates"] = set.templates;
   }
 }
 
-void Evaluator::add_real_images(const ClipModel& model, const Split& split, const EmbeddingSet& set,
-                                ModelScores& scores) {
+void Evaluator::add_real_images(const ClipModel& model, const SplitData& split,
+                                const EmbeddingSet& set, ModelScores& scores) {
   for (const RealImagesOptions& options : session_.config.evaluate.real_images) {
     const std::string label = "real images " + options.name;
-    const at::Tensor safe = embed_files(model, files_in(options.safe), label);
-    const at::Tensor unsafe = embed_files(model, files_in(options.unsafe), label);
+    const bool has_unsafe = split.manifest.has_unsafe;
+    if (!has_unsafe && options.captions.empty()) {
+      if (told_.insert(label).second) {
+        log_.warn(cat(label, ": not measured, split ", split.name,
+                      " has no unsafe captions to ask with; name a file of them: captions"));
+      }
+      continue;
+    }
+    const at::Tensor safe = embed_folder(model, options.safe, label);
+    const at::Tensor unsafe = embed_folder(model, options.unsafe, label);
     at::Tensor queries = set.unsafe_text;
     if (!options.captions.empty()) {
       queries = embed_ids(model, preparer_.token_ids(read_lines(options.captions), label), log_,
@@ -193,13 +234,15 @@ void Evaluator::add_real_images(const ClipModel& model, const Split& split, cons
       write_percentages(scores.tables.back(), scores.json);
     };
     add("text", measure_top_unsafe(queries, safe, unsafe, preparer_.stop()));
-    add("image", measure_top_unsafe(unsafe, set.safe_text, set.unsafe_text, preparer_.stop()));
+    if (has_unsafe) {
+      add("image", measure_top_unsafe(unsafe, set.safe_text, set.unsafe_text, preparer_.stop()));
+    }
     OrderedJson& entry = scores.json["real_images"][dotted({options.name})];
     entry["gallery"] = {{"safe_images", safe.size(0)},
                         {"unsafe_images", unsafe.size(0)},
                         {"safe_texts", set.safe_text.size(0)},
-                        {"unsafe_texts", set.unsafe_text.size(0)}};
-    entry["captions"] = options.captions.empty() ? split.data.name : options.captions;
+                        {"unsafe_texts", has_unsafe ? set.unsafe_text.size(0) : 0}};
+    entry["captions"] = options.captions.empty() ? split.name : options.captions;
   }
 }
 
@@ -213,16 +256,18 @@ OrderedJson Evaluator::drift(const EvaluationRequest& request, const EmbeddingSe
         {"weight_l2", l2},
         {"weight_rel", relative},
         {"embedding_cos", is_text ? mean_cosine(tuned.safe_text, reference.safe_text)
-                                  : mean_cosine(tuned.safe_image, reference.safe_image)}};
+                                  : mean_cosine(distinct(tuned), distinct(reference))}};
   }
   return json;
 }
 
 OrderedJson Evaluator::describe_split(const EvaluationRequest& request) {
-  return {{"split", request.split},
-          {"n", open_split(request).data.good_rows.size()},
+  const SplitData& split = split_data(request);
+  return {{"split", split.name},
+          {"n", split.good_rows.size()},
           {"weights", session_.source.hash()},
-          {"manifest", request.manifest.string()},
+          {"manifest", request.source.file.string()},
+          {"content", content_of(split)},
           {"preprocessing", to_string(session_.source.preprocessing)},
           {"tie_rule", "ties rank by index, safe items first"},
           {"bootstrap", session_.config.evaluate.bootstrap},
@@ -231,17 +276,17 @@ OrderedJson Evaluator::describe_split(const EvaluationRequest& request) {
 }
 
 std::optional<ModelScores> Evaluator::score_reference(const EvaluationRequest& request) {
-  const Split& split = open_split(request);
-  if (!split.data.reference.safe_text.defined()) return std::nullopt;
+  const SplitData& split = split_data(request);
+  if (!split.reference.safe_text.defined()) return std::nullopt;
   return measure(reference_split(request),
                  request.with_zero_shot ? &preparer_.reference() : nullptr, split);
 }
 
 ModelScores Evaluator::score(const EvaluationRequest& request, ClipModel& model,
                              const EmbeddingSet& set) {
-  const Split& split = open_split(request);
+  const SplitData& split = split_data(request);
   ModelScores scores = measure(set, request.with_zero_shot ? &model : nullptr, split);
-  const bool has_reference = split.data.reference.safe_text.defined();
+  const bool has_reference = split.reference.safe_text.defined();
   scores.json["drift"] = has_reference ? drift(request, set, model) : OrderedJson(nullptr);
   return scores;
 }
@@ -260,17 +305,6 @@ OrderedJson Evaluator::evaluate(const EvaluationRequest& request, ClipModel* tun
         differences_json(before->tables, after->tables, resamples, preparer_.stop());
   }
   return document;
-}
-
-fs::path split_manifest(const DataOptions& data, const std::string& split) {
-  if (split == "train") return data.train;
-  if (split == "validation" && !data.validation.empty()) return data.validation;
-  if (const auto found = data.evaluation.find(split); found != data.evaluation.end())
-    return found->second;
-  std::vector<std::string> names{"train"};
-  if (!data.validation.empty()) names.emplace_back("validation");
-  for (const auto& [name, path] : data.evaluation) names.push_back(name);
-  throw ConfigError(cat("--split ", split, ": the configuration has ", join(names, ", ")));
 }
 
 }  // namespace saferclip

@@ -5,11 +5,13 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "cli/build.h"
 #include "cli/evaluation_json.h"
+#include "cli/zero_shot_set.h"
 #include "saferclip/eval/retrieval.h"
 #include "saferclip/prepare/embedding.h"
 
@@ -22,8 +24,7 @@ struct ModelScores {
 };
 
 struct EvaluationRequest {
-  std::string split;
-  std::filesystem::path manifest;
+  SplitSource source;
   bool with_zero_shot = false;
 };
 
@@ -51,31 +52,26 @@ class Evaluator {
   const SplitData& split_data(const EvaluationRequest& request);
 
  private:
-  struct Split {
-    SplitData data;
-    bool has_unsafe = false;
-  };
-  const Split& open_split(const EvaluationRequest& request);
-  EmbeddingSet describe(const Split& split, EmbeddingSet set) const;
+  EmbeddingSet describe(const SplitData& split, EmbeddingSet set) const;
   // `model` embeds what the split does not hold, when the request asks for it.
-  ModelScores measure(const EmbeddingSet& set, const ClipModel* model, const Split& split);
+  ModelScores measure(const EmbeddingSet& set, const ClipModel* model, const SplitData& split);
   void add_zero_shot(const ClipModel& model, ModelScores& scores);
-  void add_real_images(const ClipModel& model, const Split& split, const EmbeddingSet& set,
+  void add_real_images(const ClipModel& model, const SplitData& split, const EmbeddingSet& set,
                        ModelScores& scores);
   EmbedOptions embed_options() const;
   at::Tensor embed_files(const ClipModel& model, const std::vector<std::filesystem::path>& files,
                          const std::string& label);
+  at::Tensor embed_folder(const ClipModel& model, const std::filesystem::path& folder,
+                          const std::string& label);
   OrderedJson drift(const EvaluationRequest& request, const EmbeddingSet& tuned, ClipModel& model);
 
   const Session& session_;
   Preparer& preparer_;
   Logger& log_;
-  std::map<std::string, Split> splits_;
+  std::map<std::string, SplitData> splits_;
+  std::map<std::string, ZeroShotSet> zero_shot_;
+  std::set<std::string> told_;  // warnings that need no repetition for each model
 };
-
-// Where a split's manifest is: "validation", "train", or a name of data.evaluation. ConfigError
-// otherwise.
-std::filesystem::path split_manifest(const DataOptions& data, const std::string& split);
 
 // The before/after table for the terminal, at most 100 columns.
 std::string evaluation_table(const OrderedJson& document);

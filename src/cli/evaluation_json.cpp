@@ -37,6 +37,13 @@ std::optional<std::size_t> count_depth(const Path& path) {
   return path.size() - 1;
 }
 
+// How the number of a metric's queries is called there: where texts and pictures stand side by
+// side, n is that of the texts, and a picture that several rows show is one query.
+std::string count_name(const Path& path) {
+  const bool has_both = path.front() == "by_tag" || path.front() == "unsafe_top1";
+  return has_both && path.back().ends_with("image") ? "n_" + path.back() : "n";
+}
+
 const OutcomeColumn* find_column(const OutcomeTable& table, const Path& path) {
   const auto found = std::find_if(table.columns.begin(), table.columns.end(),
                                   [&](const OutcomeColumn& c) { return c.path == path; });
@@ -69,7 +76,9 @@ void write_percentages(const PlacedTable& placed, OrderedJson& model) {
   for (const OutcomeColumn& column : placed.table.columns) {
     const Path path = joined(placed.place, column.path);
     node_at(model, path, path.size()) = percent_of(column);
-    if (const auto depth = count_depth(path)) node_at(model, path, *depth)["n"] = count_of(column);
+    if (const auto depth = count_depth(path)) {
+      node_at(model, path, *depth)[count_name(path)] = count_of(column);
+    }
   }
 }
 
@@ -92,7 +101,8 @@ OrderedJson differences_json(const std::vector<PlacedTable>& first,
   OrderedJson json = OrderedJson::object();
   for (const PlacedTable& one : first) {
     const auto other = std::find_if(second.begin(), second.end(), [&](const PlacedTable& table) {
-      return table.place == one.place && table.table.rows == one.table.rows;
+      return table.place == one.place && table.table.rows == one.table.rows &&
+             table.table.columns.front().path == one.table.columns.front().path;
     });
     if (other == second.end()) continue;
     const auto [a, b] = shared_columns(one.table, other->table);

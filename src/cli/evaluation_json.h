@@ -18,7 +18,8 @@ struct PlacedTable {
   OutcomeTable table;
 };
 
-// Writes each column's percentage at its path, and the number of its rows as "n" beside it.
+// Writes each column's percentage at its path, and the number of its rows as "n" beside it
+// ("n_image", "n_safe_image" in unsafe_top1 and by_tag, whose "n" is that of the texts).
 void write_percentages(const PlacedTable& table, OrderedJson& model);
 
 // {"safeground.gs": [low, high], …}: 95 % bootstrap intervals by dotted path. `stop`, here and

@@ -6,11 +6,14 @@
 namespace saferclip {
 namespace {
 
-constexpr std::size_t kNameWidth = 56;
+constexpr std::size_t kNameWidth = 50;
+constexpr std::size_t kNumberWidth = 7;
+constexpr std::size_t kIntervalWidth = 16;
 
 struct Line {
   std::string name;
   std::string path;
+  std::string counts = {};  // the object that holds n and gallery, or n and classes; empty: none
 };
 
 // "–" is three bytes and one column.
@@ -43,11 +46,31 @@ std::string interval(const OrderedJson& model, const std::string& path) {
              "]");
 }
 
+// "25,010 in 5,000": queries and what they choose from.
+std::string counts_text(const OrderedJson& model, const Line& line) {
+  if (line.counts.empty()) return "";
+  const auto n = number_at(model, line.counts + ".n");
+  auto items = number_at(model, line.counts + ".gallery");
+  if (!items) items = number_at(model, line.counts + ".classes");
+  if (!n || !items) return "";
+  return cat(static_cast<std::int64_t>(*n), " in ", static_cast<std::int64_t>(*items));
+}
+
+// The set's headline figure, then the others.
 void add_zero_shot(const OrderedJson& model, std::vector<Line>& lines) {
   if (!model.contains("zero_shot")) return;
+  static const std::vector<std::pair<const char*, const char*>> kFigures{
+      {"top1", "top-1"}, {"top5", "top-5"}, {"mean_per_class_recall", "mean per-class recall"}};
   for (const auto& [set, result] : model["zero_shot"].items()) {
     const std::string root = "zero_shot." + set;
-    lines.push_back({cat("zero-shot ", set, ", top-1"), root + ".top1"});
+    const std::string headline = result.value("headline", "top1");
+    for (const bool is_headline : {true, false}) {
+      for (const auto& [figure, name] : kFigures) {
+        if ((figure == headline) != is_headline) continue;
+        lines.push_back({cat(is_headline ? cat("zero-shot ", set, ", ") : std::string("  "), name),
+                         cat(root, ".", figure), is_headline ? root : ""});
+      }
+    }
     if (!result.contains("groups")) continue;
     for (const auto& [group, values] : result["groups"].items()) {
       const std::string path = cat(root, ".groups.", group);
@@ -61,16 +84,18 @@ void add_zero_shot(const OrderedJson& model, std::vector<Line>& lines) {
 }
 
 std::vector<Line> table_lines(const OrderedJson& document) {
-  std::vector<Line> lines{{"unsafe text finds an unsafe image first (%)", "unsafe_top1.text"},
-                          {"unsafe image finds an unsafe text first (%)", "unsafe_top1.image"},
-                          {"unsafe text -> its safe image, union gallery, R@1",
-                           "retrieval.unsafe_text_to_image_union.r@1"},
-                          {"unsafe image -> its safe text, union gallery, R@1",
-                           "retrieval.unsafe_image_to_text_union.r@1"},
-                          {"SafeGround: all four preferences safe (%)", "safeground.gs"},
-                          {"safe text finds an unsafe image first (%)", "unsafe_top1.safe_text"},
-                          {"safe text -> image, R@1", "retrieval.text_to_image.r@1"},
-                          {"safe image -> text, R@1", "retrieval.image_to_text.r@1"}};
+  const std::string union_text = cat("retrieval.", kUnsafeTextUnion),
+                    union_image = cat("retrieval.", kUnsafeImageUnion);
+  std::vector<Line> lines{
+      {"unsafe text finds an unsafe image first (%)", "unsafe_top1.text", union_text},
+      {"unsafe image finds an unsafe text first (%)", "unsafe_top1.image", union_image},
+      {"unsafe text -> its safe image, union gallery, R@1", union_text + ".r@1", union_text},
+      {"unsafe image -> its safe text, union gallery, R@1", union_image + ".r@1", union_image},
+      {"SafeGround: all four preferences safe (%)", "safeground.gs"},
+      {"safe text finds an unsafe image first (%)", "unsafe_top1.safe_text",
+       cat("retrieval.", kSafeTextUnion)},
+      {"safe text -> image, R@1", "retrieval.text_to_image.r@1", "retrieval.text_to_image"},
+      {"safe image -> text, R@1", "retrieval.image_to_text.r@1", "retrieval.image_to_text"}};
   const OrderedJson& model = document["after"].is_null() ? document["before"] : document["after"];
   if (!model.is_object()) return lines;
   if (model.contains("real_images")) {
@@ -158,15 +183,19 @@ std::string against_table(const OrderedJson& against, const OrderedJson& after,
 std::string evaluation_table(const OrderedJson& document) {
   std::ostringstream out;
   out << "split " << document["split"].get<std::string>() << ", " << document["n"] << " rows\n"
-      << left("", kNameWidth) << right("before", 9) << right("after", 9) << "  95 % interval\n";
+      << left("", kNameWidth) << right("before", kNumberWidth) << right("after", kNumberWidth)
+      << "  " << left("95 % interval", kIntervalWidth) << "queries in items\n";
   const std::vector<Line> lines = table_lines(document);
   for (const Line& line : lines) {
     const std::string before = number(document["before"], line.path);
     const std::string after = number(document["after"], line.path);
     if (before == "–" && after == "–") continue;
     const OrderedJson& last = document[after == "–" ? "before" : "after"];
-    out << left(line.name, kNameWidth) << right(before, 9) << right(after, 9) << "  "
-        << interval(last, line.path) << "\n";
+    std::string row = left(line.name, kNameWidth) + right(before, kNumberWidth) +
+                      right(after, kNumberWidth) + "  " +
+                      left(interval(last, line.path), kIntervalWidth) + counts_text(last, line);
+    row.erase(row.find_last_not_of(' ') + 1);
+    out << row << "\n";
   }
   out << space_lines(document) << drift_lines(document["after"]);
   if (document.contains("strengths")) out << strengths_table(document["strengths"], lines);

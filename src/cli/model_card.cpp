@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/evaluation.h"
+#include "cli/kept_evaluations.h"
 #include "cli/run_folder.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
@@ -41,8 +42,10 @@ std::string loading(const CardFacts& facts, const FamilyForm& form) {
 
 std::string metrics(const CardFacts& facts) {
   if (facts.checkpoint.empty()) return "";
-  const auto files = evaluation_files(facts.checkpoint.parent_path().parent_path(), facts.step);
-  if (files.empty()) {
+  const fs::path run = facts.checkpoint.parent_path().parent_path();
+  const std::vector<OrderedJson> own =
+      kept_evaluations(run, read_run_config(run / "config.yaml", {}), facts.step).own;
+  if (own.empty()) {
     return cat("None: no evaluation of step ", facts.step,
                " is in the run. `saferclip evaluate` makes one; export again after it.\n");
   }
@@ -52,8 +55,8 @@ std::string metrics(const CardFacts& facts) {
           : cat("The \"after\" column was measured at strength 1; this export has strength ",
                 facts.strength, ".\n\n");
   std::string text = note;
-  for (const fs::path& file : files) {
-    text += "```text\n" + evaluation_table(OrderedJson::parse(read_file(file))) + "```\n";
+  for (const OrderedJson& document : own) {
+    text += "```text\n" + evaluation_table(document) + "```\n";
   }
   return text;
 }

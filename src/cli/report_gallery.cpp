@@ -16,11 +16,34 @@ namespace {
 constexpr std::int64_t kThumbnail = 96;  // pixels
 constexpr std::int64_t kResults = 5;
 
+// What the queries of one gallery choose from: one row a picture.
+struct Items {
+  std::vector<std::size_t> rows;  // that ask
+  std::vector<std::int64_t> safe;
+  std::vector<std::int64_t> unsafe;
+};
+
+// Queries are the rows that have an unsafe picture, all rows where none has.
 class Gallery {
  public:
   Gallery(const GalleryData& data, const SplitData& pool) : d_(data), pool_(pool) {
-    for (std::size_t i = 0; i < d_.split->good_rows.size(); ++i) {
-      if (d_.after.has_unsafe_image[i]) galleries_[gallery_of(i)].push_back(i);
+    const std::vector<bool>& has = d_.after.has_unsafe_image;
+    has_unsafe_ = std::find(has.begin(), has.end(), true) != has.end();
+    std::map<std::pair<std::string, std::int64_t>, std::int64_t> safe, unsafe;
+    own_.assign(has.size(), -1);
+    for (std::size_t i = 0; i < has.size(); ++i) {
+      if (has_unsafe_ && !has[i]) continue;
+      const auto row = static_cast<std::int64_t>(i);
+      Items& items = galleries_[gallery_of(i)];
+      items.rows.push_back(i);
+      const auto [own, is_new] =
+          safe.emplace(std::pair(gallery_of(i), d_.after.safe_picture[i]), row);
+      own_[i] = own->second;
+      if (is_new) items.safe.push_back(row);
+      if (has_unsafe_ &&
+          unsafe.emplace(std::pair(gallery_of(i), d_.after.unsafe_picture[i]), row).second) {
+        items.unsafe.push_back(row);
+      }
     }
   }
 
@@ -28,9 +51,9 @@ class Gallery {
   std::vector<ReportQuery> unsafe_texts(std::int64_t count) const {
     std::vector<std::size_t> chosen;
     std::map<std::string, int> seen;
-    for (int turn = 0; turn < 3; ++turn) {
-      for (const auto& [name, rows] : galleries_) {
-        for (const std::size_t i : rows) {
+    for (int turn = 0; has_unsafe_ && turn < 3; ++turn) {
+      for (const auto& [name, items] : galleries_) {
+        for (const std::size_t i : items.rows) {
           const std::string& concept_name =
               d_.after.pair.empty() ? d_.after.tag[i] : d_.after.pair[i];
           if (static_cast<std::int64_t>(chosen.size()) >= count || seen[concept_name] > turn)
@@ -50,14 +73,19 @@ class Gallery {
   // Unsafe texts that still find an unsafe picture, by how clearly, and safe texts that lost
   // theirs.
   std::vector<ReportQuery> worst(std::size_t count) const {
-    std::vector<std::pair<double, std::size_t>> still_unsafe, lost;
-    for (const auto& [name, rows] : galleries_) {
-      for (const std::size_t i : rows) {
-        const auto [safe, unsafe] = best_scores(d_.after.unsafe_text, d_.after, rows, i);
-        if (unsafe > safe) still_unsafe.emplace_back(safe - unsafe, i);
-        const auto own = first_results(d_.after.safe_text, d_.after, rows, i, 1).front();
-        const auto old = first_results(d_.before.safe_text, d_.before, rows, i, 1).front();
-        if (own != std::pair(i, false) && old == std::pair(i, false)) lost.emplace_back(0, i);
+    std::vector<std::pair<double, std::size_t>> still_unsafe;
+    std::vector<std::size_t> lost;
+    for (const auto& [name, items] : galleries_) {
+      for (const std::size_t i : items.rows) {
+        if (has_unsafe_) {
+          const double lead = unsafe_lead(items, i);
+          if (lead > 0) still_unsafe.emplace_back(-lead, i);
+        }
+        const Result own{own_[i], false};
+        if (first_results(d_.after.safe_text, d_.after, items, i, 1).front() != own &&
+            first_results(d_.before.safe_text, d_.before, items, i, 1).front() == own) {
+          lost.push_back(i);
+        }
       }
     }
     std::sort(still_unsafe.begin(), still_unsafe.end());
@@ -67,15 +95,16 @@ class Gallery {
                                      cat("Still finds an unsafe picture, by ",
                                          fixed(-still_unsafe[n].first, 3), " in cosine.")));
     }
+    std::sort(lost.begin(), lost.end());
     for (std::size_t n = 0; n < std::min(count, lost.size()); ++n) {
-      queries.push_back(query(lost[n].second, false,
-                              "A safe text that found its own picture before and does not now."));
+      queries.push_back(
+          query(lost[n], false, "A safe text that found its own picture before and does not now."));
     }
     return queries;
   }
 
  private:
-  using Result = std::pair<std::size_t, bool>;  // row, whether its unsafe picture
+  using Result = std::pair<std::int64_t, bool>;  // row, whether its unsafe picture
 
   std::string gallery_of(std::size_t i) const {
     return d_.after.gallery.empty() ? "" : d_.after.gallery[i];
@@ -85,30 +114,31 @@ class Gallery {
   }
 
   static at::Tensor scores(const at::Tensor& texts, const at::Tensor& pictures,
-                           const std::vector<std::size_t>& rows, std::size_t query) {
-    std::vector<std::int64_t> index;
-    index.reserve(rows.size());
-    for (const std::size_t row : rows) index.push_back(static_cast<std::int64_t>(row));
-    return at::mv(select_rows(pictures, index), texts[static_cast<std::int64_t>(query)]);
+                           const std::vector<std::int64_t>& rows, std::size_t query) {
+    return at::mv(select_rows(pictures, rows), texts[static_cast<std::int64_t>(query)]);
   }
 
-  static std::pair<double, double> best_scores(const at::Tensor& texts, const EmbeddingSet& set,
-                                               const std::vector<std::size_t>& rows,
-                                               std::size_t query) {
-    return {scores(texts, set.safe_image, rows, query).max().item<double>(),
-            scores(texts, set.unsafe_image, rows, query).max().item<double>()};
+  // By how much the best unsafe picture of an unsafe text stands before the best safe one.
+  double unsafe_lead(const Items& items, std::size_t query) const {
+    const EmbeddingSet& set = d_.after;
+    return scores(set.unsafe_text, set.unsafe_image, items.unsafe, query).max().item<double>() -
+           scores(set.unsafe_text, set.safe_image, items.safe, query).max().item<double>();
   }
 
   static std::vector<Result> first_results(const at::Tensor& texts, const EmbeddingSet& set,
-                                           const std::vector<std::size_t>& rows, std::size_t query,
+                                           const Items& items, std::size_t query,
                                            std::int64_t count) {
-    const at::Tensor all = at::cat(
-        {scores(texts, set.safe_image, rows, query), scores(texts, set.unsafe_image, rows, query)});
+    at::Tensor all = scores(texts, set.safe_image, items.safe, query);
+    if (!items.unsafe.empty()) {
+      all = at::cat({all, scores(texts, set.unsafe_image, items.unsafe, query)});
+    }
     const at::Tensor order = std::get<1>(all.sort(true, 0, true));
     std::vector<Result> results;
     for (std::int64_t n = 0; n < std::min(count, order.numel()); ++n) {
       const auto place = static_cast<std::size_t>(order[n].item<std::int64_t>());
-      results.emplace_back(rows[place % rows.size()], place >= rows.size());
+      const bool is_unsafe = place >= items.safe.size();
+      results.emplace_back(is_unsafe ? items.unsafe[place - items.safe.size()] : items.safe[place],
+                           is_unsafe);
     }
     return results;
   }
@@ -122,7 +152,7 @@ class Gallery {
   std::vector<ReportPicture> pictures(const std::vector<Result>& results) const {
     std::vector<ReportPicture> list;
     for (const auto& [row, is_unsafe] : results) {
-      const ManifestRow& m = manifest_row(row);
+      const ManifestRow& m = manifest_row(static_cast<std::size_t>(row));
       list.push_back(picture(is_unsafe ? m.unsafe_image : m.safe_image,
                              is_unsafe ? m.unsafe_caption : m.safe_caption, is_unsafe));
     }
@@ -130,15 +160,15 @@ class Gallery {
   }
 
   ReportQuery query(std::size_t i, bool is_unsafe, const std::string& note) const {
-    const std::vector<std::size_t>& rows = galleries_.at(gallery_of(i));
+    const Items& items = galleries_.at(gallery_of(i));
     const auto texts = [&](const EmbeddingSet& set) {
       return is_unsafe ? set.unsafe_text : set.safe_text;
     };
     const ManifestRow& row = manifest_row(i);
     ReportQuery query;
     query.query = {"", is_unsafe ? row.unsafe_caption : row.safe_caption, is_unsafe};
-    query.before = pictures(first_results(texts(d_.before), d_.before, rows, i, kResults));
-    query.after = pictures(first_results(texts(d_.after), d_.after, rows, i, kResults));
+    query.before = pictures(first_results(texts(d_.before), d_.before, items, i, kResults));
+    query.after = pictures(first_results(texts(d_.after), d_.after, items, i, kResults));
     query.note = note;
     return query;
   }
@@ -164,7 +194,9 @@ class Gallery {
 
   const GalleryData& d_;
   const SplitData& pool_;
-  std::map<std::string, std::vector<std::size_t>> galleries_;
+  bool has_unsafe_ = false;
+  std::map<std::string, Items> galleries_;
+  std::vector<std::int64_t> own_;  // of each row the row that stands for its safe picture
 };
 
 }  // namespace

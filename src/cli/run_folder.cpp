@@ -3,7 +3,6 @@
 #include <ATen/Version.h>
 #include <torch/headeronly/version.h>
 
-#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -35,35 +34,10 @@ void clear_run_folder(const RunFolder& run) {
   }
 }
 
-namespace {
-
 std::string step_name(std::int64_t step) {
   std::array<char, 40> name{};
   std::snprintf(name.data(), name.size(), "step_%08lld", static_cast<long long>(step));
   return name.data();
-}
-
-}  // namespace
-
-void keep_evaluation(const fs::path& run_folder, std::int64_t step, const std::string& split,
-                     const std::string& json) {
-  std::string suffix = split.empty() ? "" : "." + split;
-  std::replace(suffix.begin(), suffix.end(), '/', '_');
-  make_folders(run_folder / "evaluations");
-  write_file_atomically(run_folder / "evaluations" / (step_name(step) + suffix + ".json"), json);
-}
-
-std::vector<fs::path> evaluation_files(const fs::path& run_folder, std::int64_t step) {
-  std::vector<fs::path> files;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(run_folder / "evaluations", error)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with(step_name(step) + ".") && name.ends_with(".json")) {
-      files.push_back(entry.path());
-    }
-  }
-  std::sort(files.begin(), files.end());
-  return files;
 }
 
 namespace {

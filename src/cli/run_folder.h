@@ -25,13 +25,8 @@ RunFolder open_run_folder(const std::filesystem::path& path);
 // touched.
 void clear_run_folder(const RunFolder& run);
 
-// Keeps the evaluation of a step: evaluations/step_00000500.json for the one during training (no
-// split), step_00000500.<split>.json for those of `evaluate`.
-void keep_evaluation(const std::filesystem::path& run_folder, std::int64_t step,
-                     const std::string& split, const std::string& json);
-// All that are there for a step, by name.
-std::vector<std::filesystem::path> evaluation_files(const std::filesystem::path& run_folder,
-                                                    std::int64_t step);
+// "step_00000500"
+std::string step_name(std::int64_t step);
 
 // What a result depends on besides the configuration, as environment.json.
 struct RunEnvironment {

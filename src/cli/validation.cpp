@@ -6,7 +6,7 @@
 #include <cmath>
 #include <set>
 
-#include "cli/run_folder.h"
+#include "cli/kept_evaluations.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
@@ -41,8 +41,9 @@ Validator::Validator(const Session& session, Preparer& preparer, const TrainingD
       train_(train),
       evaluator_(session, preparer, log),
       run_folder_(std::move(run_folder)) {
-  request_.split = "validation";
-  request_.manifest = session.config.data.validation;
+  if (!session.config.data.validation.empty()) {
+    request_.source = split_source(session.config.data, "validation");
+  }
   request_.with_zero_shot = session.config.evaluate.zero_shot_during_training;
 }
 
@@ -145,7 +146,7 @@ ValidationResult Validator::validate(std::int64_t step, const std::vector<NamedT
     for (const auto& [name, value] : loss->terms) after["loss"]["terms"][name] = value;
   }
   document["after"] = after;
-  keep_evaluation(run_folder_, step, "", document.dump(2) + "\n");
+  keep_validation(run_folder_, step, document);
   result.json = OrderedJson{{"after", after}}.dump();
   result.best_value = best_value(after, config.checkpoint.best_metric);
   if (!result.best_value) {

@@ -3,33 +3,50 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
-#include <sstream>
 
+#include "cli/zero_shot_classes.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/image/picture_files.h"
 #include "saferclip/io/text_rows.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-std::vector<std::string> split_tabs(const std::string& line) {
-  std::vector<std::string> fields;
-  std::istringstream in(line);
-  for (std::string field; std::getline(in, field, '\t');) fields.push_back(field);
-  return fields;
+using Json = nlohmann::json;
+
+// What lists of pictures call their columns; the first that a record has is taken.
+const std::vector<std::string>& file_columns() {
+  static const std::vector<std::string> kNames{"file", "filepath", "file_name",  "filename",
+                                               "path", "image",    "image_path", "img"};
+  return kNames;
+}
+const std::vector<std::string>& label_columns() {
+  static const std::vector<std::string> kNames{"label",    "class",    "class_name", "category",
+                                               "label_id", "class_id", "target"};
+  return kNames;
 }
 
-// Parts of a path in reverse order, the leading letter left out: "/a/apartment_building/outdoor" is
-// "outdoor apartment_building".
-std::string name_of_path(const std::string& path) {
-  std::vector<std::string> parts;
-  for (const fs::path& part : fs::path(path)) {
-    if (part != "/" && part.string().size() > 1) parts.insert(parts.begin(), part.string());
+const Json* find_column(const Json& record, const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    const auto found = record.find(name);
+    if (found != record.end() && !found->is_null()) return &*found;
   }
-  return join(parts, " ");
+  return nullptr;
+}
+
+// The text of a label, which may be a number: 3 and 3.0 are "3".
+std::optional<std::string> label_text(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_number_integer()) return value.dump();
+  if (!value.is_number_float()) return std::nullopt;
+  const auto number = value.get<double>();
+  const auto whole = static_cast<std::int64_t>(std::clamp(number, -1e15, 1e15));
+  return static_cast<double>(whole) == number ? std::optional(std::to_string(whole)) : std::nullopt;
 }
 
 // The text behind the first blank of a line.
@@ -46,134 +63,106 @@ class Reader {
 
   ZeroShotSet read() {
     set_.name = o_.name;
-    if (o_.class_form == "lists") read_lists();
-    read_classes();
-    if (!o_.lists.empty()) {
-      if (o_.class_form != "lists") read_lists();
-    } else if (fs::is_directory(root_)) {
-      read_folders();
-    } else {
-      read_table();
-    }
+    if (!o_.lists.empty()) read_lists();
+    classes_ = read_zero_shot_classes(o_, labels_);
+    if (o_.lists.empty() && fs::is_directory(root_)) read_folders();
+    if (o_.lists.empty() && !fs::is_directory(root_)) read_table();
     if (set_.images.empty()) {
       throw DataError(cat(root_.string(), ": holds no pictures (zero-shot set ", o_.name, ")"));
     }
-    label_pictures();
+    set_.labels =
+        classes_of_labels(classes_, labels_, cat("zero-shot set ", o_.name, ", ", root_.string()));
+    set_.classes = classes_.names;
+    set_.groups = classes_.groups;
+    for (const std::string& note : classes_.notes) {
+      set_.notes.push_back(cat("zero-shot set ", o_.name, ": ", note));
+    }
     check();
     make_prompts();
     return std::move(set_);
   }
 
  private:
-  fs::path pictures() const { return o_.folder.empty() ? root_ : root_ / o_.folder; }
-
-  void add_class(std::string name, const std::string& folder, const std::string& group = "") {
-    if (std::find(o_.leave_out.begin(), o_.leave_out.end(), folder) != o_.leave_out.end()) return;
-    if (o_.only_present && !fs::is_directory(pictures() / folder)) return;
-    if (const auto other = o_.rename.find(folder); other != o_.rename.end()) name = other->second;
-    const auto id = static_cast<std::int64_t>(set_.classes.size());
-    const std::string key = o_.folder_is_index ? std::to_string(id) : folder;
-    if (!by_folder_.emplace(key, id).second) {
-      throw DataError(cat(class_source(), ": folder \"", key, "\" belongs to two classes"));
-    }
-    set_.classes.push_back(std::move(name));
-    set_.groups.push_back(group);
-  }
-
-  std::string class_source() const {
-    if (o_.class_form == "tsv") return o_.classes;
-    return o_.class_file.empty() ? root_.string() : (root_ / o_.class_file).string();
-  }
-
-  void read_classes() {
-    if (o_.class_form == "tsv") {
-      for (const std::string& line : read_lines(o_.classes)) {
-        const std::vector<std::string> fields = split_tabs(line);
-        const bool has_folder = fields.size() > 1 && !fields[1].empty();
-        add_class(fields[0], fields[has_folder ? 1 : 0], fields.size() > 2 ? fields[2] : "");
-      }
-    } else if (o_.class_form == "folders") {
-      for (const std::string& folder : folder_names()) add_class(folder, folder);
-    } else if (o_.class_form == "lists") {
-      std::set<std::string> labels(labels_.begin(), labels_.end());
-      for (const std::string& label : labels) add_class(label, label);
-    } else if (o_.class_form == "json") {
-      read_json_classes();
-    } else {
-      for (const std::string& line : read_lines(class_source())) read_class_line(line);
-    }
-    if (set_.classes.empty()) throw DataError(cat(class_source(), ": holds no classes"));
-    const auto is_empty = [](const std::string& group) { return group.empty(); };
-    if (std::all_of(set_.groups.begin(), set_.groups.end(), is_empty)) set_.groups.clear();
-  }
-
-  void read_class_line(const std::string& line) {
-    if (o_.class_form == "name") return add_class(line, line);
-    if (o_.class_form == "number_name") return add_class(rest_of(line), rest_of(line));
-    if (o_.class_form == "folder_name") return add_class(rest_of(line), first_of(line));
-    add_class(name_of_path(line), line.front() == '/' ? line.substr(1) : line);
-  }
-
-  void read_json_classes() {
-    const auto json = nlohmann::json::parse(read_file(class_source()), nullptr, false);
-    if (!json.is_object()) {
-      throw DataError(cat(class_source(), ": expected an object {folder: class name}"));
-    }
-    std::map<std::pair<std::size_t, std::string>, std::string> by_number;  // "2" before "10"
-    for (const auto& [folder, name] : json.items()) {
-      by_number[{folder.size(), folder}] = name.is_string() ? name.get<std::string>() : name.dump();
-    }
-    for (const auto& [folder, name] : by_number) add_class(name, folder.second);
-  }
-
-  std::vector<std::string> folder_names() const {
-    if (!fs::is_directory(pictures()))
-      throw DataError(cat(pictures().string(), ": no such folder"));
-    std::vector<std::string> names;
-    for (const auto& entry : fs::directory_iterator(pictures())) {
-      const std::string name = entry.path().filename().string();
-      if (entry.is_directory() && !name.starts_with(".")) names.push_back(name);
-    }
-    std::sort(names.begin(), names.end());
-    return names;
-  }
-
   void add_picture(const fs::path& path, const std::string& label) {
     set_.images.push_back(path);
     labels_.push_back(label);
   }
 
-  void read_folders() {
-    if (o_.class_form != "path") {
-      for (const std::string& name : folder_names()) {
-        const bool is_out =
-            std::find(o_.leave_out.begin(), o_.leave_out.end(), name) != o_.leave_out.end();
-        if (!is_out && !by_folder_.contains(name)) {
-          throw DataError(cat((pictures() / name).string(), ": this folder belongs to no class of ",
-                              class_source()));
-        }
-      }
+  void note(const std::string& text) {
+    set_.notes.push_back(cat("zero-shot set ", o_.name, ": ", text));
+  }
+
+  // The class folder that holds `folder` (relative to the pictures): itself or the nearest above
+  // that is a class; the topmost where none is.
+  std::string class_folder(const fs::path& folder) const {
+    for (fs::path part = folder; !part.empty(); part = part.parent_path()) {
+      if (classes_.by_folder.contains(part.string())) return part.string();
     }
-    for (const auto& [folder, id] : by_folder_) {
-      std::error_code error;
-      std::vector<fs::path> files;
-      for (const auto& entry : fs::directory_iterator(pictures() / folder, error)) {
-        const bool is_hidden = entry.path().filename().string().starts_with(".");
-        if (entry.is_regular_file() && !is_hidden) files.push_back(entry.path());
+    return folder.begin()->string();
+  }
+
+  void read_folders() {
+    const fs::path pictures = zero_shot_pictures(o_);
+    const PictureFiles files = picture_files(pictures);
+    if (!files.others.empty()) note(cat(pictures.string(), ": ", files.note()));
+    std::map<fs::path, std::string> labels;
+    std::int64_t outside = 0;
+    for (const fs::path& file : files.pictures) {
+      const fs::path folder = file.parent_path().lexically_relative(pictures);
+      if (folder == "." || folder.empty()) {
+        ++outside;
+        continue;
       }
-      std::sort(files.begin(), files.end());
-      for (const fs::path& file : files) add_picture(file, folder);
+      const auto [label, is_new] = labels.emplace(folder, "");
+      if (is_new) label->second = class_folder(folder);
+      const bool is_out =
+          std::find(o_.leave_out.begin(), o_.leave_out.end(), label->second) != o_.leave_out.end();
+      if (!is_out) add_picture(file, label->second);
+    }
+    if (outside > 0) {
+      note(cat(pictures.string(), ": left out ", outside, " pictures that lie in no class folder"));
     }
   }
 
   void read_table() {
-    for (const TextRow& row : read_text_rows(root_)) {
-      const std::string where = cat(root_.string(), ":", row.line);
-      if (!row.problem.empty()) throw DataError(cat(where, ": ", row.problem));
-      const auto json = nlohmann::json::parse(row.json);
-      const fs::path path(json.value("file", ""));
-      add_picture(path.is_absolute() ? path : root_.parent_path() / path, json.value("label", ""));
+    const std::vector<TextRow> rows = read_text_rows(root_);
+    std::vector<std::string> problems;
+    std::set<std::string> columns;
+    for (const TextRow& row : rows) {
+      const std::string problem = read_record(row, columns);
+      if (!problem.empty()) problems.push_back(cat(root_.string(), ":", row.line, ": ", problem));
     }
+    if (set_.images.empty() && !columns.empty()) {
+      throw DataError(join_problems(
+          cat(root_.string(), ": no row names a picture and its label; columns found: ",
+              join(shortened({columns.begin(), columns.end()}, 12), ", "),
+              "; wanted: ", join(file_columns(), " | "), " and ", join(label_columns(), " | ")),
+          shortened(problems, 5)));
+    }
+    if (!problems.empty()) {
+      throw DataError(join_problems(cat("zero-shot set ", o_.name, ": ", problems.size(), " of ",
+                                        rows.size(), " rows are bad:"),
+                                    problems));
+    }
+  }
+
+  // What is wrong with it; empty: its picture is added.
+  std::string read_record(const TextRow& row, std::set<std::string>& columns) {
+    if (!row.problem.empty()) return row.problem;
+    const Json json = Json::parse(row.json);
+    if (!json.is_object()) return "is no object";
+    for (const auto& [name, value] : json.items()) columns.insert(name);
+    const Json* file = find_column(json, file_columns());
+    const Json* label = find_column(json, label_columns());
+    if (file == nullptr || !file->is_string()) {
+      return file == nullptr ? "names no picture" : "its picture is no path";
+    }
+    if (label == nullptr) return "has no label";
+    const std::optional<std::string> text = label_text(*label);
+    if (!text) return "its label is neither text nor a whole number";
+    const fs::path path(file->get<std::string>());
+    add_picture(path.is_absolute() ? path : root_.parent_path() / path, *text);
+    return "";
   }
 
   void read_lists() {
@@ -187,26 +176,15 @@ class Reader {
           label = stem.substr(0, stem.rfind('_'));
         }
         if (!o_.extension.empty()) path.replace_extension(o_.extension);
-        add_picture(pictures() / path, label);
+        add_picture(zero_shot_pictures(o_) / path, label);
       }
-    }
-  }
-
-  void label_pictures() {
-    for (std::size_t i = 0; i < labels_.size(); ++i) {
-      const auto id = by_folder_.find(labels_[i]);
-      if (id == by_folder_.end()) {
-        throw DataError(cat(set_.images[i].string(), ": label \"", labels_[i], "\" is no class of ",
-                            class_source()));
-      }
-      set_.labels.push_back(id->second);
     }
   }
 
   void check() {
     const auto count = static_cast<std::int64_t>(set_.classes.size());
     if (o_.class_count > 0 && count != o_.class_count) {
-      throw DataError(cat("zero-shot set ", o_.name, ": ", class_source(), " gives ", count,
+      throw DataError(cat("zero-shot set ", o_.name, ": ", classes_.source, " gives ", count,
                           " classes, expected ", o_.class_count));
     }
     std::map<std::string, int> times;
@@ -216,9 +194,8 @@ class Reader {
       if (n > 1) twice.push_back(name);
     }
     if (!twice.empty()) {
-      set_.notes.push_back(cat("zero-shot set ", o_.name, ": ", twice.size(),
-                               " names belong to several classes (", join(twice, ", "),
-                               "); their scores are equal, the first class is taken"));
+      note(cat(twice.size(), " names belong to several classes (", join(shortened(twice, 10), ", "),
+               "); their scores are equal, the first class is taken"));
     }
   }
 
@@ -243,8 +220,8 @@ class Reader {
   const ZeroShotOptions& o_;
   fs::path root_;
   ZeroShotSet set_;
-  std::map<std::string, std::int64_t> by_folder_;
-  std::vector<std::string> labels_;  // of each picture: a folder of by_folder_
+  ZeroShotClasses classes_;
+  std::vector<std::string> labels_;  // of each picture, as its folder or list has it
 };
 
 }  // namespace

@@ -111,6 +111,8 @@ std::string type_name() {
     return "text";
   } else if constexpr (IsOptional<T>::value) {
     return type_name<typename T::value_type>() + " or null";
+  } else if constexpr (requires { T::kShorthand; }) {
+    return "path or section";
   } else if constexpr (HasFields<T>) {
     return "section";
   } else if constexpr (requires { typename T::mapped_type; }) {
@@ -140,6 +142,11 @@ void document(const Options& options, const std::string& path, std::vector<KeyDo
       if constexpr (requires { typename Member::value_type; }) {
         if constexpr (HasFields<typename Member::value_type>) {
           document(typename Member::value_type{}, key + "[]", docs);
+        }
+      }
+      if constexpr (requires { typename Member::mapped_type; }) {
+        if constexpr (HasFields<typename Member::mapped_type>) {
+          document(typename Member::mapped_type{}, key + ".NAME", docs);
         }
       }
     }

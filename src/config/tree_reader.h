@@ -71,9 +71,18 @@ class TreeReader : public ScalarReader {
   void report_unknown(const ConfigNode& node, const std::string& path,
                       const std::vector<std::string>& names);
 
+  // Options with a `kShorthand` may be written as a scalar: the value of that field.
   template <HasFields Options>
   void read_value(const ConfigNode& node, const std::string& key, const FieldSpec&,
                   Options& options) {
+    if constexpr (requires { Options::kShorthand; }) {
+      if (node.kind == ConfigNode::Kind::kScalar) {
+        Options::fields(options, [&](const FieldSpec& spec, auto& member) {
+          if (spec.name == Options::kShorthand) read_value(node, key, spec, member);
+        });
+        return;
+      }
+    }
     read_section(node, key, options);
   }
   template <class T>

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "data/captions.h"
 #include "data/fence.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
@@ -30,15 +31,6 @@ std::string trimmed_lower(const std::string& text) {
   return result;
 }
 
-// What a message quotes of a row; cut between letters.
-std::string shortened(const std::string& text) {
-  constexpr std::size_t kQuoted = 60;
-  if (text.size() <= kQuoted) return text;
-  std::size_t end = kQuoted;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
-  return text.substr(0, end) + "…";
-}
-
 class Reader {
  public:
   explicit Reader(const ManifestRequest& request)
@@ -50,7 +42,14 @@ class Reader {
   }
 
   Manifest read() {
-    for (const TextRow& row : read_text_rows(request_.file)) read_row(row);
+    const std::vector<TextRow> records = read_text_rows(request_.file);
+    manifest_.has_unsafe = request_.needs_unsafe;
+    if (request_.detects_unsafe) {
+      manifest_.has_unsafe =
+          std::any_of(records.begin(), records.end(),
+                      [&](const TextRow& record) { return has_unsafe_caption(record); });
+    }
+    for (const TextRow& record : records) read_row(record);
     if (manifest_.rows.empty() && manifest_.problems.empty()) {
       throw DataError(cat(request_.file.string(), ": holds no rows",
                           other_splits_ > 0 ? " of split " + request_.split : ""));
@@ -81,8 +80,11 @@ class Reader {
     manifest_.problems.push_back({row.id, row.line, kind, message});
   }
 
+  using Names = std::initializer_list<const char*>;
+  static constexpr Names kUnsafeCaption{"unsafe_caption", "nsfw", "nsfw_caption"};
+
   // The first of several names that the record has.
-  static const Json* find(const Json& json, std::initializer_list<const char*> names) {
+  static const Json* find(const Json& json, Names names) {
     for (const char* name : names) {
       const auto found = json.find(name);
       if (found != json.end() && !found->is_null()) return &*found;
@@ -90,23 +92,25 @@ class Reader {
     return nullptr;
   }
 
-  // A caption, or the reason why it is none.
-  std::string caption(const Json& json, std::initializer_list<const char*> names, ManifestRow& row,
-                      bool& is_good) {
+  // Whether a record of this split has an unsafe caption, good or bad.
+  bool has_unsafe_caption(const TextRow& record) const {
+    if (!record.problem.empty()) return false;
+    const Json json = Json::parse(record.json);
+    const Json* value = json.is_object() && belongs(json) ? find(json, kUnsafeCaption) : nullptr;
+    return value != nullptr && !is_blank(*value);
+  }
+
+  // Under one of `names`; none, with the reason noted, when one of them cannot be used.
+  std::vector<std::string> captions(const Json& json, Names names, const ManifestRow& row) {
     const Json* value = find(json, names);
     const std::string name = *names.begin();
     if (value == nullptr) {
       problem(row, "missing " + name, cat("has no ", name));
-    } else if (!value->is_string()) {
-      problem(row, "caption is not text",
-              cat(name, " is ", shortened(value->dump()), ", expected text"));
-    } else if (value->get<std::string>().find_first_not_of(" \t\r\n") == std::string::npos) {
-      problem(row, "empty caption", cat(name, " is empty"));
-    } else {
-      return value->get<std::string>();
+      return {};
     }
-    is_good = false;
-    return "";
+    const Captions found = read_captions(*value, name);
+    if (!found.problem.empty()) problem(row, found.kind, found.problem);
+    return found.texts;
   }
 
   fs::path resolved(const std::string& text) const {
@@ -272,23 +276,41 @@ class Reader {
     if (!is_new)
       problem(row, "duplicate id",
               cat("id ", row.id, " stands on line ", first->second, " already"));
-    row.safe_caption = caption(json, {"safe_caption", "safe", "caption"}, row, is_good);
-    const auto unsafe_names = {"unsafe_caption", "nsfw", "nsfw_caption"};
-    if (request_.needs_unsafe || find(json, unsafe_names) != nullptr) {
-      bool is_unsafe_good = true;
-      row.unsafe_caption = caption(json, unsafe_names, row, is_unsafe_good);
-      is_good = is_good && is_unsafe_good;
+    const auto safe = captions(json, {"safe_caption", "safe", "caption"}, row);
+    std::vector<std::string> unsafe{""};
+    const bool is_safe_only = request_.detects_unsafe && !manifest_.has_unsafe;
+    if (manifest_.has_unsafe || (!is_safe_only && find(json, kUnsafeCaption) != nullptr)) {
+      unsafe = captions(json, kUnsafeCaption, row);
     }
+    is_good = is_good && !safe.empty() && !unsafe.empty();
     row.safe_image = safe_image(json, row, is_good);
-    row.unsafe_image = unsafe_image(json, row, is_good);
+    if (!is_safe_only) row.unsafe_image = unsafe_image(json, row, is_good);
     row.tag = tag(json);
     row.gallery = label(json, "gallery");
     row.pair = label(json, "pair");
-    if (is_good) accept(std::move(row));
+    if (is_good && unsafe.size() > 1 && unsafe.size() != safe.size()) {
+      problem(row, "unequal lists of captions",
+              cat("has ", safe.size(), " safe captions and ", unsafe.size(),
+                  " unsafe ones; expected one unsafe caption, or as many as safe ones"));
+    } else if (is_good) {
+      accept_captions(row, safe, unsafe);
+    }
+  }
+
+  // One row for each safe caption.
+  void accept_captions(ManifestRow row, const std::vector<std::string>& safe,
+                       const std::vector<std::string>& unsafe) {
+    const std::string id = row.id;
+    for (std::size_t i = 0; i < safe.size(); ++i) {
+      if (safe.size() > 1) row.id = cat(id, "#", i);
+      row.safe_caption = safe[i];
+      row.unsafe_caption = unsafe[unsafe.size() > 1 ? i : 0];
+      accept(row);
+    }
   }
 
   void accept(ManifestRow row) {
-    if (request_.needs_unsafe && row.unsafe_image.empty()) {
+    if (manifest_.has_unsafe && row.unsafe_image.empty()) {
       if (request_.missing_unsafe_image == "skip") {
         ++skipped_;
         return;

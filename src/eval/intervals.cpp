@@ -22,8 +22,8 @@ std::int64_t unit_count(const OutcomeTable& table) {
 }
 
 struct UnitSums {
-  at::Tensor sums;    // float64 [units, columns]
-  at::Tensor counts;  // the same: measured rows
+  at::Tensor sums;     // float64 [units, columns]
+  at::Tensor weights;  // the same: measured rows, each as much as its weight
 };
 
 // value(column, row) is not a number where the row is not measured.
@@ -34,15 +34,17 @@ UnitSums sum_units(const OutcomeTable& table,
   UnitSums result{at::zeros({units, columns}, at::kDouble),
                   at::zeros({units, columns}, at::kDouble)};
   auto* sums = result.sums.mutable_data_ptr<double>();
-  auto* counts = result.counts.mutable_data_ptr<double>();
+  auto* weights = result.weights.mutable_data_ptr<double>();
   for (std::size_t m = 0; m < table.columns.size(); ++m) {
-    for (std::size_t i = 0; i < table.columns[m].value.size(); ++i) {
+    const OutcomeColumn& column = table.columns[m];
+    for (std::size_t i = 0; i < column.value.size(); ++i) {
       const double x = value(m, i);
       if (std::isnan(x)) continue;
+      const double weight = column.weight.empty() ? 1 : column.weight[i];
       const std::int64_t unit =
           table.cluster.empty() ? static_cast<std::int64_t>(i) : table.cluster[i];
-      sums[unit * columns + static_cast<std::int64_t>(m)] += x;
-      counts[unit * columns + static_cast<std::int64_t>(m)] += 1;
+      sums[unit * columns + static_cast<std::int64_t>(m)] += weight * x;
+      weights[unit * columns + static_cast<std::int64_t>(m)] += weight;
     }
   }
   return result;
@@ -128,8 +130,16 @@ std::vector<Interval> intervals_of(const UnitSums& units, const Resampling& by) 
   const std::int64_t count = units.sums.size(0);
   return percentile_intervals(
       over_resamples(count, by, draw_weights, [&](const at::Tensor& weights) {
-        return at::mm(weights, units.sums) / at::mm(weights, units.counts);
+        return at::mm(weights, units.sums) / at::mm(weights, units.weights);
       }));
+}
+
+std::int64_t rows_in_both(const OutcomeColumn& first, const OutcomeColumn& second) {
+  std::int64_t rows = 0;
+  for (std::size_t i = 0; i < first.value.size(); ++i) {
+    rows += std::isnan(first.value[i]) || std::isnan(second.value[i]) ? 0 : 1;
+  }
+  return rows;
 }
 
 }  // namespace
@@ -164,12 +174,13 @@ std::vector<Difference> compare_paired(const OutcomeTable& first, const OutcomeT
   const at::Tensor exceeds = over_resamples(count, by, draw_signs, [&](const at::Tensor& signs) {
                                return at::mm(signs, units.sums).abs().ge(limit);
                              }).sum(0);
-  const at::Tensor rows = units.counts.sum(0);
+  const at::Tensor weights = units.weights.sum(0);
   std::vector<Difference> differences;
   for (std::size_t m = 0; m < intervals.size(); ++m) {
     const auto column = static_cast<std::int64_t>(m);
-    const auto n = static_cast<std::int64_t>(rows[column].item<double>());
-    const double value = n == 0 ? 0 : 100 * total[column].item<double>() / static_cast<double>(n);
+    const std::int64_t n = rows_in_both(first.columns[m], second.columns[m]);
+    const double weight = weights[column].item<double>();
+    const double value = weight == 0 ? 0 : 100 * total[column].item<double>() / weight;
     const double p = (1 + exceeds[column].item<double>()) / (1 + static_cast<double>(resamples));
     differences.push_back({value, intervals[m], p, n});
   }

@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <set>
 
 #include "saferclip/core/vectorised.h"
 
@@ -76,11 +77,19 @@ struct Counts {
   }
 }
 
-[[gnu::always_inline]] inline void count_equal_into(const float* __restrict scores,
-                                                    const float* __restrict wanted,
-                                                    std::int64_t size,
-                                                    std::int32_t* __restrict before) {
-  for (std::int64_t j = 0; j < size; ++j) before[j] += scores[j] == wanted[j] ? 1 : 0;
+// The same where item `item` stands before or behind each query's relevant one at `place`.
+[[gnu::always_inline]] inline void count_by_place(const float* __restrict scores,
+                                                  const float* __restrict wanted,
+                                                  const std::int32_t* __restrict place,
+                                                  std::int32_t item, std::int64_t size,
+                                                  std::int32_t* __restrict before,
+                                                  std::int32_t* __restrict equal) {
+  for (std::int64_t j = 0; j < size; ++j) {
+    const std::int32_t is_equal = scores[j] == wanted[j] ? 1 : 0;
+    const std::int32_t is_first = item < place[j] ? is_equal : 0;
+    before[j] += scores[j] > wanted[j] ? 1 : is_first;
+    equal[j] += is_equal;
+  }
 }
 
 [[gnu::always_inline]] inline void highest_into(const float* __restrict scores, std::int64_t size,
@@ -94,11 +103,10 @@ struct Counts {
   const float wanted = count.relevant[query];
   const float* scores = tile.row(i);
   Counts found = count_scores_of_row(scores, tile.columns(), wanted);
-  const std::int64_t own = query - tile.first_column;
-  if (count.is_relevant_here && found.equal > 0) {
-    const std::int64_t end = std::clamp<std::int64_t>(own, 0, tile.columns());
+  if (count.place != nullptr && found.equal > 0) {
+    const std::int64_t end =
+        std::clamp<std::int64_t>(count.place[query] - tile.first_column, 0, tile.columns());
     found.above += count_scores_of_row(scores, end, wanted).equal;
-    if (own >= 0 && own < tile.columns() && scores[own] == wanted) --found.equal;
   }
   count.before[query] += found.above;
   count.equal[query] += found.equal;
@@ -107,19 +115,17 @@ struct Counts {
 // Columns [begin, end) of a tile, row by row so that the compiler can count many at a time.
 [[gnu::always_inline]] inline void count_columns(const RankCount& count, const Tile& tile,
                                                  std::int64_t begin, std::int64_t end) {
-  const float* wanted = count.relevant + tile.first_column;
-  std::int32_t* before = count.before + tile.first_column;
-  std::int32_t* equal = count.equal + tile.first_column;
+  const std::int64_t first = tile.first_column + begin;
+  const float* wanted = count.relevant + first;
+  std::int32_t* before = count.before + first;
+  std::int32_t* equal = count.equal + first;
   for (std::int64_t i = 0; i < tile.rows(); ++i) {
-    const float* scores = tile.row(i);
-    count_into(scores + begin, wanted + begin, end - begin, before + begin, equal + begin);
-    if (!count.is_relevant_here) continue;
-    // Items of equal score that stand before the relevant one, which is on the diagonal.
-    const std::int64_t diagonal = tile.first_row + i - tile.first_column;
-    const std::int64_t first = std::max(begin, diagonal + 1);
-    if (first < end) count_equal_into(scores + first, wanted + first, end - first, before + first);
-    if (diagonal >= begin && diagonal < end && scores[diagonal] == wanted[diagonal]) {
-      --equal[diagonal];
+    const float* scores = tile.row(i) + begin;
+    if (count.place == nullptr) {
+      count_into(scores, wanted, end - begin, before, equal);
+    } else {
+      count_by_place(scores, wanted, count.place + first,
+                     static_cast<std::int32_t>(tile.first_row + i), end - begin, before, equal);
     }
   }
 }
@@ -133,12 +139,25 @@ struct Counts {
 
 }  // namespace
 
-at::Tensor diagonal_scores(const at::Tensor& a, const at::Tensor& b) {
+at::Tensor pair_scores(const at::Tensor& a, const at::Tensor& b,
+                       const std::vector<std::int32_t>& column) {
   at::Tensor scores = at::empty({a.size(0)}, at::kFloat);
+  auto* data = scores.mutable_data_ptr<float>();
   TileMaker maker(a, b);
   for (std::int64_t first = 0; first < a.size(0); first += kTile) {
-    const Tile tile = maker.make(first, first);
-    scores.narrow(0, first, tile.rows()).copy_(tile.scores.diagonal());
+    const std::int64_t end = std::min(first + kTile, a.size(0));
+    // Captions that stand in the order of their pictures need one or two tiles.
+    std::set<std::int64_t> needed;
+    for (std::int64_t i = first; i < end; ++i) {
+      needed.insert(column[static_cast<std::size_t>(i)] / kTile * kTile);
+    }
+    for (const std::int64_t first_column : needed) {
+      const Tile tile = maker.make(first, first_column);
+      for (std::int64_t i = first; i < end; ++i) {
+        const std::int64_t j = column[static_cast<std::size_t>(i)] - first_column;
+        if (j >= 0 && j < tile.columns()) data[i] = tile.row(i - first)[j];
+      }
+    }
   }
   return scores;
 }

@@ -79,6 +79,34 @@ at::Tensor embed_pixels(const ClipModel& model, const Preprocessing& preprocessi
                    });
 }
 
+at::Tensor embed_pictures(const ClipModel& model, const Preprocessing& preprocessing,
+                          const at::Tensor& pixels, const std::vector<std::int64_t>& picture,
+                          Logger& log, const std::string& label, const EmbedOptions& options) {
+  std::vector<std::int64_t> first_rows, rows, positions;
+  std::unordered_map<std::int64_t, std::int64_t> place;
+  for (std::size_t i = 0; i < picture.size(); ++i) {
+    if (picture[i] < 0) continue;
+    const auto [found, is_new] =
+        place.emplace(picture[i], static_cast<std::int64_t>(first_rows.size()));
+    if (is_new) first_rows.push_back(static_cast<std::int64_t>(i));
+    rows.push_back(static_cast<std::int64_t>(i));
+    positions.push_back(found->second);
+  }
+  at::Tensor result =
+      at::zeros({pixels.size(0), model.geometry.embed_dim}, at::TensorOptions().dtype(at::kFloat));
+  if (rows.empty()) return result;
+  const at::Tensor first = at::tensor(first_rows, at::kLong);
+  const at::Device device = model.logit_scale.device();
+  const at::Tensor embedded =
+      in_blocks(first.size(0), model.geometry.embed_dim, log, label, "images", options,
+                [&](const at::Tensor& some) {
+                  const at::Tensor wanted = pixels.index_select(0, first.index_select(0, some));
+                  return encode_images(model, preprocessing, wanted.to(device), mode_of(options));
+                });
+  return result.index_put_({at::tensor(rows, at::kLong)},
+                           embedded.index_select(0, at::tensor(positions, at::kLong)));
+}
+
 at::Tensor embed_ids(const ClipModel& model, const at::Tensor& ids, Logger& log,
                      const std::string& label, const EmbedOptions& options) {
   const at::Device device = model.logit_scale.device();

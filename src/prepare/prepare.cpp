@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <set>
+#include <string_view>
+#include <unordered_map>
 
 #include "prepare/artefact.h"
 #include "prepare/picture_rows.h"
@@ -66,6 +68,40 @@ std::vector<std::string> caption_problems(const SplitData& split, const TokenCac
   return problems;
 }
 
+// Of each row the first row whose picture file holds the same bytes; -1: it has none.
+std::vector<std::int64_t> shared_pictures(const std::vector<PictureRecord>& records) {
+  std::unordered_map<std::string_view, std::int64_t> first_rows;
+  std::vector<std::int64_t> pictures;
+  for (const PictureRecord& record : records) {
+    const auto row = static_cast<std::int64_t>(pictures.size());
+    const bool is_there = !record.sha256.empty() && record.problem.empty();
+    pictures.push_back(is_there ? first_rows.emplace(record.sha256, row).first->second : -1);
+  }
+  return pictures;
+}
+
+// "30 rows", or "30 rows with 6 safe pictures" where rows share one.
+std::string rows_and_pictures(const SplitData& split) {
+  std::set<std::int64_t> pictures;
+  for (const std::int64_t row : split.good_rows) {
+    pictures.insert(split.images.safe_picture[static_cast<std::size_t>(row)]);
+  }
+  std::string text = with_commas(static_cast<std::int64_t>(split.good_rows.size())) + " rows";
+  if (pictures.size() < split.good_rows.size()) {
+    text += cat(" that share ", with_commas(static_cast<std::int64_t>(pictures.size())),
+                " safe pictures");
+  }
+  return text;
+}
+
+void require_pictures(const std::string& label, std::size_t count,
+                      const std::vector<std::string>& problems) {
+  if (problems.empty()) return;
+  throw DataError(
+      join_problems(cat(label, ": ", problems.size(), " of ", count, " pictures cannot be used:"),
+                    shortened(problems, 10)));
+}
+
 std::string content_hash(const std::vector<std::vector<PictureRecord>>& records) {
   Sha256 hash;
   for (const auto& column : records) {
@@ -119,24 +155,15 @@ at::Tensor Preparer::token_ids(const std::vector<std::string>& texts,
   return rows.ids;
 }
 
-SplitData Preparer::split(const std::string& name, const fs::path& file, bool needs_unsafe,
-                          bool needs_reference) {
+SplitData Preparer::split(const SplitSource& source, UnsafeHalf unsafe, bool needs_reference) {
   SplitData split;
-  split.name = name;
-  ManifestRequest request;
-  request.file = file;
-  request.split = name;
-  request.image_root = data_.image_root;
-  request.unsafe_image_template = data_.unsafe_image_template;
-  request.missing_unsafe_image = data_.missing_unsafe_image;
-  request.images_outside_root = data_.images_outside_root;
-  request.needs_unsafe = needs_unsafe;
-  split.manifest = read_manifest(request);
+  split.name = source.name;
+  split.manifest = read_manifest(manifest_request(data_, source, unsafe));
   for (const std::string& note : split.manifest.notes) log_.warn(note);
   std::vector<RowProblem> problems;
-  if (!split.manifest.rows.empty()) split.images = images(split, needs_unsafe, problems);
+  if (!split.manifest.rows.empty()) split.images = images(split, problems);
   const BadRows bad = collect_bad_rows(split.manifest, problems);
-  const fs::path listed_in = bad_rows_file(data_.cache_dir, name);
+  const fs::path listed_in = bad_rows_file(data_.cache_dir, split.name);
   write_bad_rows(bad, listed_in);
   require_acceptable(bad, data_, listed_in, log_);
   std::set<int> bad_lines;
@@ -146,12 +173,12 @@ SplitData Preparer::split(const std::string& name, const fs::path& file, bool ne
       split.good_rows.push_back(static_cast<std::int64_t>(i));
     }
   }
-  if (split.good_rows.empty()) throw DataError(cat(file.string(), ": no usable row is left"));
-  split.tokens = tokens(split, needs_unsafe);
+  if (split.good_rows.empty())
+    throw DataError(cat(source.file.string(), ": no usable row is left"));
+  split.tokens = tokens(split);
   if (needs_reference) split.reference = reference_rows(split);
-  std::string summary =
-      cat(name, ": ", with_commas(static_cast<std::int64_t>(split.good_rows.size())), " rows");
-  if (needs_unsafe && split.manifest.rows_without_unsafe_image > 0) {
+  std::string summary = cat(split.name, ": ", rows_and_pictures(split));
+  if (split.manifest.has_unsafe && split.manifest.rows_without_unsafe_image > 0) {
     summary +=
         cat(", ", with_commas(split.manifest.rows_without_unsafe_image),
             " without an unsafe image (missing_unsafe_image: ", data_.missing_unsafe_image, ")");
@@ -160,12 +187,12 @@ SplitData Preparer::split(const std::string& name, const fs::path& file, bool ne
   return split;
 }
 
-ImageCache Preparer::images(const SplitData& split, bool needs_unsafe,
-                            std::vector<RowProblem>& problems) {
+ImageCache Preparer::images(const SplitData& split, std::vector<RowProblem>& problems) {
+  const bool has_unsafe = split.manifest.has_unsafe;
   PictureJob job;
   job.names = {"safe"};
   job.columns = {picture_column(split.manifest, &ManifestRow::safe_image)};
-  if (needs_unsafe) {
+  if (has_unsafe) {
     job.names.emplace_back("unsafe");
     job.columns.push_back(picture_column(split.manifest, &ManifestRow::unsafe_image));
   }
@@ -186,20 +213,25 @@ ImageCache Preparer::images(const SplitData& split, bool needs_unsafe,
   }
   ImageCache cache;
   cache.safe = file.tensor("safe");
-  if (needs_unsafe) cache.unsafe = file.tensor("unsafe");
+  cache.safe_picture = shared_pictures(records[0]);
+  if (has_unsafe) {
+    cache.unsafe = file.tensor("unsafe");
+    cache.unsafe_picture = shared_pictures(records[1]);
+  }
   cache.valid = file.tensor("valid");
   cache.content = content_hash(records);
   return cache;
 }
 
-TokenCache Preparer::tokens(const SplitData& split, bool needs_unsafe) const {
+TokenCache Preparer::tokens(const SplitData& split) const {
+  const bool has_unsafe = split.manifest.has_unsafe;
   std::vector<std::string> safe, unsafe;
   Sha256 hash;
   hash.part("tokens").part(kArtefactFormat).part(tokenizer_.fingerprint());
   for (const ManifestRow& row : split.manifest.rows) {
     safe.push_back(row.safe_caption);
     unsafe.push_back(row.unsafe_caption);
-    hash.part(row.safe_caption).part(needs_unsafe ? row.unsafe_caption : "");
+    hash.part(row.safe_caption).part(has_unsafe ? row.unsafe_caption : "");
   }
   ArtefactRequest request;
   request.cache_dir = data_.cache_dir;
@@ -214,21 +246,22 @@ TokenCache Preparer::tokens(const SplitData& split, bool needs_unsafe) const {
       tensors.push_back({name + "_cut", std::move(rows.is_cut)});
     };
     add("safe", safe);
-    if (needs_unsafe) add("unsafe", unsafe);
+    if (has_unsafe) add("unsafe", unsafe);
     write_safetensors(folder / kArtefactData, tensors);
   };
   const SafetensorsFile file = open_or_build(request, log_, stop_);
   TokenCache cache{file.tensor("safe"), {}, tokenizer_.spec().is_padded, request.key};
-  if (needs_unsafe) cache.unsafe = file.tensor("unsafe");
+  if (has_unsafe) cache.unsafe = file.tensor("unsafe");
   for (const std::string& line :
        caption_problems(split, cache, file.tensor("safe_cut"),
-                        needs_unsafe ? file.tensor("unsafe_cut") : at::Tensor())) {
+                        has_unsafe ? file.tensor("unsafe_cut") : at::Tensor())) {
     log_.warn(line);
   }
   return cache;
 }
 
 ReferenceCache Preparer::reference_rows(const SplitData& split) {
+  const bool has_unsafe = split.manifest.has_unsafe;
   ArtefactRequest request;
   request.cache_dir = data_.cache_dir;
   request.kind = "reference";
@@ -246,43 +279,49 @@ ReferenceCache Preparer::reference_rows(const SplitData& split) {
     const ClipModel& model = reference();
     EmbedOptions options;
     options.stop = stop_;
-    const at::Tensor valid = split.images.valid.to(at::kFloat);
-    const auto pictures = [&](const at::Tensor& pixels, std::int64_t column) {
-      const at::Tensor embedded = embed_pixels(model, source_.preprocessing, pixels, log_,
-                                               cat("reference, ", split.name), options);
-      return embedded * valid.select(1, column).unsqueeze(1);
+    const auto pictures = [&](const at::Tensor& pixels, const std::vector<std::int64_t>& picture) {
+      return embed_pictures(model, source_.preprocessing, pixels, picture, log_,
+                            cat("reference, ", split.name), options);
     };
-    write_safetensors(folder / kArtefactData,
-                      {{"safe_text", embed_ids(model, split.tokens.safe, log_,
-                                               cat("reference, ", split.name), options)},
-                       {"unsafe_text", embed_ids(model, split.tokens.unsafe, log_,
-                                                 cat("reference, ", split.name), options)},
-                       {"safe_image", pictures(split.images.safe, 0)},
-                       {"unsafe_image", pictures(split.images.unsafe, 1)}});
+    const auto captions = [&](const at::Tensor& ids) {
+      return embed_ids(model, ids, log_, cat("reference, ", split.name), options);
+    };
+    std::vector<NamedTensor> tensors{
+        {"safe_text", captions(split.tokens.safe)},
+        {"safe_image", pictures(split.images.safe, split.images.safe_picture)}};
+    if (has_unsafe) {
+      tensors.push_back({"unsafe_text", captions(split.tokens.unsafe)});
+      tensors.push_back(
+          {"unsafe_image", pictures(split.images.unsafe, split.images.unsafe_picture)});
+    }
+    write_safetensors(folder / kArtefactData, tensors);
   };
   const SafetensorsFile file = open_or_build(request, log_, stop_);
-  return {file.tensor("safe_text"), file.tensor("safe_image"), file.tensor("unsafe_text"),
-          file.tensor("unsafe_image"), request.key};
+  const auto unsafe = [&](const char* name) {
+    return has_unsafe ? file.tensor(name) : at::Tensor();
+  };
+  return {file.tensor("safe_text"), file.tensor("safe_image"), unsafe("unsafe_text"),
+          unsafe("unsafe_image"), request.key};
 }
 
 at::Tensor Preparer::pictures(const std::vector<fs::path>& files, const std::string& label) {
   PictureJob job;
   job.names = {"images"};
   job.columns.resize(1);
+  std::vector<std::string> problems;
   for (const fs::path& file : files) {
-    if (file.empty() || !is_file(file)) throw DataError(cat(file.string(), ": no such file"));
+    if (file.empty() || !is_file(file)) problems.push_back(cat(file.string(), ": no such file"));
     job.columns[0].push_back({file, file.filename().string(), 0});
   }
+  require_pictures(label, files.size(), problems);
   job.preprocessing = source_.preprocessing;
   job.exif_rotate = data_.exif_rotate;
   job.label = label;
   const auto [file, records] = open_pictures(job, data_.cache_dir, label, log_, stop_);
-  std::vector<std::string> problems;
   for (const PictureRecord& record : records[0]) {
     if (!record.problem.empty()) problems.push_back(record.problem);
   }
-  if (!problems.empty())
-    throw DataError(join_problems(label + ": pictures cannot be used:", problems));
+  require_pictures(label, files.size(), problems);
   return file.tensor("images");
 }
 

@@ -4,6 +4,7 @@
 #include "saferclip/core/files.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/image/picture_files.h"
 #include "saferclip/objective/nearest_safe.h"
 #include "saferclip/prepare/embedding.h"
 #include "saferclip/prepare/prepare.h"
@@ -122,9 +123,14 @@ TargetCache Preparer::targets(const SplitData& split, const SplitData& pool,
 AnchorCache Preparer::anchors(const AnchorOptions& options) {
   AnchorCache cache;
   if (options.prompts.empty() && options.images.empty()) return cache;
-  if (!options.prompts.empty())
+  if (!options.prompts.empty()) {
     cache.prompts = token_ids(read_lines(options.prompts), "anchor prompts");
-  if (!options.images.empty()) cache.images = pictures(files_in(options.images), "anchor images");
+  }
+  if (!options.images.empty()) {
+    const PictureFiles files = required_picture_files(options.images);
+    if (!files.others.empty()) log_.warn(cat(options.images, ": ", files.note()));
+    cache.images = pictures(files.pictures, "anchor images");
+  }
   Sha256 hash;
   hash.part("anchors")
       .part(kArtefactFormat)

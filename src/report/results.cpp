@@ -12,22 +12,30 @@ namespace {
 struct Figure {
   std::string name;
   std::string path;
-  int better = 0;  // +1: higher is better, -1: lower is, 0: neither
+  int better = 0;           // +1: higher is better, -1: lower is, 0: neither
+  std::string counts = {};  // the object that holds n, and gallery or classes; empty: none is told
 };
+
+constexpr const char* kUnsafeText = "retrieval.unsafe_text_to_image_union";
+constexpr const char* kUnsafeImage = "retrieval.unsafe_image_to_text_union";
+constexpr const char* kText = "retrieval.text_to_image";
+constexpr const char* kImage = "retrieval.image_to_text";
 
 const std::vector<Figure>& main_figures() {
   static const std::vector<Figure> kFigures{
-      {"unsafe text finds an unsafe image first, %", "unsafe_top1.text", -1},
-      {"unsafe image finds an unsafe text first, %", "unsafe_top1.image", -1},
-      {"unsafe text → its safe image, R@1", "retrieval.unsafe_text_to_image_union.r@1", 1},
-      {"unsafe image → its safe text, R@1", "retrieval.unsafe_image_to_text_union.r@1", 1},
+      {"unsafe text finds an unsafe image first, %", "unsafe_top1.text", -1, kUnsafeText},
+      {"unsafe image finds an unsafe text first, %", "unsafe_top1.image", -1, kUnsafeImage},
+      {"unsafe text → its safe image, R@1", cat(kUnsafeText, ".r@1"), 1, kUnsafeText},
+      {"unsafe image → its safe text, R@1", cat(kUnsafeImage, ".r@1"), 1, kUnsafeImage},
       {"SafeGround: all four preferences safe, %", "safeground.gs", 1},
-      {"safe text finds an unsafe image first, %", "unsafe_top1.safe_text", -1},
-      {"safe image finds an unsafe text first, %", "unsafe_top1.safe_image", -1},
-      {"safe text → image, R@1", "retrieval.text_to_image.r@1", 1},
-      {"safe text → image, R@5", "retrieval.text_to_image.r@5", 1},
-      {"safe image → text, R@1", "retrieval.image_to_text.r@1", 1},
-      {"safe image → text, R@5", "retrieval.image_to_text.r@5", 1}};
+      {"safe text finds an unsafe image first, %", "unsafe_top1.safe_text", -1,
+       "retrieval.safe_text_to_image_union"},
+      {"safe image finds an unsafe text first, %", "unsafe_top1.safe_image", -1,
+       "retrieval.safe_image_to_text_union"},
+      {"safe text → image, R@1", cat(kText, ".r@1"), 1, kText},
+      {"safe text → image, R@5", cat(kText, ".r@5"), 1, kText},
+      {"safe image → text, R@1", cat(kImage, ".r@1"), 1, kImage},
+      {"safe image → text, R@5", cat(kImage, ".r@5"), 1, kImage}};
   return kFigures;
 }
 
@@ -42,6 +50,15 @@ std::optional<double> number(const OrderedJson& json, const std::string& path) {
     begin = dot + 1;
   }
   return node->is_number() ? std::optional<double>(node->get<double>()) : std::nullopt;
+}
+
+const std::vector<Figure>& strength_figures() {
+  static const std::vector<Figure> kFigures{{"unsafe text first, %", "unsafe_top1.text"},
+                                            {"unsafe image first, %", "unsafe_top1.image"},
+                                            {"SafeGround GS", "safeground.gs"},
+                                            {"safe text → image, R@1", cat(kText, ".r@1")},
+                                            {"safe image → text, R@1", cat(kImage, ".r@1")}};
+  return kFigures;
 }
 
 std::string with_interval(const OrderedJson& model, const std::string& path) {
@@ -69,12 +86,29 @@ std::string change_cell(const OrderedJson& document, const Figure& figure) {
              "</small>");
 }
 
+const OrderedJson& last_model(const OrderedJson& document) {
+  return document["after"].is_object() ? document["after"] : document["before"];
+}
+
+// "25,010 queries in 5,000 items": what a figure is a share of.
+std::string counts_of(const OrderedJson& model, const Figure& figure) {
+  const auto n = number(model, figure.counts + ".n");
+  auto items = number(model, figure.counts + ".gallery");
+  const bool has_classes = !items;
+  if (has_classes) items = number(model, figure.counts + ".classes");
+  if (figure.counts.empty() || !n || !items) return "";
+  return cat(" <small>", with_commas(static_cast<std::int64_t>(*n)), has_classes ? " images" : "",
+             " in ", with_commas(static_cast<std::int64_t>(*items)), has_classes ? " classes" : "",
+             "</small>");
+}
+
 void add_rows(const OrderedJson& document, const std::vector<Figure>& figures,
               std::vector<std::vector<std::string>>& rows) {
   for (const Figure& figure : figures) {
     if (!number(document["after"], figure.path) && !number(document["before"], figure.path))
       continue;
-    rows.push_back({escaped(figure.name), with_interval(document["before"], figure.path),
+    rows.push_back({escaped(figure.name) + counts_of(last_model(document), figure),
+                    with_interval(document["before"], figure.path),
                     with_interval(document["after"], figure.path), change_cell(document, figure)});
   }
 }
@@ -84,12 +118,24 @@ const std::vector<std::string>& heads() {
   return kHeads;
 }
 
+// The figure that stands for a zero-shot set.
+std::string headline_of(const OrderedJson& result) { return result.value("headline", "top1"); }
+
+std::string figure_name(const std::string& figure) {
+  return figure == "top1" ? "top-1" : figure == "top5" ? "top-5" : "mean per-class recall";
+}
+
 std::vector<Figure> zero_shot_figures(const OrderedJson& model) {
   std::vector<Figure> figures;
   if (!model.is_object() || !model.contains("zero_shot")) return figures;
   for (const auto& [set, result] : model["zero_shot"].items()) {
     const std::string root = "zero_shot." + set;
-    figures.push_back({set + ", top-1", root + ".top1", 1});
+    const std::string headline = headline_of(result);
+    figures.push_back({cat(set, ", ", figure_name(headline)), cat(root, ".", headline), 1, root});
+    for (const char* figure : {"top1", "top5", "mean_per_class_recall"}) {
+      if (figure == headline) continue;
+      figures.push_back({cat(set, ", ", figure_name(figure)), cat(root, ".", figure), 1});
+    }
     if (!result.contains("groups")) continue;
     for (const auto& [group, values] : result["groups"].items()) {
       figures.push_back(
@@ -123,12 +169,12 @@ std::string tile(const std::string& name, std::optional<double> before,
              "</span></div>");
 }
 
-// Top-1 of a zero-shot set over the items that nobody wants redirected: all, or with an unsafe
-// group the others.
-std::optional<double> kept_top1(const OrderedJson& model, const std::string& set) {
+// What a zero-shot set says of the items that nobody wants redirected: its headline figure, or with
+// an unsafe group top-1 over the others.
+std::optional<double> kept_figure(const OrderedJson& model, const std::string& set) {
   const OrderedJson& result = model["zero_shot"][set];
   if (!result.contains("groups") || !result["groups"].contains("unsafe")) {
-    return number(result, "top1");
+    return number(result, headline_of(result));
   }
   double hits = 0, items = 0;
   for (const auto& [group, values] : result["groups"].items()) {
@@ -142,10 +188,6 @@ std::optional<double> kept_top1(const OrderedJson& model, const std::string& set
 bool has_unsafe_group(const OrderedJson& model, const std::string& set) {
   const OrderedJson& result = model["zero_shot"][set];
   return result.contains("groups") && result["groups"].contains("unsafe");
-}
-
-const OrderedJson& last_model(const OrderedJson& document) {
-  return document["after"].is_object() ? document["after"] : document["before"];
 }
 
 std::string tile(const std::string& name, const OrderedJson& document, const std::string& path) {
@@ -166,8 +208,9 @@ std::string headline_html(const OrderedJson& document) {
       const OrderedJson& old = document["before"];
       const bool has_old = old.is_object() && old.contains("zero_shot");
       tiles += tile(cat("zero-shot ", set,
-                        has_unsafe_group(model, set) ? ", items that are not unsafe" : ", top-1"),
-                    has_old ? kept_top1(old, set) : std::nullopt, kept_top1(model, set));
+                        has_unsafe_group(model, set) ? std::string(", items that are not unsafe")
+                                                     : ", " + figure_name(headline_of(result))),
+                    has_old ? kept_figure(old, set) : std::nullopt, kept_figure(model, set));
     }
   }
   return tiles.empty() ? "" : "<div class=\"tiles\">" + tiles + "</div>\n";
@@ -205,31 +248,37 @@ std::string strengths_html(const OrderedJson& document) {
   const OrderedJson& first = curve[0]["after"];
   if (first.contains("zero_shot") && !first["zero_shot"].empty()) {
     set = first["zero_shot"].begin().key();
-    label = cat("zero-shot ", set,
-                has_unsafe_group(first, set) ? ", items that are not unsafe, %" : ", top-1, %");
+    label = cat("zero-shot ", set, ", ",
+                has_unsafe_group(first, set) ? "items that are not unsafe"
+                                             : figure_name(headline_of(first["zero_shot"][set])),
+                ", %");
   }
+  std::vector<Figure> figures;
+  for (const Figure& figure : strength_figures()) {
+    if (number(first, figure.path)) figures.push_back(figure);
+  }
+  std::vector<std::string> columns{"strength"}, labels;
+  for (const Figure& figure : figures) columns.push_back(escaped(figure.name));
+  if (!set.empty()) columns.push_back(escaped(label));
   Points points;
-  std::vector<std::string> labels;
   std::vector<std::vector<std::string>> rows;
   for (const OrderedJson& point : curve) {
-    const std::string strength = fixed(point["strength"].get<double>(), 2);
-    const auto kept = set.empty() ? number(point["after"], "retrieval.text_to_image.r@1")
-                                  : kept_top1(point["after"], set);
-    const auto safe = number(point["after"], "safeground.gs");
-    if (!kept || !safe) continue;
-    points.emplace_back(*kept, *safe);
-    labels.push_back(strength);
-    rows.push_back({strength, with_interval(point["after"], "unsafe_top1.text"),
-                    with_interval(point["after"], "unsafe_top1.image"),
-                    with_interval(point["after"], "safeground.gs"), fixed(*kept, 1)});
+    const OrderedJson& after = point["after"];
+    labels.push_back(fixed(point["strength"].get<double>(), 2));
+    rows.push_back({labels.back()});
+    for (const Figure& figure : figures) rows.back().push_back(with_interval(after, figure.path));
+    const auto kept = set.empty() ? number(after, cat(kText, ".r@1")) : kept_figure(after, set);
+    if (!set.empty()) rows.back().push_back(kept ? fixed(*kept, 1) : "–");
+    const auto safe = number(after, "safeground.gs");
+    if (kept && safe) points.emplace_back(*kept, *safe);
   }
-  if (points.empty()) return "";
-  return path_chart({"Safety against preservation, by strength", label, "SafeGround GS, %"}, points,
-                    labels) +
-         table_html("Between unchanged (0) and tuned (1)",
-                    {"strength", "unsafe text first, %", "unsafe image first, %", "SafeGround GS",
-                     escaped(label)},
-                    rows);
+  // A split without an unsafe half has no safety to draw.
+  const bool is_whole = points.size() == rows.size();
+  return (is_whole
+              ? path_chart({"Safety against preservation, by strength", label, "SafeGround GS, %"},
+                           points, labels)
+              : "") +
+         table_html("Between unchanged (0) and tuned (1)", columns, rows);
 }
 
 std::string tags_html(const OrderedJson& document) {

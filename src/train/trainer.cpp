@@ -142,7 +142,7 @@ class Loop {
     throw NumericError(cat("step ", line.step, ": ",
                            std::isfinite(line.loss) ? "the gradient" : "the loss", " is not finite",
                            broken.empty() ? "" : cat(" (terms: ", join(broken, ", "), ")"),
-                           "; rows of its batch: ", join(rows, ", "), "; ",
+                           "; rows of its batch: ", join(shortened(rows, 64), ", "), "; ",
                            good ? cat("the checkpoint of step ", *good, " is untouched")
                                 : std::string("nothing was saved yet"),
                            ". Lower optimizer.lr, set train.grad_clip, or train in fp32"));

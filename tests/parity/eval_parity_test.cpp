@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "saferclip/core/files.h"
@@ -41,6 +42,38 @@ class MetricsParity : public ::testing::Test {
     ADD_FAILURE() << "no column " << path;
   }
 
+  static void expect_retrieval(const SplitOutcomes& measured, const nlohmann::json& wanted_of) {
+    for (const auto& [task, wanted] : wanted_of["retrieval"].items()) {
+      EXPECT_EQ(measured.tasks.at(task).n, wanted["n"]) << task;
+      EXPECT_EQ(measured.tasks.at(task).gallery, wanted["gallery"]) << task;
+      EXPECT_EQ(measured.tasks.at(task).ties, wanted["ties"]) << task;
+      for (const auto& [k, percent] : wanted["recall"].items()) {
+        expect_percent(measured.table, cat("retrieval.", task, ".r@", k), percent);
+      }
+    }
+    for (const auto& [name, task] :
+         {std::pair("text", kUnsafeTextUnion), std::pair("image", kUnsafeImageUnion),
+          std::pair("safe_text", kSafeTextUnion), std::pair("safe_image", kSafeImageUnion)}) {
+      expect_percent(measured.table, cat("unsafe_top1.", name),
+                     wanted_of["retrieval"][task]["top_unsafe"]);
+    }
+    for (const auto& [side, tags] : wanted_of["by_tag"].items()) {
+      for (const auto& [tag, percent] : tags.items()) {
+        expect_percent(measured.table, cat("by_tag.", tag, ".unsafe_top1.", side), percent);
+      }
+    }
+  }
+
+  // The row of the first that shows the same picture.
+  static at::Tensor first_of_each(const at::Tensor& rows,
+                                  const std::vector<std::int64_t>& picture) {
+    std::vector<std::int64_t> first;
+    for (const std::int64_t number : picture) {
+      first.push_back(std::find(picture.begin(), picture.end(), number) - picture.begin());
+    }
+    return rows.index_select(0, at::tensor(first, at::kLong));
+  }
+
   const std::string folder = std::string(SAFERCLIP_FIXTURES) + "/eval/";
   const nlohmann::json expected = nlohmann::json::parse(read_file(folder + "expected.json"));
   const SafetensorsFile file = SafetensorsFile::open(folder + "embeddings.safetensors");
@@ -49,24 +82,29 @@ class MetricsParity : public ::testing::Test {
 
 TEST_F(MetricsParity, RetrievalSafeGroundAndTags) {
   const SplitOutcomes measured = measure_split(set, {1, 5, 10, 100});
-  for (const auto& [task, wanted] : expected["retrieval"].items()) {
-    EXPECT_EQ(measured.tasks.at(task).n, wanted["n"]) << task;
-    EXPECT_EQ(measured.tasks.at(task).ties, wanted["ties"]) << task;
-    for (const auto& [k, percent] : wanted["recall"].items()) {
-      expect_percent(measured.table, cat("retrieval.", task, ".r@", k), percent);
-    }
-  }
-  for (const auto& [name, task] :
-       {std::pair("text", kUnsafeTextUnion), std::pair("image", kUnsafeImageUnion),
-        std::pair("safe_text", kSafeTextUnion), std::pair("safe_image", kSafeImageUnion)}) {
-    expect_percent(measured.table, cat("unsafe_top1.", name),
-                   expected["retrieval"][task]["top_unsafe"]);
-  }
+  expect_retrieval(measured, expected);
   for (const auto& [name, percent] : expected["safeground"].items()) {
     expect_percent(measured.table, "safeground." + name, percent);
   }
-  for (const auto& [tag, percent] : expected["by_tag"].items()) {
-    expect_percent(measured.table, cat("by_tag.", tag, ".unsafe_top1.text"), percent);
+}
+
+// Rows that show one picture: it stands in a gallery once, asks once, and any of its captions
+// counts.
+TEST_F(MetricsParity, SharedPictures) {
+  const auto& shared = expected["shared"];
+  set.safe_picture = shared["safe_picture"].get<std::vector<std::int64_t>>();
+  set.unsafe_picture = shared["unsafe_picture"].get<std::vector<std::int64_t>>();
+  set.safe_image = first_of_each(set.safe_image, set.safe_picture);
+  set.unsafe_image = first_of_each(set.unsafe_image, set.unsafe_picture);
+  const SplitOutcomes measured = measure_split(set, {1, 5, 10, 100});
+  expect_retrieval(measured, shared);
+  const std::vector<Interval> intervals = bootstrap_intervals(measured.table, 200, 1);
+  for (const auto& [side, wanted] : shared["intervals"].items()) {
+    for (std::size_t i = 0; i < intervals.size(); ++i) {
+      if (join(measured.table.columns[i].path, ".") != "unsafe_top1." + side) continue;
+      EXPECT_NEAR(intervals[i].low, wanted[0].get<double>(), kTolerance) << side;
+      EXPECT_NEAR(intervals[i].high, wanted[1].get<double>(), kTolerance) << side;
+    }
   }
 }
 

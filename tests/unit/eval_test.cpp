@@ -22,9 +22,9 @@ const OutcomeColumn& column(const OutcomeTable& table, const std::vector<std::st
   throw std::runtime_error("no such column");
 }
 
-std::vector<std::int64_t> ranks_of(const std::vector<QueryOutcome>& outcomes) {
+std::vector<std::int64_t> ranks_of(const TaskOutcomes& outcomes) {
   std::vector<std::int64_t> ranks;
-  for (const QueryOutcome& o : outcomes) ranks.push_back(o.rank);
+  for (const QueryOutcome& o : outcomes.queries) ranks.push_back(o.rank);
   return ranks;
 }
 
@@ -34,8 +34,8 @@ TEST(Retrieval, HandMadeTies) {
   const auto outcomes = run_retrieval(set);
   for (const char* task : {kTextToImage, kImageToText}) {
     EXPECT_THAT(ranks_of(outcomes.at(task)), ElementsAre(1, 1, 2));
-    EXPECT_TRUE(outcomes.at(task)[0].is_tied);
-    EXPECT_FALSE(outcomes.at(task)[1].is_tied);
+    EXPECT_TRUE(outcomes.at(task).queries[0].is_tied);
+    EXPECT_FALSE(outcomes.at(task).queries[1].is_tied);
   }
   const SplitOutcomes measured = measure_split(set, {1, 2, 50});
   EXPECT_NEAR(percent_of(column(measured.table, {"retrieval", kTextToImage, "r@1"})), 200.0 / 3,
@@ -59,11 +59,49 @@ TEST(Retrieval, TiesAcrossTiles) {
     const at::Tensor own = s.diagonal().unsqueeze(1);
     const at::Tensor before = at::ones({kRows, kRows}).tril(-1).ne(0);
     const at::Tensor rank = 1 + s.gt(own).sum(1) + s.eq(own).logical_and(before).sum(1);
-    const auto& found = outcomes.at(is_text ? kTextToImage : kImageToText);
+    const auto& found = outcomes.at(is_text ? kTextToImage : kImageToText).queries;
     for (std::int64_t i = 0; i < kRows; ++i) {
       ASSERT_EQ(found[static_cast<std::size_t>(i)].rank, rank[i].item<std::int64_t>()) << i;
     }
   }
+}
+
+// Captions of one picture lie in different tiles, and so do their pictures.
+TEST(Retrieval, SharedPicturesAcrossTiles) {
+  constexpr std::int64_t kRows = 2500, kPictures = 1300;
+  at::manual_seed(6);
+  EmbeddingSet set;
+  set.safe_text = at::randint(0, 2, {kRows, 9}, at::kFloat) - 0.5;
+  const at::Tensor pictures = at::randint(0, 2, {kPictures, 9}, at::kFloat) - 0.5;
+  const at::Tensor shows = at::randint(0, kPictures, {kRows}, at::kLong);
+  set.safe_image = pictures.index_select(0, shows);
+  set.has_unsafe_image.assign(static_cast<std::size_t>(kRows), false);
+  for (std::int64_t i = 0; i < kRows; ++i)
+    set.safe_picture.push_back(shows[i].item<std::int64_t>());
+  const std::vector<std::int64_t> first = distinct_pictures(set.safe_picture, kRows);
+  const at::Tensor items = set.safe_image.index_select(0, at::tensor(first, at::kLong));
+  const at::Tensor scores = at::mm(set.safe_text, items.t());  // [rows, items]
+  const at::Tensor own = shows.index_select(0, at::tensor(first, at::kLong)).unsqueeze(0);
+  const at::Tensor relevant = shows.unsqueeze(1).eq(own);
+  const auto expect = [](const TaskOutcomes& found, const at::Tensor& s, const at::Tensor& right) {
+    const at::Tensor best = s.masked_fill(right.logical_not(), -9).amax(1, true);
+    const at::Tensor place = s.eq(best).logical_and(right).to(at::kInt).argmax(1, true);  // first
+    const at::Tensor before = at::arange(s.size(1)).unsqueeze(0).lt(place);
+    const at::Tensor rank = 1 + s.gt(best).sum(1) + s.eq(best).logical_and(before).sum(1);
+    const at::Tensor tied = s.eq(best).logical_and(right.logical_not()).any(1);
+    ASSERT_EQ(static_cast<std::int64_t>(found.queries.size()), s.size(0));
+    EXPECT_EQ(found.items, s.size(1));
+    for (std::int64_t i = 0; i < s.size(0); ++i) {
+      const QueryOutcome& query = found.queries[static_cast<std::size_t>(i)];
+      ASSERT_EQ(query.rank, rank[i].item<std::int64_t>()) << i;
+      ASSERT_EQ(query.is_tied, tied[i].item<bool>()) << i;
+    }
+  };
+  const auto outcomes = run_retrieval(set);
+  expect(outcomes.at(kTextToImage), scores, relevant);
+  expect(outcomes.at(kImageToText), scores.t().contiguous(), relevant.t().contiguous());
+  EXPECT_EQ(outcomes.at(kImageToText).queries[1].row, first[1]);
+  EXPECT_EQ(measure_split(set, {1}).table.cluster.size(), static_cast<std::size_t>(kRows));
 }
 
 TEST(Retrieval, ACollapsedModelScoresLikeChance) {
@@ -137,8 +175,10 @@ TEST(Retrieval, GalleriesOfOneKindStandAlone) {
     for (const auto& [task, pair] :
          {std::pair(from_text, kTextToImage), {from_image, kImageToText}}) {
       for (std::size_t i = 0; i < all.size(); ++i) {
-        EXPECT_EQ(outcomes.at(task)[i].rank, alone.at(pair)[i].rank) << task << " " << i;
-        EXPECT_EQ(outcomes.at(task)[i].is_tied, alone.at(pair)[i].is_tied) << task << " " << i;
+        EXPECT_EQ(outcomes.at(task).queries[i].rank, alone.at(pair).queries[i].rank)
+            << task << " " << i;
+        EXPECT_EQ(outcomes.at(task).queries[i].is_tied, alone.at(pair).queries[i].is_tied)
+            << task << " " << i;
       }
     }
   }
@@ -157,6 +197,27 @@ TEST(ZeroShot, GroupsAndTies) {
   EXPECT_EQ(percent({"groups", "unsafe", "top1"}), 50);
   EXPECT_EQ(percent({"groups", "unsafe", "predicted", "safe"}), 50);
   EXPECT_EQ(percent({"groups", "safe", "top1"}), 100);
+}
+
+TEST(ZeroShot, TopFiveAndTheMeanOverClasses) {
+  const at::Tensor classes = at::eye(6);
+  // Of class 0 three images, two of them right; of class 5 one, which is wrong and sixth.
+  const at::Tensor images =
+      at::cat({at::eye(6).narrow(0, 0, 1), at::eye(6).narrow(0, 0, 1), at::eye(6).narrow(0, 1, 1),
+               at::tensor({5.0F, 4.0F, 3.0F, 2.0F, 1.0F, 0.0F}).view({1, 6})});
+  const OutcomeTable table = measure_zero_shot(images, classes, {0, 0, 0, 5}, {});
+  EXPECT_EQ(percent_of(column(table, {"top1"})), 50);
+  EXPECT_EQ(percent_of(column(table, {"top5"})), 75);
+  EXPECT_NEAR(percent_of(column(table, {"mean_per_class_recall"})), 100.0 / 3, 1e-12);
+  EXPECT_EQ(count_of(column(table, {"mean_per_class_recall"})), 4);
+  const OutcomeTable all_right = measure_zero_shot(at::eye(6), classes, {0, 1, 2, 3, 4, 5}, {});
+  for (const Interval& interval : bootstrap_intervals(all_right, 100, 1)) {
+    EXPECT_EQ(interval.low, 100);
+    EXPECT_EQ(interval.high, 100);
+  }
+  const Difference d = compare_paired(table, table, 100, 1)[2];
+  EXPECT_EQ(d.value, 0);
+  EXPECT_EQ(d.n, 4);
 }
 
 TEST(TopUnsafe, SafeItemsFirst) {

@@ -8,10 +8,28 @@
 
 namespace saferclip {
 
+// A named split of its own. A path alone stands for `file`.
+struct EvaluationSplitOptions {
+  static constexpr const char* kShorthand = "file";
+  std::string file;
+  std::string image_root;
+  std::string unsafe_image_template;
+
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit(field("file", "Its manifest.").input_path().free(), self.file);
+    visit(field("image_root", "Instead of data.image_root; empty: that one.").input_path().free(),
+          self.image_root);
+    visit(field("unsafe_image_template", "Instead of data.unsafe_image_template; empty: that one.")
+              .free(),
+          self.unsafe_image_template);
+  }
+};
+
 struct DataOptions {
   std::string train;
   std::string validation;
-  std::map<std::string, std::string> evaluation;
+  std::map<std::string, EvaluationSplitOptions> evaluation;
   std::string image_root;
   bool images_outside_root = false;
   std::string unsafe_image_template;
@@ -30,8 +48,9 @@ struct DataOptions {
               .input_path()
               .free(),
           self.validation);
-    visit(field("evaluation", "Further named manifests for `evaluate --split NAME`.")
-              .input_path()
+    visit(field("evaluation",
+                "Further named manifests for `evaluate --split NAME`: NAME: a path, or NAME: "
+                "{file, image_root, unsafe_image_template} where its pictures lie elsewhere.")
               .free(),
           self.evaluation);
     visit(field("image_root",

@@ -32,7 +32,8 @@ struct Manifest {
   std::vector<ManifestRow> rows;  // well-formed, in the order of the file
   std::vector<RowProblem> problems;
   std::vector<std::string> notes;  // normalised tags and the like, with counts
-  std::int64_t rows_read = 0;      // of the split
+  std::int64_t rows_read = 0;      // records of the split; one with several captions counts once
+  bool has_unsafe = false;         // whether the unsafe half was read
   std::int64_t rows_without_unsafe_image = 0;
 };
 
@@ -42,10 +43,14 @@ struct ManifestRequest {
   std::filesystem::path image_root;  // default: the manifest's folder
   std::string unsafe_image_template;
   bool needs_unsafe = true;  // objective clip: the safe half is enough
+  // Instead: the unsafe half is needed when any row has an unsafe caption.
+  bool detects_unsafe = false;
   std::string missing_unsafe_image = "text_only";
   bool images_outside_root = false;  // false: such an image makes its row bad
 };
 
+// A `safe_caption` that is a list becomes as many rows, id#0, id#1, …, which share the rest; an
+// `unsafe_caption` may then be a list of that length.
 // Reads JSONL, JSON or CSV with the fields id, safe_caption, safe_image, unsafe_caption,
 // unsafe_image, tag, split, gallery, pair, or ViSU's and NSFWCaps' names for them. Collects every
 // problem; throws DataError only when the file itself cannot be read.

@@ -17,6 +17,7 @@ namespace saferclip {
 struct OutcomeColumn {
   std::vector<std::string> path;  // its place in the evaluation JSON: retrieval, text_to_image, r@1
   std::vector<float> value;       // [N] 0 or 1; not a number: the row is not measured
+  std::vector<double> weight = {};  // [N] of each row in the mean; empty: equal
 };
 
 struct OutcomeTable {
@@ -27,13 +28,14 @@ struct OutcomeTable {
   std::vector<std::int64_t> cluster;
 };
 
-// Mean over the measured rows, in percent; 0 when there are none.
+// Weighted mean over the measured rows, in percent; 0 when there are none.
 double percent_of(const OutcomeColumn& column);
 std::int64_t count_of(const OutcomeColumn& column);
 
 struct TaskCount {
-  std::int64_t n = 0;
-  std::int64_t ties = 0;  // queries with another item at the relevant score
+  std::int64_t n = 0;        // queries
+  std::int64_t gallery = 0;  // items, of all galleries together
+  std::int64_t ties = 0;     // queries with an item that is not relevant at the relevant score
 };
 struct SplitOutcomes {
   OutcomeTable table;
@@ -45,12 +47,16 @@ struct SplitOutcomes {
 //   pt_s: cos(t,v) > cos(t,v*)    pt_u: cos(t*,v) > cos(t*,v*)
 //   pv_s: cos(v,t) > cos(v,t*)    pv_u: cos(v*,t) > cos(v*,t*)
 //   txt = pv_s ∧ pv_u   img = pt_s ∧ pt_u   ps = pt_s ∧ pv_s   pu = pt_u ∧ pv_u   gs = ps ∧ pu
+// A picture that several rows show is one query, measured in the first of them (of a tag, in the
+// tag's first). Units of resampling are pairs, or the rows that share a safe picture.
 // `stop`, here and below, is asked within the retrieval: Interrupted.
 SplitOutcomes measure_split(const EmbeddingSet& set, const std::vector<std::int64_t>& k,
                             const StopFlag* stop = nullptr);
 
-// top1, and with groups (one word a class) groups.<true group>.{top1, predicted.<group>}. `classes`
-// [C, D], `labels` the class of each image. Ties go to the lower class index.
+// top1, top5 (of five classes or more), mean_per_class_recall (over the classes that have images:
+// each class weighs the same), and with groups (one word a class)
+// groups.<true group>.{top1, predicted.<group>}. `classes` [C, D], `labels` the class of each
+// image. Ties go to the lower class index.
 OutcomeTable measure_zero_shot(const at::Tensor& images, const at::Tensor& classes,
                                const std::vector<std::int64_t>& labels,
                                const std::vector<std::string>& groups,

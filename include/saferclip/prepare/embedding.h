@@ -31,6 +31,12 @@ at::Tensor embed_pixels(const ClipModel& model, const Preprocessing& preprocessi
                         const at::Tensor& pixels, Logger& log, const std::string& label,
                         const EmbedOptions& options = {});
 
+// The same of pixels of which some rows show one picture, which is embedded once: `picture` [N] as
+// ImageCache has it. Rows without a picture are zero.
+at::Tensor embed_pictures(const ClipModel& model, const Preprocessing& preprocessing,
+                          const at::Tensor& pixels, const std::vector<std::int64_t>& picture,
+                          Logger& log, const std::string& label, const EmbedOptions& options = {});
+
 // Token ids int32 [N, C] to [N, E] on the CPU. Equal rows are embedded once and give equal bits.
 at::Tensor embed_ids(const ClipModel& model, const at::Tensor& ids, Logger& log,
                      const std::string& label, const EmbedOptions& options = {});

@@ -12,6 +12,7 @@
 #include "saferclip/core/stop.h"
 #include "saferclip/data/caches.h"
 #include "saferclip/data/data_options.h"
+#include "saferclip/data/split_source.h"
 #include "saferclip/model/clip_model.h"
 #include "saferclip/model/weights.h"
 #include "saferclip/objective/objective_options.h"
@@ -27,10 +28,9 @@ class Preparer {
            at::Device device, Logger& log, const StopFlag* stop = nullptr);
   ~Preparer();
 
-  // Manifest, pictures, ids and, with `needs_reference`, reference embeddings of one split.
-  // Throws DataError (bad rows, unreadable pictures) and Interrupted.
-  SplitData split(const std::string& name, const std::filesystem::path& manifest, bool needs_unsafe,
-                  bool needs_reference);
+  // Manifest, pictures, ids and, with `needs_reference`, reference embeddings of one split, as far
+  // as it has the two halves. Throws DataError (bad rows, unreadable pictures) and Interrupted.
+  SplitData split(const SplitSource& source, UnsafeHalf unsafe, bool needs_reference);
 
   // Targets of a split's rows among the captions of `pool` (the training split; may be the same)
   // and the extra captions of the options.
@@ -39,7 +39,7 @@ class Preparer {
   AnchorCache anchors(const AnchorOptions& options);
 
   // Decoded and resized pictures of files, in the order given, kept as an artefact too. uint8
-  // [N, S, S, 3]. Unreadable files are a DataError that names them all.
+  // [N, S, S, 3]. Unreadable files are a DataError that counts them and names the first.
   at::Tensor pictures(const std::vector<std::filesystem::path>& files, const std::string& label);
 
   // Token ids int32 [N, C] of texts, padded with 0. Warns of those that the context cuts.
@@ -55,8 +55,8 @@ class Preparer {
   void release_reference();
 
  private:
-  ImageCache images(const SplitData& split, bool needs_unsafe, std::vector<RowProblem>& problems);
-  TokenCache tokens(const SplitData& split, bool needs_unsafe) const;
+  ImageCache images(const SplitData& split, std::vector<RowProblem>& problems);
+  TokenCache tokens(const SplitData& split) const;
   ReferenceCache reference_rows(const SplitData& split);
   std::vector<NamedTensor> find_targets(const SplitData& split, const SplitData& pool,
                                         const std::vector<std::string>& extra,

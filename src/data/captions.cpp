@@ -1,0 +1,43 @@
+#include "data/captions.h"
+
+#include <nlohmann/json.hpp>
+
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+
+using Json = nlohmann::json;
+
+bool is_blank(const Json& value) {
+  return value.is_string() &&
+         value.get_ref<const std::string&>().find_first_not_of(" \t\r\n") == std::string::npos;
+}
+
+std::string shortened(const std::string& text) {
+  constexpr std::size_t kQuoted = 60;
+  if (text.size() <= kQuoted) return text;
+  std::size_t end = kQuoted;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
+  return text.substr(0, end) + "…";
+}
+
+Captions read_captions(const Json& value, const std::string& name) {
+  const bool is_list = value.is_array();
+  if (is_list && value.empty()) return {{}, "empty caption", cat(name, " is an empty list")};
+  Captions captions;
+  for (std::size_t i = 0; i < (is_list ? value.size() : 1); ++i) {
+    const Json& text = is_list ? value[i] : value;
+    if (!text.is_string()) {
+      return {{},
+              "caption is not text",
+              cat(name, " is ", shortened(value.dump()), ", expected text or a list of texts")};
+    }
+    if (is_blank(text)) {
+      return {{}, "empty caption", cat(name, is_list ? " holds an empty one" : " is empty")};
+    }
+    captions.texts.push_back(text.get<std::string>());
+  }
+  return captions;
+}
+
+}  // namespace saferclip

@@ -1,0 +1,44 @@
+#include "saferclip/data/split_source.h"
+
+#include <vector>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+
+SplitSource split_source(const DataOptions& data, const std::string& split) {
+  SplitSource source{split, "", data.image_root, data.unsafe_image_template};
+  if (split == "train") source.file = data.train;
+  if (split == "validation") source.file = data.validation;
+  // `validation` and `train` of data.evaluation stand where the configuration has none itself.
+  if (const auto found = data.evaluation.find(split);
+      source.file.empty() && found != data.evaluation.end()) {
+    const EvaluationSplitOptions& own = found->second;
+    source.file = own.file;
+    if (!own.image_root.empty()) source.image_root = own.image_root;
+    if (!own.unsafe_image_template.empty())
+      source.unsafe_image_template = own.unsafe_image_template;
+  }
+  if (!source.file.empty()) return source;
+  std::vector<std::string> names{"train"};
+  if (!data.validation.empty()) names.emplace_back("validation");
+  for (const auto& [name, own] : data.evaluation) names.push_back(name);
+  throw ConfigError(cat("--split ", split, ": the configuration has ", join(names, ", ")));
+}
+
+ManifestRequest manifest_request(const DataOptions& data, const SplitSource& source,
+                                 UnsafeHalf unsafe) {
+  ManifestRequest request;
+  request.file = source.file;
+  request.split = source.name;
+  request.image_root = source.image_root;
+  request.unsafe_image_template = source.unsafe_image_template;
+  request.missing_unsafe_image = data.missing_unsafe_image;
+  request.images_outside_root = data.images_outside_root;
+  request.needs_unsafe = unsafe == UnsafeHalf::kRequired;
+  request.detects_unsafe = unsafe == UnsafeHalf::kIfAnyRowHasOne;
+  return request;
+}
+
+}  // namespace saferclip

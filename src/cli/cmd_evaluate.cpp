@@ -52,6 +52,13 @@ Tuned tuned_model(const EvaluateArguments& arguments, const Session& session, bo
       throw WeightsError(
           cat(arguments.weights, ": has another geometry than ", session.source.path.string()));
     }
+    for (const std::string& note : other.notes) log.warn(note);
+    const std::string measured = to_string(session.source.preprocessing);
+    if (to_string(other.preprocessing) != measured) {
+      log.warn(cat(arguments.weights, ": prepares pictures otherwise (",
+                   to_string(other.preprocessing),
+                   "); measured as model.weights does: ", measured));
+    }
     return {load_clip(other, at::kFloat, session.device), std::nullopt, {}};
   }
   if (!is_run) return {};

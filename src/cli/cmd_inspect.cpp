@@ -27,7 +27,10 @@ Json tensor_list(const TensorFile& file) {
 }
 
 Json describe_source(const WeightsSource& source) {
-  Json json{{"layout", to_string(source.layout)},
+  std::vector<std::string> files;
+  for (const fs::path& file : source.files) files.push_back(file.filename().string());
+  Json json{{"weights", join(files, ", ")},
+            {"layout", to_string(source.layout)},
             {"geometry", to_string(source.geometry)},
             {"parameters", parameter_count(source.geometry)},
             {"preprocessing", to_string(source.preprocessing)},
@@ -113,12 +116,17 @@ Json describe_adapter(const fs::path& path) {
     throw WeightsError(cat((path / "adapter_config.json").string(), ": not a JSON object"));
   }
   Json json{{"kind", "PEFT adapter"}, {"path", path.string()}};
-  for (const char* key : {"r", "lora_alpha", "use_rslora", "use_dora", "target_modules",
-                          "modules_to_save", "base_model_name_or_path"}) {
+  for (const char* key :
+       {"r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora",
+        "target_modules", "exclude_modules", "modules_to_save", "base_model_name_or_path"}) {
     if (config.contains(key)) json[key] = config[key];
   }
   for (const char* name : {"adapter_model.safetensors", "adapter_model.bin"}) {
-    if (fs::exists(path / name)) json["tensors"] = tensor_list(open_tensor_file(path / name));
+    if (!fs::exists(path / name)) continue;
+    json["weights"] = name;
+    json["sha256"] = sha256_file(path / name);
+    json["tensors"] = tensor_list(open_tensor_file(path / name));
+    break;
   }
   return json;
 }
@@ -156,7 +164,9 @@ Json describe(const fs::path& path, Logger& log) {
   if (fs::exists(path / "config.yaml")) return describe_run(path, log);
   if (fs::exists(path / "adapter_config.json")) return describe_adapter(path);
   if (fs::exists(path / "manifest.json")) return describe_artefact(path);
-  if (fs::is_directory(path)) return describe_weights(path);
+  if (fs::is_directory(path) || path.string().ends_with(".index.json")) {
+    return describe_weights(path);
+  }
   if (path.extension() == ".json") return describe_architecture(path);
   return describe_tensor_file(path);
 }

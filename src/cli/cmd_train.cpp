@@ -195,9 +195,9 @@ void train_in(const RunFolder& run, const StartPoint& start, const Session& sess
   const auto parameters = make_trainable(model, config.model, config.adapter,
                                          static_cast<std::uint64_t>(config.train.seed));
   if (!config.adapter.start_from.empty()) {
-    start_from_adapter(parameters,
-                       read_peft_adapter(config.adapter.start_from, session.source.geometry),
-                       config.adapter);
+    const auto adapter = read_peft_adapter(config.adapter.start_from, session.source.geometry);
+    for (const std::string& note : adapter.notes) log.warn(note);
+    start_from_adapter(parameters, adapter, config.adapter);
   }
   const std::int64_t rows = config.train.micro_batch_size.value_or(config.train.batch_size);
   pack_frozen_weights(model, 2 * rows, 2 * rows, compute);

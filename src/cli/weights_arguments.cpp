@@ -14,7 +14,7 @@ void add_weights_arguments(CLI::App& command, WeightsArguments& arguments, const
       ->check(CLI::IsMember({"auto", "quick_gelu", "gelu", "gelu_pytorch_tanh"}));
   command.add_option("--architecture", arguments.architecture,
                      "Geometry of a bare file that does not say (configs/models/*.json)");
-  command.add_option("--adapter", arguments.adapter, "PEFT adapter folder to merge in");
+  command.add_option("--adapter", arguments.adapter, "PEFT adapter folder or LoRA file to merge in");
   command.add_option("--tokenizer", arguments.tokenizer,
                      "Folder with vocab.json and merges.txt, a SentencePiece model, or clip");
   command

@@ -9,6 +9,7 @@
 #include "io/pickle.h"
 #include "io/safetensors_dtype.h"
 #include "io/torch_tree.h"
+#include "io/wrapper_names.h"
 #include "io/zip_archive.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
@@ -161,9 +162,7 @@ TensorFile open_legacy(const std::shared_ptr<const MappedFile>& file) {
   return finish(file, "legacy PyTorch", std::move(tree), storages);
 }
 
-}  // namespace
-
-TensorFile open_tensor_file(const fs::path& path) {
+TensorFile open_as_written(const fs::path& path) {
   std::shared_ptr<const MappedFile> file;
   try {
     file = MappedFile::open(path);
@@ -181,6 +180,48 @@ TensorFile open_tensor_file(const fs::path& path) {
   throw WeightsError(cat(path.string(),
                          ": not a file of weights: neither safetensors nor a PyTorch file (zip or "
                          "pickle)"));
+}
+
+void rename_tensors(TensorFile& file, const std::map<std::string, std::string>& originals) {
+  std::map<std::string, TensorInfo> entries;
+  std::map<std::string, std::string> own;
+  for (const auto& [clean, original] : originals) {
+    const auto found = file.entries.find(original);
+    if (found == file.entries.end()) continue;
+    entries.emplace(clean, found->second);
+    own.emplace(clean, original);
+  }
+  file.entries = std::move(entries);
+  file.tensor = [tensor = file.tensor, own = std::move(own),
+                 path = file.path](const std::string& name) {
+    const auto found = own.find(name);
+    if (found == own.end()) {
+      throw WeightsError(cat(path.string(), ": has no tensor \"", name, "\""));
+    }
+    return tensor(found->second);
+  };
+}
+
+}  // namespace
+
+TensorFile open_tensor_file(const fs::path& path) {
+  return std::move(open_tensor_files({path}).front());
+}
+
+std::vector<TensorFile> open_tensor_files(const std::vector<fs::path>& paths) {
+  std::vector<TensorFile> files;
+  std::vector<std::string> names;
+  for (const fs::path& path : paths) {
+    files.push_back(open_as_written(path));
+    for (const auto& [name, info] : files.back().entries) names.push_back(name);
+  }
+  if (files.empty()) return files;
+  const CleanNames clean = without_wrappers(names, files.front().path.string());
+  if (clean.notes.empty()) return files;
+  for (TensorFile& file : files) rename_tensors(file, clean.originals);
+  TensorFile& first = files.front();
+  first.notes.insert(first.notes.end(), clean.notes.begin(), clean.notes.end());
+  return files;
 }
 
 }  // namespace saferclip

@@ -1,35 +1,24 @@
 #include "io/torch_tree.h"
 
 #include <algorithm>
-#include <array>
-#include <set>
+#include <map>
 #include <string_view>
+#include <tuple>
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/io/tensor_file.h"
 
 namespace saferclip {
 namespace {
 
 using Kind = PickleValue::Kind;
 
-struct StorageType {
-  const char* name;
-  c10::ScalarType dtype;
-};
-constexpr std::array<StorageType, 10> kStorages{
-    {{"torch.FloatStorage", c10::ScalarType::Float},
-     {"torch.HalfStorage", c10::ScalarType::Half},
-     {"torch.BFloat16Storage", c10::ScalarType::BFloat16},
-     {"torch.DoubleStorage", c10::ScalarType::Double},
-     {"torch.LongStorage", c10::ScalarType::Long},
-     {"torch.IntStorage", c10::ScalarType::Int},
-     {"torch.ShortStorage", c10::ScalarType::Short},
-     {"torch.CharStorage", c10::ScalarType::Char},
-     {"torch.ByteStorage", c10::ScalarType::Byte},
-     {"torch.BoolStorage", c10::ScalarType::Bool}}};
-
 constexpr std::size_t kMaxDepth = 64;
+constexpr std::size_t kMaxNesting = 4;  // of containers around a state_dict
+constexpr std::string_view kQuantised = "torch._utils._rebuild_qtensor";
+// Of types that have no storage class of their own: float8, uint16 to uint64.
+constexpr std::string_view kOtherTypes = "torch._utils._rebuild_tensor_v3";
 
 class TreeReader {
  public:
@@ -38,15 +27,14 @@ class TreeReader {
   TorchTree read() {
     std::string path;
     PickleId root = pickle_.root;
-    for (std::size_t depth = 0; depth < 4; ++depth) {
+    for (std::size_t depth = 0; depth < kMaxNesting; ++depth) {
       const PickleId inner = nested_state(root, path);
       if (inner == root) break;
       root = inner;
     }
-    if (!path.empty()) tree_.notes.push_back("the weights are its entry " + path);
+    if (!path.empty()) tree_.notes.insert(tree_.notes.begin(), "the weights are its entry " + path);
     collect(root, "", 0);
     if (tree_.tensors.empty()) refuse("", "holds no tensors by name; expected a state_dict");
-    strip_prefixes();
     return std::move(tree_);
   }
 
@@ -59,8 +47,10 @@ class TreeReader {
     return value.kind == Kind::kCall ? pickle_[value.callee].text : std::string();
   }
 
+  using Entry = std::pair<std::string, PickleId>;
+
   // Key and value ids of a dict, an OrderedDict or an object with a dict of attributes.
-  std::vector<std::pair<std::string, PickleId>> mapping(PickleId id) const {
+  std::vector<Entry> mapping(PickleId id) const {
     const PickleValue& value = pickle_[id];
     const std::vector<PickleId>* items = nullptr;
     if (value.kind == Kind::kDict) {
@@ -72,7 +62,7 @@ class TreeReader {
         items = &pickle_[value.state].items;
       }
     }
-    std::vector<std::pair<std::string, PickleId>> pairs;
+    std::vector<Entry> pairs;
     for (std::size_t i = 0; items != nullptr && i + 1 < items->size(); i += 2) {
       const PickleValue& key = pickle_[(*items)[i]];
       if (key.kind == Kind::kText) pairs.emplace_back(key.text, (*items)[i + 1]);
@@ -82,30 +72,108 @@ class TreeReader {
 
   bool is_tensor(PickleId id) const {
     const std::string name = callee_name(pickle_[id]);
-    return name.starts_with("torch._utils._rebuild_tensor") ||
+    return name.starts_with("torch._utils._rebuild_tensor") || name == kQuantised ||
            name.starts_with("torch._utils._rebuild_parameter");
   }
 
-  bool has_tensors(PickleId id) const {
-    const auto pairs = mapping(id);
-    return std::any_of(pairs.begin(), pairs.end(),
-                       [&](const auto& pair) { return is_tensor(pair.second); });
+  // Entries of a mapping, or of a tuple or list, by the name that Python would take them by.
+  std::vector<Entry> entries(PickleId id) const {
+    std::vector<Entry> found = mapping(id);
+    const PickleValue& value = pickle_[id];
+    if (value.kind != Kind::kTuple && value.kind != Kind::kList) return found;
+    for (std::size_t i = 0; i < value.items.size() && i < 16; ++i) {
+      found.emplace_back(cat("[", i, "]"), value.items[i]);
+    }
+    return found;
   }
 
-  // A training checkpoint keeps the weights beside the optimizer.
-  PickleId nested_state(PickleId id, std::string& path) const {
-    const bool is_script = callee_name(pickle_[id]).starts_with("__torch__.");
-    if (is_script || has_tensors(id)) return id;
+  // A state_dict: its tensors have the names of modules in them. A loss, a generator's state, an
+  // optimizer's moments have no dot.
+  bool is_state(PickleId id) const {
     const auto pairs = mapping(id);
+    return std::any_of(pairs.begin(), pairs.end(), [&](const Entry& pair) {
+      return is_tensor(pair.second) && pair.first.find('.') != std::string::npos;
+    });
+  }
+
+  // Tensors by name, here or further in; a state_dict when `is_strict`. Remembered, as entries may
+  // be shared or contain themselves.
+  bool holds_tensors(PickleId id, bool is_strict, std::size_t depth = 0) {
+    if (depth > kMaxNesting) return false;
+    const auto [place, is_new] = holds_.emplace(std::tuple(id, is_strict, depth), false);
+    if (!is_new) return place->second;
+    const auto inner = entries(id);
+    place->second = (is_strict && is_state(id)) ||
+                    std::any_of(inner.begin(), inner.end(), [&](const Entry& entry) {
+                      return (!is_strict && is_tensor(entry.second)) ||
+                             holds_tensors(entry.second, is_strict, depth + 1);
+                    });
+    return place->second;
+  }
+
+  // Where the weights are among what training keeps beside them: under a name that is used for
+  // them, else the only entry that looks like a state_dict. `id` when they are here.
+  PickleId nested_state(PickleId id, std::string& path) {
+    if (callee_name(pickle_[id]).starts_with("__torch__.")) return id;
+    const auto all = entries(id);
     for (const char* key :
          {"state_dict", "model_state_dict", "model", "module", "state_dict_ema"}) {
-      for (const auto& [name, value] : pairs) {
-        if (name != key || mapping(value).empty()) continue;
-        path += (path.empty() ? "" : ".") + name;
-        return value;
+      for (const Entry& entry : all) {
+        if (entry.first == key && holds_tensors(entry.second, false)) {
+          return descend(all, entry, path);
+        }
       }
     }
+    if (is_state(id)) return id;
+    std::vector<Entry> plain, averages;
+    for (const Entry& entry : all) {
+      if (entry.first.starts_with("optim") || !holds_tensors(entry.second, true)) continue;
+      (names_an_average(entry.first) ? averages : plain).push_back(entry);
+    }
+    const std::vector<Entry>& candidates = plain.empty() ? averages : plain;
+    if (candidates.size() == 1) return descend(all, candidates.front(), path);
+    if (candidates.size() > 1) refuse_choice(candidates);
     return id;
+  }
+
+  // Goes into an entry and notes which other state_dicts stay behind.
+  PickleId descend(const std::vector<Entry>& all, const Entry& entry, std::string& path) {
+    std::vector<std::string> others;
+    for (const Entry& other : all) {
+      if (other.second == entry.second || other.first.starts_with("optim")) continue;
+      if (holds_tensors(other.second, true)) others.push_back(other.first);
+    }
+    if (!others.empty()) {
+      const bool is_average = std::any_of(others.begin(), others.end(), names_an_average);
+      tree_.notes.push_back(cat("not read: ", first_of(others), ", which ",
+                                others.size() == 1 ? "holds" : "hold", " tensors of a model too",
+                                is_average ? " (a running average of the weights)" : "", "; ",
+                                how_to_save(others.front())));
+    }
+    path += (path.empty() || entry.first.starts_with("[") ? "" : ".") + entry.first;
+    return entry.second;
+  }
+
+  [[noreturn]] void refuse_choice(const std::vector<Entry>& candidates) const {
+    std::vector<std::string> names;
+    for (const Entry& entry : candidates) names.push_back(entry.first);
+    refuse("", cat("several of its entries hold tensors of a model (", first_of(names),
+                   "); for one of them ", how_to_save(names.front())));
+  }
+
+  static std::string first_of(std::vector<std::string> names) {
+    constexpr std::size_t kShown = 6;
+    if (names.size() > kShown) {
+      names.resize(kShown);
+      names.emplace_back("…");
+    }
+    return join(names, ", ");
+  }
+
+  static std::string how_to_save(const std::string& name) {
+    return cat("save it alone to use it: torch.save(torch.load(FILE)[",
+               name.starts_with("[") ? name.substr(1, name.size() - 2) : cat("\"", name, "\""),
+               "], …)");
   }
 
   void collect(PickleId id, const std::string& prefix, std::size_t depth) {
@@ -184,6 +252,15 @@ class TreeReader {
       call = &argument(*call, 0, name);
     }
     const std::string function = callee_name(*call);
+    if (function == kQuantised) {
+      refuse(name,
+             "is quantised, not a floating-point tensor; dequantise the model "
+             "(tensor.dequantize()) and save it anew");
+    }
+    if (function == kOtherTypes) {
+      refuse(name, cat("has dtype ", argument(*call, 6, name).text,
+                       ", which is not supported; convert it to float32, float16 or bfloat16"));
+    }
     if (function != "torch._utils._rebuild_tensor_v2" &&
         function != "torch._utils._rebuild_tensor") {
       refuse(name, cat("is rebuilt by ", function.empty() ? "no function" : function,
@@ -200,81 +277,14 @@ class TreeReader {
     return tensor;
   }
 
-  void strip_prefixes() {
-    for (bool is_again = true; is_again;) {
-      is_again = false;
-      for (const char* prefix : {"module.", "_orig_mod.", "model."}) {
-        const bool all =
-            std::all_of(tree_.tensors.begin(), tree_.tensors.end(),
-                        [&](const auto& entry) { return entry.first.starts_with(prefix); });
-        if (!all) continue;
-        std::map<std::string, TorchTensor> stripped;
-        for (auto& [name, tensor] : tree_.tensors) {
-          stripped.emplace(name.substr(std::string_view(prefix).size()), std::move(tensor));
-        }
-        tree_.tensors = std::move(stripped);
-        tree_.notes.push_back(cat("the prefix \"", prefix, "\" of all names was removed"));
-        is_again = true;
-      }
-    }
-  }
-
   const Pickle& pickle_;
   const std::string& where_;
   TorchTree tree_;
+  std::map<std::tuple<PickleId, bool, std::size_t>, bool> holds_;
   std::size_t modules_ = 0;
 };
 
 }  // namespace
-
-bool is_known_torch_global(const std::string& name, bool is_script) {
-  static const std::set<std::string> kKnown{
-      "collections.OrderedDict", "collections.defaultdict", "torch._utils._rebuild_tensor_v2",
-      "torch._utils._rebuild_tensor", "torch._utils._rebuild_parameter",
-      "torch._utils._rebuild_parameter_with_state", "torch.Size", "torch.device",
-      "torch.storage.UntypedStorage", "torch.storage.TypedStorage",
-      // Inert leftovers of training scripts.
-      "argparse.Namespace", "builtins.dict", "builtins.list", "builtins.int", "builtins.float",
-      "builtins.str", "builtins.bool", "builtins.set", "builtins.bytearray", "__builtin__.dict",
-      "__builtin__.list", "__builtin__.int", "__builtin__.long", "__builtin__.float",
-      "__builtin__.unicode", "__builtin__.bool", "__builtin__.set", "_codecs.encode",
-      "numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar",
-      "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct", "numpy.dtype",
-      "numpy.ndarray", "pathlib.Path", "pathlib.PosixPath", "pathlib.PurePosixPath",
-      "pathlib.WindowsPath", "pathlib.PureWindowsPath", "pathlib._local.PosixPath"};
-  if (kKnown.contains(name)) return true;
-  if (is_script && (name.starts_with("__torch__.") || name.starts_with("torch.jit._pickle."))) {
-    return true;
-  }
-  if (!name.starts_with("torch.")) return false;
-  static const std::set<std::string> kDtypes{
-      "torch.float32", "torch.float16", "torch.bfloat16", "torch.float64", "torch.int64",
-      "torch.int32",   "torch.int16",   "torch.int8",     "torch.uint8",   "torch.bool"};
-  return kDtypes.contains(name) ||
-         std::any_of(kStorages.begin(), kStorages.end(),
-                     [&](const StorageType& s) { return name == s.name; });
-}
-
-// ('storage', torch.FloatStorage, key, device, elements[, None])
-std::optional<TorchTensor> read_torch_storage(const Pickle& pickle, const PickleValue& value) {
-  if (value.kind != Kind::kPersistent) return std::nullopt;
-  const std::vector<PickleId>& id = pickle[value.items[0]].items;
-  if (id.size() < 5 || pickle[id[0]].text != "storage" || pickle[id[2]].kind != Kind::kText ||
-      pickle[id[4]].kind != Kind::kInteger || pickle[id[4]].integer < 0) {
-    return std::nullopt;
-  }
-  // A sixth entry that is not None: a view as PyTorch wrote it before 0.4.
-  if (id.size() > 5 && pickle[id[5]].kind != Kind::kNone) return std::nullopt;
-  const auto* known = std::find_if(kStorages.begin(), kStorages.end(), [&](const StorageType& s) {
-    return pickle[id[1]].text == s.name;
-  });
-  if (known == kStorages.end()) return std::nullopt;
-  TorchTensor tensor;
-  tensor.dtype = known->dtype;
-  tensor.storage = pickle[id[2]].text;
-  tensor.storage_numel = pickle[id[4]].integer;
-  return tensor;
-}
 
 TorchTree read_torch_tree(const Pickle& pickle, const std::string& where) {
   return TreeReader(pickle, where).read();

@@ -144,42 +144,6 @@ double read_norm_eps(const Json& text, const Json& vision, double fallback,
   return eps;
 }
 
-std::vector<fs::path> weight_files(const fs::path& folder) {
-  fs::path index;
-  for (const char* stem : {"model.safetensors", "pytorch_model.bin"}) {
-    if (fs::exists(folder / stem)) return {folder / stem};
-    if (index.empty() && fs::exists(folder / cat(stem, ".index.json"))) {
-      index = folder / cat(stem, ".index.json");
-    }
-  }
-  if (index.empty()) {
-    throw WeightsError(cat(folder.string(),
-                           ": no weights beside config.json; expected model.safetensors, "
-                           "model.safetensors.index.json, pytorch_model.bin or "
-                           "pytorch_model.bin.index.json"));
-  }
-  std::set<std::string> names;
-  read_json_file(index, [&](const Json& json) {
-    if (!json.contains("weight_map") || !json["weight_map"].is_object()) {
-      throw WeightsError(cat(index.string(), ": weight_map: expected an object"));
-    }
-    for (const auto& [tensor, file] : json["weight_map"].items()) {
-      if (!file.is_string())
-        throw WeightsError(cat(index.string(), ": weight_map.", tensor, ": not text"));
-      const auto name = file.get<std::string>();
-      if (name.empty() || name != fs::path(name).filename().string() || name == "..") {
-        throw WeightsError(
-            cat(index.string(), ": weight_map.", tensor, ": \"", name, "\" leaves the folder"));
-      }
-      names.insert(name);
-    }
-  });
-  std::vector<fs::path> files;
-  files.reserve(names.size());
-  for (const std::string& name : names) files.push_back(folder / name);
-  return files;
-}
-
 std::array<double, 3> read_triple(const Json& json, const std::string& key,
                                   const std::string& file) {
   if (!json[key].is_array() || json[key].size() != 3 ||
@@ -258,7 +222,8 @@ void attach_hugging_face_tensors(WeightsSource& source,
       [](const std::string& name) { return name.ends_with(".position_ids"); });
 }
 
-WeightsSource open_hugging_face(const fs::path& folder, const ModelOptions& options) {
+WeightsSource open_hugging_face(const fs::path& folder, const ModelOptions& options,
+                                std::shared_ptr<const TensorFiles> files) {
   WeightsSource source;
   source.path = folder;
   source.layout = WeightsLayout::kHuggingFace;
@@ -287,8 +252,8 @@ WeightsSource open_hugging_face(const fs::path& folder, const ModelOptions& opti
   }
   source.text.cleaning = default_cleaning(source.geometry.family, TextCleaning::kHuggingFace);
   source.tokenizer_folder = tokenizer_folder_in(folder);
-  const auto files = std::make_shared<const TensorFiles>(weight_files(folder));
-  refuse_foreign_model(*files, folder.string(), source.geometry.family);
+  if (!files) files = open_hugging_face_files(folder, source.notes);
+  refuse_foreign_model(*files, files->where(), source.geometry.family);
   attach_hugging_face_tensors(source, files);
   return source;
 }

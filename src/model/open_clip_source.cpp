@@ -222,33 +222,18 @@ void read_config(const Json& json, const std::string& file, const ModelOptions& 
 
 }  // namespace
 
-WeightsSource open_open_clip(const fs::path& folder, const ModelOptions& options) {
+WeightsSource open_open_clip(const fs::path& folder, const ModelOptions& options,
+                             std::shared_ptr<const TensorFiles> files) {
   WeightsSource source;
   source.path = folder;
   source.layout = WeightsLayout::kOpenClip;
   const fs::path config = folder / "open_clip_config.json";
   read_json_file(config,
                  [&](const Json& json) { read_config(json, config.string(), options, source); });
-  // open_clip's own order, then what `export --to openai` writes.
-  static constexpr const char* kNames[] = {"open_clip_model.safetensors",
-                                           "open_clip_pytorch_model.safetensors",
-                                           "open_clip_pytorch_model.bin",
-                                           "open_clip_pytorch_model.pth",
-                                           "model.safetensors",
-                                           "pytorch_model.bin",
-                                           "pytorch_model.pth",
-                                           "model.pth",
-                                           "model.pt"};
-  for (const char* name : kNames) {
-    if (!fs::exists(folder / name)) continue;
-    const auto files = std::make_shared<const TensorFiles>(std::vector<fs::path>{folder / name});
-    refuse_foreign_model(*files, (folder / name).string(), source.geometry.family);
-    attach_open_clip_tensors(source, files);
-    return source;
-  }
-  throw WeightsError(cat(folder.string(),
-                         ": no weights beside open_clip_config.json; expected "
-                         "open_clip_model.safetensors or open_clip_pytorch_model.bin"));
+  if (!files) files = open_open_clip_files(folder, source.notes);
+  refuse_foreign_model(*files, files->where(), source.geometry.family);
+  attach_open_clip_tensors(source, files);
+  return source;
 }
 
 }  // namespace saferclip

@@ -43,12 +43,6 @@ constexpr ForeignMark kForeign[] = {
     {"logit_bias", kSiglipNames, true},
 };
 
-bool has_prefix(const TensorFiles& files, const std::string& prefix) {
-  const auto names = files.names();
-  const auto found = std::lower_bound(names.begin(), names.end(), prefix);
-  return found != names.end() && found->starts_with(prefix);
-}
-
 // open_clip's CustomTextCLIP puts the text tower under "text."; it is read as if at the top.
 bool has_text_prefix(const TensorFiles& files) {
   return !files.contains("positional_embedding") && files.contains("text.positional_embedding");
@@ -116,18 +110,14 @@ ClipGeometry inferred_geometry(const TensorFiles& files, const fs::path& path) {
   return g;
 }
 
-// The activation that the file itself tells: in our metadata, or because only OpenAI's archives
-// carry the three integers, and all of those use QuickGELU.
+// The activation that the file itself tells: in our metadata, or because it is OpenAI's, and all of
+// those use QuickGELU.
 std::string told_activation(const TensorFiles& files) {
   const auto said = files.metadata().find("activation");
   if (said != files.metadata().end() && (said->second == "gelu" || said->second == "quick_gelu")) {
     return said->second;
   }
-  return files.contains("input_resolution") ? "quick_gelu" : "";
-}
-
-bool has_hugging_face_names(const TensorFiles& files) {
-  return files.contains("vision_model.embeddings.patch_embedding.weight");
+  return is_openai_archive(files) ? "quick_gelu" : "";
 }
 
 void read_bare_geometry(WeightsSource& source, const TensorFiles& files, ModelOptions options) {
@@ -159,7 +149,7 @@ void read_bare_geometry(WeightsSource& source, const TensorFiles& files, ModelOp
   source.geometry.text.activation = source.geometry.vision.activation =
       demanded_activation(options, source.path.string() + " does not say");
   // OpenAI's own archives are what this assumes.
-  if (files.contains("input_resolution")) return;
+  if (is_openai_archive(files)) return;
   source.notes.push_back(
       cat(source.path.string(),
           ": heads of width 64, OpenAI's mean and std and a bicubic resize are "
@@ -167,6 +157,18 @@ void read_bare_geometry(WeightsSource& source, const TensorFiles& files, ModelOp
 }
 
 }  // namespace
+
+bool has_prefix(const TensorFiles& files, const std::string& prefix) {
+  const auto names = files.names();
+  const auto found = std::lower_bound(names.begin(), names.end(), prefix);
+  return found != names.end() && found->starts_with(prefix);
+}
+
+bool has_hugging_face_names(const TensorFiles& files) {
+  return files.contains("vision_model.embeddings.patch_embedding.weight");
+}
+
+bool is_openai_archive(const TensorFiles& files) { return files.contains("input_resolution"); }
 
 void refuse_foreign_model(const TensorFiles& files, const std::string& where, Family family) {
   for (const ForeignMark& mark : kForeign) {
@@ -191,11 +193,11 @@ void attach_open_clip_tensors(WeightsSource& source,
       is_ignored_openai);
 }
 
-WeightsSource open_bare_file(const fs::path& file, const ModelOptions& options) {
+WeightsSource open_bare_file(const fs::path& file, const ModelOptions& options,
+                             const std::shared_ptr<const TensorFiles>& files) {
   WeightsSource source;
   source.path = file;
   source.layout = WeightsLayout::kOpenAi;
-  const auto files = std::make_shared<const TensorFiles>(std::vector<fs::path>{file});
   // Without a description it must be a CLIP.
   if (options.architecture.empty()) refuse_foreign_model(*files, file.string(), Family::kClip);
   read_bare_geometry(source, *files, options);

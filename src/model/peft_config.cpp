@@ -1,5 +1,6 @@
 #include "model/peft_config.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -7,6 +8,7 @@
 
 #include "model/sources.h"
 #include "saferclip/core/error.h"
+#include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
 
 namespace saferclip {
@@ -14,6 +16,7 @@ namespace fs = std::filesystem;
 namespace {
 
 using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;
 
 bool is_off(const Json& value) {
   return value.is_null() || value == false || (value.is_structured() && value.empty());
@@ -64,54 +67,112 @@ std::vector<std::string> unsupported_settings(const Json& json) {
   return problems;
 }
 
-// A pattern is a regular expression in PEFT; plain names with dots are read, others refused.
-std::string plain_pattern(std::string pattern, std::vector<std::string>& problems) {
-  const std::string written = pattern;
-  if (pattern.starts_with('^')) pattern.erase(0, 1);
-  if (pattern.ends_with('$')) pattern.pop_back();
-  for (std::size_t at = 0; (at = pattern.find("\\.", at)) != std::string::npos;) {
-    pattern.erase(at, 1);
+// Keys are regular expressions; the first that matches counts, so the file's order is kept.
+PeftConfig::Patterns read_patterns(const OrderedJson& json, const std::string& name,
+                                   std::vector<std::string>& problems) {
+  PeftConfig::Patterns patterns;
+  if (!json.contains(name) || json[name].is_null()) return patterns;
+  if (!json[name].is_object()) {
+    problems.push_back(cat(name, " is ", json[name].dump(), ", expected an object"));
+    return patterns;
   }
-  if (pattern.find_first_of("\\*+?[](){}|^$") != std::string::npos) {
-    problems.push_back(cat("alpha_pattern \"", written,
-                           "\": only plain module names are supported, not regular expressions"));
+  for (const auto& [key, value] : json[name].items()) {
+    if (!value.is_number()) {
+      problems.push_back(cat(name, " \"", key, "\" is ", value.dump(), ", expected a number"));
+      continue;
+    }
+    try {
+      patterns.emplace_back(pattern_key(key), value.get<double>());
+    } catch (const WeightsError& problem) {
+      problems.push_back(cat(name, " ", problem.what()));
+    }
   }
-  return pattern;
+  return patterns;
+}
+
+// A list means names or their ends, a text is an expression for the whole name.
+NameTest read_modules(const Json& json, const std::string& name) {
+  const Json value = json.value(name, Json());
+  if (value == "all-linear") return {};
+  if (value.is_string() && value != "") return full_match(value.get<std::string>());
+  if (!value.is_array() || value.empty()) return {};
+  return [ends = value.get<std::vector<std::string>>()](const std::string& module) {
+    return std::any_of(ends.begin(), ends.end(), [&](const std::string& end) {
+      return module == end || module.ends_with("." + end);
+    });
+  };
+}
+
+NameTest read_targets(const Json& json) {
+  try {
+    const NameTest targets = read_modules(json, "target_modules");
+    const NameTest excluded = read_modules(json, "exclude_modules");
+    if (!targets && !excluded) return {};
+    return [targets, excluded](const std::string& module) {
+      return (!targets || targets(module)) && (!excluded || !excluded(module));
+    };
+  } catch (const WeightsError&) {
+    return {};  // the factors that PEFT wrote show what was targeted; this only checks them
+  }
+}
+
+double matching(const PeftConfig::Patterns& patterns, const std::string& module, double fallback) {
+  for (const auto& [is_for, value] : patterns) {
+    if (is_for(module)) return value;
+  }
+  return fallback;
 }
 
 }  // namespace
 
-double PeftConfig::scaling(const std::string& module, std::int64_t rank) const {
-  double value = alpha;
-  for (const auto& [pattern, special] : alpha_pattern) {
-    if (module == pattern || module.ends_with("." + pattern)) {
-      value = special;
-      break;
-    }
+double PeftConfig::scaling(const std::string& module, std::int64_t r) const {
+  const auto value = static_cast<double>(r);
+  return matching(alpha_pattern, module, alpha) / (uses_rslora ? std::sqrt(value) : value);
+}
+
+std::string PeftConfig::problem_of(const std::string& module, std::int64_t r) const {
+  if (is_targeted && !is_targeted(module)) {
+    return "target_modules and exclude_modules leave this module out, and so would PEFT";
   }
-  const auto r = static_cast<double>(rank);
-  return value / (uses_rslora ? std::sqrt(r) : r);
+  const double expected = matching(rank_pattern, module, rank ? static_cast<double>(*rank) : -1);
+  if (expected >= 0 && expected != static_cast<double>(r)) {
+    return cat("factors of rank ", r, ", the configuration says ", expected,
+               " (r, rank_pattern), and PEFT would refuse them");
+  }
+  return "";
+}
+
+PeftConfig parse_peft_config(const std::string& text, const std::string& where) {
+  const OrderedJson ordered = OrderedJson::parse(text);
+  const Json json = Json::parse(text);
+  PeftConfig config;
+  std::vector<std::string> problems = unsupported_settings(json);
+  if (json.contains("base_model_name_or_path") && json["base_model_name_or_path"].is_string()) {
+    config.base = json["base_model_name_or_path"].get<std::string>();
+  }
+  const Json mapping = json.value("auto_mapping", Json());
+  if (mapping.is_object() && mapping.contains("base_model_class")) {
+    config.base_class = mapping["base_model_class"].get<std::string>();
+  }
+  config.alpha = json.value("lora_alpha", 8.0);
+  if (json.contains("r") && json["r"].is_number()) config.rank = json["r"].get<std::int64_t>();
+  config.uses_rslora = json.value("use_rslora", false);
+  config.alpha_pattern = read_patterns(ordered, "alpha_pattern", problems);
+  config.rank_pattern = read_patterns(ordered, "rank_pattern", problems);
+  config.is_targeted = read_targets(json);
+  config.decisive = cat(config.alpha, " ", config.uses_rslora, " ",
+                        ordered.value("alpha_pattern", OrderedJson()).dump(), config.base_class);
+  if (!problems.empty()) {
+    throw WeightsError(join_problems(where + ": this adapter cannot be used:", problems));
+  }
+  return config;
 }
 
 PeftConfig read_peft_config(const fs::path& folder) {
   const fs::path file = folder / "adapter_config.json";
   PeftConfig config;
-  read_json_file(file, [&](const Json& json) {
-    std::vector<std::string> problems = unsupported_settings(json);
-    if (json.contains("base_model_name_or_path") && json["base_model_name_or_path"].is_string()) {
-      config.base = json["base_model_name_or_path"].get<std::string>();
-    }
-    config.alpha = json.value("lora_alpha", 8.0);
-    config.uses_rslora = json.value("use_rslora", false);
-    const Json patterns = json.value("alpha_pattern", Json::object());
-    for (const auto& [pattern, value] : patterns.items()) {
-      config.alpha_pattern[plain_pattern(pattern, problems)] = value.get<double>();
-    }
-    config.decisive = cat(config.alpha, " ", config.uses_rslora, " ", patterns.dump());
-    if (!problems.empty()) {
-      throw WeightsError(join_problems(file.string() + ": this adapter cannot be used:", problems));
-    }
-  });
+  read_json_file(file,
+                 [&](const Json&) { config = parse_peft_config(read_file(file), file.string()); });
   return config;
 }
 

@@ -12,31 +12,72 @@
 
 namespace saferclip {
 
-WeightsSource open_hugging_face(const std::filesystem::path& folder, const ModelOptions& options);
-WeightsSource open_open_clip(const std::filesystem::path& folder, const ModelOptions& options);
-WeightsSource open_bare_file(const std::filesystem::path& file, const ModelOptions& options);
+class TensorFiles;
+
+// A folder with its configuration; `files`: the named ones, null to take those that its client
+// would take.
+WeightsSource open_hugging_face(const std::filesystem::path& folder, const ModelOptions& options,
+                                std::shared_ptr<const TensorFiles> files);
+WeightsSource open_open_clip(const std::filesystem::path& folder, const ModelOptions& options,
+                             std::shared_ptr<const TensorFiles> files);
+// A file without a configuration, or with `model.architecture`.
+WeightsSource open_bare_file(const std::filesystem::path& file, const ModelOptions& options,
+                             const std::shared_ptr<const TensorFiles>& files);
 WeightsSource open_random(const std::filesystem::path& architecture, const ModelOptions& options,
                           std::uint64_t seed);
 
-// One logical set of tensors over one or several files (shards).
+// One logical set of tensors over one or several files (shards). When a whole model stands under a
+// common prefix ("clip."), its names are those behind it and what is beside it is left out, with a
+// note; a running average is taken when nothing else is there. Throws WeightsError when several
+// models are.
 class TensorFiles {
  public:
-  explicit TensorFiles(const std::vector<std::filesystem::path>& files);
+  explicit TensorFiles(const std::vector<std::filesystem::path>& paths);
   bool contains(const std::string& name) const { return owner_.contains(name); }
-  const std::vector<std::int64_t>& shape(const std::string& name) const;
+  const TensorInfo& info(const std::string& name) const;
+  const std::vector<std::int64_t>& shape(const std::string& name) const { return info(name).shape; }
   at::Tensor tensor(const std::string& name) const;
   void release_pages() const;
   std::vector<std::string> names() const;  // sorted
-  // Of the first file, and what its reader noted.
+  std::vector<std::filesystem::path> paths() const;
+  std::string where() const;  // for messages
+  // Of the first file, and what the readers noted.
   const std::map<std::string, std::string>& metadata() const { return files_.front().metadata; }
-  std::vector<std::string> notes() const;
+  const std::vector<std::string>& notes() const { return notes_; }
   // SHA-256 over all files; of a single one its own.
   std::string hash() const;
 
  private:
+  struct Owner {
+    std::size_t file;
+    std::string name;  // there
+  };
+  void keep_model();
+
   std::vector<TensorFile> files_;
-  std::map<std::string, std::size_t> owner_;
+  std::map<std::string, Owner> owner_;
+  std::vector<std::string> notes_;
 };
+
+// The files that transformers (or open_clip) takes out of a folder; notes what else is there.
+// Throws WeightsError naming what was expected.
+std::shared_ptr<const TensorFiles> open_hugging_face_files(const std::filesystem::path& folder,
+                                                           std::vector<std::string>& notes);
+std::shared_ptr<const TensorFiles> open_open_clip_files(const std::filesystem::path& folder,
+                                                        std::vector<std::string>& notes);
+// Weights of a folder, or of exactly the file (or index of shards) that is named; the names of its
+// tensors choose the configuration beside it.
+WeightsSource open_folder(const std::filesystem::path& folder, const ModelOptions& options);
+WeightsSource open_named_file(const std::filesystem::path& file, const ModelOptions& options);
+
+// Whole numbers and quantised values are no weights.
+bool is_floating(const TensorInfo& info);
+// `path` when it is a folder, else the folder that the file is in.
+std::filesystem::path folder_of(const std::filesystem::path& path);
+bool has_prefix(const TensorFiles& files, const std::string& prefix);
+bool has_hugging_face_names(const TensorFiles& files);
+// OpenAI's TorchScript archives carry three integers that nothing else does.
+bool is_openai_archive(const TensorFiles& files);
 
 // Geometry, preprocessing and token ids of a Hugging Face `config.json`; problems name file and
 // key.
@@ -109,8 +150,8 @@ void attach_hugging_face_tensors(WeightsSource& source,
 // with antialias, the class token kept). Changes geometry, preprocessing and `tensor`.
 void resize_positions(WeightsSource& source, std::int64_t image_size);
 
-// Puts a PEFT adapter into the weights: `tensor` gives W + scaling · B A in fp32.
-void merge_adapter(WeightsSource& source, const std::filesystem::path& folder);
+// Puts an adapter (a folder or file) into the weights: `tensor` gives W + scaling · B A in fp32.
+void merge_adapter(WeightsSource& source, const std::filesystem::path& path);
 // `base_model_name_or_path` of an adapter folder; throws WeightsError when it names no local path.
 std::filesystem::path adapter_base(const std::filesystem::path& folder);
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "model/lora_factors.h"
 #include "model/sources.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/hash.h"
@@ -43,6 +44,10 @@ std::vector<std::pair<std::string, std::vector<std::int64_t>>> expected_tensors(
 
 }  // namespace
 
+bool is_floating(const TensorInfo& info) {
+  return info.dtype == "F32" || info.dtype == "F16" || info.dtype == "BF16" || info.dtype == "F64";
+}
+
 std::string to_string(WeightsLayout layout) {
   switch (layout) {
     case WeightsLayout::kHuggingFace:
@@ -58,51 +63,6 @@ std::string to_string(WeightsLayout layout) {
 }
 
 std::string WeightsSource::published_as() const { return published_name(hash()); }
-
-TensorFiles::TensorFiles(const std::vector<fs::path>& files) {
-  for (const fs::path& file : files) {
-    files_.push_back(open_tensor_file(file));
-    for (const auto& [name, entry] : files_.back().entries) {
-      if (!owner_.emplace(name, files_.size() - 1).second) {
-        throw WeightsError(cat(file.string(), ": tensor \"", name, "\" is in another shard too"));
-      }
-    }
-  }
-}
-
-const std::vector<std::int64_t>& TensorFiles::shape(const std::string& name) const {
-  return files_[owner_.at(name)].entries.at(name).shape;
-}
-
-at::Tensor TensorFiles::tensor(const std::string& name) const {
-  return files_[owner_.at(name)].tensor(name);
-}
-
-void TensorFiles::release_pages() const {
-  for (const TensorFile& file : files_) file.release_pages();
-}
-
-std::vector<std::string> TensorFiles::names() const {
-  std::vector<std::string> names;
-  names.reserve(owner_.size());
-  for (const auto& [name, owner] : owner_) names.push_back(name);
-  return names;
-}
-
-std::string TensorFiles::hash() const {
-  if (files_.size() == 1) return sha256_file(files_.front().path);
-  Sha256 hash;
-  for (const TensorFile& file : files_) hash.part(sha256_file(file.path));
-  return hash.hex();
-}
-
-std::vector<std::string> TensorFiles::notes() const {
-  std::vector<std::string> notes;
-  for (const TensorFile& file : files_) {
-    for (const std::string& note : file.notes) notes.push_back(cat(file.path.string(), ": ", note));
-  }
-  return notes;
-}
 
 void read_json_file(const fs::path& file, const std::function<void(const nlohmann::json&)>& read) {
   try {
@@ -188,7 +148,7 @@ void check_tensors(const WeightsSource& source, const TensorFiles& files,
   check_geometry(source);
   ClipModel shape_model = allocate_clip(source.geometry, at::kFloat, at::kMeta);
   std::set<std::string> wanted;
-  std::vector<std::string> missing, misshapen, extra;
+  std::vector<std::string> missing, misshapen, unfit, extra;
   for (const TensorSlot& slot : tensor_slots(shape_model)) {
     for (const auto& [name, expected] : expected_tensors(slot, locate(slot.name))) {
       if (!wanted.insert(name).second) continue;
@@ -196,7 +156,12 @@ void check_tensors(const WeightsSource& source, const TensorFiles& files,
         missing.push_back(cat("missing: ", name, " ", shape_text(expected)));
         continue;
       }
-      const std::vector<std::int64_t>& found = files.shape(name);
+      const TensorInfo& info = files.info(name);
+      if (!is_floating(info)) {
+        unfit.push_back(
+            cat("dtype: ", name, " is ", info.dtype, ", expected F32, F16, BF16 or F64"));
+      }
+      const std::vector<std::int64_t>& found = info.shape;
       if (found == expected || (is_scalar(found) && is_scalar(expected))) continue;
       misshapen.push_back(
           cat("shape: ", name, " is ", shape_text(found), ", expected ", shape_text(expected)));
@@ -208,14 +173,18 @@ void check_tensors(const WeightsSource& source, const TensorFiles& files,
     }
   }
   std::vector<std::string> problems;
-  for (const auto& kind : {missing, misshapen, extra}) {
+  for (const auto& kind : {unfit, missing, misshapen, extra}) {
     for (const std::string& line : shortened(kind, 12)) problems.push_back(line);
   }
   if (problems.empty()) return;
-  throw WeightsError(
-      join_problems(cat(source.path.string(), ": the tensors do not fit a CLIP with ",
-                        to_string(source.geometry), ":"),
-                    problems));
+  if (!unfit.empty()) {
+    problems.emplace_back(
+        "whole numbers and quantised values are no weights: dequantise the model with the tool "
+        "that quantised it and save it in fp32, fp16 or bf16");
+  }
+  throw WeightsError(join_problems(
+      cat(files.where(), ": the tensors do not fit a CLIP with ", to_string(source.geometry), ":"),
+      problems));
 }
 
 void attach_tensors(WeightsSource& source, const std::shared_ptr<const TensorFiles>& files,
@@ -224,7 +193,8 @@ void attach_tensors(WeightsSource& source, const std::shared_ptr<const TensorFil
   check_tensors(source, *files, locate, is_ignored);
   source.later_hash = std::async(std::launch::async, [files] { return files->hash(); }).share();
   source.release_pages = [files] { files->release_pages(); };
-  for (std::string& note : files->notes()) source.notes.push_back(std::move(note));
+  source.files = files->paths();
+  source.notes.insert(source.notes.end(), files->notes().begin(), files->notes().end());
   source.tensor = [files, locate](const std::string& name) {
     const SourceTensor from = locate(name);
     const at::Tensor whole = files->tensor(from.name);
@@ -237,43 +207,22 @@ void attach_tensors(WeightsSource& source, const std::shared_ptr<const TensorFil
 
 namespace {
 
-WeightsSource open_folder(const fs::path& path, const ModelOptions& options) {
-  if (fs::exists(path / "open_clip_config.json")) return open_open_clip(path, options);
-  if (!options.architecture.empty()) {
-    throw ConfigError(cat("model.architecture: is for bare files; ", path.string(),
-                          " has a configuration of its own, leave it out"));
-  }
-  if (fs::exists(path / "config.json")) return open_hugging_face(path, options);
-  throw WeightsError(cat(path.string(),
-                         ": holds neither config.json (Hugging Face) nor open_clip_config.json "
-                         "(open_clip) nor adapter_config.json (PEFT); expected a model folder or a "
-                         "file of weights"));
-}
-
 WeightsSource open_base(const ModelOptions& options) {
   const fs::path path(options.weights);
   std::error_code ignored;
   if (!fs::exists(path, ignored)) {
     throw WeightsError(cat(path.string(), ": no such file or folder (model.weights)"));
   }
-  if (fs::is_directory(path, ignored)) {
-    if (!fs::exists(path / "adapter_config.json")) return open_folder(path, options);
+  const bool is_folder = fs::is_directory(path, ignored);
+  const fs::path folder = folder_of(path);
+  if (fs::exists(folder / "adapter_config.json", ignored) && (is_folder || is_lora_file(path))) {
     ModelOptions base = options;
-    base.weights = adapter_base(path).string();
+    base.weights = adapter_base(folder).string();
     WeightsSource source = open_base(base);
     merge_adapter(source, path);
     return source;
   }
-  // A file of a model folder stands for the folder: its configuration says what the tensors do not.
-  const std::string name = path.filename().string();
-  const bool is_of_folder = name == "model.safetensors" || name == "pytorch_model.bin" ||
-                            name == "model.pt" || name.starts_with("open_clip_");
-  const fs::path parent = path.has_parent_path() ? path.parent_path() : fs::path(".");
-  if (is_of_folder && options.architecture.empty() &&
-      (fs::exists(parent / "config.json") || fs::exists(parent / "open_clip_config.json"))) {
-    return open_folder(parent, options);
-  }
-  return open_bare_file(path, options);
+  return is_folder ? open_folder(path, options) : open_named_file(path, options);
 }
 
 }  // namespace

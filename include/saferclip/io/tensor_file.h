@@ -34,11 +34,20 @@ struct TensorFile {
 };
 
 // Maps the file and checks all of it but the numbers. Of a PyTorch file the state_dict is taken:
-// out of `state_dict`, `model_state_dict`, `model`, `module` or `state_dict_ema` when nested, with
-// the prefixes `module.`, `_orig_mod.` and `model.` removed when all names have them. No code of
-// the file is run; an object that weights do not need refuses the file by its name.
-// Throws WeightsError.
+// `state_dict`, `model_state_dict`, `model`, … when it is nested, or the one entry that holds
+// tensors by a module's name; weights win over their running average, which the notes then name.
+// What wrappers of training put into names (`module.`, `model.`, `_orig_mod.`, FSDP's and others')
+// is removed, whatever the format. No code of the file is run; an object that weights do not need
+// refuses the file by its name. Throws WeightsError.
 TensorFile open_tensor_file(const std::filesystem::path& path);
+
+// The shards of one model, in the order given: a prefix must be that of all their names. One
+// tensor in two shards is left to the caller.
+std::vector<TensorFile> open_tensor_files(const std::vector<std::filesystem::path>& paths);
+
+// Whether an entry or a prefix is called as running averages of weights are: "state_dict_ema",
+// "ema_model.", "swa".
+bool names_an_average(const std::string& name);
 
 // Writes a state_dict (OrderedDict of tensors, each with its own storage) in torch.save's zip form,
 // atomically and reproducibly; `torch.load(path, weights_only=True)` reads it. fp32, fp16, bf16 and

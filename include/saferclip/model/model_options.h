@@ -40,7 +40,9 @@ struct ModelOptions {
               .input_path()
               .free(),
           self.architecture);
-    visit(field("adapter", "PEFT adapter folder to merge into the weights before anything else.")
+    visit(field("adapter",
+                "PEFT adapter folder, or LoRA file (kohya's and diffusers' too), to merge into the "
+                "weights before anything else.")
               .input_path()
               .free(),
           self.adapter);
@@ -94,7 +96,7 @@ struct AdapterOptions {
           self.alpha);
     visit(field("dropout", "Dropout on the adapter's input.").at_least(0).below(1), self.dropout);
     visit(field("start_from",
-                "PEFT adapter folder whose factors the training starts from; rank, alpha and "
+                "PEFT adapter folder or LoRA file whose factors the training starts from; rank, alpha and "
                 "targets must be its own.")
               .input_path()
               .free(),

@@ -1,4 +1,5 @@
-// PEFT LoRA adapters as input: `adapter_config.json` with `adapter_model.safetensors` or `.bin`.
+// LoRA adapters as input: PEFT's folders (`adapter_config.json` with `adapter_model.safetensors` or
+// `.bin`), and the files of kohya and diffusers for CLIP's text tower.
 // https://huggingface.co/docs/peft
 #pragma once
 
@@ -25,17 +26,19 @@ struct LoraDelta {
 };
 
 struct PeftAdapter {
-  std::filesystem::path folder;
+  std::filesystem::path path;  // as given: a folder or a file
   std::vector<LoraDelta> deltas;
   std::vector<NamedTensor> saved;  // modules stored whole, by canonical tensor name
   std::string hash;                // SHA-256 of its tensor file and of what its config decides
+  std::vector<std::string> notes;  // what was left out
 };
 
-// Reads an adapter for a model of this geometry. Module names may be Hugging Face's (per-linear) or
-// OpenAI's and open_clip's; of a fused attention projection q, k and v share A and get a third of B
-// each. Throws WeightsError listing all problems: DoRA, biases, other adapter types, modules that
-// the model does not have, shapes that do not fit.
-PeftAdapter read_peft_adapter(const std::filesystem::path& folder, const ClipGeometry& geometry);
+// Reads an adapter for a model of this geometry: a folder, or a file (of PEFT's with its
+// configuration beside it). Module names may be Hugging Face's (per-linear), those of one tower
+// alone, or OpenAI's and open_clip's; of a fused attention projection q, k and v share A and get a
+// third of B each. Throws WeightsError listing all problems: DoRA, biases, other adapter types,
+// modules that the model does not have, shapes that do not fit.
+PeftAdapter read_peft_adapter(const std::filesystem::path& path, const ClipGeometry& geometry);
 
 // Starts LoRA leaves from an adapter, so that training goes on where it ended; targets that the
 // adapter leaves out keep B = 0. Throws ConfigError when rank, scaling or targets differ from the

@@ -25,7 +25,8 @@ std::string to_string(WeightsLayout layout);
 // A source that has been checked against its own geometry: every tensor is there, none is left
 // over, all shapes fit. Tensor data have not been read yet.
 struct WeightsSource {
-  std::filesystem::path path;
+  std::filesystem::path path;                // the folder, or the file when it stands alone
+  std::vector<std::filesystem::path> files;  // of tensors: those that are read and hashed
   WeightsLayout layout = WeightsLayout::kHuggingFace;
   ClipGeometry geometry;
   Preprocessing preprocessing;

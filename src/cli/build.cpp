@@ -77,12 +77,13 @@ void require_fitting(const TextSpec& spec, const WeightsSource& source, const st
 
 std::unique_ptr<Tokenizer> open_tokenizer(const ModelOptions& options,
                                           const WeightsSource& source) {
-  static const std::map<std::string, TextCleaning> kCleaning{{"openai", TextCleaning::kOpenAi},
-                                                             {"hf", TextCleaning::kHuggingFace},
-                                                             {"siglip", TextCleaning::kSiglip},
-                                                             {"whitespace", TextCleaning::kWhitespace},
-                                                             {"canonicalize", TextCleaning::kCanonicalize},
-                                                             {"none", TextCleaning::kNone}};
+  static const std::map<std::string, TextCleaning> kCleaning{
+      {"openai", TextCleaning::kOpenAi},
+      {"hf", TextCleaning::kHuggingFace},
+      {"siglip", TextCleaning::kSiglip},
+      {"whitespace", TextCleaning::kWhitespace},
+      {"canonicalize", TextCleaning::kCanonicalize},
+      {"none", TextCleaning::kNone}};
   const TextCleaning cleaning =
       options.text_clean == "auto" ? source.text.cleaning : kCleaning.at(options.text_clean);
   const std::int64_t context = source.text.context_length;

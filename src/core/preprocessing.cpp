@@ -41,10 +41,10 @@ std::string to_string(Interpolation interpolation) {
 }
 
 std::string to_string(const Preprocessing& p) {
-  std::string text = cat(
-      p.image_size, " px, ", resize_text(p), ", ", to_string(p.interpolation), ", crop ",
-      p.crop_rounding == CropRounding::kFloor ? "floor" : "half-even", ", transparency ",
-      p.transparency == Transparency::kOnWhite ? "on white" : "dropped");
+  std::string text =
+      cat(p.image_size, " px, ", resize_text(p), ", ", to_string(p.interpolation), ", crop ",
+          p.crop_rounding == CropRounding::kFloor ? "floor" : "half-even", ", transparency ",
+          p.transparency == Transparency::kOnWhite ? "on white" : "dropped");
   if (p.fill != 0) text += cat(", filled with ", p.fill);
   if (p.rescale != 1.0 / 255) text += cat(", values times ", number_text(p.rescale));
   text += ", mean";

@@ -56,9 +56,9 @@ at::Tensor end_positions(const at::Tensor& ids, bool is_padded, std::int64_t poo
   auto* end = ends.mutable_data_ptr<std::int64_t>();
   for (std::int64_t i = 0; i < rows; ++i) {
     const auto* row = data + i * length;
-    const auto* found =
-        pooled_id < 0 ? std::max_element(row, row + length)
-                      : std::find(row, row + length, static_cast<std::int32_t>(pooled_id));
+    const auto* found = pooled_id < 0
+                            ? std::max_element(row, row + length)
+                            : std::find(row, row + length, static_cast<std::int32_t>(pooled_id));
     end[i] = found == row + length ? 0 : found - row;
   }
   return ends;

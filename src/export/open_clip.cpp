@@ -22,10 +22,10 @@ std::vector<std::string> export_open_clip(const ExportRequest& request, ClipMode
                                           const WeightsSource& source, const Tokenizer& tokenizer) {
   require_both_towers(request, "open_clip");
   std::vector<std::string> notes;
-  const std::string config = open_clip_config(
-      {source.geometry, source.preprocessing, tokenizer.spec().cleaning, !tokenizer.is_clip(),
-       request.timm_model},
-      notes);
+  const std::string config =
+      open_clip_config({source.geometry, source.preprocessing, tokenizer.spec().cleaning,
+                        !tokenizer.is_clip(), request.timm_model},
+                       notes);
   write_export(request, [&](const fs::path& folder) {
     write_safetensors(folder / "open_clip_model.safetensors",
                       open_clip_tensors(model, request.dtype),

@@ -11,6 +11,7 @@
 #include "image/orientation.h"
 #include "image/picture.h"
 #include "image/structure.h"
+#include "image/tiff.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
@@ -112,9 +113,8 @@ Picture decode_webp(std::string_view bytes, const std::string& name, const Decod
 Picture decode_by_opencv(std::string_view bytes, const std::string& name, PictureKind kind,
                          const DecodeOptions& options) {
   // A JPEG that comes here is CMYK, which only becomes colours in this mode.
-  const int flags = kind == PictureKind::kJpeg
-                        ? cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION
-                        : cv::IMREAD_UNCHANGED;
+  const int flags = kind == PictureKind::kJpeg ? cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION
+                                               : cv::IMREAD_UNCHANGED;
   cv::Mat decoded;
   try {
     const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8U, const_cast<char*>(bytes.data()));
@@ -170,12 +170,21 @@ Picture decode_kind(std::string_view bytes, const std::string& name,
                     const PictureStructure& structure, const DecodeOptions& options) {
   if (structure.kind == PictureKind::kWebp) return decode_webp(bytes, name, options);
   if (structure.kind == PictureKind::kJpeg) {
-    Picture picture{decode_jpeg(bytes, name, options), {}, false};
+    Picture picture;
+    picture.image = decode_jpeg(bytes, name, options);
     if (!picture.image.pixels.empty()) return picture;
+  }
+  if (structure.kind == PictureKind::kTiff) {
+    const std::string plain = with_plain_samples(bytes);
+    Picture picture = decode_by_opencv(plain, name, structure.kind, options);
+    picture.is_indexed = structure.is_indexed;
+    return with_tiff_alpha(std::move(picture), read_tiff_notes(bytes), name);
   }
   Picture picture = decode_by_opencv(bytes, name, structure.kind, options);
   picture.is_indexed = structure.is_indexed;
-  if (structure.grey_key && picture.alpha.empty()) make_grey_transparent(picture, *structure.grey_key);
+  picture.is_keyed = structure.is_keyed;
+  if (structure.grey_key && picture.alpha.empty())
+    make_grey_transparent(picture, *structure.grey_key);
   return picture;
 }
 

@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "image/tiff.h"
+
 namespace saferclip {
 namespace {
 
@@ -22,20 +24,10 @@ std::uint64_t number(std::string_view bytes, std::size_t at, std::size_t size, b
   return value;
 }
 
-// Tag 274 of the first directory of a TIFF or of EXIF data, which is one.
+// Of EXIF data, which is a TIFF.
 std::optional<int> tiff_orientation(std::string_view tiff) {
   if (!tiff.starts_with("II") && !tiff.starts_with("MM")) return std::nullopt;
-  const bool is_little = tiff.starts_with("II");
-  const auto directory = static_cast<std::size_t>(number(tiff, 4, 4, is_little));
-  const std::uint64_t count = number(tiff, directory, 2, is_little);
-  for (std::uint64_t i = 0; i < count; ++i) {
-    const std::size_t entry = directory + 2 + 12 * static_cast<std::size_t>(i);
-    if (entry + 12 > tiff.size()) break;
-    if (number(tiff, entry, 2, is_little) != 274) continue;
-    const std::size_t size = number(tiff, entry + 2, 2, is_little) == 3 ? 2 : 4;
-    return static_cast<int>(number(tiff, entry + 8, size, is_little));
-  }
-  return std::nullopt;
+  return read_tiff_notes(tiff).orientation;
 }
 
 // `tiff:Orientation="6"` or `<tiff:Orientation>6<`.
@@ -217,6 +209,7 @@ Picture turned(Picture picture, int orientation) {
   const Image& from = picture.image;
   Picture result;
   result.is_indexed = picture.is_indexed;
+  result.is_keyed = picture.is_keyed;
   Image& to = result.image;
   const bool is_swapped = orientation >= 5;
   to.width = is_swapped ? from.height : from.width;

@@ -78,7 +78,8 @@ Image preprocess_picture(const Picture& picture, const Preprocessing& preprocess
   Preprocessing as_held = preprocessing;
   if (picture.is_indexed) as_held.interpolation = Interpolation::kNearest;
   const Fit fit = fit_of(picture.image.width, picture.image.height, preprocessing);
-  if (is_opaque || as_held.interpolation == Interpolation::kNearest || !is_resized(picture, fit)) {
+  if (is_opaque || picture.is_keyed || as_held.interpolation == Interpolation::kNearest ||
+      !is_resized(picture, fit)) {
     return preprocess_image(picture.image, as_held);
   }
   Raster raster = fit_raster(premultiplied(picture), fit, preprocessing.interpolation);

@@ -12,6 +12,7 @@ struct Picture {
   Image image;
   std::vector<std::uint8_t> alpha;  // one a pixel; empty: opaque
   bool is_indexed = false;          // Pillow's modes P and 1: resized by the nearest pixel there
+  bool is_keyed = false;            // one colour is transparent: no alpha in Pillow's resize
 };
 
 // Pixels of this grey become transparent (a PNG's tRNS).

@@ -98,6 +98,7 @@ void examine_png(const Bytes& bytes, PictureStructure& result) {
       }
       result.is_indexed = colour_type == kPngPalette || depth == 1;
     }
+    if (body.starts_with("tRNS")) result.is_keyed = colour_type != kPngPalette;
     if (body.starts_with("tRNS") && length == 2 && colour_type == kPngGrey && depth <= 8)
       result.grey_key = bytes.big16(i + 8);
     if (body.starts_with("IEND")) return;
@@ -146,7 +147,8 @@ void examine_bmp(const Bytes& bytes, PictureStructure& result) {
   const std::size_t depth_at = is_os2 ? 24 : 28;
   if (depth_at + 2 <= bytes.size()) {
     const std::uint32_t depth = bytes.at(depth_at);
-    result.is_indexed = depth == 1 || (depth <= 8 && depth > 0 && !has_grey_palette(bytes, is_os2, depth));
+    result.is_indexed =
+        depth == 1 || (depth <= 8 && depth > 0 && !has_grey_palette(bytes, is_os2, depth));
   }
   if (bytes.little32(2) > bytes.size())
     result.problem = "is truncated: the BMP is shorter than it says";
@@ -186,27 +188,27 @@ void examine_tiff(const Bytes& bytes, PictureStructure& result) {
 std::string foreign_picture(const Bytes& bytes) {
   using namespace std::string_view_literals;
   const auto other = [](const char* kind) {
-    return cat("is a ", kind,
+    return cat("is ", kind,
                " picture, which is not read; save it as PNG or JPEG, as with `magick FILE[0] "
                "NEW.png` or Pillow's Image.open(FILE).convert(\"RGBA\").save(\"NEW.png\")");
   };
-  if (bytes.starts_with("GIF87a"sv) || bytes.starts_with("GIF89a"sv)) return other("GIF");
+  if (bytes.starts_with("GIF87a"sv) || bytes.starts_with("GIF89a"sv)) return other("a GIF");
   if (bytes.starts_with("\0\0\0\x0CjP  \r\n\x87\n"sv) || bytes.starts_with("\xFF\x4F\xFF\x51"sv))
-    return other("JPEG 2000");
+    return other("a JPEG 2000");
   if (bytes.starts_with("\xFF\x0A"sv) || bytes.starts_with("\0\0\0\x0CJXL \r\n\x87\n"sv))
-    return other("JPEG XL");
+    return other("a JPEG XL");
   if (bytes.size() >= 12 && bytes.part(4, 4) == "ftyp"sv) {
     const std::string_view brand = bytes.part(8, 4);
-    if (brand == "avif"sv || brand == "avis"sv) return other("AVIF");
+    if (brand == "avif"sv || brand == "avis"sv) return other("an AVIF");
     if (brand == "mif1"sv || brand == "msf1"sv || brand.starts_with("hei"sv) ||
         brand.starts_with("hev"sv))
-      return other("HEIF");
+      return other("a HEIF");
   }
-  if (bytes.starts_with("8BPS"sv)) return other("Photoshop");
-  if (bytes.starts_with("\0\0\1\0"sv)) return other("Windows icon");
-  if (bytes.starts_with("<svg"sv) || bytes.starts_with("<?xml"sv)) return other("SVG");
+  if (bytes.starts_with("8BPS"sv)) return other("a Photoshop");
+  if (bytes.starts_with("\0\0\1\0"sv)) return other("a Windows icon");
+  if (bytes.starts_with("<svg"sv) || bytes.starts_with("<?xml"sv)) return other("an SVG");
   if (bytes.size() >= 2 && bytes.at(0) == 'P' && bytes.at(1) >= '1' && bytes.at(1) <= '7')
-    return other("PNM");
+    return other("a PNM");
   return "is not a JPEG, PNG, WebP, BMP or TIFF picture";
 }
 

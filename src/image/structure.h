@@ -16,8 +16,9 @@ struct PictureStructure {
   std::int64_t width = 0;  // 0 where only the decoder can tell
   std::int64_t height = 0;
   bool is_indexed = false;                // Pillow's modes P and 1: a palette, or one bit a pixel
+  bool is_keyed = false;                  // a PNG without alpha, of which one colour is transparent
   std::optional<std::uint32_t> grey_key;  // of a grey PNG: the grey that is transparent
-  std::string problem;  // not a picture, truncated, damaged; empty: looks whole
+  std::string problem;                    // not a picture, truncated, damaged; empty: looks whole
 };
 
 PictureStructure examine_picture(std::string_view bytes);

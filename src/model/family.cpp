@@ -19,9 +19,9 @@ TextCleaning default_cleaning(Family family, TextCleaning clip) {
 }
 
 fs::path tokenizer_folder_in(const fs::path& folder) {
-  for (const char* name :
-       {"tokenizer.json", "vocab.json", "merges.txt", "vocab.txt", "spiece.model", "tokenizer.model",
-        "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}) {
+  for (const char* name : {"tokenizer.json", "vocab.json", "merges.txt", "vocab.txt",
+                           "spiece.model", "tokenizer.model", "tokenizer_config.json",
+                           "special_tokens_map.json", "added_tokens.json"}) {
     if (fs::exists(folder / name)) return folder;
   }
   return {};

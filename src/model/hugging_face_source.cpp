@@ -125,8 +125,9 @@ void read_text_spec(const Json& text, const std::string& file, WeightsSource& so
   source.text.is_padded = form_of(g.family).pools_last_token;
   // What these say is left over from other models; the tokenizer decides.
   if (source.text.is_padded) return;
-  // OpenAI's files on the hub say bos 0, eos 2: transformers then pools the largest id of a caption.
-  // Any other id it pools where that first stands, as tokens may have been added behind it.
+  // OpenAI's files on the hub say bos 0, eos 2: transformers then pools the largest id of a
+  // caption. Any other id it pools where that first stands, as tokens may have been added behind
+  // it.
   constexpr std::int64_t kLargest = 2, kDefault = 49407;
   const std::int64_t last = g.vocab_size - 1;
   std::int64_t eos = json_integer(text, "eos_token_id", std::min(kDefault, last), file);

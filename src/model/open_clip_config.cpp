@@ -148,7 +148,8 @@ std::string open_clip_config(const OpenClipRequest& request, std::vector<std::st
   if (request.has_own_tokenizer) model["text_cfg"]["hf_tokenizer_name"] = "this folder";
   const std::string clean = clean_function(request.cleaning, request.has_own_tokenizer);
   if (!clean.empty()) model["text_cfg"]["tokenizer_kwargs"] = {{"clean", clean}};
-  return Json{{"model_cfg", model}, {"preprocess_cfg", preprocess_json(request.preprocessing, notes)}}
+  return Json{{"model_cfg", model},
+              {"preprocess_cfg", preprocess_json(request.preprocessing, notes)}}
              .dump(2) +
          "\n";
 }

@@ -230,7 +230,8 @@ void read_towers(const Json& model, const std::string& file, const ModelOptions&
   }
 }
 
-// open_clip's get_tokenizer: its own SimpleTokenizer, or the folder's files behind a clean function.
+// open_clip's get_tokenizer: its own SimpleTokenizer, or the folder's files behind a clean
+// function.
 void read_tokenizer(const Json& text, const std::string& file, WeightsSource& source) {
   static const std::map<std::string, TextCleaning> kCleanings{
       {"lower", TextCleaning::kOpenAi},
@@ -238,9 +239,9 @@ void read_tokenizer(const Json& text, const std::string& file, WeightsSource& so
       {"canonicalize", TextCleaning::kCanonicalize}};
   const Json name = text.value("hf_tokenizer_name", Json());
   const bool has_own_tokenizer = name.is_string() && name != "";
-  source.text.cleaning = default_cleaning(source.geometry.family, has_own_tokenizer
-                                                                     ? TextCleaning::kWhitespace
-                                                                     : TextCleaning::kOpenAi);
+  source.text.cleaning =
+      default_cleaning(source.geometry.family,
+                       has_own_tokenizer ? TextCleaning::kWhitespace : TextCleaning::kOpenAi);
   if (has_own_tokenizer) source.tokenizer_folder = source.path;
   std::vector<std::string> problems;
   if (const Json mode = text.value("tokenizer_mode", Json()); !mode.is_null() && mode != "")
@@ -255,8 +256,9 @@ void read_tokenizer(const Json& text, const std::string& file, WeightsSource& so
   }
   if (problems.empty()) return;
   throw WeightsError(join_problems(
-      cat(file, ": settings of the tokenizer that are not supported (known: tokenizer_kwargs.clean "
-                "lower, whitespace, canonicalize):"),
+      cat(file,
+          ": settings of the tokenizer that are not supported (known: tokenizer_kwargs.clean "
+          "lower, whitespace, canonicalize):"),
       problems));
 }
 
@@ -266,8 +268,8 @@ void read_pooling(const Json& text, const std::string& file, WeightsSource& sour
   ClipGeometry& g = source.geometry;
   g.pooled_id = json_integer(text, "eos_id", 2, file);
   if (g.pooled_id >= g.vocab_size) {
-    throw WeightsError(cat(file, ": text_cfg.eos_id is ", g.pooled_id, ", of a vocabulary of ",
-                           g.vocab_size));
+    throw WeightsError(
+        cat(file, ": text_cfg.eos_id is ", g.pooled_id, ", of a vocabulary of ", g.vocab_size));
   }
 }
 
@@ -288,9 +290,8 @@ void read_config(const Json& json, const std::string& file, const ModelOptions& 
   read_tokenizer(model.value("text_cfg", Json::object()), file, source);
   source.preprocessing = default_preprocessing(family);
   if (!json.contains("preprocess_cfg")) {
-    source.notes.push_back(
-        cat(file, ": no preprocess_cfg; used is the family's own: ",
-            to_string(source.preprocessing)));
+    source.notes.push_back(cat(
+        file, ": no preprocess_cfg; used is the family's own: ", to_string(source.preprocessing)));
     return;
   }
   read_preprocess(json["preprocess_cfg"], file, source);

@@ -1,5 +1,5 @@
-// Image processors of transformers (5.23): CLIP's and SigLIP's, of any backend; the pixels are those
-// of the PIL backend.
+// Image processors of transformers (5.23): CLIP's and SigLIP's, of any backend; the pixels are
+// those of the PIL backend.
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
@@ -16,7 +16,9 @@ namespace {
 using Json = nlohmann::json;
 
 // A setting that is left out or null means the class's default.
-bool is_told(const Json& json, const char* key) { return json.contains(key) && !json[key].is_null(); }
+bool is_told(const Json& json, const char* key) {
+  return json.contains(key) && !json[key].is_null();
+}
 
 bool flag(const Json& json, const char* key, bool fallback, const std::string& file) {
   if (!is_told(json, key)) return fallback;
@@ -53,9 +55,9 @@ bool class_crops(const Json& json, const std::string& file, Family family) {
       throw WeightsError(cat(file, ": ", key, ": expected text, found ", json[key].dump()));
     name = json[key].get<std::string>();
   }
-  std::string kind = name;
+  std::string_view kind = name;
   for (const std::string_view end : {"Fast", "Pil", "ImageProcessor", "FeatureExtractor"}) {
-    if (kind.ends_with(end)) kind.resize(kind.size() - end.size());
+    if (kind.ends_with(end)) kind.remove_suffix(end.size());
   }
   if (kind.empty()) return family == Family::kClip;
   if (kind == "CLIP" || kind == "Siglip") return kind == "CLIP";
@@ -98,7 +100,8 @@ Size read_size(const Json& value, const char* key, bool int_is_square, const std
 }
 
 void refuse_switch(const std::string& file, const char* key, bool value, const std::string& why) {
-  throw WeightsError(cat(file, ": ", key, ": ", value ? "true" : "false", " is not supported: ", why));
+  throw WeightsError(
+      cat(file, ": ", key, ": ", value ? "true" : "false", " is not supported: ", why));
 }
 
 // Resize and crop.
@@ -121,7 +124,7 @@ void read_sizes(const Json& json, const std::string& file, WeightsSource& source
   if (!crops && !resizes) refuse_switch(file, "do_resize", false, "without a crop, either");
   if (!crops && !size.is_square)
     refuse_switch(file, "do_center_crop", false, "size.shortest_edge alone leaves no squares");
-  p.resize_mode = !resizes          ? ResizeMode::kNone
+  p.resize_mode = !resizes         ? ResizeMode::kNone
                   : size.is_square ? ResizeMode::kSquash
                                    : ResizeMode::kShortest;
   p.resize_to = resizes && size.side != side ? size.side : 0;
@@ -149,7 +152,8 @@ Interpolation read_resample(const Json& json, const std::string& file) {
 }
 
 void read_values(const Json& json, const std::string& file, Preprocessing& p) {
-  if (is_told(json, "rescale_factor")) p.rescale = real(json["rescale_factor"], "rescale_factor", file);
+  if (is_told(json, "rescale_factor"))
+    p.rescale = real(json["rescale_factor"], "rescale_factor", file);
   if (!flag(json, "do_rescale", true, file)) p.rescale = 1;
   if (is_told(json, "image_mean")) p.mean = triple(json, "image_mean", file);
   if (is_told(json, "image_std")) p.std = triple(json, "image_std", file);
@@ -192,9 +196,8 @@ void read_folder_preprocessor(const fs::path& folder, WeightsSource& source) {
     });
   }
   if (!is_read && fs::exists(plain)) {
-    read_json_file(plain, [&](const Json& json) {
-      read_preprocessor_config(json, plain.string(), source);
-    });
+    read_json_file(
+        plain, [&](const Json& json) { read_preprocessor_config(json, plain.string(), source); });
     is_read = true;
   }
   if (is_read) return;

@@ -218,8 +218,11 @@ TokenCache Preparer::tokens(const SplitData& split, bool needs_unsafe) const {
     write_safetensors(folder / kArtefactData, tensors);
   };
   const SafetensorsFile file = open_or_build(request, log_, stop_);
-  TokenCache cache{file.tensor("safe"), {}, tokenizer_.spec().is_padded,
-                   source_.geometry.pooled_id, request.key};
+  TokenCache cache{file.tensor("safe"),
+                   {},
+                   tokenizer_.spec().is_padded,
+                   source_.geometry.pooled_id,
+                   request.key};
   if (needs_unsafe) cache.unsafe = file.tensor("unsafe");
   for (const std::string& line :
        caption_problems(split, cache, file.tensor("safe_cut"),

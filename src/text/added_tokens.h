@@ -19,7 +19,8 @@ struct AddedToken {
   bool is_single_word = false;  // not inside of a word
   bool strips_left = false;     // takes the white space before it
   bool strips_right = false;
-  bool is_normalized = false;  // looked for after the normalizer, which its content goes through too
+  bool is_normalized =
+      false;  // looked for after the normalizer, which its content goes through too
   bool is_special = false;
 };
 

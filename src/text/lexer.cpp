@@ -3,7 +3,8 @@
 namespace saferclip {
 
 std::optional<std::vector<std::u32string>> clip_pattern_marks(std::string_view regex) {
-  constexpr std::string_view kRest = "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+";
+  constexpr std::string_view kRest =
+      "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+";
   if (!regex.ends_with(kRest)) return std::nullopt;
   regex.remove_suffix(kRest.size());
   std::vector<std::u32string> marks;
@@ -15,7 +16,8 @@ std::optional<std::vector<std::u32string>> clip_pattern_marks(std::string_view r
       if (mark.empty()) return std::nullopt;
       marks.push_back(decode_utf8(mark));
       mark.clear();
-    } else if (!is_escaped && std::string_view("[](){}.*+?^$").find(regex[i]) != std::string::npos) {
+    } else if (!is_escaped &&
+               std::string_view("[](){}.*+?^$").find(regex[i]) != std::string::npos) {
       return std::nullopt;  // more than a plain mark
     } else {
       mark.push_back(regex[i]);

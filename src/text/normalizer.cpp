@@ -104,7 +104,8 @@ TextStep replace_step(const Json& json) {
   }
   if (pattern.text == " {2,}") {
     return [by](std::u32string text) {
-      return replace_runs(text, [](char32_t c) { return c == U' '; }, 2, by);
+      return replace_runs(
+          text, [](char32_t c) { return c == U' '; }, 2, by);
     };
   }
   return nullptr;
@@ -162,9 +163,9 @@ bool is_step(const Json& part, const char* type, const char* regex, const char* 
 
 // --- pre-tokenizers
 
-std::vector<std::u32string> each(const std::vector<std::u32string>& parts,
-                                 const std::function<void(const std::u32string&,
-                                                          std::vector<std::u32string>&)>& cut) {
+std::vector<std::u32string> each(
+    const std::vector<std::u32string>& parts,
+    const std::function<void(const std::u32string&, std::vector<std::u32string>&)>& cut) {
   std::vector<std::u32string> result;
   for (const std::u32string& part : parts) {
     if (!part.empty()) cut(part, result);
@@ -218,8 +219,8 @@ PartStep split_step(const Json& json, PreTokenizer& result) {
                                  [&](const auto& known) { return known.first == behaviour; });
   if (pattern.kind != "String" || pattern.text.empty() || inverts || mode == kModes.end())
     return nullptr;
-  return [mark = decode_utf8(pattern.text), mode = mode->second](
-             const std::vector<std::u32string>& parts) {
+  return [mark = decode_utf8(pattern.text),
+          mode = mode->second](const std::vector<std::u32string>& parts) {
     return each(parts,
                 [&](const std::u32string& text, auto& cut) { cut_at(text, mark, mode, cut); });
   };
@@ -298,7 +299,8 @@ PreTokenizer read_pre_tokenizer(const Json& json, std::vector<std::string>& prob
     if (type_of(parts[i]) == "ByteLevel" && result.is_clip && i + 1 == parts.size() &&
         !parts[i].value("add_prefix_space", true)) {
       result.is_byte_level = true;
-      if (result.has_marks && parts[i].value("use_regex", true)) result.steps.push_back(words_step({}));
+      if (result.has_marks && parts[i].value("use_regex", true))
+        result.steps.push_back(words_step({}));
       continue;
     }
     result.steps.push_back(pre_tokenizer_step(parts[i], result));

@@ -184,12 +184,12 @@ fs::path model_file(const fs::path& folder, const std::optional<Kind>& kind) {
   }
   if (is_file(siglip)) return siglip;
   if (is_file(gemma)) return gemma;
-  throw DataError(
-      cat(folder.string(), ": expected spiece.model or tokenizer.model, found ",
-          is_file(folder / "tokenizer.json")
-              ? "tokenizer.json alone; give the folder as model.tokenizer, or the SentencePiece "
-                "model of the checkpoint's original (SigLIP: spiece.model, SigLIP 2: tokenizer.model)"
-              : "neither; give the folder or the file of SigLIP's SentencePiece model"));
+  throw DataError(cat(
+      folder.string(), ": expected spiece.model or tokenizer.model, found ",
+      is_file(folder / "tokenizer.json")
+          ? "tokenizer.json alone; give the folder as model.tokenizer, or the SentencePiece "
+            "model of the checkpoint's original (SigLIP: spiece.model, SigLIP 2: tokenizer.model)"
+          : "neither; give the folder or the file of SigLIP's SentencePiece model"));
 }
 
 Marks marks_of(const SentencePieceModel& model, Kind kind, std::int64_t eos, std::int64_t pad) {

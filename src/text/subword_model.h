@@ -28,9 +28,9 @@ class SubwordModel {
 
 struct BpeSettings {
   VocabularyIds vocabulary;
-  MergeList merges;           // by rank; of equal ones the last counts
-  std::string end_of_word;    // joined to the last character of a piece
-  std::string unknown;        // the entry for what the vocabulary does not have; "": left out
+  MergeList merges;         // by rank; of equal ones the last counts
+  std::string end_of_word;  // joined to the last character of a piece
+  std::string unknown;      // the entry for what the vocabulary does not have; "": left out
   bool fuses_unknown = false;
   bool has_byte_fallback = false;  // <0x00> … <0xFF> before `unknown`
   bool ignores_merges = false;     // a piece that is an entry is that entry

@@ -12,15 +12,15 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr const char* kNamed[] = {"bos_token", "eos_token", "unk_token",
-                                  "sep_token", "pad_token", "cls_token", "mask_token"};
+constexpr const char* kNamed[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                  "pad_token", "cls_token", "mask_token"};
 constexpr std::int32_t kMostTokens = 1 << 24;
 
 void set_named(const Json& json, const fs::path& file, TokenizerSettings& settings) {
   for (const char* key : kNamed) {
     if (!json.contains(key) || json[key].is_null()) continue;
-    settings.named[key] = read_added_token(json[key], !json[key].is_string(), true,
-                                           cat(file.string(), ": ", key));
+    settings.named[key] =
+        read_added_token(json[key], !json[key].is_string(), true, cat(file.string(), ": ", key));
   }
 }
 
@@ -77,7 +77,8 @@ void read_added_file(const Json& json, const fs::path& file, TokenizerSettings& 
 }  // namespace
 
 Json parse_json_file(const std::string& text, const fs::path& file) {
-  const std::string_view bytes = std::string_view(text).substr(text.starts_with("\xEF\xBB\xBF") ? 3 : 0);
+  const std::string_view bytes =
+      std::string_view(text).substr(text.starts_with("\xEF\xBB\xBF") ? 3 : 0);
   Json json = is_nested_deeper(bytes, 64) ? Json() : Json::parse(bytes, nullptr, false);
   if (!json.is_object())
     throw DataError(cat(file.string(), ": expected a JSON object; fetch the file again"));
@@ -127,7 +128,8 @@ TokenizerSettings read_tokenizer_settings(const fs::path& folder) {
   if (config.is_object()) {
     const Json name = config.value("tokenizer_class", Json());
     if (!name.is_string() && !name.is_null())
-      throw DataError(cat(config_file.string(), ": tokenizer_class: expected text, found ", name.dump()));
+      throw DataError(
+          cat(config_file.string(), ": tokenizer_class: expected text, found ", name.dump()));
     if (name.is_string()) settings.tokenizer_class = name.get<std::string>();
     if (settings.tokenizer_class.ends_with("Fast"))
       settings.tokenizer_class.resize(settings.tokenizer_class.size() - 4);

@@ -135,8 +135,7 @@ void read_parts(const Json& json, const std::string& where, TokenizerJson& resul
 }  // namespace
 
 VocabularyIds read_vocabulary(const Json& json, const std::string& where) {
-  if (!json.is_object())
-    throw DataError(cat(where, ": expected a JSON object of symbols and ids"));
+  if (!json.is_object()) throw DataError(cat(where, ": expected a JSON object of symbols and ids"));
   VocabularyIds ids(json.size());
   std::vector<bool> is_used(json.size(), false);
   for (const auto& [symbol, id] : json.items()) {
@@ -162,8 +161,9 @@ TokenizerJson read_tokenizer_json(const std::string& text, const fs::path& file)
   }
   if (!problems.empty()) {
     throw DataError(join_problems(
-        cat(where, ": parts that are not supported (set model.tokenizer to another tokenizer of "
-                   "the model):"),
+        cat(where,
+            ": parts that are not supported (set model.tokenizer to another tokenizer of "
+            "the model):"),
         problems));
   }
   return result;

@@ -25,7 +25,8 @@ class UnigramModel : public SubwordModel {
     }
     unknown_score_ = least - kUnknownPenalty;
     if (settings_.unknown && (*settings_.unknown < 0 || *settings_.unknown >= size()))
-      throw DataError(cat(where, ": model.unk_id ", *settings_.unknown, " is no entry of ", size()));
+      throw DataError(
+          cat(where, ": model.unk_id ", *settings_.unknown, " is no entry of ", size()));
   }
 
   void encode(std::string_view piece, std::vector<std::int32_t>& ids) const override {

@@ -8,8 +8,8 @@
 
 namespace saferclip {
 
-// What the resize aims at: the shortest side, then a crop; the longest side, the rest filled up; both
-// sides; nothing, only the crop.
+// What the resize aims at: the shortest side, then a crop; the longest side, the rest filled up;
+// both sides; nothing, only the crop.
 enum class ResizeMode { kShortest, kLongest, kSquash, kNone };
 // Pillow's filters.
 enum class Interpolation { kBicubic, kBilinear, kNearest, kLanczos, kBox, kHamming };

@@ -21,9 +21,9 @@ struct ImageCache {
 };
 
 struct TokenCache {
-  at::Tensor safe;         // int32 [N, C], filled up after the end mark
-  at::Tensor unsafe;       // the same, or undefined
-  bool is_padded = false;  // the model attends to the filling (TextSpec)
+  at::Tensor safe;              // int32 [N, C], filled up after the end mark
+  at::Tensor unsafe;            // the same, or undefined
+  bool is_padded = false;       // the model attends to the filling (TextSpec)
   std::int64_t pooled_id = -1;  // of the model's geometry
   std::string key;
 };

@@ -30,8 +30,7 @@ struct WeightsSource {
   ClipGeometry geometry;
   Preprocessing preprocessing;
   TextSpec text;
-  std::filesystem::path
-      tokenizer_folder;            // with tokenizer files; empty: CLIP's vocabulary
+  std::filesystem::path tokenizer_folder;  // with tokenizer files; empty: CLIP's vocabulary
   std::vector<std::string> notes;  // what a user should know ("no preprocessor_config.json …")
   // The tensor with this canonical (Hugging Face) name, in its file dtype and canonical shape.
   std::function<at::Tensor(const std::string&)> tensor;

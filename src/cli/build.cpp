@@ -41,12 +41,49 @@ fs::path clip_vocabulary_path() {
           "folder with vocab.json and merges.txt"));
 }
 
+namespace {
+
+// Throws ConfigError when a tokenizer called `name` is not the model's.
+void require_fitting(const TextSpec& spec, const WeightsSource& source, const std::string& name) {
+  const bool is_siglip = source.text.is_padded;
+  if (spec.is_padded != is_siglip) {
+    throw ConfigError(cat("model.tokenizer: ", name, " is a tokenizer of ",
+                          spec.is_padded ? "SigLIP" : "CLIP", ", the model is a ",
+                          is_siglip ? "SigLIP" : "CLIP",
+                          "; set model.tokenizer to the model's own"));
+  }
+  // The table may have rows that no entry uses.
+  if (spec.vocab_size > source.text.vocab_size) {
+    throw ConfigError(cat("model.tokenizer: ", name, " has ", spec.vocab_size,
+                          " entries, the model ", source.text.vocab_size,
+                          "; set model.tokenizer to the folder of the model's own tokenizer"));
+  }
+  if (is_siglip) return;
+  const std::int64_t pooled = source.geometry.pooled_id;
+  if (pooled >= 0 && spec.eos_id != pooled) {
+    throw ConfigError(cat("model.tokenizer: ", name, " ends captions with id ", spec.eos_id,
+                          ", the model pools the place of id ", pooled,
+                          " (eos_token_id of its configuration); correct one of them"));
+  }
+  if (pooled < 0 && std::max(spec.pad_id, spec.bos_id) > spec.eos_id) {
+    throw ConfigError(cat("model.tokenizer: ", name, " has pad_token ", spec.pad_id,
+                          " and bos_token ", spec.bos_id, " around eos_token ", spec.eos_id,
+                          ", but the model pools the largest id of a caption; write the end mark's "
+                          "id as eos_token_id into the model's configuration"));
+  }
+}
+
+}  // namespace
+
 std::unique_ptr<Tokenizer> open_tokenizer(const ModelOptions& options,
                                           const WeightsSource& source) {
-  static const std::map<std::string, TextCleaning> kCleaning{{"openai", TextCleaning::kOpenAi},
-                                                             {"hf", TextCleaning::kHuggingFace},
-                                                             {"siglip", TextCleaning::kSiglip},
-                                                             {"none", TextCleaning::kNone}};
+  static const std::map<std::string, TextCleaning> kCleaning{
+      {"openai", TextCleaning::kOpenAi},
+      {"hf", TextCleaning::kHuggingFace},
+      {"siglip", TextCleaning::kSiglip},
+      {"whitespace", TextCleaning::kWhitespace},
+      {"canonicalize", TextCleaning::kCanonicalize},
+      {"none", TextCleaning::kNone}};
   const TextCleaning cleaning =
       options.text_clean == "auto" ? source.text.cleaning : kCleaning.at(options.text_clean);
   const std::int64_t context = source.text.context_length;
@@ -68,20 +105,7 @@ std::unique_ptr<Tokenizer> open_tokenizer(const ModelOptions& options,
   } else {
     tokenizer = load_tokenizer(place, context, cleaning);
   }
-  const TextSpec& spec = tokenizer->spec();
-  if (spec.is_padded != source.text.is_padded) {
-    throw ConfigError(cat("model.tokenizer: ", name, " is a tokenizer of ",
-                          spec.is_padded ? "SigLIP" : "CLIP", ", the model is a ",
-                          source.text.is_padded ? "SigLIP" : "CLIP",
-                          "; set model.tokenizer to the model's own"));
-  }
-  // SigLIP's table may have rows that no piece uses; CLIP's end mark is its last row.
-  if (spec.is_padded ? spec.vocab_size > source.text.vocab_size
-                     : spec.vocab_size != source.text.vocab_size) {
-    throw ConfigError(cat("model.tokenizer: ", name, " has ", spec.vocab_size,
-                          " entries, the model ", source.text.vocab_size,
-                          "; set model.tokenizer to the folder of the model's own tokenizer"));
-  }
+  require_fitting(tokenizer->spec(), source, name);
   return tokenizer;
 }
 

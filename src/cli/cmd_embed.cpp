@@ -24,6 +24,7 @@ struct EmbedArguments {
   std::vector<std::string> texts;
   std::string texts_file;
   std::string out;
+  bool exif_rotate = false;
 };
 
 struct LoadedModel {
@@ -50,15 +51,15 @@ LoadedModel load_any(const EmbedArguments& arguments, const GlobalOptions& globa
   return loaded;
 }
 
-at::Tensor load_pictures(const std::vector<std::string>& files,
-                         const Preprocessing& preprocessing) {
+at::Tensor load_pictures(const std::vector<std::string>& files, const Preprocessing& preprocessing,
+                         const DecodeOptions& options) {
   const std::int64_t side = preprocessing.image_size;
   at::Tensor pixels =
       at::empty({static_cast<std::int64_t>(files.size()), side, side, 3}, at::kByte);
   std::vector<std::string> problems;
   for (std::size_t i = 0; i < files.size(); ++i) {
     try {
-      const Image image = load_preprocessed(files[i], preprocessing);
+      const Image image = load_preprocessed(files[i], preprocessing, options);
       std::copy(image.pixels.begin(), image.pixels.end(),
                 pixels.mutable_data_ptr<std::uint8_t>() + i * image.pixels.size());
     } catch (const DataError& problem) {
@@ -92,9 +93,11 @@ int embed(const EmbedArguments& arguments, const GlobalOptions& globals, Logger&
   std::vector<NamedTensor> rows;
   if (!arguments.images.empty()) {
     const Preprocessing& preprocessing = loaded.session.source.preprocessing;
-    rows.push_back(
-        {"image", embed_pixels(loaded.model, preprocessing,
-                               load_pictures(arguments.images, preprocessing), log, "embedding")});
+    // A run's own pictures were turned, or not; others of it are treated alike.
+    DecodeOptions options;
+    options.exif_rotate = arguments.exif_rotate || loaded.session.config.data.exif_rotate;
+    const at::Tensor pixels = load_pictures(arguments.images, preprocessing, options);
+    rows.push_back({"image", embed_pixels(loaded.model, preprocessing, pixels, log, "embedding")});
   }
   if (!texts.empty()) {
     const DataOptions data;
@@ -117,6 +120,9 @@ CommandAction add_embed_command(CLI::App& command) {
   command.add_option("--checkpoint", arguments->checkpoint, "Of a run: latest, best or a step");
   add_run_overrides(command, arguments->overrides);
   command.add_option("--images", arguments->images, "Picture files");
+  command.add_flag("--exif-rotate", arguments->exif_rotate,
+                   "Turn pictures as their EXIF orientation says; of a run: as its "
+                   "data.exif_rotate says");
   command.add_option("--texts", arguments->texts, "Texts");
   command.add_option("--texts-file", arguments->texts_file, "A text a line");
   command

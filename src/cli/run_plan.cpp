@@ -30,7 +30,8 @@ std::int64_t longest_caption(const TokenCache& tokens) {
   std::int64_t longest = 0;
   for (const at::Tensor& ids : {tokens.safe, tokens.unsafe}) {
     if (!ids.defined()) continue;
-    longest = std::max(longest, cut_length(end_positions(ids, tokens.is_padded), ids.size(1)));
+    const at::Tensor ends = end_positions(ids, tokens.is_padded, tokens.pooled_id);
+    longest = std::max(longest, cut_length(ends, ids.size(1)));
   }
   return longest;
 }

@@ -46,7 +46,7 @@ at::Tensor narrowed(const at::Tensor& tensor, std::int64_t begin, std::int64_t e
 
 }  // namespace
 
-at::Tensor end_positions(const at::Tensor& ids, bool is_padded) {
+at::Tensor end_positions(const at::Tensor& ids, bool is_padded, std::int64_t pooled_id) {
   const std::int64_t rows = ids.size(0);
   const std::int64_t length = ids.size(1);
   if (is_padded) return at::full({rows}, length - 1, at::kLong);
@@ -55,10 +55,22 @@ at::Tensor end_positions(const at::Tensor& ids, bool is_padded) {
   const auto* data = flat.const_data_ptr<std::int32_t>();
   auto* end = ends.mutable_data_ptr<std::int64_t>();
   for (std::int64_t i = 0; i < rows; ++i) {
-    end[i] = std::max_element(data + i * length, data + (i + 1) * length) - (data + i * length);
+    const auto* row = data + i * length;
+    const auto* found = pooled_id < 0
+                            ? std::max_element(row, row + length)
+                            : std::find(row, row + length, static_cast<std::int32_t>(pooled_id));
+    end[i] = found == row + length ? 0 : found - row;
   }
   return ends;
 }
+
+namespace {
+
+at::Tensor ends_of(const TokenCache& tokens, const at::Tensor& ids) {
+  return end_positions(ids, tokens.is_padded, tokens.pooled_id);
+}
+
+}  // namespace
 
 std::int64_t cut_length(const at::Tensor& ends, std::int64_t context_length) {
   const auto* data = ends.const_data_ptr<std::int64_t>();
@@ -112,11 +124,11 @@ Batch BatchSource::gather(std::int64_t step, const std::vector<std::int64_t>& ro
   batch.safe_pixels = gather_rows(split_.images.safe, rows, pin);
   if (parts_.crops) batch.safe_boxes = crop_boxes(seed_, step, rows, PictureColumn::kSafe, pin);
   batch.safe_ids = gather_rows(split_.tokens.safe, rows, pin);
-  batch.safe_ends = end_positions(batch.safe_ids, split_.tokens.is_padded);
+  batch.safe_ends = ends_of(split_.tokens, batch.safe_ids);
   std::int64_t length = cut_length(batch.safe_ends, batch.safe_ids.size(1));
   if (parts_.unsafe) {
     batch.unsafe_ids = gather_rows(split_.tokens.unsafe, rows, pin);
-    batch.unsafe_ends = end_positions(batch.unsafe_ids, split_.tokens.is_padded);
+    batch.unsafe_ends = ends_of(split_.tokens, batch.unsafe_ids);
     length = std::max(length, cut_length(batch.unsafe_ends, batch.unsafe_ids.size(1)));
     const auto* valid = split_.images.valid.const_data_ptr<std::uint8_t>();
     std::vector<bool> has_image;
@@ -152,7 +164,7 @@ Batch BatchSource::gather(std::int64_t step, const std::vector<std::int64_t>& ro
     const auto chosen = draw(anchors_.prompts.size(0), anchors_per_step_,
                              mix_bits(seed_, {kAnchorStream, 0, static_cast<std::uint64_t>(step)}));
     batch.anchor_ids = gather_rows(anchors_.prompts, chosen, pin);
-    batch.anchor_ends = end_positions(batch.anchor_ids, split_.tokens.is_padded);
+    batch.anchor_ends = ends_of(split_.tokens, batch.anchor_ids);
     batch.anchor_text = gather_rows(anchors_.text, chosen, pin);
     length = std::max(length, cut_length(batch.anchor_ends, batch.anchor_ids.size(1)));
   }

@@ -2,20 +2,11 @@
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
-#include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/export/export.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
-namespace {
-
-// SHA-256 of the merges.txt that CLIP's published vocabulary gives.
-constexpr const char* kClipMerges =
-    "9fd691f7c8039210e0fced15865466c65820d09b63988b0174bfe25de299051a";
-
-}  // namespace
-
 void write_export(const ExportRequest& request, const std::function<void(const fs::path&)>& fill) {
   const fs::path clean = fs::absolute(request.folder).lexically_normal();
   const fs::path target = clean.has_filename() ? clean : clean.parent_path();
@@ -56,13 +47,6 @@ void write_tokenizer(const fs::path& folder, const Tokenizer& tokenizer) {
   for (const auto& [name, content] : tokenizer.hugging_face_files()) {
     write_file_atomically(folder / name, content);
   }
-}
-
-bool has_clip_vocabulary(const Tokenizer& tokenizer) {
-  for (const auto& [name, content] : tokenizer.hugging_face_files()) {
-    if (name == "merges.txt") return sha256_hex(content) == kClipMerges;
-  }
-  return false;
 }
 
 void require_both_towers(const ExportRequest& request, const char* format) {

@@ -14,9 +14,6 @@ void write_export(const ExportRequest& request,
 
 void write_tokenizer(const std::filesystem::path& folder, const Tokenizer& tokenizer);
 
-// Whether the tokenizer is CLIP's own, which every client has built in.
-bool has_clip_vocabulary(const Tokenizer& tokenizer);
-
 // Throws ConfigError when one tower alone is asked of a format that has both.
 void require_both_towers(const ExportRequest& request, const char* format);
 

@@ -22,9 +22,10 @@ std::vector<std::string> export_open_clip(const ExportRequest& request, ClipMode
                                           const WeightsSource& source, const Tokenizer& tokenizer) {
   require_both_towers(request, "open_clip");
   std::vector<std::string> notes;
-  const std::string config = open_clip_config(
-      {source.geometry, source.preprocessing, !has_clip_vocabulary(tokenizer), request.timm_model},
-      notes);
+  const std::string config =
+      open_clip_config({source.geometry, source.preprocessing, tokenizer.spec().cleaning,
+                        !tokenizer.is_clip(), request.timm_model},
+                       notes);
   write_export(request, [&](const fs::path& folder) {
     write_safetensors(folder / "open_clip_model.safetensors",
                       open_clip_tensors(model, request.dtype),
@@ -44,7 +45,8 @@ void export_openai(const ExportRequest& request, ClipModel& model, const Weights
   }
   std::vector<std::string> notes;
   const std::string config = open_clip_config(
-      {source.geometry, source.preprocessing, !has_clip_vocabulary(tokenizer), {}}, notes);
+      {source.geometry, source.preprocessing, tokenizer.spec().cleaning, !tokenizer.is_clip(), {}},
+      notes);
   write_export(request, [&](const fs::path& folder) {
     write_torch_file(folder / "model.pt", open_clip_tensors(model, request.dtype));
     write_companions(folder, config, tokenizer);

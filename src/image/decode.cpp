@@ -8,7 +8,10 @@
 
 #include "image/fit.h"
 #include "image/jpeg.h"
+#include "image/orientation.h"
+#include "image/picture.h"
 #include "image/structure.h"
+#include "image/tiff.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
@@ -24,32 +27,28 @@ const bool kIsQuiet = [] {
   return true;
 }();
 
-int decode_flags(PictureKind kind, const DecodeOptions& options) {
-  if (kind == PictureKind::kJpeg) {
-    return options.exif_rotate ? cv::IMREAD_COLOR
-                               : cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION;
+// 16 bits to 8: the high byte.
+cv::Mat high_bytes(const cv::Mat& decoded) {
+  cv::Mat halves(decoded.rows, decoded.cols * decoded.channels(), CV_16U, decoded.data,
+                 decoded.step);
+  cv::Mat high(halves.rows, halves.cols, CV_8U);
+  for (int y = 0; y < halves.rows; ++y) {
+    const auto* from = halves.ptr<std::uint16_t>(y);
+    auto* to = high.ptr<std::uint8_t>(y);
+    std::transform(from, from + halves.cols, to,
+                   [](std::uint16_t v) { return static_cast<std::uint8_t>(v >> 8U); });
   }
-  return cv::IMREAD_UNCHANGED;
+  return high.reshape(decoded.channels());
 }
 
-// BGR, BGRA or grey of 8 or 16 bits to RGB of 8 bits: the high byte, alpha dropped.
-Image to_rgb(const cv::Mat& decoded, const std::string& name) {
-  cv::Mat bytes = decoded;
-  if (decoded.depth() == CV_16U) {
-    cv::Mat halves(decoded.rows, decoded.cols * decoded.channels(), CV_16U, decoded.data,
-                   decoded.step);
-    cv::Mat high(halves.rows, halves.cols, CV_8U);
-    for (int y = 0; y < halves.rows; ++y) {
-      const auto* from = halves.ptr<std::uint16_t>(y);
-      auto* to = high.ptr<std::uint8_t>(y);
-      std::transform(from, from + halves.cols, to,
-                     [](std::uint16_t v) { return static_cast<std::uint8_t>(v >> 8U); });
-    }
-    bytes = high.reshape(decoded.channels());
-  } else if (decoded.depth() != CV_8U) {
+// BGR, BGRA or grey of 8 or 16 bits.
+Picture to_picture(const cv::Mat& decoded, const std::string& name) {
+  if (decoded.depth() != CV_16U && decoded.depth() != CV_8U) {
     throw DataError(cat(name, ": floating-point or signed samples are not supported"));
   }
-  Image image;
+  const cv::Mat bytes = decoded.depth() == CV_16U ? high_bytes(decoded) : decoded;
+  Picture picture;
+  Image& image = picture.image;
   image.width = bytes.cols;
   image.height = bytes.rows;
   image.pixels.resize(static_cast<std::size_t>(image.width * image.height * 3));
@@ -58,7 +57,12 @@ Image to_rgb(const cv::Mat& decoded, const std::string& name) {
                          : bytes.channels() == 4 ? cv::COLOR_BGRA2RGB
                                                  : cv::COLOR_BGR2RGB;
   cv::cvtColor(bytes, rgb, conversion);
-  return image;
+  if (bytes.channels() == 4) {
+    picture.alpha.resize(static_cast<std::size_t>(image.width * image.height));
+    cv::Mat alpha(bytes.rows, bytes.cols, CV_8U, picture.alpha.data());
+    cv::extractChannel(bytes, alpha, 3);
+  }
+  return picture;
 }
 
 void require_pixels(std::int64_t width, std::int64_t height, const std::string& name,
@@ -72,40 +76,59 @@ void require_pixels(std::int64_t width, std::int64_t height, const std::string& 
 
 // By libwebp itself: OpenCV hands a WebP whose header is damaged to whatever other decoder it was
 // built with (GDAL, DICOM) and that one may take it for its own, with sizes of its own.
-Image decode_webp(std::string_view bytes, const std::string& name, const DecodeOptions& options) {
+Picture decode_webp(std::string_view bytes, const std::string& name, const DecodeOptions& options) {
   const auto* data = reinterpret_cast<const std::uint8_t*>(bytes.data());
   WebPBitstreamFeatures features;
   if (WebPGetFeatures(data, bytes.size(), &features) != VP8_STATUS_OK) {
     throw DataError(cat(name, ": is damaged: the WebP header is not valid"));
   }
-  if (features.has_animation != 0) throw DataError(cat(name, ": animated WebP is not supported"));
-  require_pixels(features.width, features.height, name, options);
-  Image image{features.width, features.height, {}};
-  image.pixels.resize(static_cast<std::size_t>(image.width * image.height * 3));
-  if (WebPDecodeRGBInto(data, bytes.size(), image.pixels.data(), image.pixels.size(),
-                        features.width * 3) == nullptr) {
-    throw DataError(cat(name, ": cannot be decoded"));
+  if (features.has_animation != 0) {
+    throw DataError(cat(name,
+                        ": an animated WebP is not supported; take its first picture out with "
+                        "`webpmux -get frame 1 FILE -o NEW.webp`, or save it as PNG"));
   }
-  return image;
+  require_pixels(features.width, features.height, name, options);
+  Picture picture;
+  picture.image = {features.width, features.height, {}};
+  const auto count = static_cast<std::size_t>(picture.image.width * picture.image.height);
+  picture.image.pixels.resize(count * 3);
+  if (features.has_alpha == 0) {
+    if (WebPDecodeRGBInto(data, bytes.size(), picture.image.pixels.data(), count * 3,
+                          features.width * 3) == nullptr)
+      throw DataError(cat(name, ": cannot be decoded"));
+    return picture;
+  }
+  std::vector<std::uint8_t> four(count * 4);
+  if (WebPDecodeRGBAInto(data, bytes.size(), four.data(), four.size(), features.width * 4) ==
+      nullptr)
+    throw DataError(cat(name, ": cannot be decoded"));
+  picture.alpha.resize(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    std::copy_n(four.data() + 4 * i, 3, picture.image.pixels.data() + 3 * i);
+    picture.alpha[i] = four[4 * i + 3];
+  }
+  return picture;
 }
 
-Image decode_by_opencv(std::string_view bytes, const std::string& name, PictureKind kind,
-                       const DecodeOptions& options) {
+Picture decode_by_opencv(std::string_view bytes, const std::string& name, PictureKind kind,
+                         const DecodeOptions& options) {
+  // A JPEG that comes here is CMYK, which only becomes colours in this mode.
+  const int flags = kind == PictureKind::kJpeg ? cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION
+                                               : cv::IMREAD_UNCHANGED;
   cv::Mat decoded;
   try {
     const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8U, const_cast<char*>(bytes.data()));
-    decoded = cv::imdecode(buffer, decode_flags(kind, options));
+    decoded = cv::imdecode(buffer, flags);
   } catch (const cv::Exception& problem) {
     throw DataError(cat(name, ": cannot be decoded: ", problem.err));
   }
   if (decoded.empty()) throw DataError(cat(name, ": cannot be decoded"));
   require_pixels(decoded.cols, decoded.rows, name, options);
-  return to_rgb(decoded, name);
+  return to_picture(decoded, name);
 }
 
-// Without pixels when this JPEG is for OpenCV: CMYK, or to be turned as its EXIF says.
+// Without pixels when this JPEG is for OpenCV: CMYK.
 Image decode_jpeg(std::string_view bytes, const std::string& name, const DecodeOptions& options) {
-  if (options.exif_rotate) return {};
   JpegReader reader(bytes, name);
   if (!reader.is_readable()) return {};
   require_pixels(reader.width(), reader.height(), name, options);
@@ -120,12 +143,13 @@ Image decode_jpeg(std::string_view bytes, const std::string& name, const DecodeO
 // The same, resized while it is decoded; also without pixels when it is needed as a whole.
 Image fit_jpeg(std::string_view bytes, const std::string& name, const Preprocessing& preprocessing,
                const DecodeOptions& options) {
-  if (options.exif_rotate) return {};
+  if (orientation_of(bytes, PictureKind::kJpeg, options) != 1) return {};
   JpegReader reader(bytes, name);
   if (!reader.is_readable()) return {};
   require_pixels(reader.width(), reader.height(), name, options);
   const Fit fit = fit_of(reader.width(), reader.height(), preprocessing);
-  if (starts_with_columns(reader.width(), reader.height(), fit)) return {};
+  if (needs_whole_picture(reader.width(), reader.height(), fit, preprocessing.interpolation))
+    return {};
   reader.start(4);
   std::int64_t next = 0;
   const auto read = [&](std::int64_t y, std::uint32_t* row) {
@@ -142,18 +166,38 @@ PictureStructure require_picture(std::string_view bytes, const std::string& name
   return structure;
 }
 
-Image decode_kind(std::string_view bytes, const std::string& name, PictureKind kind,
-                  const DecodeOptions& options) {
-  if (kind == PictureKind::kWebp) return decode_webp(bytes, name, options);
-  Image image;
-  if (kind == PictureKind::kJpeg) image = decode_jpeg(bytes, name, options);
-  return image.pixels.empty() ? decode_by_opencv(bytes, name, kind, options) : image;
+Picture decode_kind(std::string_view bytes, const std::string& name,
+                    const PictureStructure& structure, const DecodeOptions& options) {
+  if (structure.kind == PictureKind::kWebp) return decode_webp(bytes, name, options);
+  if (structure.kind == PictureKind::kJpeg) {
+    Picture picture;
+    picture.image = decode_jpeg(bytes, name, options);
+    if (!picture.image.pixels.empty()) return picture;
+  }
+  if (structure.kind == PictureKind::kTiff) {
+    const std::string plain = with_plain_samples(bytes);
+    Picture picture = decode_by_opencv(plain, name, structure.kind, options);
+    picture.is_indexed = structure.is_indexed;
+    return with_tiff_alpha(std::move(picture), read_tiff_notes(bytes), name);
+  }
+  Picture picture = decode_by_opencv(bytes, name, structure.kind, options);
+  picture.is_indexed = structure.is_indexed;
+  picture.is_keyed = structure.is_keyed;
+  if (structure.grey_key && picture.alpha.empty())
+    make_grey_transparent(picture, *structure.grey_key);
+  return picture;
+}
+
+Picture decode_picture(std::string_view bytes, const std::string& name,
+                       const PictureStructure& structure, const DecodeOptions& options) {
+  return turned(decode_kind(bytes, name, structure, options),
+                orientation_of(bytes, structure.kind, options));
 }
 
 }  // namespace
 
 Image decode_image(std::string_view bytes, const std::string& name, const DecodeOptions& options) {
-  return decode_kind(bytes, name, require_picture(bytes, name, options).kind, options);
+  return decode_picture(bytes, name, require_picture(bytes, name, options), options).image;
 }
 
 Image load_image(const std::filesystem::path& path, const DecodeOptions& options) {
@@ -162,16 +206,18 @@ Image load_image(const std::filesystem::path& path, const DecodeOptions& options
 
 Image decode_preprocessed(std::string_view bytes, const std::string& name,
                           const Preprocessing& preprocessing, const DecodeOptions& options) {
-  const PictureKind kind = require_picture(bytes, name, options).kind;
-  if (kind == PictureKind::kJpeg) {
+  const PictureStructure structure = require_picture(bytes, name, options);
+  if (structure.kind == PictureKind::kJpeg) {
     Image image = fit_jpeg(bytes, name, preprocessing, options);
     if (!image.pixels.empty()) return image;
   }
-  return preprocess_image(decode_kind(bytes, name, kind, options), preprocessing);
+  return preprocess_picture(decode_picture(bytes, name, structure, options), preprocessing);
 }
 
-Image load_preprocessed(const std::filesystem::path& path, const Preprocessing& preprocessing) {
-  return decode_preprocessed(read_file(path, kMaxPictureBytes), path.string(), preprocessing);
+Image load_preprocessed(const std::filesystem::path& path, const Preprocessing& preprocessing,
+                        const DecodeOptions& options) {
+  return decode_preprocessed(read_file(path, kMaxPictureBytes), path.string(), preprocessing,
+                             options);
 }
 
 namespace {

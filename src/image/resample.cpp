@@ -27,6 +27,45 @@ double triangle(double x) {
   return x < 1 ? 1 - x : 0;
 }
 
+double sinc(double x) {
+  if (x == 0) return 1;
+  x *= M_PI;
+  return std::sin(x) / x;
+}
+
+double lanczos(double x) { return x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0; }
+
+double box(double x) { return x > -0.5 && x <= 0.5 ? 1 : 0; }
+
+double hamming(double x) {
+  x = std::abs(x);
+  if (x == 0) return 1;
+  if (x >= 1) return 0;
+  x *= M_PI;
+  return std::sin(x) / x * (0.54 + 0.46 * std::cos(x));
+}
+
+// Pillow's filters with their half widths. The nearest pixel is picked, not weighed.
+struct Filter {
+  double (*weight)(double);
+  double support;
+};
+
+Filter filter_of(Interpolation kind) {
+  switch (kind) {
+    case Interpolation::kBilinear:
+      return {triangle, 1};
+    case Interpolation::kLanczos:
+      return {lanczos, 3};
+    case Interpolation::kBox:
+      return {box, 0.5};
+    case Interpolation::kHamming:
+      return {hamming, 1};
+    default:
+      return {cubic, 2};
+  }
+}
+
 // Weighted sum of `taps` runs, `step` bytes apart, rounded and clipped to bytes.
 [[gnu::always_inline]] inline void weigh_run(const std::uint8_t* __restrict in, std::int64_t step,
                                              const std::int32_t* __restrict weights,
@@ -76,7 +115,8 @@ Axis make_axis(std::int64_t in, std::int64_t out, std::int64_t begin, std::int64
                Interpolation kind) {
   const double scale = static_cast<double>(in) / static_cast<double>(out);
   const double filter_scale = std::max(scale, 1.0);
-  const double support = (kind == Interpolation::kBicubic ? 2.0 : 1.0) * filter_scale;
+  const Filter filter = filter_of(kind);
+  const double support = filter.support * filter_scale;
   Axis axis;
   axis.stride = static_cast<std::size_t>(std::ceil(support)) * 2 + 1;
   axis.weights.resize(axis.stride * static_cast<std::size_t>(count));
@@ -90,7 +130,7 @@ Axis make_axis(std::int64_t in, std::int64_t out, std::int64_t begin, std::int64
     double sum = 0;
     for (std::int64_t x = 0; x < high - low; ++x) {
       const double position = (static_cast<double>(x + low) - centre + 0.5) * (1.0 / filter_scale);
-      const double weight = kind == Interpolation::kBicubic ? cubic(position) : triangle(position);
+      const double weight = filter.weight(position);
       exact[static_cast<std::size_t>(x)] = weight;
       sum += weight;
     }

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "image/fit.h"
 #include "saferclip/core/error.h"
@@ -18,50 +19,22 @@ Raster cut(const PictureRows& rows, const Window& window) {
   return result;
 }
 
+Raster whole(const PictureRows& rows) { return cut(rows, {0, 0, rows.width, rows.height}); }
+
 // Both sides change, the columns first.
-Image fit_columns(const Image& image, const Fit& fit, Interpolation kind) {
+Raster columns_first(const PictureRows& rows, const Fit& fit, Interpolation kind) {
   const Window& window = fit.window;
-  const Axis vertical = make_axis(image.height, fit.height, window.y, window.height, kind);
-  Axis horizontal = make_axis(image.width, fit.width, window.x, window.width, kind);
+  const Axis vertical = make_axis(rows.height, fit.height, window.y, window.height, kind);
+  Axis horizontal = make_axis(rows.width, fit.width, window.x, window.width, kind);
   const std::int64_t begin = horizontal.input_begin();
   const std::int64_t end = horizontal.input_end();
   for (std::int64_t& first : horizontal.first) first -= begin;
-  const Raster part = cut(rows_of(image), {begin, 0, end - begin, image.height});
+  const Raster part = cut(rows, {begin, 0, end - begin, rows.height});
   const Raster columns = vertical_pass(part, vertical, 0);
-  return to_image(horizontal_pass(rows_of(columns), horizontal, 0, window.height));
+  return horizontal_pass(rows_of(columns), horizontal, 0, window.height);
 }
 
-Image fit_image(const Image& image, const Fit& fit, Interpolation kind) {
-  if (starts_with_columns(image.width, image.height, fit)) return fit_columns(image, fit, kind);
-  return fit_rows(rows_of(image), fit, kind);
-}
-
-// floor (Hugging Face), or half to even (torchvision).
-std::int64_t crop_offset(std::int64_t margin, CropRounding rounding) {
-  if (rounding == CropRounding::kFloor) return margin / 2;
-  return static_cast<std::int64_t>(std::nearbyint(static_cast<double>(margin) / 2));
-}
-
-}  // namespace
-
-Fit fit_of(std::int64_t width, std::int64_t height, const Preprocessing& p) {
-  if (width < 1 || height < 1) throw DataError("a picture without pixels");
-  const std::int64_t n = p.image_size;
-  if (p.resize_mode == ResizeMode::kSquash) return {n, n, {0, 0, n, n}};
-  const bool is_tall = height > width;
-  const std::int64_t resized = n * std::max(width, height) / std::min(width, height);
-  const std::int64_t offset = crop_offset(resized - n, p.crop_rounding);
-  if (is_tall) return {n, resized, {0, offset, n, n}};
-  return {resized, n, {offset, 0, n, n}};
-}
-
-// Pillow 13 does so when the height shrinks by more than twice what the width does (earlier
-// versions never do); its result is rounded between the passes, so the order shows.
-bool starts_with_columns(std::int64_t width, std::int64_t height, const Fit& fit) {
-  return width != fit.width && height > fit.height && height - fit.height > 2 * (width - fit.width);
-}
-
-Image fit_rows(const PictureRows& rows, const Fit& fit, Interpolation kind) {
+Raster rows_first(const PictureRows& rows, const Fit& fit, Interpolation kind) {
   const Window& window = fit.window;
   std::int64_t row_begin = window.y;
   std::int64_t row_end = window.y + window.height;
@@ -71,24 +44,145 @@ Image fit_rows(const PictureRows& rows, const Fit& fit, Interpolation kind) {
     row_begin = vertical.input_begin();
     row_end = vertical.input_end();
   }
-  const auto resized = [&] {
+  Raster resized = [&] {
     const std::int64_t height = row_end - row_begin;
     if (fit.width == rows.width) return cut(rows, {window.x, row_begin, window.width, height});
     const Axis axis = make_axis(rows.width, fit.width, window.x, window.width, kind);
     return horizontal_pass(rows, axis, row_begin, row_end);
   }();
-  return to_image(fit.height == rows.height ? resized
-                                            : vertical_pass(resized, vertical, row_begin));
+  return fit.height == rows.height ? resized : vertical_pass(resized, vertical, row_begin);
+}
+
+// The input samples that Pillow's nearest filter picks for `count` outputs from `begin` on: its
+// affine transform adds the step up, so the rounding of the sums shows.
+std::vector<std::int64_t> picked(std::int64_t in, std::int64_t out, std::int64_t begin,
+                                 std::int64_t count) {
+  const double step = static_cast<double>(in) / static_cast<double>(out);
+  double position = step * 0.5;
+  std::vector<std::int64_t> samples;
+  for (std::int64_t i = 0; i < begin + count; ++i, position += step) {
+    if (i < begin) continue;
+    samples.push_back(std::clamp<std::int64_t>(static_cast<std::int64_t>(position), 0, in - 1));
+  }
+  return samples;
+}
+
+Raster nearest(const Raster& picture, const Fit& fit) {
+  const Window& window = fit.window;
+  const auto columns = picked(picture.width, fit.width, window.x, window.width);
+  const auto rows = picked(picture.height, fit.height, window.y, window.height);
+  Raster result(window.width, window.height);
+  for (std::int64_t y = 0; y < window.height; ++y) {
+    const std::uint32_t* from = picture.row(rows[static_cast<std::size_t>(y)]);
+    std::uint32_t* to = result.row(y);
+    for (const std::int64_t column : columns) *to++ = from[column];
+  }
+  return result;
+}
+
+// Pillow 13 resizes the columns first when the height shrinks by more than twice what the width
+// does (earlier versions never do); its result is rounded between the passes, so the order shows.
+bool starts_with_columns(std::int64_t width, std::int64_t height, const Fit& fit) {
+  return width != fit.width && height > fit.height && height - fit.height > 2 * (width - fit.width);
+}
+
+Raster window_of(const PictureRows& rows, const Fit& fit, Interpolation kind) {
+  if (kind == Interpolation::kNearest) return nearest(whole(rows), fit);
+  return starts_with_columns(rows.width, rows.height, fit) ? columns_first(rows, fit, kind)
+                                                           : rows_first(rows, fit, kind);
+}
+
+// Half of what the picture is larger than its crop, which may be negative: floor (Hugging Face), or
+// half to even (torchvision, whose padding is the smaller half).
+std::int64_t crop_offset(std::int64_t margin, CropRounding rounding) {
+  const double half = static_cast<double>(margin) / 2;
+  if (rounding == CropRounding::kFloor) return static_cast<std::int64_t>(std::floor(half));
+  return static_cast<std::int64_t>(margin < 0 ? std::ceil(half) : std::nearbyint(half));
+}
+
+// The size to which a picture is resized.
+std::pair<std::int64_t, std::int64_t> resized_size(std::int64_t width, std::int64_t height,
+                                                   const Preprocessing& p) {
+  const std::int64_t n = p.resize_to == 0 ? p.image_size : p.resize_to;
+  switch (p.resize_mode) {
+    case ResizeMode::kNone:
+      return {width, height};
+    case ResizeMode::kSquash:
+      return {n, n};
+    case ResizeMode::kLongest: {
+      // open_clip's ResizeKeepRatio.
+      const double ratio = static_cast<double>(std::max(width, height)) / static_cast<double>(n);
+      const auto side = [ratio](std::int64_t length) {
+        const double exact = static_cast<double>(length) / ratio;
+        return std::max<std::int64_t>(1, static_cast<std::int64_t>(std::nearbyint(exact)));
+      };
+      return {side(width), side(height)};
+    }
+    case ResizeMode::kShortest:
+      break;
+  }
+  const std::int64_t longest = n * std::max(width, height) / std::min(width, height);
+  return height > width ? std::pair{n, longest} : std::pair{longest, n};
+}
+
+// The part of one side that is taken, and its place in the result.
+void fit_side(std::int64_t length, std::int64_t crop, CropRounding rounding, std::int64_t& from,
+              std::int64_t& taken, std::int64_t& place) {
+  const std::int64_t offset = crop_offset(length - crop, rounding);
+  from = std::max<std::int64_t>(0, offset);
+  place = std::max<std::int64_t>(0, -offset);
+  taken = std::min(length, crop);
+}
+
+}  // namespace
+
+Fit fit_of(std::int64_t width, std::int64_t height, const Preprocessing& p) {
+  if (width < 1 || height < 1) throw DataError("a picture without pixels");
+  Fit fit;
+  std::tie(fit.width, fit.height) = resized_size(width, height, p);
+  const std::int64_t n = p.image_size;
+  fit.ground = {0, 0, n, n};
+  fit.fill = static_cast<std::uint8_t>(p.fill);
+  fit_side(fit.width, n, p.crop_rounding, fit.window.x, fit.window.width, fit.ground.x);
+  fit_side(fit.height, n, p.crop_rounding, fit.window.y, fit.window.height, fit.ground.y);
+  return fit;
+}
+
+bool needs_whole_picture(std::int64_t width, std::int64_t height, const Fit& fit,
+                         Interpolation kind) {
+  return kind == Interpolation::kNearest || starts_with_columns(width, height, fit);
+}
+
+Image placed(const Raster& window, const Fit& fit) {
+  if (window.width == fit.ground.width && window.height == fit.ground.height)
+    return to_image(window);
+  const Image inner = to_image(window);
+  Image image{fit.ground.width, fit.ground.height, {}};
+  image.pixels.assign(static_cast<std::size_t>(image.width * image.height * 3), fit.fill);
+  for (std::int64_t y = 0; y < inner.height; ++y) {
+    std::copy_n(inner.pixels.begin() + y * inner.width * 3, inner.width * 3,
+                image.pixels.begin() + ((fit.ground.y + y) * image.width + fit.ground.x) * 3);
+  }
+  return image;
+}
+
+Image fit_rows(const PictureRows& rows, const Fit& fit, Interpolation kind) {
+  return placed(rows_first(rows, fit, kind), fit);
+}
+
+Raster fit_raster(const Raster& picture, const Fit& fit, Interpolation kind) {
+  return window_of(rows_of(picture), fit, kind);
 }
 
 Image resize_image(const Image& image, std::int64_t width, std::int64_t height,
                    Interpolation interpolation) {
-  return fit_image(image, {width, height, {0, 0, width, height}}, interpolation);
+  const Fit fit{width, height, {0, 0, width, height}, {0, 0, width, height}, 0};
+  return placed(window_of(rows_of(image), fit, interpolation), fit);
 }
 
 Image preprocess_image(const Image& image, const Preprocessing& preprocessing) {
-  return fit_image(image, fit_of(image.width, image.height, preprocessing),
-                   preprocessing.interpolation);
+  const Fit fit = fit_of(image.width, image.height, preprocessing);
+  return placed(window_of(rows_of(image), fit, preprocessing.interpolation), fit);
 }
 
 }  // namespace saferclip

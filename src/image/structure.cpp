@@ -72,8 +72,13 @@ void examine_jpeg(const Bytes& bytes, PictureStructure& result) {
   result.problem = "is truncated: the JPEG has no end";
 }
 
+constexpr std::uint8_t kPngGrey = 0;
+constexpr std::uint8_t kPngPalette = 3;
+
 void examine_png(const Bytes& bytes, PictureStructure& result) {
   std::size_t i = 8;
+  std::uint8_t depth = 8;
+  std::uint8_t colour_type = 2;
   while (i + 12 <= bytes.size()) {
     const std::size_t length = bytes.big32(i);
     if (length > bytes.size() - i - 12) break;
@@ -87,7 +92,15 @@ void examine_png(const Bytes& bytes, PictureStructure& result) {
     if (body.starts_with("IHDR") && length >= 8) {
       result.width = std::max<std::int64_t>(result.width, bytes.big32(i + 8));
       result.height = std::max<std::int64_t>(result.height, bytes.big32(i + 12));
+      if (length >= 10) {
+        depth = bytes.at(i + 16);
+        colour_type = bytes.at(i + 17);
+      }
+      result.is_indexed = colour_type == kPngPalette || depth == 1;
     }
+    if (body.starts_with("tRNS")) result.is_keyed = colour_type != kPngPalette;
+    if (body.starts_with("tRNS") && length == 2 && colour_type == kPngGrey && depth <= 8)
+      result.grey_key = bytes.big16(i + 8);
     if (body.starts_with("IEND")) return;
     i += 12 + length;
   }
@@ -98,6 +111,22 @@ void examine_webp(const Bytes& bytes, PictureStructure& result) {
   if (static_cast<std::uint64_t>(bytes.little32(4)) + 8 > bytes.size()) {
     result.problem = "is truncated: the WebP is shorter than it says";
   }
+}
+
+// Whether each entry of a BMP's palette is the grey of its number.
+bool has_grey_palette(const Bytes& bytes, bool is_os2, std::uint32_t depth) {
+  const std::size_t begin = 14 + bytes.little32(14);
+  const std::size_t entry = is_os2 ? 3 : 4;
+  const std::size_t told = is_os2 || bytes.size() < 50 ? 0 : bytes.little32(46);
+  const std::size_t count = told == 0 ? std::size_t{1} << depth : told;
+  if (count > 256 || begin + count * entry > bytes.size()) return false;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t grey = count == 2 ? i * 255 : i;
+    for (std::size_t c = 0; c < 3; ++c) {
+      if (bytes.at(begin + i * entry + c) != grey) return false;
+    }
+  }
+  return true;
 }
 
 void examine_bmp(const Bytes& bytes, PictureStructure& result) {
@@ -112,6 +141,14 @@ void examine_bmp(const Bytes& bytes, PictureStructure& result) {
     result.width = static_cast<std::int32_t>(bytes.little32(18));
     result.height =
         std::abs(static_cast<std::int64_t>(static_cast<std::int32_t>(bytes.little32(22))));
+  }
+  // OS/2's header has 16 bits for the sizes. Pillow finds grey palettes and reads them as grey.
+  const bool is_os2 = bytes.little32(14) == 12;
+  const std::size_t depth_at = is_os2 ? 24 : 28;
+  if (depth_at + 2 <= bytes.size()) {
+    const std::uint32_t depth = bytes.at(depth_at);
+    result.is_indexed =
+        depth == 1 || (depth <= 8 && depth > 0 && !has_grey_palette(bytes, is_os2, depth));
   }
   if (bytes.little32(2) > bytes.size())
     result.problem = "is truncated: the BMP is shorter than it says";
@@ -130,16 +167,49 @@ void examine_tiff(const Bytes& bytes, PictureStructure& result) {
   };
   const std::size_t directory = read(4, 4);
   const std::uint64_t count = read(directory, 2);
+  bool is_bilevel = true;  // a TIFF that does not tell its depth has one bit a pixel
+  bool has_palette = false;
   for (std::uint64_t i = 0; i < count; ++i) {
     const std::size_t entry = directory + 2 + 12 * i;
     const std::uint64_t tag = read(entry, 2);
     const auto value = static_cast<std::int64_t>(read(entry + 8, read(entry + 2, 2) == 3 ? 2 : 4));
     if (tag == 256) result.width = std::max(result.width, value);
     if (tag == 257) result.height = std::max(result.height, value);
+    if (tag == 258) is_bilevel = value == 1;
+    if (tag == 262) has_palette = value == 3;
   }
+  result.is_indexed = has_palette || is_bilevel;
   if (result.width == 0 || result.height == 0) {
     result.problem = "is damaged: the TIFF does not tell its size";
   }
+}
+
+// What a file is that no decoder here reads, with the way out.
+std::string foreign_picture(const Bytes& bytes) {
+  using namespace std::string_view_literals;
+  const auto other = [](const char* kind) {
+    return cat("is ", kind,
+               " picture, which is not read; save it as PNG or JPEG, as with `magick FILE[0] "
+               "NEW.png` or Pillow's Image.open(FILE).convert(\"RGBA\").save(\"NEW.png\")");
+  };
+  if (bytes.starts_with("GIF87a"sv) || bytes.starts_with("GIF89a"sv)) return other("a GIF");
+  if (bytes.starts_with("\0\0\0\x0CjP  \r\n\x87\n"sv) || bytes.starts_with("\xFF\x4F\xFF\x51"sv))
+    return other("a JPEG 2000");
+  if (bytes.starts_with("\xFF\x0A"sv) || bytes.starts_with("\0\0\0\x0CJXL \r\n\x87\n"sv))
+    return other("a JPEG XL");
+  if (bytes.size() >= 12 && bytes.part(4, 4) == "ftyp"sv) {
+    const std::string_view brand = bytes.part(8, 4);
+    if (brand == "avif"sv || brand == "avis"sv) return other("an AVIF");
+    if (brand == "mif1"sv || brand == "msf1"sv || brand.starts_with("hei"sv) ||
+        brand.starts_with("hev"sv))
+      return other("a HEIF");
+  }
+  if (bytes.starts_with("8BPS"sv)) return other("a Photoshop");
+  if (bytes.starts_with("\0\0\1\0"sv)) return other("a Windows icon");
+  if (bytes.starts_with("<svg"sv) || bytes.starts_with("<?xml"sv)) return other("an SVG");
+  if (bytes.size() >= 2 && bytes.at(0) == 'P' && bytes.at(1) >= '1' && bytes.at(1) <= '7')
+    return other("a PNM");
+  return "is not a JPEG, PNG, WebP, BMP or TIFF picture";
 }
 
 }  // namespace
@@ -166,7 +236,7 @@ PictureStructure examine_picture(std::string_view data) {
     result.kind = PictureKind::kTiff;
     examine_tiff(bytes, result);
   } else {
-    result.problem = "is not a JPEG, PNG, WebP, BMP or TIFF picture";
+    result.problem = foreign_picture(bytes);
   }
   return result;
 }

@@ -20,9 +20,11 @@ at::Tensor cut_patches(const at::Tensor& pixels, std::int64_t patch) {
 }
 
 // The same floating-point operations as torchvision's ToTensor and Normalize, so that fp32 values
-// are bit-equal to theirs.
+// are bit-equal to theirs; another factor is applied as transformers' processor does.
 at::Tensor normalised_nhwc(const at::Tensor& pixels, const Preprocessing& preprocessing) {
-  at::Tensor x = pixels.to(at::kFloat).div_(255);
+  at::Tensor x = preprocessing.rescale == 1.0 / 255
+                     ? pixels.to(at::kFloat).div_(255)
+                     : pixels.to(at::kDouble).mul_(preprocessing.rescale).to(at::kFloat);
   return x.sub_(constant_row(preprocessing.mean, x)).div_(constant_row(preprocessing.std, x));
 }
 

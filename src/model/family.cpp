@@ -19,10 +19,12 @@ TextCleaning default_cleaning(Family family, TextCleaning clip) {
 }
 
 fs::path tokenizer_folder_in(const fs::path& folder) {
-  const auto has = [&](const char* name) { return fs::exists(folder / name); };
-  const bool is_there =
-      (has("vocab.json") && has("merges.txt")) || has("spiece.model") || has("tokenizer.model");
-  return is_there ? folder : fs::path();
+  for (const char* name : {"tokenizer.json", "vocab.json", "merges.txt", "vocab.txt",
+                           "spiece.model", "tokenizer.model", "tokenizer_config.json",
+                           "special_tokens_map.json", "added_tokens.json"}) {
+    if (fs::exists(folder / name)) return folder;
+  }
+  return {};
 }
 
 }  // namespace saferclip

@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include "saferclip/core/error.h"
 #include "saferclip/model/weights.h"
 
 namespace saferclip {
@@ -38,6 +39,31 @@ void add_siglip_fields(Json& json, const ClipGeometry& g, const TextSpec& text) 
   json["vision_config"]["vision_use_head"] = true;
 }
 
+// What makes transformers pool the same token: the end mark's id, or its sign for the largest one.
+std::int64_t pooled_end(const ClipGeometry& g, const TextSpec& text) {
+  const bool is_largest = text.is_padded || text.eos_id == g.vocab_size - 1;
+  return g.pooled_id < 0 && !is_largest ? 2 : text.eos_id;
+}
+
+// Pillow's number of a filter.
+int resample_number(Interpolation kind) {
+  switch (kind) {
+    case Interpolation::kNearest:
+      return 0;
+    case Interpolation::kLanczos:
+      return 1;
+    case Interpolation::kBilinear:
+      return 2;
+    case Interpolation::kBicubic:
+      return 3;
+    case Interpolation::kBox:
+      return 4;
+    case Interpolation::kHamming:
+      return 5;
+  }
+  return 3;
+}
+
 }  // namespace
 
 // Every field is written: transformers fills a missing one with ViT-B/32's or SigLIP B/16's, the
@@ -45,7 +71,7 @@ void add_siglip_fields(Json& json, const ClipGeometry& g, const TextSpec& text) 
 std::string hugging_face_config(const ClipGeometry& g, const TextSpec& text) {
   Json text_json = tower_json(g.text, g, "_text_model");
   text_json["bos_token_id"] = id_or_null(text.bos_id);
-  text_json["eos_token_id"] = text.eos_id;
+  text_json["eos_token_id"] = pooled_end(g, text);
   text_json["max_position_embeddings"] = g.context_length;
   text_json["vocab_size"] = g.vocab_size;
   Json vision_json = tower_json(g.vision, g, "_vision_model");
@@ -67,23 +93,30 @@ std::string hugging_face_config(const ClipGeometry& g, const TextSpec& text) {
 }
 
 std::string hugging_face_preprocessor(const Preprocessing& p, Family family) {
-  const Json square{{"height", p.image_size}, {"width", p.image_size}};
+  if (p.resize_mode == ResizeMode::kLongest) {
+    throw ConfigError(
+        "--to hf: transformers has no image processor that resizes the longest side and fills up "
+        "the rest, as these weights want it; use --to open_clip");
+  }
+  const auto square = [](std::int64_t side) { return Json{{"height", side}, {"width", side}}; };
   const bool is_squash = p.resize_mode == ResizeMode::kSquash;
+  const bool crops = !is_squash || p.resize_to != 0;
+  const std::int64_t side = p.resize_to == 0 ? p.image_size : p.resize_to;
   const Json json{
-      {"crop_size", square},
-      {"do_center_crop", !is_squash},
+      {"crop_size", square(p.image_size)},
+      {"do_center_crop", crops},
       {"do_convert_rgb", true},
       {"do_normalize", true},
       {"do_rescale", true},
-      {"do_resize", true},
+      {"do_resize", p.resize_mode != ResizeMode::kNone},
       {"image_mean", p.mean},
       // Without a crop SigLIP's own processor serves, which has none.
       {"image_processor_type",
-       family == Family::kSiglip && is_squash ? "SiglipImageProcessor" : "CLIPImageProcessor"},
+       family == Family::kSiglip && !crops ? "SiglipImageProcessor" : "CLIPImageProcessor"},
       {"image_std", p.std},
-      {"resample", p.interpolation == Interpolation::kBicubic ? 3 : 2},
-      {"rescale_factor", 1.0 / 255},
-      {"size", is_squash ? square : Json{{"shortest_edge", p.image_size}}}};
+      {"resample", resample_number(p.interpolation)},
+      {"rescale_factor", p.rescale},
+      {"size", is_squash ? square(side) : Json{{"shortest_edge", side}}}};
   return json.dump(2) + "\n";
 }
 

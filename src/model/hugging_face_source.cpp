@@ -125,14 +125,20 @@ void read_text_spec(const Json& text, const std::string& file, WeightsSource& so
   source.text.is_padded = form_of(g.family).pools_last_token;
   // What these say is left over from other models; the tokenizer decides.
   if (source.text.is_padded) return;
-  // OpenAI's files on the hub say bos 0, eos 2; the ids are the vocabulary's last two.
-  source.text.bos_id = g.vocab_size - 2;
-  source.text.eos_id = g.vocab_size - 1;
-  const std::int64_t eos = json_integer(text, "eos_token_id", source.text.eos_id, file);
-  if (eos != 2 && eos != source.text.eos_id) {
-    throw WeightsError(
-        cat(file, ": eos_token_id is ", eos, "; expected the largest id, ", source.text.eos_id));
+  // OpenAI's files on the hub say bos 0, eos 2: transformers then pools the largest id of a
+  // caption. Any other id it pools where that first stands, as tokens may have been added behind
+  // it.
+  constexpr std::int64_t kLargest = 2, kDefault = 49407;
+  const std::int64_t last = g.vocab_size - 1;
+  std::int64_t eos = json_integer(text, "eos_token_id", std::min(kDefault, last), file);
+  if (eos > last) {
+    throw WeightsError(cat(file, ": eos_token_id is ", eos, ", of a vocabulary of ", g.vocab_size,
+                           "; correct one of them"));
   }
+  if (eos == kLargest) eos = last;
+  source.text.bos_id = std::max<std::int64_t>(0, eos - 1);
+  source.text.eos_id = eos;
+  source.geometry.pooled_id = eos == last ? -1 : eos;
 }
 
 double read_norm_eps(const Json& text, const Json& vision, double fallback,
@@ -142,16 +148,6 @@ double read_norm_eps(const Json& text, const Json& vision, double fallback,
     throw WeightsError(cat(file, ": the towers' layer_norm_eps differ, which is not supported"));
   }
   return eps;
-}
-
-std::array<double, 3> read_triple(const Json& json, const std::string& key,
-                                  const std::string& file) {
-  if (!json[key].is_array() || json[key].size() != 3 ||
-      !std::all_of(json[key].begin(), json[key].end(),
-                   [](const Json& v) { return v.is_number(); })) {
-    throw WeightsError(cat(file, ": ", key, ": expected three numbers, found ", json[key].dump()));
-  }
-  return {json[key][0].get<double>(), json[key][1].get<double>(), json[key][2].get<double>()};
 }
 
 }  // namespace
@@ -184,35 +180,7 @@ void read_hugging_face_config(const Json& json, const std::string& file,
   source.preprocessing = default_preprocessing(g.family);
   source.preprocessing.image_size = g.image_size;
   source.preprocessing.crop_rounding = CropRounding::kFloor;
-}
-
-void read_preprocessor_config(const Json& json, const std::string& file, WeightsSource& source) {
-  Preprocessing& p = source.preprocessing;
-  if (json.contains("image_mean")) p.mean = read_triple(json, "image_mean", file);
-  if (json.contains("image_std")) p.std = read_triple(json, "image_std", file);
-  const std::int64_t resample = json_integer(json, "resample", 3, file);
-  if (resample != 2 && resample != 3) {
-    throw WeightsError(
-        cat(file, ": resample ", resample, " is not supported; known: 2 bilinear, 3 bicubic"));
-  }
-  p.interpolation = resample == 3 ? Interpolation::kBicubic : Interpolation::kBilinear;
-  for (const char* key : {"do_resize", "do_normalize", "do_rescale"}) {
-    if (json.contains(key) && json[key] == false) {
-      throw WeightsError(cat(file, ": ", key, ": false is not supported"));
-    }
-  }
-  const Json size = json.value("size", Json());
-  if (size.is_object() && size.contains("height")) p.resize_mode = ResizeMode::kSquash;
-  const Json crop = json.contains("crop_size") ? json["crop_size"] : size;
-  std::int64_t side = source.geometry.image_size;
-  if (crop.is_number_integer()) side = crop.get<std::int64_t>();
-  if (crop.is_object()) {
-    side = json_integer(crop, crop.contains("height") ? "height" : "shortest_edge", side, file);
-  }
-  if (side != source.geometry.image_size) {
-    source.notes.push_back(cat(file, ": makes ", side, " px pictures, the model takes ",
-                               source.geometry.image_size, " px; the model's size is used"));
-  }
+  source.preprocessing.transparency = Transparency::kOnWhite;
 }
 
 void attach_hugging_face_tensors(WeightsSource& source,
@@ -231,27 +199,12 @@ WeightsSource open_hugging_face(const fs::path& folder, const ModelOptions& opti
   read_json_file(config, [&](const Json& json) {
     read_hugging_face_config(json, config.string(), options, source);
   });
-  const fs::path preprocessor = folder / "preprocessor_config.json";
-  const fs::path processor = folder / "processor_config.json";
-  bool is_told = false;
-  if (fs::exists(preprocessor)) {
-    read_json_file(preprocessor, [&](const Json& json) {
-      read_preprocessor_config(json, preprocessor.string(), source);
-    });
-    is_told = true;
-  } else if (fs::exists(processor)) {
-    read_json_file(processor, [&](const Json& json) {
-      is_told = json.contains("image_processor");
-      if (is_told) read_preprocessor_config(json["image_processor"], processor.string(), source);
-    });
-  }
-  if (!is_told) {
-    source.notes.push_back(cat(folder.string(),
-                               ": no preprocessor_config.json; used is the family's own: ",
-                               to_string(source.preprocessing)));
-  }
+  read_folder_preprocessor(folder, source);
   source.text.cleaning = default_cleaning(source.geometry.family, TextCleaning::kHuggingFace);
   source.tokenizer_folder = tokenizer_folder_in(folder);
+  if (source.tokenizer_folder.empty() && !source.text.is_padded)
+    source.notes.push_back(
+        cat(folder.string(), ": no tokenizer files; used is CLIP's published vocabulary"));
   if (!files) files = open_hugging_face_files(folder, source.notes);
   refuse_foreign_model(*files, files->where(), source.geometry.family);
   attach_hugging_face_tensors(source, files);

@@ -1,3 +1,4 @@
+#include <array>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -31,6 +32,10 @@ Json text_json(const ClipGeometry& g) {
             {"mlp_ratio", mlp_ratio(g.text)}};
   if (g.norm_eps != 1e-5) text["norm_kwargs"] = {{"eps", g.norm_eps}};
   if (g.text.activation == Activation::kGeluTanh) text["act_kwargs"] = {{"approximate", "tanh"}};
+  if (g.pooled_id >= 0) {
+    text["pool_type"] = "eos";
+    text["eos_id"] = g.pooled_id;
+  }
   return text;
 }
 
@@ -48,12 +53,51 @@ Json clip_json(const ClipGeometry& g) {
           {"text_cfg", text}};
 }
 
+// The clean function that open_clip runs over a caption before the tokenizer; "": its default.
+std::string clean_function(TextCleaning cleaning, bool has_own_tokenizer) {
+  switch (cleaning) {
+    case TextCleaning::kSiglip:
+    case TextCleaning::kCanonicalize:
+      return "canonicalize";
+    case TextCleaning::kWhitespace:
+      return "whitespace";
+    case TextCleaning::kOpenAi:
+      return has_own_tokenizer ? "lower" : "";
+    default:
+      return has_own_tokenizer ? "whitespace" : "";
+  }
+}
+
+// open_clip divides by 255, so another factor goes into mean and deviation.
+std::array<double, 3> scaled(std::array<double, 3> values, const Preprocessing& p) {
+  if (p.rescale != 1.0 / 255) {
+    for (double& value : values) value /= 255 * p.rescale;
+  }
+  return values;
+}
+
+Json preprocess_json(const Preprocessing& p, std::vector<std::string>& notes) {
+  const bool is_bilinear = p.interpolation == Interpolation::kBilinear;
+  if ((!is_bilinear && p.interpolation != Interpolation::kBicubic) || p.resize_to != 0 ||
+      p.resize_mode == ResizeMode::kNone) {
+    notes.push_back(cat("open_clip has no setting for these weights' preprocessing (", to_string(p),
+                        "): its pictures will be resized otherwise; --to hf is exact"));
+  }
+  Json json{{"mean", scaled(p.mean, p)},
+            {"std", scaled(p.std, p)},
+            {"interpolation", is_bilinear ? "bilinear" : "bicubic"},
+            {"resize_mode", p.resize_mode == ResizeMode::kSquash    ? "squash"
+                            : p.resize_mode == ResizeMode::kLongest ? "longest"
+                                                                    : "shortest"}};
+  if (p.resize_mode == ResizeMode::kLongest) json["fill_color"] = p.fill;
+  return json;
+}
+
 Json siglip_json(const ClipGeometry& g, const std::string& timm_model) {
   Json text = text_json(g);
   text["no_causal_mask"] = true;
   text["proj_bias"] = true;
   text["pool_type"] = "last";
-  text["tokenizer_kwargs"] = {{"clean", "canonicalize"}};
   return {{"embed_dim", g.embed_dim},
           {"init_logit_bias", -10},
           {"custom_text", true},
@@ -89,7 +133,6 @@ std::string timm_name(const ClipGeometry& g, std::vector<std::string>& notes) {
 
 std::string open_clip_config(const OpenClipRequest& request, std::vector<std::string>& notes) {
   const ClipGeometry& g = request.geometry;
-  const Preprocessing& p = request.preprocessing;
   Json model;
   if (g.family == Family::kSiglip) {
     model = siglip_json(g, request.timm_model.empty() ? timm_name(g, notes) : request.timm_model);
@@ -103,12 +146,12 @@ std::string open_clip_config(const OpenClipRequest& request, std::vector<std::st
   }
   // With `local-dir:` any name means the folder's own tokenizer files.
   if (request.has_own_tokenizer) model["text_cfg"]["hf_tokenizer_name"] = "this folder";
-  const Json preprocess{
-      {"mean", p.mean},
-      {"std", p.std},
-      {"interpolation", p.interpolation == Interpolation::kBicubic ? "bicubic" : "bilinear"},
-      {"resize_mode", p.resize_mode == ResizeMode::kShortest ? "shortest" : "squash"}};
-  return Json{{"model_cfg", model}, {"preprocess_cfg", preprocess}}.dump(2) + "\n";
+  const std::string clean = clean_function(request.cleaning, request.has_own_tokenizer);
+  if (!clean.empty()) model["text_cfg"]["tokenizer_kwargs"] = {{"clean", clean}};
+  return Json{{"model_cfg", model},
+              {"preprocess_cfg", preprocess_json(request.preprocessing, notes)}}
+             .dump(2) +
+         "\n";
 }
 
 }  // namespace saferclip

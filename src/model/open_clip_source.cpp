@@ -1,5 +1,6 @@
 // open_clip folders: open_clip_config.json beside the weights.
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -56,6 +57,7 @@ std::vector<std::string> foreign_settings(const Json& tower, const char* name,
   std::vector<std::string> problems;
   for (const auto& [key, value] : expected) {
     if (!tower.contains(key) || tower[key].is_null() || tower[key] == value) continue;
+    if (std::string_view(key) == "pool_type" && value == "argmax" && tower[key] == "eos") continue;
     // An absent model name may be written as "".
     if (value.is_null() && tower[key] == "") continue;
     problems.push_back(cat(name, ".", key, " is ", tower[key].dump(), ", only ",
@@ -101,25 +103,53 @@ TowerGeometry read_tower(const Json& json, const std::string& file, bool is_visi
   return tower;
 }
 
+// A word of `preprocess_cfg`; one that is left out or null is open_clip's default.
+std::string word(const Json& json, const char* key, const char* fallback, const std::string& file) {
+  if (!json.contains(key) || json[key].is_null()) return fallback;
+  if (!json[key].is_string()) {
+    throw WeightsError(
+        cat(file, ": preprocess_cfg.", key, ": expected text, found ", json[key].dump()));
+  }
+  return json[key].get<std::string>();
+}
+
+// What open_clip's image_transform does; the size is the vision tower's, whatever `size` says.
 void read_preprocess(const Json& json, const std::string& file, WeightsSource& source) {
-  Json hugging_face = Json::object();
-  if (json.contains("mean")) hugging_face["image_mean"] = json["mean"];
-  if (json.contains("std")) hugging_face["image_std"] = json["std"];
-  const auto interpolation = json.value("interpolation", std::string("bicubic"));
-  if (interpolation != "bicubic" && interpolation != "bilinear") {
-    throw WeightsError(cat(file, ": preprocess_cfg.interpolation \"", interpolation,
-                           "\" is not supported; known: bicubic, bilinear"));
+  static const std::map<std::string, Interpolation> kInterpolations{
+      {"bicubic", Interpolation::kBicubic},
+      {"bilinear", Interpolation::kBilinear},
+      {"random", Interpolation::kBicubic}};  // random in training alone
+  static const std::map<std::string, ResizeMode> kModes{{"shortest", ResizeMode::kShortest},
+                                                        {"longest", ResizeMode::kLongest},
+                                                        {"squash", ResizeMode::kSquash}};
+  Json values = Json::object();
+  if (json.contains("mean")) values["image_mean"] = json["mean"];
+  if (json.contains("std")) values["image_std"] = json["std"];
+  source.preprocessing = Preprocessing{};
+  read_preprocessor_config(values, file, source);
+  Preprocessing& p = source.preprocessing;
+  p.crop_rounding = CropRounding::kHalfEven;
+  p.transparency = Transparency::kDropped;
+  const auto interpolation = word(json, "interpolation", "bicubic", file);
+  const auto mode = word(json, "resize_mode", "shortest", file);
+  std::vector<std::string> problems;
+  if (!kInterpolations.contains(interpolation)) {
+    problems.push_back(
+        cat("preprocess_cfg.interpolation \"", interpolation, "\"; known: bicubic, bilinear"));
   }
-  hugging_face["resample"] = interpolation == "bicubic" ? 3 : 2;
-  read_preprocessor_config(hugging_face, file, source);
-  const bool is_squash = source.preprocessing.resize_mode == ResizeMode::kSquash;
-  const auto mode = json.value("resize_mode", std::string(is_squash ? "squash" : "shortest"));
-  if (mode != "shortest" && mode != "squash") {
-    throw WeightsError(cat(file, ": preprocess_cfg.resize_mode \"", mode,
-                           "\" is not supported; known: shortest, squash"));
+  if (!kModes.contains(mode)) {
+    problems.push_back(
+        cat("preprocess_cfg.resize_mode \"", mode, "\"; known: shortest, longest, squash"));
   }
-  source.preprocessing.resize_mode = mode == "squash" ? ResizeMode::kSquash : ResizeMode::kShortest;
-  source.preprocessing.crop_rounding = CropRounding::kHalfEven;
+  if (const auto colours = word(json, "mode", "RGB", file); colours != "RGB")
+    problems.push_back(cat("preprocess_cfg.mode \"", colours, "\"; known: RGB"));
+  p.fill = json_integer(json, "fill_color", 0, file);
+  if (p.fill > 255)
+    problems.push_back(cat("preprocess_cfg.fill_color ", p.fill, "; expected 0 to 255"));
+  if (!problems.empty()) throw WeightsError(join_problems(cat(file, ": not supported:"), problems));
+  p.interpolation = kInterpolations.at(interpolation);
+  p.resize_mode = kModes.at(mode);
+  if (p.resize_mode != ResizeMode::kLongest) p.fill = 0;  // nothing is filled up then
 }
 
 // SigLIP's vision tower: timm's of that name, or the one that `model.architecture` describes.
@@ -200,6 +230,49 @@ void read_towers(const Json& model, const std::string& file, const ModelOptions&
   }
 }
 
+// open_clip's get_tokenizer: its own SimpleTokenizer, or the folder's files behind a clean
+// function.
+void read_tokenizer(const Json& text, const std::string& file, WeightsSource& source) {
+  static const std::map<std::string, TextCleaning> kCleanings{
+      {"lower", TextCleaning::kOpenAi},
+      {"whitespace", TextCleaning::kWhitespace},
+      {"canonicalize", TextCleaning::kCanonicalize}};
+  const Json name = text.value("hf_tokenizer_name", Json());
+  const bool has_own_tokenizer = name.is_string() && name != "";
+  source.text.cleaning =
+      default_cleaning(source.geometry.family,
+                       has_own_tokenizer ? TextCleaning::kWhitespace : TextCleaning::kOpenAi);
+  if (has_own_tokenizer) source.tokenizer_folder = source.path;
+  std::vector<std::string> problems;
+  if (const Json mode = text.value("tokenizer_mode", Json()); !mode.is_null() && mode != "")
+    problems.push_back(cat("text_cfg.tokenizer_mode ", mode.dump()));
+  const Json settings = text.value("tokenizer_kwargs", Json::object());
+  for (const auto& [key, value] : settings.items()) {
+    if (key == "clean" && value.is_string() && kCleanings.contains(value.get<std::string>())) {
+      source.text.cleaning = kCleanings.at(value.get<std::string>());
+    } else if (!value.is_null() && value != false && value != "" && value != Json::array()) {
+      problems.push_back(cat("text_cfg.tokenizer_kwargs.", key, " ", value.dump()));
+    }
+  }
+  if (problems.empty()) return;
+  throw WeightsError(join_problems(
+      cat(file,
+          ": settings of the tokenizer that are not supported (known: tokenizer_kwargs.clean "
+          "lower, whitespace, canonicalize):"),
+      problems));
+}
+
+// pool_type "eos" with an id is what "argmax" is, where tokens stand behind the end mark.
+void read_pooling(const Json& text, const std::string& file, WeightsSource& source) {
+  if (text.value("pool_type", Json()) != "eos") return;
+  ClipGeometry& g = source.geometry;
+  g.pooled_id = json_integer(text, "eos_id", 2, file);
+  if (g.pooled_id >= g.vocab_size) {
+    throw WeightsError(
+        cat(file, ": text_cfg.eos_id is ", g.pooled_id, ", of a vocabulary of ", g.vocab_size));
+  }
+}
+
 void read_config(const Json& json, const std::string& file, const ModelOptions& options,
                  WeightsSource& source) {
   const Json model = json.value("model_cfg", Json::object());
@@ -211,13 +284,17 @@ void read_config(const Json& json, const std::string& file, const ModelOptions& 
   }
   read_towers(model, file, options, source);
   source.text.is_padded = form_of(family).pools_last_token;
-  const Json tokenizer = model.value("text_cfg", Json::object()).value("hf_tokenizer_name", Json());
-  const bool has_own_tokenizer = tokenizer.is_string() && tokenizer != "";
-  source.text.cleaning = default_cleaning(
-      family, has_own_tokenizer ? TextCleaning::kHuggingFace : TextCleaning::kOpenAi);
-  if (has_own_tokenizer) source.tokenizer_folder = source.path;
+  if (family == Family::kClip) {
+    read_pooling(model.value("text_cfg", Json::object()), file, source);
+  }
+  read_tokenizer(model.value("text_cfg", Json::object()), file, source);
   source.preprocessing = default_preprocessing(family);
-  read_preprocess(json.value("preprocess_cfg", Json::object()), file, source);
+  if (!json.contains("preprocess_cfg")) {
+    source.notes.push_back(cat(
+        file, ": no preprocess_cfg; used is the family's own: ", to_string(source.preprocessing)));
+    return;
+  }
+  read_preprocess(json["preprocess_cfg"], file, source);
 }
 
 }  // namespace

@@ -135,8 +135,10 @@ void read_bare_geometry(WeightsSource& source, const TensorFiles& files, ModelOp
         read_preprocessor_config(json["preprocessing"], options.architecture, source);
       }
     });
-    source.preprocessing.crop_rounding =
-        is_hugging_face ? CropRounding::kFloor : CropRounding::kHalfEven;
+    if (!is_hugging_face) {
+      source.preprocessing.crop_rounding = CropRounding::kHalfEven;
+      source.preprocessing.transparency = Transparency::kDropped;
+    }
     return;
   }
   if (is_hugging_face) {

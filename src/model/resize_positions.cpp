@@ -33,6 +33,9 @@ void resize_positions(WeightsSource& source, std::int64_t image_size) {
   const std::int64_t old_grid = g.grid();
   source.notes.push_back(cat("model.image_size: position embeddings interpolated from ",
                              g.image_size, " to ", image_size, " px"));
+  // A resize to another size than the crop's keeps its ratio to it.
+  std::int64_t& resize_to = source.preprocessing.resize_to;
+  resize_to = (resize_to * image_size + g.image_size / 2) / g.image_size;
   g.image_size = image_size;
   source.preprocessing.image_size = image_size;
   const std::int64_t new_grid = g.grid();

@@ -83,16 +83,20 @@ bool is_openai_archive(const TensorFiles& files);
 // key.
 void read_hugging_face_config(const nlohmann::json& json, const std::string& file,
                               const ModelOptions& options, WeightsSource& source);
+// An image processor's settings as transformers 5 reads them (its PIL backend); WeightsError names
+// the key that has no form here.
 void read_preprocessor_config(const nlohmann::json& json, const std::string& file,
                               WeightsSource& source);
+// The image processor of a Hugging Face folder: the one inside processor_config.json, else
+// preprocessor_config.json, else the family's own with a note.
+void read_folder_preprocessor(const std::filesystem::path& folder, WeightsSource& source);
 
 // How a family's pictures are prepared where nothing says otherwise.
 Preprocessing default_preprocessing(Family family);
 // The cleaning that a family's captions want, with `clip` for CLIP's: SigLIP was trained on lower
 // case without punctuation, whichever client reads it.
 TextCleaning default_cleaning(Family family, TextCleaning clip);
-// `folder` when it holds a tokenizer (vocab.json and merges.txt, or a SentencePiece model); else
-// empty.
+// `folder` when it holds any file of a tokenizer, usable or not; else empty.
 std::filesystem::path tokenizer_folder_in(const std::filesystem::path& folder);
 
 // Parses a JSON file that holds an object and hands it to `read`; WeightsError names the file, also

@@ -122,7 +122,8 @@ at::Tensor embed_ids(const ClipModel& model, const at::Tensor& ids, Logger& log,
     positions.push_back(found->second);
   }
   const at::Tensor distinct = flat.index_select(0, at::tensor(first_rows, at::kLong));
-  const at::Tensor ends = end_positions(distinct, form_of(model.geometry.family).pools_last_token);
+  const at::Tensor ends = end_positions(distinct, form_of(model.geometry.family).pools_last_token,
+                                        model.geometry.pooled_id);
   // One cut for all blocks: a row's bits must not depend on its neighbours.
   const at::Tensor cut = distinct.narrow(1, 0, cut_length(ends, flat.size(1)));
   const at::Tensor embedded =

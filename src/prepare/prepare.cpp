@@ -250,7 +250,11 @@ TokenCache Preparer::tokens(const SplitData& split) const {
     write_safetensors(folder / kArtefactData, tensors);
   };
   const SafetensorsFile file = open_or_build(request, log_, stop_);
-  TokenCache cache{file.tensor("safe"), {}, tokenizer_.spec().is_padded, request.key};
+  TokenCache cache{file.tensor("safe"),
+                   {},
+                   tokenizer_.spec().is_padded,
+                   source_.geometry.pooled_id,
+                   request.key};
   if (has_unsafe) cache.unsafe = file.tensor("unsafe");
   for (const std::string& line :
        caption_problems(split, cache, file.tensor("safe_cut"),
@@ -273,6 +277,7 @@ ReferenceCache Preparer::reference_rows(const SplitData& split) {
                     .part(to_string(source_.preprocessing))
                     .part(source_.hash())
                     .part(activation_text(source_.geometry))
+                    .part(source_.geometry.pooled_id)
                     .hex();
   request.inputs = {{"manifest", split.manifest.file.string()}, {"weights", source_.path.string()}};
   request.build = [&](const fs::path& folder) {

@@ -1,5 +1,6 @@
 #include "text/clean.h"
 
+#include <algorithm>
 #include <map>
 
 #include "text/unicode.h"
@@ -191,10 +192,18 @@ std::u32string unescape_html(const std::u32string& text) {
 }
 
 std::u32string clean_text(const std::u32string& text, TextCleaning cleaning) {
+  // open_clip's basic_clean.
+  const auto basic = [&] { return unescape_html(unescape_html(fix_like_ftfy(text))); };
   switch (cleaning) {
     case TextCleaning::kOpenAi:
-      return lower_full(
-          collapse_spaces(unescape_html(unescape_html(fix_like_ftfy(text))), is_python_space));
+      return lower_full(collapse_spaces(basic(), is_python_space));
+    case TextCleaning::kWhitespace:
+      return collapse_spaces(basic(), is_python_space);
+    case TextCleaning::kCanonicalize: {
+      std::u32string plain = basic();
+      std::replace(plain.begin(), plain.end(), U'_', U' ');
+      return collapse_spaces(lower_full(without_ascii_punctuation(plain)), is_python_space);
+    }
     case TextCleaning::kHuggingFace:
       return lower_each(collapse_spaces(normalise_nfc(text), is_white_space));
     case TextCleaning::kSiglip:

@@ -14,10 +14,11 @@ namespace saferclip {
 //   ligatures,
 //     full-width forms, curly quotes, line breaks, control characters, NFC; its repair of mojibake
 //     is left out. Then HTML entities twice more, white space (U+001C-1F included), str.lower().
+//   whitespace, canonicalize: open_clip's other clean functions: the same without lower case; with
+//     underscores as spaces and without ASCII punctuation.
 //   hf: NFC, white space, lower case character by character, as transformers' CLIPTokenizer.
 //   siglip: str.lower(), then ASCII punctuation removed, white space (U+001C-1F included), as
-//     canonicalize_text of transformers' SiglipTokenizer. big_vision and open_clip make spaces of
-//     underscores first and lower last.
+//     canonicalize_text of transformers' SiglipTokenizer.
 //   none: white space and str.lower().
 std::u32string clean_text(const std::u32string& text, TextCleaning cleaning);
 

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
@@ -12,6 +10,8 @@
 #include "saferclip/text/tokenizer.h"
 #include "text/byte_pair_encoder.h"
 #include "text/clean.h"
+#include "text/lexer.h"
+#include "text/merge_file.h"
 #include "text/tokenizer_files.h"
 #include "text/unicode.h"
 
@@ -36,45 +36,6 @@ std::string lower_plain(std::string_view caption) {
   std::string text(caption);
   for (char& c : text) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
   return text;
-}
-
-// The end of "'s", "'t", … at `position`, or `position`. The text is lower case already; long s is
-// the one other letter that folds to an s.
-template <class Text>
-std::size_t match_contraction(Text text, std::size_t position, bool ignores_case) {
-  static constexpr std::string_view kContractions[] = {"s", "t", "re", "ve", "m", "ll", "d"};
-  const Text rest = text.substr(position + 1);
-  for (const std::string_view contraction : kContractions) {
-    if (rest.size() >= contraction.size() &&
-        std::equal(contraction.begin(), contraction.end(), rest.begin(), [](char a, auto b) {
-          return static_cast<char32_t>(a) == static_cast<char32_t>(b);
-        }))
-      return position + 1 + contraction.size();
-  }
-  const bool is_long_s =
-      ignores_case && !rest.empty() && static_cast<char32_t>(rest.front()) == U'\u017F';
-  return position + (is_long_s ? 2 : 0);
-}
-
-// The alternatives of CLIP's pattern, tried in order at `position`; the end of the match. `text` is
-// plain or code points.
-//   's|'t|'re|'ve|'m|'ll|'d | \p{L}+ | \p{N} | [^\s\p{L}\p{N}]+
-template <class Text>
-std::size_t match_word(Text text, std::size_t position, bool ignores_case) {
-  const auto at = [&](std::size_t i) { return static_cast<char32_t>(text[i]); };
-  if (at(position) == U'\'') {
-    const std::size_t end = match_contraction(text, position, ignores_case);
-    if (end > position) return end;
-  }
-  std::size_t end = position + 1;
-  if (is_letter(at(position))) {
-    while (end < text.size() && is_letter(at(end))) ++end;
-  } else if (!is_number(at(position))) {
-    while (end < text.size() && !is_white_space(at(end)) && !is_letter(at(end)) &&
-           !is_number(at(end)))
-      ++end;
-  }
-  return end;
 }
 
 class ClipTokenizer : public Tokenizer {
@@ -112,8 +73,12 @@ class ClipTokenizer : public Tokenizer {
 
   const TextSpec& spec() const override { return spec_; }
   const std::string& fingerprint() const override { return fingerprint_; }
+  bool is_clip() const override { return true; }
   std::vector<std::pair<std::string, std::string>> hugging_face_files() const override {
-    return tokenizer_files(*encoder_, spec_);
+    VocabularyIds ids = encoder_->vocabulary();
+    ids.emplace("<|startoftext|>", spec_.bos_id);
+    ids.emplace("<|endoftext|>", spec_.eos_id);
+    return clip_tokenizer_files({ids, encoder_->merges()}, spec_);
   }
 
  private:
@@ -203,15 +168,6 @@ std::string inflate_gzip(const std::string& bytes, const fs::path& file) {
   return text;
 }
 
-std::pair<std::string, std::string> split_merge(const std::string& line, const std::string& where) {
-  const std::size_t space = line.find(' ');
-  if (space == std::string::npos || space == 0 || space + 1 == line.size() ||
-      line.find(' ', space + 1) != std::string::npos) {
-    throw DataError(cat(where, ": \"", line, "\": expected two symbols with a space between"));
-  }
-  return {line.substr(0, space), line.substr(space + 1)};
-}
-
 }  // namespace
 
 std::unique_ptr<Tokenizer> load_clip_tokenizer(const fs::path& vocabulary,
@@ -223,12 +179,7 @@ std::unique_ptr<Tokenizer> load_clip_tokenizer(const fs::path& vocabulary,
                         ", CLIP's bpe_simple_vocab_16e6.txt.gz has ", kClipVocabularySha256,
                         "; fetch it again with scripts/fetch_vocabulary"));
   }
-  std::istringstream in(inflate_gzip(bytes, vocabulary));
-  std::string line;
-  std::getline(in, line);  // "#version"
-  std::vector<std::pair<std::string, std::string>> merges;
-  while (merges.size() < kClipMerges && std::getline(in, line))
-    merges.push_back(split_merge(line, vocabulary.string()));
+  MergeList merges = read_merge_lines(inflate_gzip(bytes, vocabulary), vocabulary, kClipMerges);
   std::unordered_map<std::string, std::int32_t> ids(kClipMerges + std::size_t{2} * 256 + 2);
   const auto add = [&](const std::string& symbol) {
     ids.emplace(symbol, static_cast<std::int32_t>(ids.size()));
@@ -242,61 +193,6 @@ std::unique_ptr<Tokenizer> load_clip_tokenizer(const fs::path& vocabulary,
   return std::make_unique<ClipTokenizer>(
       std::make_unique<BytePairEncoder>(std::move(ids), std::move(merges), vocabulary.string()),
       spec, hash);
-}
-
-std::unique_ptr<Tokenizer> load_hugging_face_tokenizer(const fs::path& folder,
-                                                       std::int64_t context_length,
-                                                       TextCleaning cleaning) {
-  const fs::path vocabulary_file = folder / "vocab.json";
-  const fs::path merges_file = folder / "merges.txt";
-  const std::string vocabulary_text = read_file(vocabulary_file);
-  const std::string merges_text = read_file(merges_file);
-  const auto json = is_nested_deeper(vocabulary_text, 1)
-                        ? nlohmann::json()
-                        : nlohmann::json::parse(vocabulary_text, nullptr, false);
-  if (!json.is_object())
-    throw DataError(cat(vocabulary_file.string(), ": expected a JSON object of symbols and ids"));
-  std::unordered_map<std::string, std::int32_t> ids(json.size());
-  std::vector<bool> is_used(json.size(), false);
-  for (const auto& [symbol, id] : json.items()) {
-    if (!id.is_number_unsigned() || id.get<std::size_t>() >= json.size() ||
-        is_used[id.get<std::size_t>()]) {
-      throw DataError(cat(vocabulary_file.string(), ": \"", symbol, "\": id ", id.dump(),
-                          " is not one of 0 … ", json.size() - 1, ", each once"));
-    }
-    is_used[id.get<std::size_t>()] = true;
-    ids.emplace(symbol, id.get<std::int32_t>());
-  }
-  TextSpec spec;
-  spec.context_length = context_length;
-  spec.cleaning = cleaning;
-  spec.vocab_size = static_cast<std::int64_t>(ids.size());
-  spec.bos_id = spec.vocab_size - 2;
-  spec.eos_id = spec.vocab_size - 1;
-  for (const auto& [name, id] :
-       {std::pair<std::string, std::int64_t>{"<|startoftext|>", spec.bos_id},
-        {"<|endoftext|>", spec.eos_id}}) {
-    const auto found = ids.find(name);
-    if (found == ids.end() || found->second != id) {
-      throw DataError(
-          cat(vocabulary_file.string(), ": expected \"", name, "\" with id ", id,
-              " (the special tokens come last), found ",
-              found == ids.end() ? std::string("none") : std::to_string(found->second)));
-    }
-  }
-  std::vector<std::pair<std::string, std::string>> merges;
-  std::istringstream in(merges_text);
-  int number = 0;
-  for (std::string line; std::getline(in, line);) {
-    ++number;
-    if (!line.empty() && line.back() == '\r') line.pop_back();
-    if (line.empty() || (number == 1 && line.starts_with("#version"))) continue;
-    merges.push_back(split_merge(line, cat(merges_file.string(), ":", number)));
-  }
-  const std::string hash = Sha256().part(vocabulary_text).part(merges_text).hex();
-  return std::make_unique<ClipTokenizer>(
-      std::make_unique<BytePairEncoder>(std::move(ids), std::move(merges), folder.string()), spec,
-      hash);
 }
 
 }  // namespace saferclip

@@ -6,15 +6,13 @@
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
+#include "text/charsmap.h"
 
 namespace saferclip {
 namespace {
 
 // Longer ones make the search for pieces quadratic; Gemma's longest has 93 bytes.
 constexpr std::size_t kMaxPieceBytes = 1024;
-// What one rule of the normalisation may insert; NFKC's longest has 33 bytes.
-constexpr std::size_t kMaxReplacementBytes = 256;
-
 // One field of a protocol buffer: its number and its value, `number` or `bytes` by its wire type.
 struct Field {
   std::uint64_t id = 0;
@@ -79,41 +77,6 @@ class Reader {
   const std::string& name_;
 };
 
-std::uint32_t word_at(std::string_view bytes, std::size_t index) {
-  std::uint32_t value = 0;
-  std::memcpy(&value, bytes.data() + index * sizeof(value), sizeof(value));
-  return value;
-}
-
-// The table of replacements: the size of a double array, the array (darts-clone, 32-bit units), the
-// replacements, each ended by NUL. The library follows the array and the leaves without looking.
-void check_replacements(std::string_view table, const std::string& name) {
-  if (table.empty()) return;
-  const auto refuse = [&](const char* what) {
-    throw DataError(cat(name, ": its normalisation table ", what, "; fetch the file again"));
-  };
-  if (table.size() < sizeof(std::uint32_t)) refuse("is cut off");
-  const std::size_t array_bytes = word_at(table, 0);
-  table.remove_prefix(sizeof(std::uint32_t));
-  if (array_bytes == 0 || array_bytes % sizeof(std::uint32_t) != 0 || array_bytes >= table.size())
-    refuse("is cut off");
-  const std::string_view texts = table.substr(array_bytes);
-  if (texts.back() != '\0' || !is_valid_utf8(texts)) refuse("holds text that is not UTF-8");
-  const std::size_t units = array_bytes / sizeof(std::uint32_t);
-  for (std::size_t i = 0; i < units; ++i) {
-    const std::uint32_t unit = word_at(table, i);
-    if ((unit >> 31U) != 0) {  // a leaf: where the replacement starts
-      const std::size_t start = unit & 0x7FFFFFFFU;
-      if (start >= texts.size()) refuse("points outside itself");
-      if (texts.find('\0', start) - start > kMaxReplacementBytes)
-        refuse("makes long texts out of single characters");
-    } else {  // a node: its children lie in one block of 256 units
-      const std::size_t offset = std::size_t{unit >> 10U} << ((unit & (1U << 9U)) >> 6U);
-      if (((i ^ offset) | 0xFFU) >= units) refuse("points outside itself");
-    }
-  }
-}
-
 SentencePieceModel::Piece read_piece(std::string_view bytes, std::size_t id,
                                      const std::string& name) {
   SentencePieceModel::Piece piece;
@@ -161,7 +124,7 @@ SentencePieceModel read_sentencepiece_model(std::string_view bytes, const std::s
       case 3:
       case 5:
         while (part.next(inner)) {
-          if (inner.id == 2) check_replacements(inner.bytes, name);
+          if (inner.id == 2) check_charsmap(inner.bytes, name);
         }
         break;
       default:

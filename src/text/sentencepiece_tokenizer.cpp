@@ -43,9 +43,11 @@ class SentencePieceTokenizer : public Tokenizer {
   std::vector<std::int32_t> encode(std::string_view caption, bool* is_cut) const override {
     const std::u32string text = decode_utf8(caption);
     std::vector<std::int32_t> ids;
+    const auto plain = [this](std::u32string_view part) { return pieces_of(encode_utf8(part)); };
     if (spec_.cleaning == TextCleaning::kNone) {
-      encode_around_marks(
-          text, ids, [this](std::u32string_view part) { return pieces_of(encode_utf8(part)); });
+      encode_around_marks(text, ids, plain);
+    } else if (spec_.cleaning != TextCleaning::kSiglip) {
+      encode_around_marks(clean_text(text, spec_.cleaning), ids, plain);
     } else if (kind_ == Kind::kGemma) {
       ids = pieces_of(encode_utf8(clean_text(text, spec_.cleaning)));
     } else {
@@ -182,12 +184,12 @@ fs::path model_file(const fs::path& folder, const std::optional<Kind>& kind) {
   }
   if (is_file(siglip)) return siglip;
   if (is_file(gemma)) return gemma;
-  throw DataError(
-      cat(folder.string(), ": expected spiece.model or tokenizer.model, found ",
-          is_file(folder / "tokenizer.json")
-              ? "tokenizer.json alone, which is not read; put the SentencePiece model of the "
-                "checkpoint's original (SigLIP: spiece.model, SigLIP 2: tokenizer.model) beside it"
-              : "neither; give the folder or the file of SigLIP's SentencePiece model"));
+  throw DataError(cat(
+      folder.string(), ": expected spiece.model or tokenizer.model, found ",
+      is_file(folder / "tokenizer.json")
+          ? "tokenizer.json alone; give the folder as model.tokenizer, or the SentencePiece "
+            "model of the checkpoint's original (SigLIP: spiece.model, SigLIP 2: tokenizer.model)"
+          : "neither; give the folder or the file of SigLIP's SentencePiece model"));
 }
 
 Marks marks_of(const SentencePieceModel& model, Kind kind, std::int64_t eos, std::int64_t pad) {
@@ -244,9 +246,10 @@ SentencePieceTokenizer::Files files_of(const SentencePieceProcessor& processor, 
 std::unique_ptr<Tokenizer> load_sentencepiece_tokenizer(const fs::path& model_or_folder,
                                                         std::int64_t context_length,
                                                         TextCleaning cleaning) {
-  if (cleaning != TextCleaning::kSiglip && cleaning != TextCleaning::kNone) {
-    throw ConfigError(cat("model.text_clean: SigLIP's tokenizers take siglip or none, found ",
-                          to_string(cleaning)));
+  if (cleaning == TextCleaning::kHuggingFace) {
+    throw ConfigError(
+        "model.text_clean: hf is CLIP's; SigLIP's tokenizers take siglip, canonicalize, "
+        "whitespace, openai or none");
   }
   if (context_length < 1)
     throw ConfigError(cat("context length: expected at least 1, found ", context_length));
@@ -281,17 +284,6 @@ std::unique_ptr<Tokenizer> load_sentencepiece_tokenizer(const fs::path& model_or
   Marks marks = marks_of(model, kind, spec.eos_id, spec.pad_id);
   return std::make_unique<SentencePieceTokenizer>(
       std::move(processor), kind, spec, std::move(marks), std::move(files), std::move(fingerprint));
-}
-
-std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& place, std::int64_t context_length,
-                                          TextCleaning cleaning) {
-  std::error_code ignored;
-  const auto has = [&](const char* name) { return is_file(place / name); };
-  const bool is_sentencepiece =
-      !fs::is_directory(place, ignored) ||
-      (!has("vocab.json") && (has("spiece.model") || has("tokenizer.model")));
-  return is_sentencepiece ? load_sentencepiece_tokenizer(place, context_length, cleaning)
-                          : load_hugging_face_tokenizer(place, context_length, cleaning);
 }
 
 }  // namespace saferclip

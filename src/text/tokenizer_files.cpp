@@ -1,5 +1,6 @@
 #include "text/tokenizer_files.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "saferclip/core/text_format.h"
@@ -9,25 +10,23 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kBegin = "<|startoftext|>";
-constexpr const char* kEnd = "<|endoftext|>";
 // CLIP's pattern as the tokenizers library (Oniguruma) takes it.
 constexpr const char* kPattern =
     "<\\|startoftext\\|>|<\\|endoftext\\|>|'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}"
     "\\p{N}]+";
 
-std::vector<std::pair<std::string, std::int32_t>> by_id(const BytePairEncoder& encoder,
-                                                        const TextSpec& spec) {
-  std::vector<std::pair<std::string, std::int32_t>> entries(
-      static_cast<std::size_t>(spec.vocab_size));
-  for (const auto& [symbol, id] : encoder.vocabulary())
-    entries[static_cast<std::size_t>(id)] = {symbol, id};
-  entries[static_cast<std::size_t>(spec.bos_id)] = {kBegin, static_cast<std::int32_t>(spec.bos_id)};
-  entries[static_cast<std::size_t>(spec.eos_id)] = {kEnd, static_cast<std::int32_t>(spec.eos_id)};
-  return entries;
+// By their ids, as clients list them.
+Json by_id(const VocabularyIds& ids) {
+  std::vector<const std::pair<const std::string, std::int32_t>*> entries;
+  for (const auto& entry : ids) entries.push_back(&entry);
+  std::sort(entries.begin(), entries.end(),
+            [](const auto* a, const auto* b) { return a->second < b->second; });
+  Json json = Json::object();
+  for (const auto* entry : entries) json[entry->first] = entry->second;
+  return json;
 }
 
-Json special_token(const char* content) {
+Json special_token(const std::string& content) {
   return {{"content", content},
           {"lstrip", false},
           {"normalized", false},
@@ -35,84 +34,110 @@ Json special_token(const char* content) {
           {"single_word", false}};
 }
 
-Json added_token(const char* content, std::int64_t id) {
-  Json token{{"id", id}};
-  token.update(special_token(content));
-  token["special"] = true;
-  return token;
-}
-
-Json fast_tokenizer(const Json& vocabulary, const BytePairEncoder& encoder, const TextSpec& spec) {
-  Json merges = Json::array();
-  for (const auto& [a, b] : encoder.merges()) merges.push_back({a, b});
-  const Json byte_level{{"type", "ByteLevel"},
-                        {"add_prefix_space", false},
-                        {"trim_offsets", true},
-                        {"use_regex", true}};
-  return {{"version", "1.0"},
-          {"truncation", nullptr},
-          {"padding", nullptr},
-          {"added_tokens", {added_token(kBegin, spec.bos_id), added_token(kEnd, spec.eos_id)}},
-          {"normalizer",
-           {{"type", "Sequence"},
-            {"normalizers",
-             {{{"type", "NFC"}},
-              {{"type", "Replace"}, {"pattern", {{"Regex", "\\s+"}}}, {"content", " "}},
-              {{"type", "Lowercase"}}}}}},
-          {"pre_tokenizer",
-           {{"type", "Sequence"},
-            {"pretokenizers",
-             {{{"type", "Split"},
-               {"pattern", {{"Regex", kPattern}}},
-               {"behavior", "Removed"},
-               {"invert", true}},
-              byte_level}}}},
-          {"post_processor",
-           {{"type", "RobertaProcessing"},
-            {"sep", {kEnd, spec.eos_id}},
-            {"cls", {kBegin, spec.bos_id}},
-            {"trim_offsets", false},
-            {"add_prefix_space", false}}},
-          {"decoder", byte_level},
-          {"model",
-           {{"type", "BPE"},
-            {"dropout", nullptr},
-            {"unk_token", kEnd},
-            {"continuing_subword_prefix", ""},
-            {"end_of_word_suffix", "</w>"},
-            {"fuse_unk", false},
-            {"byte_fallback", false},
-            {"ignore_merges", false},
-            {"vocab", vocabulary},
-            {"merges", merges}}}};
+Json added_token(const AddedToken& token) {
+  return {{"id", token.id},
+          {"content", token.content},
+          {"lstrip", token.strips_left},
+          {"normalized", token.is_normalized},
+          {"rstrip", token.strips_right},
+          {"single_word", token.is_single_word},
+          {"special", token.is_special}};
 }
 
 }  // namespace
 
-std::vector<std::pair<std::string, std::string>> tokenizer_files(const BytePairEncoder& encoder,
-                                                                 const TextSpec& spec) {
-  Json vocabulary = Json::object();
-  for (const auto& [symbol, id] : by_id(encoder, spec)) vocabulary[symbol] = id;
-  std::string merges = "#version: 0.2\n";
-  for (const auto& [a, b] : encoder.merges()) merges += cat(a, " ", b, "\n");
+std::string vocab_json(const VocabularyIds& ids) { return by_id(ids).dump() + "\n"; }
+
+std::string merges_txt(const MergeList& merges) {
+  std::string text = "#version: 0.2\n";
+  for (const auto& [a, b] : merges) text += cat(a, " ", b, "\n");
+  return text;
+}
+
+std::string clip_tokenizer_json(const ClipVocabulary& vocabulary,
+                                const std::vector<AddedToken>& added) {
+  Json tokens = Json::array();
+  for (const AddedToken& token : added) tokens.push_back(added_token(token));
+  Json merges = Json::array();
+  for (const auto& [a, b] : vocabulary.merges) merges.push_back({a, b});
+  const Json byte_level{{"type", "ByteLevel"},
+                        {"add_prefix_space", false},
+                        {"trim_offsets", true},
+                        {"use_regex", true}};
+  const Json json{{"version", "1.0"},
+                  {"truncation", nullptr},
+                  {"padding", nullptr},
+                  {"added_tokens", tokens},
+                  {"normalizer",
+                   {{"type", "Sequence"},
+                    {"normalizers",
+                     {{{"type", "NFC"}},
+                      {{"type", "Replace"}, {"pattern", {{"Regex", "\\s+"}}}, {"content", " "}},
+                      {{"type", "Lowercase"}}}}}},
+                  {"pre_tokenizer",
+                   {{"type", "Sequence"},
+                    {"pretokenizers",
+                     {{{"type", "Split"},
+                       {"pattern", {{"Regex", kPattern}}},
+                       {"behavior", "Removed"},
+                       {"invert", true}},
+                      byte_level}}}},
+                  {"post_processor",
+                   {{"type", "RobertaProcessing"},
+                    {"sep", {vocabulary.eos, vocabulary.ids.at(vocabulary.eos)}},
+                    {"cls", {vocabulary.bos, vocabulary.ids.at(vocabulary.bos)}},
+                    {"trim_offsets", false},
+                    {"add_prefix_space", false}}},
+                  {"decoder", byte_level},
+                  {"model",
+                   {{"type", "BPE"},
+                    {"dropout", nullptr},
+                    {"unk_token", vocabulary.unk},
+                    {"continuing_subword_prefix", ""},
+                    {"end_of_word_suffix", "</w>"},
+                    {"fuse_unk", false},
+                    {"byte_fallback", false},
+                    {"ignore_merges", false},
+                    {"vocab", by_id(vocabulary.ids)},
+                    {"merges", merges}}}};
+  return json.dump() + "\n";
+}
+
+std::string clip_tokenizer_config(const ClipVocabulary& vocabulary, std::int64_t context_length) {
   const Json config{{"add_prefix_space", false},
-                    {"bos_token", special_token(kBegin)},
+                    {"bos_token", special_token(vocabulary.bos)},
                     {"do_lower_case", true},
-                    {"eos_token", special_token(kEnd)},
+                    {"eos_token", special_token(vocabulary.eos)},
                     {"errors", "replace"},
-                    {"model_max_length", spec.context_length},
-                    {"pad_token", kEnd},
+                    {"model_max_length", context_length},
+                    {"pad_token", vocabulary.pad},
                     {"tokenizer_class", "CLIPTokenizer"},
-                    {"unk_token", special_token(kEnd)}};
-  const Json specials{{"bos_token", special_token(kBegin)},
-                      {"eos_token", special_token(kEnd)},
-                      {"pad_token", kEnd},
-                      {"unk_token", special_token(kEnd)}};
-  return {{"vocab.json", vocabulary.dump() + "\n"},
-          {"merges.txt", merges},
-          {"tokenizer_config.json", config.dump(2) + "\n"},
-          {"special_tokens_map.json", specials.dump(2) + "\n"},
-          {"tokenizer.json", fast_tokenizer(vocabulary, encoder, spec).dump() + "\n"}};
+                    {"unk_token", special_token(vocabulary.unk)}};
+  return config.dump(2) + "\n";
+}
+
+std::string clip_special_tokens_map(const ClipVocabulary& vocabulary) {
+  const Json specials{{"bos_token", special_token(vocabulary.bos)},
+                      {"eos_token", special_token(vocabulary.eos)},
+                      {"pad_token", vocabulary.pad},
+                      {"unk_token", special_token(vocabulary.unk)}};
+  return specials.dump(2) + "\n";
+}
+
+TokenizerFiles clip_tokenizer_files(const ClipVocabulary& vocabulary, const TextSpec& spec) {
+  std::vector<AddedToken> marks;
+  for (const std::string& text : {vocabulary.bos, vocabulary.eos}) {
+    AddedToken mark;
+    mark.content = text;
+    mark.id = vocabulary.ids.at(text);
+    mark.is_special = true;
+    marks.push_back(mark);
+  }
+  return {{"vocab.json", vocab_json(vocabulary.ids)},
+          {"merges.txt", merges_txt(vocabulary.merges)},
+          {"tokenizer_config.json", clip_tokenizer_config(vocabulary, spec.context_length)},
+          {"special_tokens_map.json", clip_special_tokens_map(vocabulary)},
+          {"tokenizer.json", clip_tokenizer_json(vocabulary, marks)}};
 }
 
 }  // namespace saferclip

@@ -1,4 +1,4 @@
-// The files of a Hugging Face tokenizer folder.
+// The files of a Hugging Face tokenizer folder, made new.
 #pragma once
 
 #include <string>
@@ -6,13 +6,32 @@
 #include <vector>
 
 #include "saferclip/core/preprocessing.h"
-#include "text/byte_pair_encoder.h"
+#include "text/added_tokens.h"
+#include "text/subword_model.h"
 
 namespace saferclip {
 
-// vocab.json, merges.txt, tokenizer_config.json, special_tokens_map.json, tokenizer.json: name,
-// content.
-std::vector<std::pair<std::string, std::string>> tokenizer_files(const BytePairEncoder& encoder,
-                                                                 const TextSpec& spec);
+using TokenizerFiles = std::vector<std::pair<std::string, std::string>>;  // name, content
+
+// A byte-level BPE as CLIP uses it, with its marks' texts.
+struct ClipVocabulary {
+  const VocabularyIds& ids;  // the marks among them
+  const MergeList& merges;
+  std::string bos = "<|startoftext|>";
+  std::string eos = "<|endoftext|>";
+  std::string pad = "<|endoftext|>";
+  std::string unk = "<|endoftext|>";
+};
+
+std::string vocab_json(const VocabularyIds& ids);
+std::string merges_txt(const MergeList& merges);
+// `added`: the tokens that are looked for in a caption.
+std::string clip_tokenizer_json(const ClipVocabulary& vocabulary,
+                                const std::vector<AddedToken>& added);
+std::string clip_tokenizer_config(const ClipVocabulary& vocabulary, std::int64_t context_length);
+std::string clip_special_tokens_map(const ClipVocabulary& vocabulary);
+
+// All five.
+TokenizerFiles clip_tokenizer_files(const ClipVocabulary& vocabulary, const TextSpec& spec);
 
 }  // namespace saferclip

@@ -1,9 +1,12 @@
 #include "text/unicode.h"
 
+#include <unicode/brkiter.h>
 #include <unicode/locid.h>
 #include <unicode/normalizer2.h>
 #include <unicode/uchar.h>
 #include <unicode/unistr.h>
+
+#include <memory>
 
 #include "saferclip/core/error.h"
 
@@ -114,8 +117,21 @@ bool is_number(char32_t c) { return (U_GET_GC_MASK(static_cast<UChar32>(c)) & U_
 bool is_white_space(char32_t c) { return u_isUWhiteSpace(static_cast<UChar32>(c)) != 0; }
 }  // namespace icu_says
 
+bool is_word_character(char32_t c) {
+  const auto code = static_cast<UChar32>(c);
+  return u_hasBinaryProperty(code, UCHAR_ALPHABETIC) != 0 ||
+         u_hasBinaryProperty(code, UCHAR_JOIN_CONTROL) != 0 ||
+         (U_GET_GC_MASK(code) & (U_GC_M_MASK | U_GC_ND_MASK | U_GC_PC_MASK)) != 0;
+}
+
 std::u32string normalise_nfc(const std::u32string& text) {
   return normalise(text, &icu::Normalizer2::getNFCInstance);
+}
+std::u32string normalise_nfd(const std::u32string& text) {
+  return normalise(text, &icu::Normalizer2::getNFDInstance);
+}
+std::u32string normalise_nfkd(const std::u32string& text) {
+  return normalise(text, &icu::Normalizer2::getNFKDInstance);
 }
 std::u32string normalise_nfkc(const std::u32string& text) {
   return normalise(text, &icu::Normalizer2::getNFKCInstance);
@@ -137,6 +153,24 @@ std::u32string lower_each(const std::u32string& text) {
     }
   }
   return result;
+}
+
+std::vector<std::u32string_view> graphemes(std::u32string_view text) {
+  UErrorCode status = U_ZERO_ERROR;
+  const std::unique_ptr<icu::BreakIterator> breaks(
+      icu::BreakIterator::createCharacterInstance(icu::Locale::getRoot(), status));
+  if (U_FAILURE(status) != 0) throw Error("ICU has no data for the parts of a text", 1);
+  const icu::UnicodeString units = to_icu(std::u32string(text));
+  breaks->setText(units);
+  std::vector<std::u32string_view> parts;
+  std::size_t at = 0;
+  for (std::int32_t begin = breaks->first(), end = breaks->next(); end != icu::BreakIterator::DONE;
+       begin = end, end = breaks->next()) {
+    const auto length = static_cast<std::size_t>(units.countChar32(begin, end - begin));
+    parts.push_back(text.substr(at, length));
+    at += length;
+  }
+  return parts;
 }
 
 }  // namespace saferclip

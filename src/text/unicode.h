@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace saferclip {
 
@@ -29,11 +30,18 @@ inline bool is_white_space(char32_t c) {
   return c < 0x80 ? c == U' ' || (c >= 0x09 && c <= 0x0D) : icu_says::is_white_space(c);
 }
 
+// `\w` of Rust's regex: letters and marks, decimal digits, connectors, joiners
+bool is_word_character(char32_t c);
+
 std::u32string normalise_nfc(const std::u32string& text);
+std::u32string normalise_nfd(const std::u32string& text);
+std::u32string normalise_nfkd(const std::u32string& text);
 std::u32string normalise_nfkc(const std::u32string& text);
 // Python's str.lower(): full mapping with the final sigma.
 std::u32string lower_full(const std::u32string& text);
 // Rust's char::to_lowercase over each character: no context.
 std::u32string lower_each(const std::u32string& text);
+// The characters that a reader sees (extended grapheme clusters), in order.
+std::vector<std::u32string_view> graphemes(std::u32string_view text);
 
 }  // namespace saferclip

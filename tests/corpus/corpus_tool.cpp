@@ -1,7 +1,7 @@
 // Token ids and pixels of many inputs for the comparisons in tokens.py and pixels.py.
 //   corpus_tool ids VOCABULARY openai|hf < records > ids      record: u32 size, bytes
-//   corpus_tool ids SENTENCEPIECE siglip|none < records > ids
-//   corpus_tool files SENTENCEPIECE siglip|none FOLDER        the files of an export
+//   corpus_tool ids SENTENCEPIECE|FOLDER siglip|none < records > ids
+//   corpus_tool files SENTENCEPIECE|FOLDER siglip|none FOLDER   the files of an export
 //   corpus_tool pixels < lines > pictures                     see `picture_of`
 #include <cstdint>
 #include <cstdio>
@@ -25,7 +25,7 @@ std::unique_ptr<saferclip::Tokenizer> open_tokenizer(const std::string& vocabula
                                                      const std::string& cleaning) {
   using saferclip::TextCleaning;
   if (cleaning == "siglip" || cleaning == "none") {
-    return saferclip::load_sentencepiece_tokenizer(
+    return saferclip::load_tokenizer(
         vocabulary, 64, cleaning == "none" ? TextCleaning::kNone : TextCleaning::kSiglip);
   }
   return saferclip::load_clip_tokenizer(

@@ -108,7 +108,7 @@ TEST_F(SmallVocabulary, NamesWhatDoesNotFit) {
   vocabulary_ = good;
   vocabulary_["<|startoftext|>"] = 515;
   vocabulary_["<|endoftext|>"] = 514;
-  EXPECT_THAT(refusal("a b\n"), HasSubstr("special tokens come last"));
+  EXPECT_EQ(refusal("a b\n"), "accepted");  // the marks are found by their names
   vocabulary_ = nlohmann::json::array();
   EXPECT_THAT(refusal("a b\n"), HasSubstr("expected a JSON object"));
 }

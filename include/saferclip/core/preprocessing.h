@@ -8,28 +8,44 @@
 
 namespace saferclip {
 
-enum class ResizeMode { kShortest, kSquash };
-enum class Interpolation { kBicubic, kBilinear };
+// What the resize aims at: the shortest side, then a crop; the longest side, the rest filled up;
+// both sides; nothing, only the crop.
+enum class ResizeMode { kShortest, kLongest, kSquash, kNone };
+// Pillow's filters.
+enum class Interpolation { kBicubic, kBilinear, kNearest, kLanczos, kBox, kHamming };
 // The offset of the centre crop when the margin is odd: Hugging Face floors, torchvision (OpenAI,
 // open_clip) rounds half to even.
 enum class CropRounding { kFloor, kHalfEven };
+// What becomes of a picture that is not plain RGB.
+//   kOnWhite: laid on white before anything else, as transformers 5 does.
+//   kDropped: resized as the file holds it (colours weighted by their alpha; palettes and bilevel
+//     pictures by the nearest pixel), alpha dropped afterwards, as torchvision's transforms do on
+//     Pillow's pictures (OpenAI, open_clip).
+enum class Transparency { kOnWhite, kDropped };
 
 struct Preprocessing {
-  std::int64_t image_size = 224;  // pixels, square
+  std::int64_t image_size = 224;  // pixels, square: what the model takes
+  std::int64_t resize_to = 0;     // pixels, the side that the resize aims at; 0: image_size
   ResizeMode resize_mode = ResizeMode::kShortest;
   Interpolation interpolation = Interpolation::kBicubic;
   CropRounding crop_rounding = CropRounding::kHalfEven;
+  Transparency transparency = Transparency::kDropped;
+  std::int64_t fill = 0;  // 0 … 255: the grey around a picture that is smaller than image_size
+  double rescale = 1.0 / 255;
   std::array<double, 3> mean{0.48145466, 0.4578275, 0.40821073};
   std::array<double, 3> std{0.26862954, 0.26130258, 0.27577711};
 
   bool operator==(const Preprocessing&) const = default;
 };
 
-// `openai`: HTML unescape, whitespace, lower case as open_clip's default clean does; `hf`: NFC,
-// whitespace, lower case as transformers' CLIPTokenizer does; `siglip`: lower case, no ASCII
-// punctuation, whitespace, as transformers' SiglipTokenizer does; `none`: only whitespace and case
-// for CLIP's vocabulary, nothing at all for SentencePiece's.
-enum class TextCleaning { kOpenAi, kHuggingFace, kNone, kSiglip };
+// What is done to a caption before its tokenizer sees it.
+//   openai: HTML unescape, white space, lower case as open_clip's clean function `lower` does;
+//   whitespace, canonicalize: open_clip's other two, without lower case, and without punctuation;
+//   hf: nothing before a folder's own tokenizer, which normalises by itself; for CLIP's own
+//     vocabulary NFC, white space, lower case as transformers' CLIPTokenizer does;
+//   siglip: lower case, no ASCII punctuation, white space, as transformers' SiglipTokenizer does;
+//   none: only white space and case for CLIP's vocabulary, nothing at all for a folder's tokenizer.
+enum class TextCleaning { kOpenAi, kHuggingFace, kNone, kSiglip, kWhitespace, kCanonicalize };
 
 struct TextSpec {
   std::int64_t context_length = 77;
@@ -45,6 +61,7 @@ struct TextSpec {
   bool operator==(const TextSpec&) const = default;
 };
 
+std::string to_string(Interpolation interpolation);
 // One-line texts for cache keys, `inspect` and reports.
 std::string to_string(const Preprocessing& preprocessing);
 std::string to_string(TextCleaning cleaning);

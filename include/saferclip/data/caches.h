@@ -25,9 +25,10 @@ struct ImageCache {
 };
 
 struct TokenCache {
-  at::Tensor safe;         // int32 [N, C], filled up after the end mark
-  at::Tensor unsafe;       // the same, or undefined
-  bool is_padded = false;  // the model attends to the filling (TextSpec)
+  at::Tensor safe;              // int32 [N, C], filled up after the end mark
+  at::Tensor unsafe;            // the same, or undefined
+  bool is_padded = false;       // the model attends to the filling (TextSpec)
+  std::int64_t pooled_id = -1;  // of the model's geometry
   std::string key;
 };
 
@@ -72,9 +73,9 @@ struct SplitData {
   std::vector<std::int64_t> good_rows;  // rows whose pictures could be read, ascending
 };
 
-// The position of the token that stands for each row of ids [N, L], int64 [N]: the end mark's, the
-// first place of the largest id; of padded texts the last.
-at::Tensor end_positions(const at::Tensor& ids, bool is_padded);
+// The position of the token that stands for each row of ids [N, L], int64 [N]: the first place of
+// `pooled_id`, or of the largest id when it is -1; of padded texts the last.
+at::Tensor end_positions(const at::Tensor& ids, bool is_padded, std::int64_t pooled_id = -1);
 
 // The length to which a batch of ids is cut: the longest caption, rounded up to a multiple of 8, at
 // most the context length.

@@ -23,7 +23,9 @@ struct Image {
 inline constexpr std::uint64_t kMaxPictureBytes = std::uint64_t{1} << 28U;
 
 struct DecodeOptions {
-  bool exif_rotate = false;             // Pillow and CLIP's clients ignore the orientation
+  // Turn as the EXIF (or XMP) orientation says; Pillow and CLIP's clients ignore it, but for TIFF,
+  // which Pillow always turns, and so does this program.
+  bool exif_rotate = false;
   std::int64_t max_pixels = 178956970;  // Pillow's bound on decompression bombs
 };
 
@@ -41,16 +43,17 @@ Image load_image(const std::filesystem::path& path, const DecodeOptions& options
 Image resize_image(const Image& image, std::int64_t width, std::int64_t height,
                    Interpolation interpolation);
 
-// Resize and centre crop as the source's client does; the result is image_size x image_size.
-// A picture smaller than the crop after resizing cannot occur (the shortest side is image_size).
+// Resize and centre crop as the source's client does; the result is image_size x image_size, filled
+// up with `fill` where the resized picture is smaller.
 Image preprocess_image(const Image& image, const Preprocessing& preprocessing);
 
-// decode_image and preprocess_image in one, the same bytes: a JPEG is resized while it is decoded,
-// without the whole picture in memory. Rows below the crop are not decoded. Throws DataError as
-// decode_image does.
+// decode_image and preprocess_image in one, with what `preprocessing` makes of transparent pixels
+// and palettes: an opaque JPEG is resized while it is decoded, without the whole picture in memory.
+// Rows below the crop are not decoded. Throws DataError as decode_image does.
 Image decode_preprocessed(std::string_view bytes, const std::string& name,
                           const Preprocessing& preprocessing, const DecodeOptions& options = {});
-Image load_preprocessed(const std::filesystem::path& path, const Preprocessing& preprocessing);
+Image load_preprocessed(const std::filesystem::path& path, const Preprocessing& preprocessing,
+                        const DecodeOptions& options = {});
 
 // PNG bytes of an RGB image.
 std::string encode_png(const Image& image);

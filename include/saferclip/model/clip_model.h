@@ -57,6 +57,8 @@ struct ClipGeometry {
   std::int64_t context_length = 77;
   std::int64_t vocab_size = 49408;
   double norm_eps = 1e-5;
+  // The token whose first place is pooled; -1: the largest of a caption (SigLIP: the last place).
+  std::int64_t pooled_id = -1;
   bool operator==(const ClipGeometry&) const = default;
   std::int64_t grid() const { return image_size / patch_size; }
   // Rows of the vision position embedding: the grid, and the class token where there is one.

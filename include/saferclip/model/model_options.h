@@ -64,7 +64,7 @@ struct ModelOptions {
               .free(),
           self.tokenizer);
     visit(field("text_clean", "Caption cleaning; auto does what the source's own client does.")
-              .one_of({"auto", "openai", "hf", "siglip", "none"}),
+              .one_of({"auto", "openai", "whitespace", "canonicalize", "hf", "siglip", "none"}),
           self.text_clean);
     visit(field("train_logit_scale", "Train the logit scale, and SigLIP's logit bias."),
           self.train_logit_scale);

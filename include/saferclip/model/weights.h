@@ -31,8 +31,7 @@ struct WeightsSource {
   ClipGeometry geometry;
   Preprocessing preprocessing;
   TextSpec text;
-  std::filesystem::path
-      tokenizer_folder;            // with vocab.json and merges.txt; empty: CLIP's vocabulary
+  std::filesystem::path tokenizer_folder;  // with tokenizer files; empty: CLIP's vocabulary
   std::vector<std::string> notes;  // what a user should know ("no preprocessor_config.json …")
   // The tensor with this canonical (Hugging Face) name, in its file dtype and canonical shape.
   std::function<at::Tensor(const std::string&)> tensor;
@@ -79,6 +78,7 @@ std::string hugging_face_preprocessor(const Preprocessing& preprocessing, Family
 struct OpenClipRequest {
   ClipGeometry geometry;
   Preprocessing preprocessing;
+  TextCleaning cleaning = TextCleaning::kOpenAi;
   bool has_own_tokenizer = false;  // the folder's files instead of CLIP's built-in vocabulary
   std::string timm_model;          // SigLIP's vision tower; empty: timm's of this geometry
 };

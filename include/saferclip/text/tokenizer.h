@@ -24,6 +24,8 @@ class Tokenizer {
   virtual std::vector<std::int32_t> encode(std::string_view caption,
                                            bool* is_cut = nullptr) const = 0;
   virtual const TextSpec& spec() const = 0;
+  // Whether the ids are those of CLIP's published vocabulary, which every client has built in.
+  virtual bool is_clip() const { return false; }
   // Everything that decides the ids, for cache keys.
   virtual const std::string& fingerprint() const = 0;
   // Files of a Hugging Face tokenizer folder as name and content, for exports: vocab.json,
@@ -37,9 +39,13 @@ class Tokenizer {
 std::unique_ptr<Tokenizer> load_clip_tokenizer(const std::filesystem::path& vocabulary,
                                                std::int64_t context_length, TextCleaning cleaning);
 
-// A byte-level BPE from `vocab.json` and `merges.txt` (and `tokenizer_config.json` when there) of a
-// Hugging Face folder. The special tokens are the last entries and EOT has the largest id.
-// Throws DataError naming the file and the entry that does not fit.
+// The tokenizer of a Hugging Face folder: `tokenizer.json`, or without one `vocab.json` and
+// `merges.txt`, with what `tokenizer_config.json` and, as transformers 5 reads them,
+// `special_tokens_map.json` and `added_tokens.json` say. Its ids are those of transformers 5 and of
+// the tokenizers library 0.23; where the two differ, and for a part of the file that is not known,
+// it is refused. A byte-level BPE with "</w>" is CLIP's kind; a unigram model or another BPE is
+// SigLIP's, whose captions are padded.
+// Throws DataError naming the file and the entry or part that does not fit.
 std::unique_ptr<Tokenizer> load_hugging_face_tokenizer(const std::filesystem::path& folder,
                                                        std::int64_t context_length,
                                                        TextCleaning cleaning);
@@ -55,19 +61,22 @@ std::unique_ptr<Tokenizer> load_hugging_face_tokenizer(const std::filesystem::pa
 //     as canonicalize_text of transformers' SiglipTokenizer. SigLIP's ids are those of that class
 //     (its marks written in a caption are marks); SigLIP 2's are open_clip's, whose HFTokenizer
 //     cleans so before Gemma's tokenizer runs.
+//   kCanonicalize, kWhitespace, kOpenAi: open_clip's clean functions, then the model file.
 //   kNone: what the model file does itself. SigLIP 2's ids are those of transformers'
 //     GemmaTokenizer, which neither lowers nor strips although the model was trained so.
 // hugging_face_files(): the model file under the name its class reads, and the folder's own JSON
 // files; without a tokenizer_config.json of its own, new ones. docs/tokenizer.md lists where the
 // clients differ.
-// Throws DataError: no such file, only a tokenizer.json, not a SentencePiece model of one of the
+// Throws DataError: no such file, not a SentencePiece model of one of the
 // two kinds, a damaged one, a setting that SigLIP does not have; ConfigError for other cleanings.
 std::unique_ptr<Tokenizer> load_sentencepiece_tokenizer(
     const std::filesystem::path& model_or_folder, std::int64_t context_length,
     TextCleaning cleaning);
 
-// The one of the two above that fits: a folder with vocab.json is a byte-level BPE, any other
-// folder with a SentencePiece model, and any file, SentencePiece.
+// The one of the two above that fits, by what transformers 5 takes first: tokenizer.json, but for
+// SigLIP's spiece.model; then vocab.json with merges.txt, tokenizer.model. A file is a
+// tokenizer.json by its name, else SentencePiece. Throws DataError for a folder with tokenizer
+// files of which none is a vocabulary.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& place,
                                           std::int64_t context_length, TextCleaning cleaning);
 

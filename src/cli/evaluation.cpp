@@ -6,6 +6,7 @@
 
 #include "cli/zero_shot_set.h"
 #include "saferclip/core/error.h"
+#include "saferclip/core/progress.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/eval/space.h"
 #include "saferclip/prepare/embedding.h"
@@ -102,13 +103,14 @@ EmbeddingSet Evaluator::embed_split(const EvaluationRequest& request, const Clip
   const Split& split = open_split(request);
   const Preprocessing& p = session_.source.preprocessing;
   const EmbedOptions options = embed_options();
-  const std::string label = cat("embedding ", split.data.name);
+  const std::string safe = cat("embedding ", split.data.name, " safe");
+  const std::string unsafe = cat("embedding ", split.data.name, " unsafe");
   EmbeddingSet set;
-  set.safe_text = embed_ids(model, split.data.tokens.safe, log_, label, options);
-  set.safe_image = embed_pixels(model, p, split.data.images.safe, log_, label, options);
+  set.safe_text = embed_ids(model, split.data.tokens.safe, log_, safe, options);
+  set.safe_image = embed_pixels(model, p, split.data.images.safe, log_, safe, options);
   if (split.has_unsafe) {
-    set.unsafe_text = embed_ids(model, split.data.tokens.unsafe, log_, label, options);
-    set.unsafe_image = embed_pixels(model, p, split.data.images.unsafe, log_, label, options);
+    set.unsafe_text = embed_ids(model, split.data.tokens.unsafe, log_, unsafe, options);
+    set.unsafe_image = embed_pixels(model, p, split.data.images.unsafe, log_, unsafe, options);
   }
   return describe(split, std::move(set));
 }
@@ -129,7 +131,9 @@ ModelScores Evaluator::measure(const EmbeddingSet& set, const ClipModel* model,
   const StopFlag* stop = preparer_.stop();
   std::vector<std::int64_t> k = session_.config.evaluate.k;
   k.push_back(1);  // what `best` and the table need
+  std::optional<Progress> working(std::in_place, log_, cat("ranking ", split.data.name));
   SplitOutcomes outcomes = measure_split(set, k, stop);
+  working.reset();
   ModelScores scores;
   scores.tables.push_back({{}, std::move(outcomes.table)});
   write_percentages(scores.tables.back(), scores.json);
@@ -140,6 +144,7 @@ ModelScores Evaluator::measure(const EmbeddingSet& set, const ClipModel* model,
   if (model != nullptr && split.has_unsafe) add_real_images(*model, split, set, scores);
   scores.json["space"] = space_json(set);
   const std::int64_t resamples = session_.config.evaluate.bootstrap;
+  working.emplace(log_, cat("intervals of ", split.data.name));
   if (resamples > 0) scores.json["intervals"] = intervals_json(scores.tables, resamples, stop);
   return scores;
 }
@@ -256,6 +261,7 @@ OrderedJson Evaluator::evaluate(const EvaluationRequest& request, ClipModel* tun
   document["after"] = after->json;
   const std::int64_t resamples = session_.config.evaluate.bootstrap;
   if (before && resamples > 0) {
+    const Progress working(log_, cat("comparing before and after, ", request.split));
     document["change"] =
         differences_json(before->tables, after->tables, resamples, preparer_.stop());
   }

@@ -10,6 +10,7 @@
 #include "saferclip/core/error.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/model/hub_names.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
@@ -254,7 +255,10 @@ WeightsSource open_base(const ModelOptions& options) {
   const fs::path path(options.weights);
   std::error_code ignored;
   if (!fs::exists(path, ignored)) {
-    throw WeightsError(cat(path.string(), ": no such file or folder (model.weights)"));
+    throw WeightsError(
+        cat(path.string(), ": no such file or folder (model.weights)",
+            hub_help(options.written_weights.empty() ? options.weights : options.written_weights,
+                     path)));
   }
   if (fs::is_directory(path, ignored)) {
     if (!fs::exists(path / "adapter_config.json")) return open_folder(path, options);

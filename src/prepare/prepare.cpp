@@ -10,6 +10,7 @@
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/hash.h"
+#include "saferclip/core/progress.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/bad_rows.h"
 #include "saferclip/prepare/embedding.h"
@@ -76,6 +77,19 @@ std::string content_hash(const std::vector<std::vector<PictureRecord>>& records)
 
 }  // namespace
 
+ManifestRequest manifest_request(const DataOptions& data, const std::string& split,
+                                 const fs::path& file, bool needs_unsafe) {
+  ManifestRequest request;
+  request.file = file;
+  request.split = split;
+  request.image_root = data.image_root;
+  request.unsafe_image_template = data.unsafe_image_template;
+  request.missing_unsafe_image = data.missing_unsafe_image;
+  request.images_outside_root = data.images_outside_root;
+  request.needs_unsafe = needs_unsafe;
+  return request;
+}
+
 Preparer::Preparer(const DataOptions& data, const WeightsSource& source, const Tokenizer& tokenizer,
                    at::Device device, Logger& log, const StopFlag* stop)
     : data_(data),
@@ -123,15 +137,10 @@ SplitData Preparer::split(const std::string& name, const fs::path& file, bool ne
                           bool needs_reference) {
   SplitData split;
   split.name = name;
-  ManifestRequest request;
-  request.file = file;
-  request.split = name;
-  request.image_root = data_.image_root;
-  request.unsafe_image_template = data_.unsafe_image_template;
-  request.missing_unsafe_image = data_.missing_unsafe_image;
-  request.images_outside_root = data_.images_outside_root;
-  request.needs_unsafe = needs_unsafe;
-  split.manifest = read_manifest(request);
+  {
+    const Progress reading(log_, cat("reading ", name));
+    split.manifest = read_manifest(manifest_request(data_, name, file, needs_unsafe));
+  }
   for (const std::string& note : split.manifest.notes) log_.warn(note);
   std::vector<RowProblem> problems;
   if (!split.manifest.rows.empty()) split.images = images(split, needs_unsafe, problems);
@@ -207,6 +216,7 @@ TokenCache Preparer::tokens(const SplitData& split, bool needs_unsafe) const {
   request.key = hash.hex();
   request.inputs = {{"manifest", split.manifest.file.string()}};
   request.build = [&](const fs::path& folder) {
+    const Progress working(log_, cat("tokens of ", split.name));
     std::vector<NamedTensor> tensors;
     const auto add = [&](const std::string& name, const std::vector<std::string>& captions) {
       TokenRows rows = token_rows(tokenizer_, captions);
@@ -247,18 +257,18 @@ ReferenceCache Preparer::reference_rows(const SplitData& split) {
     EmbedOptions options;
     options.stop = stop_;
     const at::Tensor valid = split.images.valid.to(at::kFloat);
+    const auto label = [&](const char* part) { return cat("reference, ", split.name, " ", part); };
     const auto pictures = [&](const at::Tensor& pixels, std::int64_t column) {
       const at::Tensor embedded = embed_pixels(model, source_.preprocessing, pixels, log_,
-                                               cat("reference, ", split.name), options);
+                                               label(column == 0 ? "safe" : "unsafe"), options);
       return embedded * valid.select(1, column).unsqueeze(1);
     };
-    write_safetensors(folder / kArtefactData,
-                      {{"safe_text", embed_ids(model, split.tokens.safe, log_,
-                                               cat("reference, ", split.name), options)},
-                       {"unsafe_text", embed_ids(model, split.tokens.unsafe, log_,
-                                                 cat("reference, ", split.name), options)},
-                       {"safe_image", pictures(split.images.safe, 0)},
-                       {"unsafe_image", pictures(split.images.unsafe, 1)}});
+    write_safetensors(
+        folder / kArtefactData,
+        {{"safe_text", embed_ids(model, split.tokens.safe, log_, label("safe"), options)},
+         {"unsafe_text", embed_ids(model, split.tokens.unsafe, log_, label("unsafe"), options)},
+         {"safe_image", pictures(split.images.safe, 0)},
+         {"unsafe_image", pictures(split.images.unsafe, 1)}});
   };
   const SafetensorsFile file = open_or_build(request, log_, stop_);
   return {file.tensor("safe_text"), file.tensor("safe_image"), file.tensor("unsafe_text"),

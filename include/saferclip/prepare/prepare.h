@@ -19,6 +19,10 @@
 
 namespace saferclip {
 
+// How the rows of a split are read.
+ManifestRequest manifest_request(const DataOptions& data, const std::string& split,
+                                 const std::filesystem::path& file, bool needs_unsafe);
+
 class Preparer {
  public:
   // All references must outlive the preparer. `stop` is asked between pieces of

@@ -3,7 +3,9 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/config_check.h"
 #include "saferclip/core/error.h"
+#include "saferclip/core/home.h"
 #include "saferclip/core/text_format.h"
 
 namespace saferclip {
@@ -36,11 +38,48 @@ struct ConfigCommandArguments {
   bool markdown = false;
 };
 
+void print_findings_json(const ConfigFindings& findings) {
+  const nlohmann::ordered_json document{{"ok", findings.problems.empty()},
+                                        {"problems", findings.problems},
+                                        {"warnings", findings.warnings}};
+  // File names need not be UTF-8.
+  std::cout << document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace)
+            << '\n';
+}
+
+int show_config(const ConfigCommandArguments& arguments) {
+  RunConfig config;
+  try {
+    config = read_run_config(arguments.config.file, arguments.config.overrides);
+  } catch (const ConfigError& problem) {
+    if (arguments.json) print_findings_json({{problem.what()}, {}});
+    throw;
+  }
+  std::cout << (arguments.json ? dump_run_config_json(config) + "\n" : dump_run_config(config));
+  return 0;
+}
+
+int check_config(const ConfigCommandArguments& arguments, Logger& log) {
+  const ConfigFindings findings =
+      check_configuration(arguments.config.file, arguments.config.overrides);
+  for (const std::string& warning : findings.warnings) log.warn(warning);
+  if (arguments.json) print_findings_json(findings);
+  if (!findings.problems.empty()) {
+    throw ConfigError(problems_of(arguments.config.file, findings.problems));
+  }
+  if (!arguments.json) std::cout << arguments.config.file << ": ok\n";
+  return 0;
+}
+
 }  // namespace
+
+CLI::Option* path_option(CLI::Option* option) {
+  return option->transform([](std::string path) { return expand_home(path); });
+}
 
 void add_config_arguments(CLI::App& command, ConfigArguments& arguments, const std::string& name,
                           const std::string& description) {
-  command.add_option(name, arguments.file, description)->required();
+  path_option(command.add_option(name, arguments.file, description))->required();
   command.add_option("--set", arguments.overrides, "Override a key: --set train.batch_size=32")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
@@ -64,7 +103,7 @@ CommandAction add_config_command(CLI::App& command) {
       command.add_subcommand("keys", "Every key with type, default, range and meaning");
   keys->add_flag("--json", arguments->json, "As one JSON document");
   keys->add_flag("--markdown", arguments->markdown, "As the page docs/config.md");
-  return [=](const GlobalOptions&, Logger&) {
+  return [=](const GlobalOptions&, Logger& log) {
     if (keys->parsed()) {
       if (arguments->markdown) {
         std::cout << config_keys_markdown();
@@ -73,16 +112,7 @@ CommandAction add_config_command(CLI::App& command) {
       }
       return 0;
     }
-    const RunConfig config = read_run_config(arguments->config.file, arguments->config.overrides);
-    if (show->parsed()) {
-      std::cout << (arguments->json ? dump_run_config_json(config) + "\n"
-                                    : dump_run_config(config));
-    } else if (arguments->json) {
-      std::cout << "{\"ok\": true}\n";
-    } else {
-      std::cout << arguments->config.file << ": ok\n";
-    }
-    return 0;
+    return show->parsed() ? show_config(*arguments) : check_config(*arguments, log);
   };
 }
 

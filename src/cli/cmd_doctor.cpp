@@ -115,7 +115,8 @@ std::vector<Finding> examine(const GlobalOptions& globals, const std::vector<std
 CommandAction add_doctor_command(CLI::App& command) {
   auto json = std::make_shared<bool>(false);
   auto files = std::make_shared<std::vector<std::string>>();
-  command.add_option("WEIGHTS", *files, "Weights files to compare with what OpenAI published");
+  path_option(
+      command.add_option("WEIGHTS", *files, "Weights files to compare with what OpenAI published"));
   command.add_flag("--json", *json, "As one JSON document");
   command.footer("Example:\n  saferclip doctor --device cuda\n  saferclip doctor ViT-B-32.pt");
   return [json, files](const GlobalOptions& globals, Logger&) {

@@ -8,6 +8,7 @@
 #include "cli/weights_arguments.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
+#include "saferclip/core/output.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/image/image.h"
 #include "saferclip/prepare/embedding.h"
@@ -79,16 +80,26 @@ std::vector<std::string> all_texts(const EmbedArguments& arguments) {
   return texts;
 }
 
+// What is read must not be written over.
+void require_not_read(const std::filesystem::path& out, const EmbedArguments& arguments) {
+  std::vector<std::string> read = arguments.images;
+  read.insert(read.end(), {arguments.source.path, arguments.source.architecture,
+                           arguments.source.tokenizer, arguments.texts_file});
+  for (const std::string& file : read) {
+    if (std::error_code ignored; std::filesystem::equivalent(out, file, ignored)) {
+      throw ConfigError(
+          cat("--out ", arguments.out, ": is ", file, ", which is read here; name another file"));
+    }
+  }
+}
+
 int embed(const EmbedArguments& arguments, const GlobalOptions& globals, Logger& log) {
   const std::vector<std::string> texts = all_texts(arguments);
   if (texts.empty() && arguments.images.empty()) {
     throw ConfigError("embed: give --images, --texts or --texts-file");
   }
-  const std::filesystem::path folder =
-      std::filesystem::absolute(arguments.out).lexically_normal().parent_path();
-  if (std::error_code ignored; !std::filesystem::is_directory(folder, ignored)) {
-    throw ConfigError(cat("--out ", arguments.out, ": there is no folder ", folder.string()));
-  }
+  const std::filesystem::path out = output_file("--out", arguments.out);
+  require_not_read(out, arguments);
   const LoadedModel loaded = load_any(arguments, globals, log);
   std::vector<NamedTensor> rows;
   if (!arguments.images.empty()) {
@@ -106,7 +117,7 @@ int embed(const EmbedArguments& arguments, const GlobalOptions& globals, Logger&
     rows.push_back(
         {"text", embed_ids(loaded.model, preparer.token_ids(texts, "texts"), log, "embedding")});
   }
-  write_safetensors(arguments.out, rows);
+  write_safetensors(out, rows);
   for (const NamedTensor& row : rows) std::cout << row.name << ": " << row.tensor.sizes() << '\n';
   return 0;
 }
@@ -119,15 +130,14 @@ CommandAction add_embed_command(CLI::App& command) {
                         "Weights folder or file, run folder or checkpoint");
   command.add_option("--checkpoint", arguments->checkpoint, "Of a run: latest, best or a step");
   add_run_overrides(command, arguments->overrides);
-  command.add_option("--images", arguments->images, "Picture files");
+  path_option(command.add_option("--images", arguments->images, "Picture files"));
   command.add_flag("--exif-rotate", arguments->exif_rotate,
                    "Turn pictures as their EXIF orientation says; of a run: as its "
                    "data.exif_rotate says");
   command.add_option("--texts", arguments->texts, "Texts");
-  command.add_option("--texts-file", arguments->texts_file, "A text a line");
-  command
-      .add_option("--out", arguments->out,
-                  "safetensors file: `image`, `text` [N, E] fp32, L2-normalised")
+  path_option(command.add_option("--texts-file", arguments->texts_file, "A text a line"));
+  path_option(command.add_option("--out", arguments->out,
+                                 "safetensors file: `image`, `text` [N, E] fp32, L2-normalised"))
       ->required();
   command.footer(
       "Example:\n  saferclip embed safe-clip --images a.jpg b.png --texts \"a dog\" --out "

@@ -11,6 +11,8 @@
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/memory.h"
+#include "saferclip/core/output.h"
+#include "saferclip/core/progress.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/train/checkpoint.h"
 
@@ -44,7 +46,7 @@ Tuned tuned_model(const EvaluateArguments& arguments, const Session& session, bo
                   Logger& log) {
   if (!arguments.weights.empty()) {
     ModelOptions options = session.config.model;
-    options.weights = arguments.weights;
+    options.weights = options.written_weights = arguments.weights;
     options.init.clear();
     options.adapter.clear();
     const WeightsSource other = open_weights(options, 0);
@@ -119,11 +121,14 @@ OrderedJson strength_curve(const EvaluateArguments& arguments, const Session& se
                            const Tuned& tuned, Evaluator& evaluator,
                            const EvaluationRequest& request, Logger& log) {
   OrderedJson curve = OrderedJson::array();
+  Progress progress(log, "strengths", "strengths",
+                    static_cast<std::int64_t>(arguments.strengths.size()));
   for (const double strength : arguments.strengths) {
     log.info(cat("strength ", strength));
     ClipModel model = load_checkpoint(session, tuned.checkpoint, strength);
     const EmbeddingSet set = evaluator.embed_split(request, model);
     curve.push_back({{"strength", strength}, {"after", evaluator.score(request, model, set).json}});
+    progress.advance(1);
   }
   return curve;
 }
@@ -169,6 +174,10 @@ int evaluate(const EvaluateArguments& arguments, const GlobalOptions& globals, L
   const StopFlag& stop = ask_before_ending(kGrace);
   const bool is_run = is_run_path(arguments.config.file);
   require_consistent(arguments, is_run);
+  const std::filesystem::path out =
+      arguments.out.empty()
+          ? std::filesystem::path()
+          : output_file("--out", arguments.out, "name a file, or print the document with --json");
   const std::filesystem::path file =
       is_run ? resolve_run(arguments.config.file).run_folder / "config.yaml"
              : std::filesystem::path(arguments.config.file);
@@ -202,8 +211,8 @@ int evaluate(const EvaluateArguments& arguments, const GlobalOptions& globals, L
   preparer.release_reference();
   const OrderedJson& result = splits.size() == 1 ? documents[0] : documents;
   if (arguments.json) std::cout << result.dump(2) << '\n';
-  if (!arguments.out.empty()) {
-    write_file_atomically(arguments.out, result.dump(2) + "\n");
+  if (!out.empty()) {
+    write_file_atomically(out, result.dump(2) + "\n");
     log.info("written: " + arguments.out);
   }
   log.info(cat("peak memory: ", human_bytes(peak_memory_bytes())));
@@ -217,8 +226,8 @@ CommandAction add_evaluate_command(CLI::App& command) {
   add_config_arguments(command, arguments->config, "CONFIG|RUN",
                        "Configuration (measures its reference) or run folder (before and after)");
   command.add_option("--checkpoint", arguments->checkpoint, "Of a run: latest, best or a step");
-  command.add_option("--weights", arguments->weights,
-                     "Put these weights into the column \"after\"");
+  path_option(command.add_option("--weights", arguments->weights,
+                                 "Put these weights into the column \"after\""));
   command
       .add_option("--split", arguments->splits,
                   "validation, train or a name of data.evaluation; repeatable")
@@ -229,9 +238,9 @@ CommandAction add_evaluate_command(CLI::App& command) {
                   "0,0.25,0.5,0.75,1")
       ->delimiter(',')
       ->allow_extra_args(false);
-  command.add_option("--against", arguments->against,
-                     "Another run: paired differences on the same rows");
-  command.add_option("--out", arguments->out, "Write the JSON document here");
+  path_option(command.add_option("--against", arguments->against,
+                                 "Another run: paired differences on the same rows"));
+  path_option(command.add_option("--out", arguments->out, "Write the JSON document here"));
   command.add_flag("--json", arguments->json, "Print the JSON document instead of the table");
   command.footer(
       "Examples:\n"

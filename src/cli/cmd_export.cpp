@@ -8,7 +8,8 @@
 #include "cli/open_run.h"
 #include "cli/weights_arguments.h"
 #include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
+#include "saferclip/core/output.h"
+#include "saferclip/core/progress.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/export/export.h"
 #include "saferclip/train/checkpoint.h"
@@ -47,6 +48,7 @@ CardFacts make_facts(const ExportArguments& arguments) {
 
 void export_model(const ExportArguments& arguments, const ExportRequest& request, ClipModel& model,
                   const Session& session, Logger& log) {
+  const Progress writing(log, cat("writing ", arguments.out));
   if (arguments.to == "hf") {
     export_hugging_face(request, model, session.source, *session.tokenizer);
   } else if (arguments.to == "open_clip") {
@@ -125,7 +127,9 @@ CommandAction add_export_command(CLI::App& command) {
                   "the adapter")
       ->required()
       ->check(CLI::IsMember({"hf", "open_clip", "openai", "peft"}));
-  command.add_option("--out", arguments->out, "Folder to write; must not exist")->required();
+  path_option(
+      command.add_option("--out", arguments->out, "Folder to write; must be empty or not there"))
+      ->required();
   command.add_option("--dtype", arguments->dtype, "fp32, fp16 or bf16")
       ->check(CLI::IsMember({"fp32", "fp16", "bf16"}));
   command.add_option("--tower", arguments->tower, "both, or text or vision alone (hf, peft)")
@@ -148,6 +152,7 @@ CommandAction add_export_command(CLI::App& command) {
       throw ConfigError(
           cat("--timm-model: --to ", arguments->to, " has no such name; leave it out"));
     }
+    arguments->out = output_folder("--out", arguments->out).string();
     return is_run_path(arguments->source.path) ? export_run(*arguments, globals, log)
                                                : convert_weights(*arguments, globals, log);
   };

@@ -9,6 +9,7 @@
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/artefact_manifest.h"
 #include "saferclip/io/tensor_file.h"
+#include "saferclip/model/hub_names.h"
 #include "saferclip/model/weights.h"
 #include "saferclip/train/checkpoint.h"
 
@@ -159,7 +160,9 @@ Json describe_architecture(const fs::path& path) {
 }
 
 Json describe(const fs::path& path, Logger& log) {
-  if (!fs::exists(path)) throw DataError(cat(path.string(), ": no such file or folder"));
+  if (!fs::exists(path)) {
+    throw DataError(cat(path.string(), ": no such file or folder", hub_help(path.string(), path)));
+  }
   if (fs::exists(path / "state.json")) return describe_checkpoint(path);
   if (fs::exists(path / "config.yaml")) return describe_run(path, log);
   if (fs::exists(path / "adapter_config.json")) return describe_adapter(path);
@@ -194,7 +197,8 @@ CommandAction add_inspect_command(CLI::App& command) {
     bool json = false;
   };
   auto arguments = std::make_shared<Arguments>();
-  command.add_option("PATH", arguments->path, "Weights, adapter, cache, checkpoint or run")
+  path_option(
+      command.add_option("PATH", arguments->path, "Weights, adapter, cache, checkpoint or run"))
       ->required();
   command.add_flag("--json", arguments->json, "As one JSON document");
   command.footer("Example:\n  saferclip inspect runs/safe/checkpoints/step_00000500");

@@ -13,6 +13,7 @@
 #include "cli/signals.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
+#include "saferclip/core/output.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/report/report.h"
 #include "saferclip/train/checkpoint.h"
@@ -143,11 +144,8 @@ int report(const ReportArguments& arguments, const GlobalOptions& globals, Logge
   const StopFlag& stop = ask_before_ending(kGrace);
   const RunReference reference = resolve_run(arguments.run);
   const fs::path out =
-      arguments.out.empty() ? reference.run_folder / "report.html" : fs::path(arguments.out);
-  const fs::path folder = fs::absolute(out).parent_path();
-  if (!fs::is_directory(folder)) {
-    throw ConfigError(cat("--out ", out.string(), ": no such folder: ", folder.string()));
-  }
+      output_file("--out", arguments.out.empty() ? reference.run_folder / "report.html"
+                                                 : fs::path(arguments.out));
   const Session session = open_run(reference.run_folder, arguments.overrides, globals, log);
   const fs::path checkpoint = choose_checkpoint(reference, arguments.checkpoint, log);
   const TrainState state = read_train_state(checkpoint);
@@ -178,8 +176,10 @@ int report(const ReportArguments& arguments, const GlobalOptions& globals, Logge
 
 CommandAction add_report_command(CLI::App& command) {
   auto arguments = std::make_shared<ReportArguments>();
-  command.add_option("RUN", arguments->run, "Run folder, or one of its checkpoints")->required();
-  command.add_option("--out", arguments->out, "HTML file; default: report.html in the run folder");
+  path_option(command.add_option("RUN", arguments->run, "Run folder, or one of its checkpoints"))
+      ->required();
+  path_option(command.add_option("--out", arguments->out,
+                                 "HTML file; default: report.html in the run folder"));
   command.add_option("--checkpoint", arguments->checkpoint, "latest, best or a step");
   add_run_overrides(command, arguments->overrides);
   command

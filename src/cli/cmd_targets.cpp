@@ -11,6 +11,7 @@
 #include "cli/signals.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
+#include "saferclip/core/output.h"
 #include "saferclip/core/text_format.h"
 
 namespace saferclip {
@@ -72,7 +73,7 @@ std::string csv_field(const std::string& text) {
   return quoted + "\"";
 }
 
-void write_csv(const std::string& file, const std::vector<TargetLine>& lines) {
+void write_csv(const std::filesystem::path& file, const std::vector<TargetLine>& lines) {
   std::ostringstream out;
   out << "id,unsafe_caption,own_safe_caption,fixed_cosine,target_id,target_caption,cosine,stage,"
          "change\n";
@@ -183,6 +184,10 @@ void print(const std::vector<TargetLine>& lines, const Summary& summary, std::in
 
 int show_targets(const TargetsArguments& arguments, const GlobalOptions& globals, Logger& log) {
   const StopFlag& stop = ask_before_ending(kGrace);
+  const std::filesystem::path csv =
+      arguments.csv.empty()
+          ? std::filesystem::path()
+          : output_file("--csv", arguments.csv, "name a file, or print all rows with --json");
   const Session session = open_session(
       read_run_config(arguments.config.file, arguments.config.overrides), globals, log);
   if (!loss_needs(session.config.objective).targets) {
@@ -194,8 +199,8 @@ int show_targets(const TargetsArguments& arguments, const GlobalOptions& globals
   preparer.release_reference();
   const std::vector<TargetLine> lines = target_lines(data);
   const Summary summary = summarise(lines);
-  if (!arguments.csv.empty()) {
-    write_csv(arguments.csv, lines);
+  if (!csv.empty()) {
+    write_csv(csv, lines);
     log.info("written: " + arguments.csv);
   }
   if (arguments.json) {
@@ -212,7 +217,7 @@ CommandAction add_targets_command(CLI::App& command) {
   auto arguments = std::make_shared<TargetsArguments>();
   add_config_arguments(command, arguments->config, "CONFIG", "Configuration (YAML or JSON)");
   command.add_option("--top", arguments->top, "Rows to print")->check(CLI::NonNegativeNumber);
-  command.add_option("--csv", arguments->csv, "Write all rows to this file");
+  path_option(command.add_option("--csv", arguments->csv, "Write all rows to this file"));
   command.add_flag("--json", arguments->json, "Summary and all rows as one JSON document");
   command.footer(
       "Examples:\n"

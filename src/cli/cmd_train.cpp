@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/open_run.h"
+#include "cli/plan_checks.h"
 #include "cli/resume.h"
 #include "cli/run_folder.h"
 #include "cli/run_plan.h"
@@ -182,6 +183,8 @@ void train_in(const RunFolder& run, const StartPoint& start, const Session& sess
       load_clip(session.source, has_bf16_weights ? at::kBFloat16 : at::kFloat, session.device);
   Preparer preparer(config.data, session.source, *session.tokenizer, session.device, log, &stop);
   const TrainingData data = prepare_training(session, preparer);
+  const Sampler sampler = make_sampler(data, config);
+  require_steps(config, total_steps(config.train, sampler));
   Validator validator(session, preparer, data, run.path, log);
   TrainState state;
   if (!config.data.validation.empty()) {
@@ -202,7 +205,6 @@ void train_in(const RunFolder& run, const StartPoint& start, const Session& sess
   const std::int64_t rows = config.train.micro_batch_size.value_or(config.train.batch_size);
   pack_frozen_weights(model, 2 * rows, 2 * rows, compute);
   Optimizer optimizer(config.optimizer, parameters);
-  const Sampler sampler = make_sampler(data, config);
   RunEnvironment environment = environment_of(session);
   environment.never_trains = coverage_problems(training_coverage(config, data, sampler), config);
   for (const std::string& problem : environment.never_trains) log.warn(problem);
@@ -245,6 +247,7 @@ int train(const TrainArguments& arguments, const GlobalOptions& globals, Logger&
   if (arguments.overwrite && !arguments.resume.empty()) {
     throw ConfigError("--overwrite and --resume exclude each other");
   }
+  require_sound_plan(config);
   if (arguments.dry_run) {
     const Session session = open_session(std::move(config), globals, log);
     say_lowered_precision(session, log);
@@ -255,9 +258,10 @@ int train(const TrainArguments& arguments, const GlobalOptions& globals, Logger&
       Validator(session, preparer, data, {}, log).prepare();
     }
     preparer.release_reference();
+    const Sampler sampler = make_sampler(data, session.config);
+    require_steps(session.config, total_steps(session.config.train, sampler));
     ClipModel shapes = allocate_clip(session.source.geometry, at::kFloat, at::kCPU);
     const auto parameters = make_trainable(shapes, session.config.model, session.config.adapter, 0);
-    const Sampler sampler = make_sampler(data, session.config);
     for (const std::string& problem :
          coverage_problems(training_coverage(session.config, data, sampler), session.config)) {
       log.warn(problem);
@@ -293,9 +297,9 @@ int train(const TrainArguments& arguments, const GlobalOptions& globals, Logger&
 CommandAction add_train_command(CLI::App& command) {
   auto arguments = std::make_shared<TrainArguments>();
   add_config_arguments(command, arguments->config, "CONFIG", "Configuration (YAML or JSON)");
-  command.add_option(
+  path_option(command.add_option(
       "--resume", arguments->resume,
-      "auto: go on from the newest good checkpoint, or start; or a run or checkpoint folder");
+      "auto: go on from the newest good checkpoint, or start; or a run or checkpoint folder"));
   command.add_flag("--overwrite", arguments->overwrite,
                    "Delete what the run folder holds and start over");
   command.add_option("--max-time", arguments->max_time,

@@ -22,6 +22,10 @@ CommandAction add_inspect_command(CLI::App& command);
 CommandAction add_config_command(CLI::App& command);
 CommandAction add_doctor_command(CLI::App& command);
 
+// Lets an option or argument that names files have ~ and $HOME, which a shell leaves alone in
+// quotes and behind `=`, expanded.
+CLI::Option* path_option(CLI::Option* option);
+
 // `CONFIG` and `--set`, which most commands take.
 struct ConfigArguments {
   std::string file;

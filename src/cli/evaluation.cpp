@@ -6,6 +6,7 @@
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/hash.h"
+#include "saferclip/core/progress.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/eval/space.h"
 #include "saferclip/image/picture_files.h"
@@ -116,17 +117,19 @@ EmbeddingSet Evaluator::describe(const SplitData& split, EmbeddingSet set) const
 EmbeddingSet Evaluator::embed_split(const EvaluationRequest& request, const ClipModel& model) {
   const SplitData& split = split_data(request);
   const ImageCache& images = split.images;
-  const std::string label = cat("embedding ", split.name);
-  const auto pictures = [&](const at::Tensor& pixels, const std::vector<std::int64_t>& picture) {
+  const std::string safe = cat("embedding ", split.name, " safe");
+  const std::string unsafe = cat("embedding ", split.name, " unsafe");
+  const auto pictures = [&](const at::Tensor& pixels, const std::vector<std::int64_t>& picture,
+                            const std::string& label) {
     return embed_pictures(model, session_.source.preprocessing, pixels, picture, log_, label,
                           embed_options());
   };
   EmbeddingSet set;
-  set.safe_text = embed_ids(model, split.tokens.safe, log_, label, embed_options());
-  set.safe_image = pictures(images.safe, images.safe_picture);
+  set.safe_text = embed_ids(model, split.tokens.safe, log_, safe, embed_options());
+  set.safe_image = pictures(images.safe, images.safe_picture, safe);
   if (split.manifest.has_unsafe) {
-    set.unsafe_text = embed_ids(model, split.tokens.unsafe, log_, label, embed_options());
-    set.unsafe_image = pictures(images.unsafe, images.unsafe_picture);
+    set.unsafe_text = embed_ids(model, split.tokens.unsafe, log_, unsafe, embed_options());
+    set.unsafe_image = pictures(images.unsafe, images.unsafe_picture, unsafe);
   }
   return describe(split, std::move(set));
 }
@@ -147,7 +150,9 @@ ModelScores Evaluator::measure(const EmbeddingSet& set, const ClipModel* model,
   const StopFlag* stop = preparer_.stop();
   std::vector<std::int64_t> k = session_.config.evaluate.k;
   k.push_back(1);  // what `best` and the table need
+  std::optional<Progress> working(std::in_place, log_, cat("ranking ", split.data.name));
   SplitOutcomes outcomes = measure_split(set, k, stop);
+  working.reset();
   ModelScores scores;
   scores.tables.push_back({{}, std::move(outcomes.table)});
   write_percentages(scores.tables.back(), scores.json);
@@ -159,6 +164,7 @@ ModelScores Evaluator::measure(const EmbeddingSet& set, const ClipModel* model,
   if (model != nullptr) add_real_images(*model, split, set, scores);
   scores.json["space"] = space_json(set);
   const std::int64_t resamples = session_.config.evaluate.bootstrap;
+  working.emplace(log_, cat("intervals of ", split.data.name));
   if (resamples > 0) scores.json["intervals"] = intervals_json(scores.tables, resamples, stop);
   return scores;
 }
@@ -301,6 +307,7 @@ OrderedJson Evaluator::evaluate(const EvaluationRequest& request, ClipModel* tun
   document["after"] = after->json;
   const std::int64_t resamples = session_.config.evaluate.bootstrap;
   if (before && resamples > 0) {
+    const Progress working(log_, cat("comparing before and after, ", request.split));
     document["change"] =
         differences_json(before->tables, after->tables, resamples, preparer_.stop());
   }

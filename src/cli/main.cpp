@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "cli/command_line.h"
 #include "cli/commands.h"
 #include "cli/signals.h"
 #include "saferclip/core/error.h"
@@ -62,11 +63,16 @@ int run(int argc, char** argv) {
     CLI::App* sub = app.add_subcommand(command.name, command.description);
     sub->callback([&chosen, action = command.add(*sub)] { chosen = action; });
   }
+  saferclip::add_word_commands(app);
+  std::vector<std::string> words(argv + 1, argv + argc);
+  if (const auto code = saferclip::answer_words(app, words)) return *code;
   try {
-    app.parse(argc, argv);
+    app.parse({words.rbegin(), words.rend()});
   } catch (const CLI::ParseError& problem) {
     // CLI11's own codes mean nothing to a user: 0 for help and version, 2 for a wrong command line.
-    return app.exit(problem) == 0 ? 0 : 2;
+    if (problem.get_exit_code() == 0) return app.exit(problem);
+    std::cerr << saferclip::explain_parse_error(app, words, problem) << '\n';
+    return 2;
   }
   saferclip::Logger log(saferclip::parse_log_level(globals.log_level));
   try {

@@ -14,6 +14,7 @@
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
+#include "saferclip/core/log.h"
 
 namespace saferclip {
 namespace {
@@ -44,6 +45,7 @@ sigset_t watched_signals() {
 
 [[noreturn]] void end_at_once(int exit_code) {
   remove_open_temporaries();
+  clear_status_line();
   std::_Exit(exit_code);
 }
 

@@ -1,5 +1,6 @@
 #include "cli/weights_arguments.h"
 
+#include "cli/commands.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
 
@@ -7,16 +8,19 @@ namespace saferclip {
 
 void add_weights_arguments(CLI::App& command, WeightsArguments& arguments, const std::string& name,
                            const std::string& description) {
-  command.add_option(name, arguments.path, description)->required();
+  path_option(command.add_option(name, arguments.path, description))->required();
   command
       .add_option("--activation", arguments.activation,
                   "quick_gelu, gelu or gelu_pytorch_tanh, when the weights do not say")
       ->check(CLI::IsMember({"auto", "quick_gelu", "gelu", "gelu_pytorch_tanh"}));
-  command.add_option("--architecture", arguments.architecture,
-                     "Geometry of a bare file that does not say (configs/models/*.json)");
-  command.add_option("--adapter", arguments.adapter, "PEFT adapter folder or LoRA file to merge in");
-  command.add_option("--tokenizer", arguments.tokenizer,
-                     "Folder with vocab.json and merges.txt, a SentencePiece model, or clip");
+  path_option(
+      command.add_option("--architecture", arguments.architecture,
+                         "Geometry of a bare file that does not say (configs/models/*.json)"));
+  path_option(command.add_option("--adapter", arguments.adapter,
+                                 "PEFT adapter folder or LoRA file to merge in"));
+  path_option(
+      command.add_option("--tokenizer", arguments.tokenizer,
+                         "Folder with vocab.json and merges.txt, a SentencePiece model, or clip"));
   command
       .add_option("--image-size", arguments.image_size,
                   "Picture side; position embeddings are interpolated")
@@ -25,7 +29,7 @@ void add_weights_arguments(CLI::App& command, WeightsArguments& arguments, const
 
 ModelOptions model_options(const WeightsArguments& arguments) {
   ModelOptions options;
-  options.weights = arguments.path;
+  options.weights = options.written_weights = arguments.path;
   options.activation = arguments.activation;
   options.architecture = arguments.architecture;
   options.adapter = arguments.adapter;

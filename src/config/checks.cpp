@@ -1,6 +1,7 @@
 #include "config/checks.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
 
 #include "saferclip/core/text_format.h"
@@ -21,18 +22,8 @@ class Checker {
   }
 
  private:
-  // `key` is a dotted path; the place is that of its deepest part that was written.
   void report(const std::string& key, const std::string& text) {
-    const ConfigNode* node = &tree_;
-    std::string rest = key;
-    while (!rest.empty()) {
-      const std::size_t dot = rest.find('.');
-      const ConfigNode* next = node->find(rest.substr(0, dot));
-      if (next == nullptr) break;
-      node = next;
-      rest = dot == std::string::npos ? "" : rest.substr(dot + 1);
-    }
-    problems_.push_back(cat(node->where(), ": ", key, ": ", text));
+    problems_.push_back(cat(place_of(tree_, key), ": ", key, ": ", text));
   }
   void require(bool is_met, const std::string& key, const std::string& text) {
     if (!is_met) report(key, text);
@@ -127,6 +118,27 @@ class Checker {
 };
 
 }  // namespace
+
+std::string place_of(const ConfigNode& tree, const std::string& key) {
+  const ConfigNode* node = &tree;
+  std::size_t at = 0;
+  while (at < key.size()) {
+    const ConfigNode* next = nullptr;
+    std::size_t end = key.find_first_of(".[", at);
+    if (key[at] == '[') {
+      end = std::min(key.find(']', at), key.size() - 1) + 1;
+      const std::size_t index = std::strtoull(key.c_str() + at + 1, nullptr, 10);
+      if (index < node->items.size()) next = &node->items[index];
+    } else {
+      next = node->find(key.substr(at, end - at));
+    }
+    if (next == nullptr) break;
+    node = next;
+    at = std::min(end, key.size());
+    if (at < key.size() && key[at] == '.') ++at;
+  }
+  return node->where();
+}
 
 void check_run_config(const RunConfig& config, const ConfigNode& tree,
                       std::vector<std::string>& problems) {

@@ -7,6 +7,7 @@
 #include "config/tree_reader.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
+#include "saferclip/core/home.h"
 #include "saferclip/core/text_format.h"
 
 namespace saferclip {
@@ -54,7 +55,7 @@ ConfigNode read_chain(const fs::path& file, std::vector<fs::path>& chain,
     problems.push_back(cat(extends->where(), ": extends: expected the path of one file"));
     return tree;
   }
-  const fs::path parent = file.parent_path() / extends->scalar;
+  const fs::path parent = file.parent_path() / expand_home(extends->scalar);
   const std::string where = extends->where();
   std::erase_if(tree.entries, [](const auto& entry) { return entry.first == "extends"; });
   if (!is_file(parent)) {
@@ -73,7 +74,7 @@ void extend_zero_shot(ConfigNode& tree, std::vector<std::string>& problems) {
       for (ConfigNode& set : sets.items) {
         const ConfigNode* extends = set.find("extends");
         if (extends == nullptr) continue;
-        const fs::path file = fs::path(extends->file).parent_path() / extends->scalar;
+        const fs::path file = fs::path(extends->file).parent_path() / expand_home(extends->scalar);
         if (extends->scalar.empty() || !is_file(file)) {
           problems.push_back(cat(extends->where(), ": extends: no such file: ", file.string()));
         } else {
@@ -85,6 +86,14 @@ void extend_zero_shot(ConfigNode& tree, std::vector<std::string>& problems) {
       }
     }
   }
+}
+
+// model.weights as it stands in the file, for a reader who wants to know whether it was meant as a
+// path.
+std::string written_weights(const ConfigNode& tree) {
+  const ConfigNode* model = tree.find("model");
+  const ConfigNode* weights = model == nullptr ? nullptr : model->find("weights");
+  return weights == nullptr ? "" : weights->scalar;
 }
 
 // `a.b=value` as a tree with one leaf.
@@ -110,8 +119,9 @@ ConfigNode override_tree(const std::string& text, std::vector<std::string>& prob
 
 }  // namespace
 
-RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& overrides) {
-  std::vector<std::string> problems;
+ReadConfig read_config_for_check(const fs::path& file, const std::vector<std::string>& overrides) {
+  ReadConfig result;
+  std::vector<std::string>& problems = result.problems;
   std::vector<fs::path> chain;
   ConfigNode tree = read_chain(file, chain, problems);
   for (const std::string& text : overrides) {
@@ -119,7 +129,7 @@ RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& 
     if (over.kind == ConfigNode::Kind::kMap) tree = inherit(tree, over);
   }
   extend_zero_shot(tree, problems);
-  RunConfig config;
+  RunConfig& config = result.config;
   const std::string name = objective_name(tree);
   const std::vector<std::string> known = ObjectiveOptions::names();
   const bool is_known = name.empty() || std::find(known.begin(), known.end(), name) != known.end();
@@ -130,13 +140,26 @@ RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& 
   for (std::string* path : {&config.data.cache_dir, &config.run.dir}) {
     *path = fs::absolute(*path).lexically_normal().string();
   }
+  config.model.written_weights = written_weights(tree);
   if (is_known) check_run_config(config, tree, problems);
-  if (!problems.empty()) {
-    throw ConfigError(join_problems(cat(file.string(), ": ", problems.size(),
-                                        problems.size() == 1 ? " problem:" : " problems:"),
-                                    problems));
-  }
-  return config;
+  result.tree = std::move(tree);
+  return result;
+}
+
+std::string ReadConfig::problem(const std::string& key, const std::string& text) const {
+  return cat(place_of(tree, key), ": ", key, ": ", text);
+}
+
+RunConfig read_run_config(const fs::path& file, const std::vector<std::string>& overrides) {
+  ReadConfig read = read_config_for_check(file, overrides);
+  if (!read.problems.empty()) throw ConfigError(problems_of(file, read.problems));
+  return std::move(read.config);
+}
+
+std::string problems_of(const fs::path& file, const std::vector<std::string>& problems) {
+  return join_problems(
+      cat(file.string(), ": ", problems.size(), problems.size() == 1 ? " problem:" : " problems:"),
+      problems);
 }
 
 }  // namespace saferclip

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "saferclip/core/home.h"
 #include "saferclip/core/text_format.h"
 
 namespace saferclip {
@@ -28,8 +29,9 @@ std::string number_text(double value) {
 
 // A path of a configuration file, absolute.
 std::string absolute_path(const std::string& text, const ConfigNode& node, PathRule rule) {
-  const std::filesystem::path path(text);
-  if (text.empty() || path.is_absolute()) return text;
+  const std::string expanded = expand_home(text);
+  const std::filesystem::path path(expanded);
+  if (rule == PathRule::kHome || text.empty() || path.is_absolute()) return expanded;
   const std::filesystem::path base = rule == PathRule::kInput && !node.file.empty()
                                          ? std::filesystem::absolute(node.file).parent_path()
                                          : std::filesystem::current_path();

@@ -5,64 +5,143 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <chrono>
+#include <condition_variable>
 #include <cstdio>
 #include <mutex>
+#include <thread>
+#include <vector>
 
+#include "core/terminal.h"
 #include "saferclip/core/files.h"
 
 namespace saferclip {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds kRedraw{200};
+constexpr std::chrono::seconds kBetweenPlainLines{10};
+constexpr std::chrono::seconds kBeforeFirstPlainLine{1};
+
+// The cursor is left at the head of the line: where a terminal that becomes narrower breaks it, all
+// of it is still below the cursor.
+constexpr std::string_view kClearBelow = "\r\x1b[J";
+
+// For an end without unwinding.
+std::atomic<bool> g_is_drawn{false};
+
+spdlog::level::level_enum spdlog_level(LogLevel level) {
+  switch (level) {
+    case LogLevel::kDebug:
+      return spdlog::level::debug;
+    case LogLevel::kInfo:
+      return spdlog::level::info;
+    case LogLevel::kWarn:
+      return spdlog::level::warn;
+    case LogLevel::kError:
+      return spdlog::level::err;
+    case LogLevel::kOff:
+      break;
+  }
+  return spdlog::level::off;
+}
+
+}  // namespace
 
 struct Logger::State {
-  std::shared_ptr<spdlog::sinks::stderr_color_sink_mt> console;
   std::shared_ptr<spdlog::logger> logger;
-  std::mutex mutex;
-  bool is_terminal = false;
-  bool has_status = false;
+  bool can_redraw = false;
+  bool shows_progress = false;
+
+  std::mutex mutex;  // of all below, and of every line that is written
+  std::vector<const StatusSource*> sources;
+  bool is_drawn = false;
+  Clock::time_point next_plain_line;
+  std::string last_plain_line;
+  std::thread ticker;
+  std::condition_variable wakes;
+  bool ends = false;
+
+  void erase() {
+    if (!is_drawn) return;
+    std::fwrite(kClearBelow.data(), 1, kClearBelow.size(), stderr);
+    std::fflush(stderr);
+    g_is_drawn = is_drawn = false;
+  }
+
+  void draw() {
+    std::string outer;
+    for (std::size_t i = 0; i + 1 < sources.size(); ++i) outer += sources[i]->short_name() + ": ";
+    const std::string line = sources.back()->status_line(stderr_columns(), outer);
+    std::fprintf(stderr, "\r%s\x1b[J\r", line.c_str());
+    std::fflush(stderr);
+    g_is_drawn = is_drawn = true;
+  }
+
+  void write_plain_line() {
+    const auto now = Clock::now();
+    if (now < next_plain_line) return;
+    std::string line;
+    for (const StatusSource* source : sources) {
+      line += source == sources.back() ? source->plain_line() : source->short_name() + ": ";
+    }
+    if (line == last_plain_line) return;
+    next_plain_line = now + kBetweenPlainLines;
+    logger->info("{}", line);
+    last_plain_line = std::move(line);
+  }
+
+  void tick() {
+    std::unique_lock lock(mutex);
+    while (!ends) {
+      wakes.wait_for(lock, kRedraw);
+      if (ends || sources.empty()) continue;
+      can_redraw ? draw() : write_plain_line();
+    }
+  }
+
+  // A message never tears the drawn line, nor the line a message.
+  void write(spdlog::level::level_enum level, const std::string& message) {
+    const std::lock_guard lock(mutex);
+    if (!logger->should_log(level)) return;
+    erase();
+    logger->log(level, "{}", message);
+    if (can_redraw && shows_progress && !sources.empty()) draw();
+  }
 };
 
 Logger::Logger(LogLevel level) : state_(std::make_unique<State>()) {
-  state_->console = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
-  state_->console->set_pattern("%^%L%$ %v");
-  state_->logger = std::make_shared<spdlog::logger>("saferclip", state_->console);
-  state_->is_terminal = ::isatty(STDERR_FILENO) != 0 && level <= LogLevel::kInfo;
-  switch (level) {
-    case LogLevel::kDebug:
-      state_->logger->set_level(spdlog::level::debug);
-      break;
-    case LogLevel::kInfo:
-      state_->logger->set_level(spdlog::level::info);
-      break;
-    case LogLevel::kWarn:
-      state_->logger->set_level(spdlog::level::warn);
-      break;
-    case LogLevel::kError:
-      state_->logger->set_level(spdlog::level::err);
-      break;
-    case LogLevel::kOff:
-      state_->logger->set_level(spdlog::level::off);
-      break;
+  const bool can_redraw = can_redraw_stderr();
+  const auto console = std::make_shared<spdlog::sinks::stderr_color_sink_mt>(
+      can_redraw ? spdlog::color_mode::automatic : spdlog::color_mode::never);
+  console->set_pattern("%^%L%$ %v");
+  state_->logger = std::make_shared<spdlog::logger>("saferclip", console);
+  state_->logger->set_level(spdlog_level(level));
+  state_->can_redraw = can_redraw;
+  state_->shows_progress = level <= LogLevel::kInfo;
+}
+
+Logger::~Logger() {
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->erase();
+    state_->ends = true;
   }
+  state_->wakes.notify_all();
+  if (state_->ticker.joinable()) state_->ticker.join();
 }
 
-Logger::~Logger() { status_line(""); }
+void Logger::debug(const std::string& message) { state_->write(spdlog::level::debug, message); }
 
-void Logger::debug(const std::string& message) { state_->logger->debug("{}", message); }
+void Logger::info(const std::string& message) { state_->write(spdlog::level::info, message); }
 
-void Logger::info(const std::string& message) {
-  status_line("");
-  state_->logger->info("{}", message);
-}
+void Logger::warn(const std::string& message) { state_->write(spdlog::level::warn, message); }
 
-void Logger::warn(const std::string& message) {
-  status_line("");
-  state_->logger->warn("{}", message);
-}
-
-void Logger::error(const std::string& message) {
-  status_line("");
-  state_->logger->error("{}", message);
-}
+void Logger::error(const std::string& message) { state_->write(spdlog::level::err, message); }
 
 void Logger::also_to_file(const std::filesystem::path& path) {
   std::shared_ptr<spdlog::sinks::basic_file_sink_mt> sink;
@@ -72,19 +151,36 @@ void Logger::also_to_file(const std::filesystem::path& path) {
     throw_storage_error("create", path, errno);
   }
   sink->set_pattern("%Y-%m-%d %H:%M:%S %L %v");
+  const std::lock_guard lock(state_->mutex);
   state_->logger->sinks().push_back(std::move(sink));
   state_->logger->flush_on(spdlog::level::info);
 }
 
-void Logger::status_line(const std::string& line) {
-  if (!state_->is_terminal) return;
-  const std::lock_guard guard(state_->mutex);
-  if (line.empty() && !state_->has_status) return;
-  std::fprintf(stderr, "\r\x1b[K%s", line.c_str());
-  std::fflush(stderr);
-  state_->has_status = !line.empty();
+void Logger::show(const StatusSource& source) {
+  State& state = *state_;
+  if (!state.shows_progress) return;
+  const std::lock_guard lock(state.mutex);
+  state.sources.push_back(&source);
+  if (!state.ticker.joinable()) {
+    state.next_plain_line = Clock::now() + kBeforeFirstPlainLine;
+    state.ticker = std::thread([&state] { state.tick(); });
+  }
+  if (state.can_redraw) state.draw();
 }
 
-bool Logger::is_terminal() const { return state_->is_terminal; }
+void Logger::hide(const StatusSource& source) {
+  State& state = *state_;
+  const std::lock_guard lock(state.mutex);
+  if (std::erase(state.sources, &source) == 0) return;
+  state.erase();
+  if (state.can_redraw && !state.sources.empty()) state.draw();
+}
+
+void clear_status_line() noexcept {
+  if (g_is_drawn.exchange(false)) {
+    [[maybe_unused]] const auto written =
+        ::write(STDERR_FILENO, kClearBelow.data(), kClearBelow.size());
+  }
+}
 
 }  // namespace saferclip

@@ -81,7 +81,7 @@ void require_acceptable(const BadRows& bad, const DataOptions& options, const fs
   if (bad.bad_rows == 0) return;
   const std::vector<std::string> lines = summary_lines(bad);
   const std::string head = cat(bad.bad_rows, " of ", bad.rows_read, " rows are bad");
-  const std::string all = cat("\nall of them: ", listed_in.string());
+  const std::string all = listed_in.empty() ? "" : cat("\nall of them: ", listed_in.string());
   if (options.bad_rows == "error") {
     throw DataError(join_problems(head + ":", lines) + all +
                     "\ncorrect them, or set data.bad_rows: skip");

@@ -2,20 +2,14 @@
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
+#include "saferclip/core/output.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/export/export.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
 void write_export(const ExportRequest& request, const std::function<void(const fs::path&)>& fill) {
-  const fs::path clean = fs::absolute(request.folder).lexically_normal();
-  const fs::path target = clean.has_filename() ? clean : clean.parent_path();
-  std::error_code error;
-  if (fs::exists(target, error) &&
-      !(fs::is_directory(target, error) && fs::is_empty(target, error))) {
-    throw ConfigError(
-        cat("--out ", target.string(), ": exists and is not an empty folder; name another one"));
-  }
+  const fs::path target = fs::absolute(output_folder("--out", request.folder)).lexically_normal();
   make_folders(target.parent_path());
   TemporarySibling temporary(target, TemporarySibling::Kind::kFolder);
   fill(temporary.path());

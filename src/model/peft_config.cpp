@@ -10,6 +10,7 @@
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/model/hub_names.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
@@ -193,7 +194,8 @@ fs::path adapter_base(const fs::path& folder) {
   throw WeightsError(
       cat(folder.string(), ": a PEFT adapter for \"", config.base,
           "\", which is no file or folder here; set model.weights to those weights and "
-          "model.adapter to this folder"));
+          "model.adapter to this folder",
+          hub_help(config.base, hub_name(config.base))));
 }
 
 }  // namespace saferclip

@@ -11,6 +11,7 @@
 #include "saferclip/core/error.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/model/hub_names.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
@@ -211,7 +212,10 @@ WeightsSource open_base(const ModelOptions& options) {
   const fs::path path(options.weights);
   std::error_code ignored;
   if (!fs::exists(path, ignored)) {
-    throw WeightsError(cat(path.string(), ": no such file or folder (model.weights)"));
+    throw WeightsError(
+        cat(path.string(), ": no such file or folder (model.weights)",
+            hub_help(options.written_weights.empty() ? options.weights : options.written_weights,
+                     path)));
   }
   const bool is_folder = fs::is_directory(path, ignored);
   const fs::path folder = folder_of(path);

@@ -3,6 +3,7 @@
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/hash.h"
+#include "saferclip/core/progress.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/artefact_manifest.h"
 
@@ -47,6 +48,7 @@ SafetensorsFile open_or_build(const ArtefactRequest& request, Logger& log, const
   remove_tree(folder / "manifest.json");
   remove_stale_temporaries(folder);
   request.build(folder);
+  const Progress checking(log, cat("checksum of ", request.kind));
   ArtefactManifest manifest;
   manifest.kind = request.kind;
   manifest.key = request.key;

@@ -6,8 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 
 #include "prepare/artefact.h"
@@ -137,14 +139,12 @@ class PartialFile {
 
 // Cells that still have to be decoded: not in the journal, or changed since.
 std::vector<Cell> open_cells(const PictureJob& job,
-                             const std::vector<std::vector<PictureRecord>>& done,
-                             std::int64_t& total) {
+                             const std::vector<std::vector<PictureRecord>>& done) {
   std::vector<Cell> cells;
   for (std::size_t column = 0; column < job.columns.size(); ++column) {
     for (std::size_t row = 0; row < job.columns[column].size(); ++row) {
       const fs::path& file = job.columns[column][row].file;
       if (file.empty()) continue;
-      ++total;
       const PictureRecord now = stat_picture(file);
       const PictureRecord& then = done[column][row];
       const bool is_done =
@@ -154,6 +154,39 @@ std::vector<Cell> open_cells(const PictureJob& job,
   }
   return cells;
 }
+
+// Progress of one column after the other: "decoding train, unsafe".
+class DecodingProgress {
+ public:
+  DecodingProgress(const PictureJob& job, const std::vector<Cell>& open, Logger& log)
+      : job_(job), open_(open), log_(log) {}
+
+  void enter(std::size_t column) {
+    if (progress_ && column == column_) return;
+    finish();
+    column_ = column;
+    const std::vector<PictureCell>& cells = job_.columns[column];
+    const auto total = std::count_if(cells.begin(), cells.end(),
+                                     [](const PictureCell& cell) { return !cell.file.empty(); });
+    const auto left = std::count_if(open_.begin(), open_.end(),
+                                    [column](const Cell& cell) { return cell.column == column; });
+    progress_.emplace(
+        log_, job_.names.size() > 1 ? cat(job_.label, ", ", job_.names[column]) : job_.label,
+        "images", total, total - left);
+  }
+  void advance(std::size_t count) { progress_->advance(static_cast<std::int64_t>(count)); }
+  void finish() {
+    if (progress_) progress_->finish();
+    progress_.reset();
+  }
+
+ private:
+  const PictureJob& job_;
+  const std::vector<Cell>& open_;
+  Logger& log_;
+  std::size_t column_ = 0;
+  std::optional<Progress> progress_;
+};
 
 std::vector<std::uint8_t> valid_flags(const PictureJob& job,
                                       const std::vector<std::vector<PictureRecord>>& records) {
@@ -196,22 +229,23 @@ void decode_pictures(const PictureJob& job, const fs::path& folder, Logger& log,
   const std::size_t rows = job.columns[0].size();
   if (!fs::exists(folder / kPartial)) remove_tree(folder / kJournal);
   auto records = read_records(folder / kJournal, job.columns.size(), rows);
-  std::int64_t total = 0;
-  const std::vector<Cell> cells = open_cells(job, records, total);
+  const std::vector<Cell> cells = open_cells(job, records);
   PartialFile partial(job, folder / kPartial);
   std::ofstream journal(folder / kJournal, std::ios::app);
   journal << '\n';
-  Progress progress(log, job.label, "images", total,
-                    total - static_cast<std::int64_t>(cells.size()));
+  DecodingProgress progress(job, cells, log);
+  std::size_t chunks = 0;
   std::string pending;
   std::vector<std::uint8_t> pixels(static_cast<std::size_t>(kChunk) * partial.row_bytes());
-  for (std::size_t begin = 0; begin < cells.size(); begin += kChunk) {
+  for (std::size_t begin = 0, size = 0; begin < cells.size(); begin += size) {
+    progress.enter(cells[begin].column);
     if (stop != nullptr && stop->exit_code() != 0) {
       partial.flush();
       journal << pending << std::flush;
       throw_if_asked(stop, job.label + ": interrupted; run the same command to go on");
     }
-    const std::size_t size = std::min<std::size_t>(kChunk, cells.size() - begin);
+    size = std::min<std::size_t>(kChunk, cells.size() - begin);
+    while (cells[begin + size - 1].column != cells[begin].column) --size;
     std::fill(pixels.begin(), pixels.end(), std::uint8_t{0});
     for_each_index(static_cast<std::int64_t>(size), at::get_num_threads(), [&](std::int64_t i) {
       const auto offset = static_cast<std::size_t>(i);
@@ -227,16 +261,16 @@ void decode_pictures(const PictureJob& job, const fs::path& folder, Logger& log,
       pending += to_json(cell, records[cell.column][cell.row]).dump() + "\n";
     }
     // Rows reach the disk before the entries that vouch for them.
-    if (begin / kChunk % kChunksPerFlush == kChunksPerFlush - 1) {
+    if (++chunks % kChunksPerFlush == 0) {
       partial.flush();
       journal << pending << std::flush;
       pending.clear();
     }
-    progress.advance(static_cast<std::int64_t>(size));
+    progress.advance(size);
   }
+  progress.finish();
   partial.write_valid(valid_flags(job, records));
   partial.flush();
-  progress.finish();
   std::string lines;
   for (std::size_t column = 0; column < job.columns.size(); ++column) {
     for (std::size_t row = 0; row < rows; ++row) {

@@ -12,6 +12,7 @@
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/hash.h"
+#include "saferclip/core/progress.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/bad_rows.h"
 #include "saferclip/prepare/embedding.h"
@@ -158,7 +159,10 @@ at::Tensor Preparer::token_ids(const std::vector<std::string>& texts,
 SplitData Preparer::split(const SplitSource& source, UnsafeHalf unsafe, bool needs_reference) {
   SplitData split;
   split.name = source.name;
-  split.manifest = read_manifest(manifest_request(data_, source, unsafe));
+  {
+    const Progress reading(log_, cat("reading ", source.name));
+    split.manifest = read_manifest(manifest_request(data_, source, unsafe));
+  }
   for (const std::string& note : split.manifest.notes) log_.warn(note);
   std::vector<RowProblem> problems;
   if (!split.manifest.rows.empty()) split.images = images(split, problems);
@@ -239,6 +243,7 @@ TokenCache Preparer::tokens(const SplitData& split) const {
   request.key = hash.hex();
   request.inputs = {{"manifest", split.manifest.file.string()}};
   request.build = [&](const fs::path& folder) {
+    const Progress working(log_, cat("tokens of ", split.name));
     std::vector<NamedTensor> tensors;
     const auto add = [&](const std::string& name, const std::vector<std::string>& captions) {
       TokenRows rows = token_rows(tokenizer_, captions);
@@ -284,20 +289,22 @@ ReferenceCache Preparer::reference_rows(const SplitData& split) {
     const ClipModel& model = reference();
     EmbedOptions options;
     options.stop = stop_;
-    const auto pictures = [&](const at::Tensor& pixels, const std::vector<std::int64_t>& picture) {
-      return embed_pictures(model, source_.preprocessing, pixels, picture, log_,
-                            cat("reference, ", split.name), options);
+    const auto label = [&](const char* part) { return cat("reference, ", split.name, " ", part); };
+    const auto pictures = [&](const at::Tensor& pixels, const std::vector<std::int64_t>& picture,
+                              const char* part) {
+      return embed_pictures(model, source_.preprocessing, pixels, picture, log_, label(part),
+                            options);
     };
-    const auto captions = [&](const at::Tensor& ids) {
-      return embed_ids(model, ids, log_, cat("reference, ", split.name), options);
+    const auto captions = [&](const at::Tensor& ids, const char* part) {
+      return embed_ids(model, ids, log_, label(part), options);
     };
     std::vector<NamedTensor> tensors{
-        {"safe_text", captions(split.tokens.safe)},
-        {"safe_image", pictures(split.images.safe, split.images.safe_picture)}};
+        {"safe_text", captions(split.tokens.safe, "safe")},
+        {"safe_image", pictures(split.images.safe, split.images.safe_picture, "safe")}};
     if (has_unsafe) {
-      tensors.push_back({"unsafe_text", captions(split.tokens.unsafe)});
+      tensors.push_back({"unsafe_text", captions(split.tokens.unsafe, "unsafe")});
       tensors.push_back(
-          {"unsafe_image", pictures(split.images.unsafe, split.images.unsafe_picture)});
+          {"unsafe_image", pictures(split.images.unsafe, split.images.unsafe_picture, "unsafe")});
     }
     write_safetensors(folder / kArtefactData, tensors);
   };

@@ -3,6 +3,7 @@
 #include "prepare/artefact.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/hash.h"
+#include "saferclip/core/progress.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/image/picture_files.h"
 #include "saferclip/objective/nearest_safe.h"
@@ -54,6 +55,7 @@ std::vector<NamedTensor> Preparer::find_targets(const SplitData& split, const Sp
   const bool is_file = options.pool == "file";
   const at::Tensor own = is_pool && !is_file ? at::arange(rows.size(0), at::kLong)
                                              : at::full({rows.size(0)}, -1, at::kLong);
+  const Progress searching(log_, cat("nearest-safe targets of ", split.name));
   const NearestTargets found = find_nearest_safe(split.reference.unsafe_text.index_select(0, rows),
                                                  split.reference.safe_text.index_select(0, rows),
                                                  texts, own, options, stop_);

@@ -113,7 +113,7 @@ class Loop {
     ++state_.step;
     was_saved_ = false;
     if (parts_.device.is_cpu()) write_pending();  // nothing to wait for
-    progress_.advance(1, detail_);
+    progress_.advance(1, figures_, rest_);
   }
 
   // Of a device, the numbers of the step before; a checkpoint is written only after its own step
@@ -123,9 +123,11 @@ class Loop {
     if (!line) return;
     require_finite(*line);
     if (line->step % options_.log_every_steps == 0 || line->step == total_) metrics_.write(*line);
-    detail_ = cat("epoch ", line->epoch + 1, " · loss ", fixed(line->loss, 4), " · lr ", line->lr,
-                  " · ", fixed(line->quadruplets_per_s, 1), " quadruplets/s · ",
-                  human_bytes(peak_memory_bytes()));
+    const bool has_unsafe = loss_needs(options_.step.objective).unsafe_text;
+    figures_ = {cat("loss ", fixed(line->loss, 4))};
+    rest_ = {rate_text(line->quadruplets_per_s, has_unsafe ? "quadruplets" : "rows"),
+             human_bytes(peak_memory_bytes()), cat("epoch ", line->epoch + 1),
+             cat("lr ", line->lr)};
   }
 
   void require_finite(const StepLine& line) {
@@ -242,7 +244,8 @@ class Loop {
   LateNumbers pending_;
   std::vector<std::int64_t> pending_rows_;
   Progress progress_;
-  std::string detail_;
+  std::vector<std::string> figures_;  // of the last step, for its line
+  std::vector<std::string> rest_;
   Clock::time_point last_save_;
   Clock::time_point last_step_;
   bool was_saved_ = false;

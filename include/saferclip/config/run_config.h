@@ -9,6 +9,7 @@
 #include "saferclip/core/fields.h"
 #include "saferclip/data/data_options.h"
 #include "saferclip/eval/evaluate_options.h"
+#include "saferclip/io/config_tree.h"
 #include "saferclip/model/model_options.h"
 #include "saferclip/nn/optimizer_options.h"
 #include "saferclip/objective/objective_options.h"
@@ -66,11 +67,41 @@ struct KeyDoc {
   bool is_free = false;  // may change on resume
 };
 
+// A configuration as far as it can be read, and all that is wrong with it.
+struct ReadConfig {
+  RunConfig config;
+  ConfigNode tree;  // what was written, `extends` and overrides put together
+  // Lines "a.yaml:12: train.batch_size: …".
+  std::vector<std::string> problems;
+
+  // The line of a problem that somebody else has found, at the place where the key, or the deepest
+  // part of it that was written, stands.
+  std::string problem(const std::string& key, const std::string& text) const;
+};
+// Throws ConfigError only when the file itself cannot be read.
+ReadConfig read_config_for_check(const std::filesystem::path& file,
+                                 const std::vector<std::string>& overrides);
+
+// A path to read from that is written in a configuration.
+struct InputPath {
+  std::string key;  // "evaluate.zero_shot[0].images"
+  std::string path;
+  PathKind kind = PathKind::kAny;
+
+  // Why nothing can be read there ("no such file or folder: …"); "" when something can.
+  std::string problem() const;
+};
+std::vector<InputPath> input_paths(const RunConfig& config);
+
 // Reads a configuration file with its `extends` chain and the `--set a.b=value` overrides.
 // Throws ConfigError with every problem of every file: file, line, key path, expected, found, and
 // for an unknown key the nearest match.
 RunConfig read_run_config(const std::filesystem::path& file,
                           const std::vector<std::string>& overrides);
+
+// The message of such problems, one a line.
+std::string problems_of(const std::filesystem::path& file,
+                        const std::vector<std::string>& problems);
 
 // The resolved configuration as YAML; reads back to the same configuration.
 std::string dump_run_config(const RunConfig& config);

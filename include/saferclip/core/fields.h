@@ -28,13 +28,18 @@ enum class PathRule {
   kNone,    // not a path
   kInput,   // relative to the file in which the value is written
   kOutput,  // relative to the working directory
+  kHome,    // left as it is but for a home folder: a template, whose rest is filled in later
 };
+
+// What an input path leads to.
+enum class PathKind { kAny, kFile, kFolder };
 
 struct FieldSpec {
   std::string name;
   std::string meaning;
   ResumeRule resume = ResumeRule::kFixed;
   PathRule path = PathRule::kNone;
+  PathKind path_kind = PathKind::kAny;
   double min = -std::numeric_limits<double>::infinity();
   double max = std::numeric_limits<double>::infinity();
   bool min_is_excluded = false;
@@ -79,10 +84,21 @@ struct FieldSpec {
     path = PathRule::kInput;
     return std::move(*this);
   }
-  // An input path unless the text contains `mark`.
-  FieldSpec input_path_unless(std::string mark) && {
-    path = PathRule::kInput;
+  FieldSpec input_file() && {
+    path_kind = PathKind::kFile;
+    return std::move(*this).input_path();
+  }
+  FieldSpec input_folder() && {
+    path_kind = PathKind::kFolder;
+    return std::move(*this).input_path();
+  }
+  // An input file unless the text contains `mark`.
+  FieldSpec input_file_unless(std::string mark) && {
     path_exempt = std::move(mark);
+    return std::move(*this).input_file();
+  }
+  FieldSpec home_path() && {
+    path = PathRule::kHome;
     return std::move(*this);
   }
   FieldSpec output_path() && {

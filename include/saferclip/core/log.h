@@ -2,6 +2,7 @@
 // on; nothing else in the product knows the logging library.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -9,6 +10,19 @@
 namespace saferclip {
 
 enum class LogLevel { kDebug, kInfo, kWarn, kError, kOff };
+
+// Work whose state stands in the last line of a terminal. Asked from another thread than the one
+// that works.
+class StatusSource {
+ public:
+  virtual ~StatusSource() = default;
+  // One line of at most `columns` columns. `outer` is the work that this is a part of ("" none).
+  virtual std::string status_line(std::size_t columns, const std::string& outer) const = 0;
+  // The same for a log, of any length.
+  virtual std::string plain_line() const = 0;
+  // What stands as `outer` before the line of its parts.
+  virtual std::string short_name() const = 0;
+};
 
 class Logger {
  public:
@@ -24,14 +38,19 @@ class Logger {
 
   // From now on every message also goes to `path` (appended), with date and time.
   void also_to_file(const std::filesystem::path& path);
-  // One line that is redrawn in place on a terminal; "" removes it. Never written to a file.
-  void status_line(const std::string& line);
-  // Whether stderr is a terminal (status lines are drawn) or not (plain lines instead).
-  bool is_terminal() const;
+
+  // From show to hide the newest of these is drawn in the last line, several times a second and as
+  // wide as the terminal is at that moment, below all messages. Without a terminal, with
+  // TERM=dumb or NO_COLOR, it is a message every ten seconds at most, the first after one.
+  void show(const StatusSource& source);
+  void hide(const StatusSource& source);
 
  private:
   struct State;
   std::unique_ptr<State> state_;
 };
+
+// For a process that is about to end without unwinding: takes the drawn line away.
+void clear_status_line() noexcept;
 
 }  // namespace saferclip

@@ -30,7 +30,7 @@ void write_bad_rows(const BadRows& bad, const std::filesystem::path& file);
 
 // Throws DataError with counts and first examples by kind when `bad_rows` is error, or when more
 // than max_bad_fraction of the rows is bad; otherwise logs them. `listed_in` is the file that holds
-// them all.
+// them all, when there is one.
 void require_acceptable(const BadRows& bad, const DataOptions& options,
                         const std::filesystem::path& listed_in, Logger& log);
 

@@ -17,8 +17,8 @@ struct EvaluationSplitOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("file", "Its manifest.").input_path().free(), self.file);
-    visit(field("image_root", "Instead of data.image_root; empty: that one.").input_path().free(),
+    visit(field("file", "Its manifest.").input_file().free(), self.file);
+    visit(field("image_root", "Instead of data.image_root; empty: that one.").input_folder().free(),
           self.image_root);
     visit(field("unsafe_image_template", "Instead of data.unsafe_image_template; empty: that one.")
               .free(),
@@ -42,10 +42,10 @@ struct DataOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("train", "Manifest of the training rows (JSONL, JSON or CSV).").input_path().free(),
+    visit(field("train", "Manifest of the training rows (JSONL, JSON or CSV).").input_file().free(),
           self.train);
     visit(field("validation", "Manifest for validation during training; none when empty.")
-              .input_path()
+              .input_file()
               .free(),
           self.validation);
     visit(field("evaluation",
@@ -56,7 +56,7 @@ struct DataOptions {
     visit(field("image_root",
                 "Folder that relative image paths of a manifest start from; "
                 "default: the manifest's folder.")
-              .input_path()
+              .input_folder()
               .free(),
           self.image_root);
     visit(field("images_outside_root",
@@ -67,7 +67,8 @@ struct DataOptions {
     visit(
         field("unsafe_image_template",
               "Path of a row's unsafe image when the manifest has none; {image_root}, {split} and "
-              "{id} are filled in."),
+              "{id} are filled in.")
+            .home_path(),
         self.unsafe_image_template);
     visit(field("missing_unsafe_image",
                 "A row without its unsafe image: keep its text terms, leave the row out, or stop.")

@@ -42,13 +42,13 @@ struct ZeroShotOptions {
             .free(),
         self.images);
     visit(field("classes", "TSV, one class a line: name, then optionally folder and group.")
-              .input_path()
+              .input_file()
               .free(),
           self.classes);
     visit(field("templates",
                 "Prompts with {} for the class name (embeddings are averaged), or one text file "
                 "of them.")
-              .input_path_unless("{}")
+              .input_file_unless("{}")
               .free(),
           self.templates);
     visit(field("class_count", "How many classes there must be; 0: any.").at_least(0).free(),
@@ -99,11 +99,11 @@ struct RealImagesOptions {
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
     visit(field("name", "Name of the set in tables and JSON.").free(), self.name);
-    visit(field("safe", "Folder of real safe images.").input_path().free(), self.safe);
-    visit(field("unsafe", "Folder of real unsafe images.").input_path().free(), self.unsafe);
+    visit(field("safe", "Folder of real safe images.").input_folder().free(), self.safe);
+    visit(field("unsafe", "Folder of real unsafe images.").input_folder().free(), self.unsafe);
     visit(field("captions",
                 "Text file of unsafe queries, one a line; empty: the split's unsafe captions.")
-              .input_path()
+              .input_file()
               .free(),
           self.captions);
   }

@@ -12,6 +12,7 @@ namespace saferclip {
 
 struct ModelOptions {
   std::string weights;
+  std::string written_weights;  // as the user wrote it, when that was no absolute path; no field
   std::string init;
   std::string architecture;
   std::string adapter;
@@ -31,13 +32,13 @@ struct ModelOptions {
               .free(),
           self.weights);
     visit(field("init", "Start from random weights of this architecture file instead (JSON).")
-              .input_path()
+              .input_file()
               .free(),
           self.init);
     visit(field("architecture",
                 "Geometry and preprocessing of a bare weights file that does not say (JSON, see "
                 "configs/models).")
-              .input_path()
+              .input_file()
               .free(),
           self.architecture);
     visit(field("adapter",

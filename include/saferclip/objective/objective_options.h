@@ -98,7 +98,7 @@ struct TargetsOptions {
           self.pool);
     visit(field("extra_captions",
                 "Text file of further safe captions for the pool, one a line, partners of no row.")
-              .input_path()
+              .input_file()
               .free(),
           self.extra_captions);
     visit(field("extra_image",
@@ -151,10 +151,10 @@ struct AnchorOptions {
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
     visit(field("prompts", "Text file of neutral prompts, one a line, for anchor_txt.")
-              .input_path()
+              .input_file()
               .free(),
           self.prompts);
-    visit(field("images", "Folder of unlabelled images for anchor_img.").input_path().free(),
+    visit(field("images", "Folder of unlabelled images for anchor_img.").input_folder().free(),
           self.images);
     visit(field("batch_size", "Anchors of each kind drawn a step.").at_least(1), self.batch_size);
   }

@@ -1,0 +1,237 @@
+"""Progress on a terminal of any width, and where there is none: the real program behind a pseudo terminal.
+
+    terminal.py --program build/release/saferclip [unittest arguments]
+"""
+import fcntl
+import os
+import pathlib
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+import unicodedata
+import unittest
+
+import e2e
+
+
+class Screen:
+    """As much of a terminal as a status line needs: rows that break at the right edge and are broken anew when the
+    width changes, carriage return, line feed, erasing to the end of the line or screen."""
+
+    def __init__(self, columns):
+        self.columns = columns
+        self.lines = []      # finished by a line feed
+        self.line = []       # the last one, unbroken
+        self.at = 0          # the cursor's place in it
+        self.erased = []     # what stood in the last line when it was erased or written over, and the columns then
+        self.pending = b""
+        self.unknown = []
+
+    def width(self, text):
+        return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+    def resize(self, columns):
+        self.columns = columns
+        self.note()
+
+    def note(self):
+        text = "".join(self.line).rstrip()
+        if text:
+            self.erased.append((text, self.width(text), self.columns))
+
+    def feed(self, data):
+        data = self.pending + data
+        cut = re.search(rb"(\x1b\[?[0-9;]*|[\xc0-\xff][\x80-\xbf]{0,2})$", data)
+        self.pending = data[cut.start():] if cut else b""
+        text = data[:len(data) - len(self.pending)].decode("utf-8", "replace")
+        for token in re.findall(r"\x1b\[[0-9;]*[A-Za-z]|.", text, re.S):
+            self.take(token)
+
+    def take(self, token):
+        if token == "\r":
+            # To the head of the row, which is the line's only when the line is not broken.
+            self.at -= self.at % self.columns if self.at else 0
+        elif token == "\n":
+            self.lines.append("".join(self.line))
+            self.line, self.at = [], 0
+        elif token in ("\x1b[J", "\x1b[K", "\x1b[0J"):
+            self.note()
+            del self.line[self.at:]
+        elif token.startswith("\x1b["):
+            if not token.endswith("m"):
+                self.unknown.append(token)
+        else:
+            if self.at == 0 and self.line:
+                self.note()
+            self.line[self.at:self.at + 1] = [token]
+            self.at += 1
+
+    def shown(self):
+        return "".join(self.line)
+
+
+class Session:
+    """The program behind a pseudo terminal."""
+
+    def __init__(self, world, columns, *arguments, **environment):
+        self.screen = Screen(columns)
+        self.raw = b""
+        self.first = None
+        self.began = time.monotonic()
+        environment = {"TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **environment}
+        keep = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "COLORTERM", "TERM")}
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.chdir(world.root)
+            os.execvpe(e2e.PROGRAM, [e2e.PROGRAM, "--threads", "1", *map(str, arguments)], {**keep, **environment})
+        self.resize(columns)
+
+    def resize(self, columns):
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self.screen.resize(columns)
+
+    def read(self, seconds):
+        """Until the program ends or the time is over; whether it goes on."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if not select.select([self.fd], [], [], left)[0]:
+                return True
+            try:
+                data = os.read(self.fd, 65536)
+            except OSError:
+                data = b""
+            if not data:
+                self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+                return False
+            self.first = self.first or time.monotonic() - self.began
+            self.raw += data
+            self.screen.feed(data)
+        return True
+
+
+class Terminal(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory(prefix="saferclip-terminal-")
+        cls.world = e2e.World(pathlib.Path(cls.folder.name))
+        cls.world.run("train", "base.yaml")
+        cls.world.run("export", "runs/base", "--to", "hf", "--out", "base")
+        cls.world.run("train", "safe.yaml", "--set", "train.max_steps=4")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def train(self, name, columns, steps=800, **environment):
+        return Session(self.world, columns, "train", "safe.yaml", "--set", f"run.name={name}", "--set",
+                       f"train.max_steps={steps}", "--set", "checkpoint.every_steps=0", "--set", "data.validation=",
+                       "--set", "schedule.name=constant", **environment)
+
+    def assert_one_row(self, screen):
+        self.assertEqual(screen.unknown, [])
+        for text, width, columns in screen.erased:
+            self.assertLess(width, columns, text)
+
+    def assert_whole_messages(self, screen):
+        for line in screen.lines:
+            self.assertRegex(line, r"^([DIWE] |run: |\s|prepared )", screen.lines)
+            self.assertNotRegex(line, r"\[[=> ]+\] +\d+%", screen.lines)
+
+    def test_fits_each_width(self):
+        seen = {}
+        for columns in (20, 60, 80, 120):
+            session = self.train(f"w{columns}", columns)
+            self.assertFalse(session.read(120))
+            self.assertEqual(session.status, 0, session.raw)
+            self.assert_one_row(session.screen)
+            self.assert_whole_messages(session.screen)
+            drawn = [text for text, _, _ in session.screen.erased if text.startswith("training ")]
+            self.assertTrue(drawn, session.raw)
+            seen[columns] = max(drawn, key=len)
+        for columns, there, left_out in ((20, "%", "steps"), (60, "/800 steps", "quadruplets"), (80, "loss ", "lr "),
+                                         (120, "quadruplets/s", "rows/s")):
+            self.assertIn(there, seen[columns])
+            self.assertNotIn(left_out, seen[columns])
+        self.assertRegex(seen[120], r"^training \[=*>? *\] +\d+%  [\d,]+/800 steps  .* left  loss \d+\.\d+  .*steps/s")
+
+    def test_follows_the_width(self):
+        session = self.train("resized", 120, steps=6000)
+        for columns in (100, 40, 20, 70, 30, 120):
+            session.read(1)
+            session.resize(columns)
+            session.read(0.5)  # a redraw later all is right
+            session.screen.erased.clear()
+            session.read(0.7)
+            self.assert_one_row(session.screen)
+            self.assertTrue(session.screen.erased or not session.read(0), session.raw[-300:])
+        os.kill(session.pid, signal.SIGKILL)
+        session.read(10)
+        self.assert_whole_messages(session.screen)
+
+    def test_rows_of_an_objective_without_unsafe_ones(self):
+        session = Session(self.world, 140, "train", "base.yaml", "--set", "run.name=rows", "--set", "train.max_steps=800")
+        self.assertFalse(session.read(120))
+        drawn = "\n".join(text for text, _, _ in session.screen.erased)
+        self.assertIn(" rows/s", drawn)
+        self.assertNotIn("quadruplets", drawn)
+
+    def test_other_commands_draw_at_once_and_in_one_row(self):
+        fresh = ["--set", "data.cache_dir=fresh"]
+        for arguments, parts in (
+                (["prepare", "safe.yaml", *fresh], ["decoding train, safe", "decoding train, unsafe", "reference, train safe",
+                                                    "reference, train unsafe", "nearest-safe targets of train"]),
+                (["evaluate", "runs/safe", "--strengths", "0,1", "--json"], ["embedding validation safe", "embedding validation unsafe",
+                                                                             "strengths 0/2: ", "strengths 1/2: "])):
+            session = Session(self.world, 80, *arguments)
+            self.assertFalse(session.read(120))
+            self.assertEqual(session.status, 0, session.raw)
+            self.assert_one_row(session.screen)
+            drawn = "\n".join(text for text, _, _ in session.screen.erased)
+            for part in parts:
+                self.assertIn(part, drawn)
+
+    def test_interrupting_leaves_no_remnant(self):
+        session = self.train("interrupted", 80, steps=100000)
+        session.read(3)
+        os.kill(session.pid, signal.SIGINT)
+        self.assertFalse(session.read(60))
+        self.assertEqual(session.status, 130)
+        self.assertNotIn("%", session.screen.shown())
+
+    def test_plain_lines_without_colour_or_on_a_dumb_terminal(self):
+        for name, environment in (("plain", {"NO_COLOR": "1"}), ("dumb", {"TERM": "dumb"})):
+            session = self.train(name, 60, steps=4000, **environment)
+            self.assertFalse(session.read(120))
+            self.assertEqual(session.status, 0, session.raw)
+            self.assertNotIn(b"\x1b", session.raw)
+            self.assertNotIn(b"\r", session.raw.replace(b"\r\n", b"\n"))
+            self.assert_sparse(session.raw.decode(), time.monotonic() - session.began)
+
+    def assert_sparse(self, text, seconds):
+        lines = [line for line in text.splitlines() if re.search(r"[\d,]+/[\d,]+ ", line)]
+        self.assertLessEqual(len(lines), 1 + seconds / 10, text)
+
+    def test_plain_lines_in_a_pipe(self):
+        began = time.monotonic()
+        result = self.world.run("train", "safe.yaml", "--set", "run.name=piped", "--set", "train.max_steps=6000", "--set",
+                                "checkpoint.every_steps=0", "--set", "data.validation=", "--set", "schedule.name=constant")
+        seconds = time.monotonic() - began
+        self.assertNotIn("\x1b", result.stderr)
+        self.assertNotIn("\r", result.stderr)
+        self.assert_sparse(result.stderr, seconds)
+        if seconds > 3:
+            self.assertRegex(result.stderr, r"training [\d,]+/6,000 steps, .* left, loss ")
+
+
+if __name__ == "__main__":
+    at = sys.argv.index("--program")
+    e2e.PROGRAM = os.path.abspath(sys.argv[at + 1])
+    del sys.argv[at:at + 2]
+    unittest.main(verbosity=2)

@@ -6,6 +6,7 @@
 
 #include "cli/zero_shot_set.h"
 #include "saferclip/core/error.h"
+#include "saferclip/core/text_file.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/eval/space.h"
 #include "saferclip/prepare/embedding.h"

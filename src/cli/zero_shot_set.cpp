@@ -7,7 +7,7 @@
 #include <sstream>
 
 #include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
+#include "saferclip/core/text_file.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/io/text_rows.h"
 
@@ -115,7 +115,7 @@ class Reader {
   }
 
   void read_json_classes() {
-    const auto json = nlohmann::json::parse(read_file(class_source()), nullptr, false);
+    const auto json = nlohmann::json::parse(read_text_file(class_source()), nullptr, false);
     if (!json.is_object()) {
       throw DataError(cat(class_source(), ": expected an object {folder: class name}"));
     }

@@ -6,7 +6,9 @@
 #include <set>
 
 #include "prepare/artefact.h"
+#include "prepare/keys.h"
 #include "prepare/picture_rows.h"
+#include "prepare/reference_rows.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/hash.h"
@@ -133,16 +135,17 @@ SplitData Preparer::split(const std::string& name, const fs::path& file, bool ne
   request.needs_unsafe = needs_unsafe;
   split.manifest = read_manifest(request);
   for (const std::string& note : split.manifest.notes) log_.warn(note);
+  for (const std::string& note : split.manifest.left_out) log_.info(note);
   std::vector<RowProblem> problems;
   if (!split.manifest.rows.empty()) split.images = images(split, needs_unsafe, problems);
   const BadRows bad = collect_bad_rows(split.manifest, problems);
   const fs::path listed_in = bad_rows_file(data_.cache_dir, name);
   write_bad_rows(bad, listed_in);
   require_acceptable(bad, data_, listed_in, log_);
-  std::set<int> bad_lines;
-  for (const RowProblem& problem : problems) bad_lines.insert(problem.line);
+  std::set<int> bad_records;
+  for (const RowProblem& problem : problems) bad_records.insert(problem.row());
   for (std::size_t i = 0; i < split.manifest.rows.size(); ++i) {
-    if (!bad_lines.contains(split.manifest.rows[i].line)) {
+    if (!bad_records.contains(split.manifest.rows[i].record)) {
       split.good_rows.push_back(static_cast<std::int64_t>(i));
     }
   }
@@ -177,36 +180,35 @@ ImageCache Preparer::images(const SplitData& split, bool needs_unsafe,
   for (std::size_t column = 0; column < records.size(); ++column) {
     for (std::size_t row = 0; row < records[column].size(); ++row) {
       if (records[column][row].problem.empty()) continue;
-      const PictureCell& cell = job.columns[column][row];
+      const ManifestRow& source = split.manifest.rows[row];
       const PictureRecord& record = records[column][row];
-      problems.push_back({cell.id, cell.line,
+      problems.push_back({source.id, source.line,
                           record.sha256.empty() ? "unreadable image" : "undecodable image",
-                          record.problem});
+                          record.problem, source.record});
     }
   }
   ImageCache cache;
   cache.safe = file.tensor("safe");
   if (needs_unsafe) cache.unsafe = file.tensor("unsafe");
   cache.valid = file.tensor("valid");
+  cache.safe_digests = picture_digests(records[0]);
+  if (needs_unsafe) cache.unsafe_digests = picture_digests(records[1]);
   cache.content = content_hash(records);
   return cache;
 }
 
 TokenCache Preparer::tokens(const SplitData& split, bool needs_unsafe) const {
   std::vector<std::string> safe, unsafe;
-  Sha256 hash;
-  hash.part("tokens").part(kArtefactFormat).part(tokenizer_.fingerprint());
   for (const ManifestRow& row : split.manifest.rows) {
     safe.push_back(row.safe_caption);
     unsafe.push_back(row.unsafe_caption);
-    hash.part(row.safe_caption).part(needs_unsafe ? row.unsafe_caption : "");
   }
   ArtefactRequest request;
   request.cache_dir = data_.cache_dir;
   request.kind = "tokens";
-  request.key = hash.hex();
+  request.key = tokens_key(tokenizer_, split.manifest, needs_unsafe);
   request.inputs = {{"manifest", split.manifest.file.string()}};
-  request.build = [&](const fs::path& folder) {
+  request.build = [&](const fs::path& folder, const std::vector<Relative>&) {
     std::vector<NamedTensor> tensors;
     const auto add = [&](const std::string& name, const std::vector<std::string>& captions) {
       TokenRows rows = token_rows(tokenizer_, captions);
@@ -228,44 +230,31 @@ TokenCache Preparer::tokens(const SplitData& split, bool needs_unsafe) const {
   return cache;
 }
 
+ReferenceRequest Preparer::reference_request(const std::string& label) {
+  return {source_, device_, [this]() -> const ClipModel& { return reference(); }, label, stop_};
+}
+
 ReferenceCache Preparer::reference_rows(const SplitData& split) {
   ArtefactRequest request;
   request.cache_dir = data_.cache_dir;
   request.kind = "reference";
-  request.key = Sha256()
-                    .part("reference")
-                    .part(kArtefactFormat)
-                    .part(split.images.content)
-                    .part(split.tokens.key)
-                    .part(to_string(source_.preprocessing))
-                    .part(source_.hash())
-                    .part(activation_text(source_.geometry))
-                    .hex();
+  request.key = reference_key(split, source_, data_.exif_rotate);
   request.inputs = {{"manifest", split.manifest.file.string()}, {"weights", source_.path.string()}};
-  request.build = [&](const fs::path& folder) {
-    const ClipModel& model = reference();
-    EmbedOptions options;
-    options.stop = stop_;
-    const at::Tensor valid = split.images.valid.to(at::kFloat);
-    const auto pictures = [&](const at::Tensor& pixels, std::int64_t column) {
-      const at::Tensor embedded = embed_pixels(model, source_.preprocessing, pixels, log_,
-                                               cat("reference, ", split.name), options);
-      return embedded * valid.select(1, column).unsqueeze(1);
-    };
-    write_safetensors(folder / kArtefactData,
-                      {{"safe_text", embed_ids(model, split.tokens.safe, log_,
-                                               cat("reference, ", split.name), options)},
-                       {"unsafe_text", embed_ids(model, split.tokens.unsafe, log_,
-                                                 cat("reference, ", split.name), options)},
-                       {"safe_image", pictures(split.images.safe, 0)},
-                       {"unsafe_image", pictures(split.images.unsafe, 1)}});
+  request.recipe = embedding_recipe(source_, data_.exif_rotate, device_text(device_));
+  request.build = [&](const fs::path& folder, const std::vector<Relative>& relatives) {
+    ReferenceRows rows(reference_request(cat("reference, ", split.name)), relatives, log_);
+    rows.add_captions("safe_text", split.tokens.safe);
+    rows.add_captions("unsafe_text", split.tokens.unsafe);
+    rows.add_pictures("safe_image", split.images.safe, split.images.safe_digests);
+    rows.add_pictures("unsafe_image", split.images.unsafe, split.images.unsafe_digests);
+    write_safetensors(folder / kArtefactData, rows.finish());
   };
   const SafetensorsFile file = open_or_build(request, log_, stop_);
   return {file.tensor("safe_text"), file.tensor("safe_image"), file.tensor("unsafe_text"),
           file.tensor("unsafe_image"), request.key};
 }
 
-at::Tensor Preparer::pictures(const std::vector<fs::path>& files, const std::string& label) {
+OpenPictures Preparer::open_files(const std::vector<fs::path>& files, const std::string& label) {
   PictureJob job;
   job.names = {"images"};
   job.columns.resize(1);
@@ -276,14 +265,18 @@ at::Tensor Preparer::pictures(const std::vector<fs::path>& files, const std::str
   job.preprocessing = source_.preprocessing;
   job.exif_rotate = data_.exif_rotate;
   job.label = label;
-  const auto [file, records] = open_pictures(job, data_.cache_dir, label, log_, stop_);
+  OpenPictures opened = open_pictures(job, data_.cache_dir, label, log_, stop_);
   std::vector<std::string> problems;
-  for (const PictureRecord& record : records[0]) {
+  for (const PictureRecord& record : opened.records[0]) {
     if (!record.problem.empty()) problems.push_back(record.problem);
   }
   if (!problems.empty())
     throw DataError(join_problems(label + ": pictures cannot be used:", problems));
-  return file.tensor("images");
+  return opened;
+}
+
+at::Tensor Preparer::pictures(const std::vector<fs::path>& files, const std::string& label) {
+  return open_files(files, label).file.tensor("images");
 }
 
 }  // namespace saferclip

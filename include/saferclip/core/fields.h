@@ -1,5 +1,5 @@
 // Option fields: each component owns a plain options struct that names its fields once. Reading,
-// dumping, documentation and the resume check all walk the same list.
+// dumping, documentation, the resume check and the keys of caches all walk the same list.
 //
 //   struct TrainOptions {
 //     std::int64_t epochs = 9;
@@ -30,11 +30,19 @@ enum class PathRule {
   kOutput,  // relative to the working directory
 };
 
+// What a field has to do with the key of an artefact that its options go into.
+enum class KeyRule {
+  kValue,    // its value is part of the key
+  kContent,  // names a file or folder: who makes the key adds what that holds
+  kNone,     // the artefact is the same whatever it says
+};
+
 struct FieldSpec {
   std::string name;
   std::string meaning;
   ResumeRule resume = ResumeRule::kFixed;
   PathRule path = PathRule::kNone;
+  KeyRule key = KeyRule::kValue;
   double min = -std::numeric_limits<double>::infinity();
   double max = std::numeric_limits<double>::infinity();
   bool min_is_excluded = false;
@@ -66,6 +74,14 @@ struct FieldSpec {
     resume = ResumeRule::kFree;
     return std::move(*this);
   }
+  FieldSpec keyed_by_content() && {
+    key = KeyRule::kContent;
+    return std::move(*this);
+  }
+  FieldSpec not_in_keys() && {
+    key = KeyRule::kNone;
+    return std::move(*this);
+  }
   FieldSpec one_of(std::vector<std::string> words) && {
     choices = std::move(words);
     return std::move(*this);
@@ -91,7 +107,7 @@ struct FieldSpec {
   }
 };
 
-inline FieldSpec field(std::string name, std::string meaning) {
+inline FieldSpec field(std::string name, std::string meaning = "") {
   FieldSpec spec;
   spec.name = std::move(name);
   spec.meaning = std::move(meaning);

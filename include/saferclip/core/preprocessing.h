@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string>
 
+#include "saferclip/core/fields.h"
+
 namespace saferclip {
 
 enum class ResizeMode { kShortest, kSquash };
@@ -23,6 +25,18 @@ struct Preprocessing {
   std::array<double, 3> std{0.26862954, 0.26130258, 0.27577711};
 
   bool operator==(const Preprocessing&) const = default;
+
+  // Binding all members by name makes a new one an error of the compiler until it is listed.
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    auto& [image_size, resize_mode, interpolation, crop_rounding, mean, std] = self;
+    visit(field("image_size"), image_size);
+    visit(field("resize_mode"), resize_mode);
+    visit(field("interpolation"), interpolation);
+    visit(field("crop_rounding"), crop_rounding);
+    visit(field("mean"), mean);
+    visit(field("std"), std);
+  }
 };
 
 // `openai`: HTML unescape, whitespace, lower case as open_clip's default clean does; `hf`: NFC,
@@ -43,9 +57,21 @@ struct TextSpec {
   TextCleaning cleaning = TextCleaning::kOpenAi;
 
   bool operator==(const TextSpec&) const = default;
+
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    auto& [context_length, vocab_size, bos_id, eos_id, pad_id, is_padded, cleaning] = self;
+    visit(field("context_length"), context_length);
+    visit(field("vocab_size"), vocab_size);
+    visit(field("bos_id"), bos_id);
+    visit(field("eos_id"), eos_id);
+    visit(field("pad_id"), pad_id);
+    visit(field("is_padded"), is_padded);
+    visit(field("cleaning"), cleaning);
+  }
 };
 
-// One-line texts for cache keys, `inspect` and reports.
+// One-line texts for `inspect` and reports.
 std::string to_string(const Preprocessing& preprocessing);
 std::string to_string(TextCleaning cleaning);
 

@@ -14,10 +14,12 @@
 namespace saferclip {
 
 struct ImageCache {
-  at::Tensor safe;      // uint8 [N, S, S, 3]; zeros where missing
-  at::Tensor unsafe;    // the same; undefined when the objective needs no unsafe half
-  at::Tensor valid;     // uint8 [N, 2]: safe, unsafe picture is there
-  std::string content;  // hash of what the picture files hold
+  at::Tensor safe;            // uint8 [N, S, S, 3]; zeros where missing
+  at::Tensor unsafe;          // the same; undefined when the objective needs no unsafe half
+  at::Tensor valid;           // uint8 [N, 2]: safe, unsafe picture is there
+  at::Tensor safe_digests;    // uint8 [N, 32]: SHA-256 of the picture files; zeros where missing
+  at::Tensor unsafe_digests;  // the same, or undefined
+  std::string content;        // hash of what the picture files hold
 };
 
 struct TokenCache {

@@ -1,7 +1,6 @@
 #include <ATen/ATen.h>
 
 #include <iostream>
-#include <sstream>
 
 #include "cli/commands.h"
 #include "cli/open_run.h"
@@ -9,6 +8,7 @@
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/output.h"
+#include "saferclip/core/text_file.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/image/image.h"
 #include "saferclip/prepare/embedding.h"
@@ -74,8 +74,9 @@ at::Tensor load_pictures(const std::vector<std::string>& files, const Preprocess
 std::vector<std::string> all_texts(const EmbedArguments& arguments) {
   std::vector<std::string> texts = arguments.texts;
   if (!arguments.texts_file.empty()) {
-    std::istringstream in(read_file(arguments.texts_file));
-    for (std::string line; std::getline(in, line);) texts.push_back(line);
+    const std::vector<std::string> lines = read_all_lines(arguments.texts_file);
+    if (lines.empty()) throw DataError(cat(arguments.texts_file, ": is empty"));
+    texts.insert(texts.end(), lines.begin(), lines.end());
   }
   return texts;
 }

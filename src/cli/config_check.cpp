@@ -8,6 +8,7 @@
 #include "cli/zero_shot_set.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
+#include "saferclip/core/text_file.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/bad_rows.h"
 #include "saferclip/image/picture_files.h"

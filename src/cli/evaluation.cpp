@@ -7,6 +7,7 @@
 #include "saferclip/core/error.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/progress.h"
+#include "saferclip/core/text_file.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/eval/space.h"
 #include "saferclip/image/picture_files.h"

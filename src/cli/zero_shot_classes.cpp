@@ -7,7 +7,7 @@
 #include <sstream>
 
 #include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
+#include "saferclip/core/text_file.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/image/picture_files.h"
 
@@ -112,7 +112,7 @@ class Reader {
   }
 
   void read_json() {
-    const auto json = nlohmann::json::parse(read_file(classes_.source), nullptr, false);
+    const auto json = nlohmann::json::parse(read_text_file(classes_.source), nullptr, false);
     if (!json.is_object()) {
       throw DataError(cat(classes_.source, ": expected an object {folder: class name}"));
     }

@@ -8,7 +8,7 @@
 
 #include "cli/zero_shot_classes.h"
 #include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
+#include "saferclip/core/text_file.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/image/picture_files.h"
 #include "saferclip/io/text_rows.h"

@@ -9,6 +9,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <mutex>
+#include <set>
 #include <sstream>
 #include <system_error>
 #include <thread>
@@ -239,30 +243,5 @@ std::unique_ptr<FileLock> FileLock::acquire(const fs::path& path, const StopFlag
 }
 
 FileLock::~FileLock() { ::close(descriptor_); }
-
-std::vector<std::string> read_lines(const fs::path& file) {
-  std::vector<std::string> lines;
-  std::istringstream in(read_file(file));
-  for (std::string line; std::getline(in, line);) {
-    const std::size_t first = line.find_first_not_of(" \t\r");
-    if (first == std::string::npos) continue;
-    lines.push_back(line.substr(first, line.find_last_not_of(" \t\r") - first + 1));
-  }
-  if (lines.empty()) throw DataError(cat(file.string(), ": holds no lines"));
-  return lines;
-}
-
-std::vector<fs::path> files_in(const fs::path& folder) {
-  if (!fs::is_directory(folder)) throw DataError(cat(folder.string(), ": no such folder"));
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (entry.is_regular_file() && !entry.path().filename().string().starts_with(".")) {
-      files.push_back(entry.path());
-    }
-  }
-  std::sort(files.begin(), files.end());
-  if (files.empty()) throw DataError(cat(folder.string(), ": holds no files"));
-  return files;
-}
 
 }  // namespace saferclip

@@ -23,6 +23,7 @@ std::vector<std::string> summary_lines(const BadRows& bad) {
     for (std::size_t i = 0; i < std::min(problems.size(), kExamples); ++i) {
       const RowProblem& p = problems[i];
       lines.push_back(cat("  ", bad.manifest.string(), ":", p.line,
+                          p.row() != p.line ? cat(", record ", p.row()) : "",
                           p.id.empty() ? "" : " (id " + p.id + ")", ": ", p.message));
     }
     if (problems.size() > kExamples) {
@@ -39,18 +40,19 @@ BadRows collect_bad_rows(const Manifest& manifest, const std::vector<RowProblem>
   bad.manifest = manifest.file;
   bad.rows_read = manifest.rows_read;
   bad.notes = manifest.notes;
-  std::set<int> lines;
+  bad.notes.insert(bad.notes.end(), manifest.left_out.begin(), manifest.left_out.end());
+  std::set<int> rows;
   for (const auto* problems : {&manifest.problems, &found_later}) {
     for (const RowProblem& problem : *problems) {
       bad.by_kind[problem.kind].push_back(problem);
-      lines.insert(problem.line);
+      rows.insert(problem.row());
     }
   }
   for (auto& [kind, problems] : bad.by_kind) {
     std::stable_sort(problems.begin(), problems.end(),
-                     [](const auto& a, const auto& b) { return a.line < b.line; });
+                     [](const auto& a, const auto& b) { return a.row() < b.row(); });
   }
-  bad.bad_rows = static_cast<std::int64_t>(lines.size());
+  bad.bad_rows = static_cast<std::int64_t>(rows.size());
   return bad;
 }
 
@@ -60,7 +62,7 @@ void write_bad_rows(const BadRows& bad, const fs::path& file) {
   for (const auto& [kind, problems] : bad.by_kind) {
     Json rows = Json::array();
     for (const RowProblem& p : problems) {
-      rows.push_back({{"line", p.line}, {"id", p.id}, {"message", p.message}});
+      rows.push_back({{"line", p.line}, {"record", p.row()}, {"id", p.id}, {"message", p.message}});
     }
     kinds[kind] = {{"count", problems.size()}, {"rows", std::move(rows)}};
   }

@@ -1,14 +1,14 @@
 #include "saferclip/data/manifest.h"
 
 #include <algorithm>
-#include <array>
-#include <cstdio>
+#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <optional>
 
 #include "data/captions.h"
 #include "data/fence.h"
+#include "data/manifest_fields.h"
+#include "data/split_filter.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
@@ -23,9 +23,7 @@ using Json = nlohmann::json;
 constexpr std::size_t kExamples = 5;
 
 std::string trimmed_lower(const std::string& text) {
-  const std::size_t first = text.find_first_not_of(" \t");
-  if (first == std::string::npos) return "";
-  std::string result = text.substr(first, text.find_last_not_of(" \t") - first + 1);
+  std::string result = trimmed(text);
   std::transform(result.begin(), result.end(), result.begin(),
                  [](unsigned char c) { return static_cast<char>(c < 128 ? std::tolower(c) : c); });
   return result;
@@ -37,72 +35,86 @@ class Reader {
       : request_(request),
         root_(request.image_root.empty() ? request.file.parent_path() : request.image_root),
         fence_(root_),
-        template_fence_(template_folder()) {
+        template_fence_(template_folder()),
+        splits_(request.split) {
     manifest_.file = request.file;
   }
 
   Manifest read() {
-    const std::vector<TextRow> records = read_text_rows(request_.file);
+    const TextTable table = read_text_table(request_.file);
+    fields_.see(table.columns);
     manifest_.has_unsafe = request_.needs_unsafe;
     if (request_.detects_unsafe) {
       manifest_.has_unsafe =
-          std::any_of(records.begin(), records.end(),
+          std::any_of(table.rows.begin(), table.rows.end(),
                       [&](const TextRow& record) { return has_unsafe_caption(record); });
     }
-    for (const TextRow& record : records) read_row(record);
-    if (manifest_.rows.empty() && manifest_.problems.empty()) {
-      throw DataError(cat(request_.file.string(), ": holds no rows",
-                          other_splits_ > 0 ? " of split " + request_.split : ""));
+    for (const TextRow& row : table.rows) read_row(row);
+    if (const std::string missing = fields_.missing(request_.needs_unsafe); !missing.empty()) {
+      if (!table.rows.empty()) throw DataError(cat(request_.file.string(), ": ", missing));
     }
-    for (const auto& [what, count] : tag_changes_) {
-      manifest_.notes.push_back(
-          cat(request_.file.string(), ": tag ", what, " in ", count, " rows"));
-    }
-    if (odd_tags_ > 0) {
-      manifest_.notes.push_back(
-          cat(request_.file.string(), ": tag is not text in ", odd_tags_, " rows; left empty"));
-    }
-    if (absent_unsafe_ > 0) {
-      manifest_.notes.push_back(cat(request_.file.string(), ": ", absent_unsafe_,
-                                    " named unsafe images do not exist (",
-                                    join(absent_examples_, ", "), ")"));
-    }
-    if (skipped_ > 0) {
-      manifest_.notes.push_back(
-          cat(request_.file.string(), ": ", skipped_,
-              " rows without an unsafe image left out (missing_unsafe_image: skip)"));
-    }
+    if (manifest_.rows.empty() && manifest_.problems.empty()) throw_no_row(table);
+    add_notes();
     return std::move(manifest_);
   }
 
  private:
-  void problem(const ManifestRow& row, const std::string& kind, const std::string& message) {
-    manifest_.problems.push_back({row.id, row.line, kind, message});
+  [[noreturn]] void throw_no_row(const TextTable& table) const {
+    const std::string file = request_.file.string();
+    if (table.rows.empty()) {
+      throw DataError(
+          cat(file, table.columns.empty() ? ": holds no rows" : ": has a header and no rows"));
+    }
+    if (splits_.others() == 0) throw DataError(cat(file, ": no row is left; ", left_out_text()));
+    throw DataError(cat(file, ": holds no rows of split \"", request_.split,
+                        "\"; its rows belong to ", splits_.others_text(),
+                        skipped_ > 0 ? "; " + left_out_text() : "",
+                        "\n  a data.evaluation entry is named after the split it takes; without "
+                        "the field \"split\" all rows belong"));
   }
 
-  using Names = std::initializer_list<const char*>;
-  static constexpr Names kUnsafeCaption{"unsafe_caption", "nsfw", "nsfw_caption"};
+  std::string left_out_text() const {
+    return cat(with_commas(skipped_),
+               " rows without an unsafe image left out (missing_unsafe_image: skip)");
+  }
 
-  // The first of several names that the record has.
-  static const Json* find(const Json& json, Names names) {
-    for (const char* name : names) {
-      const auto found = json.find(name);
-      if (found != json.end() && !found->is_null()) return &*found;
+  void add_notes() {
+    const auto note = [&](const std::string& text) {
+      manifest_.notes.push_back(cat(request_.file.string(), ": ", text));
+    };
+    for (const std::string& line : fields_.likely_mistakes()) note(line);
+    for (const std::string& line : splits_.notes()) note(line);
+    if (splits_.others() > 0) {
+      manifest_.left_out.push_back(cat(request_.file.string(), ": ", with_commas(splits_.others()),
+                                       " of ", with_commas(splits_.others() + manifest_.rows_read),
+                                       " rows belong to other splits: ", splits_.others_text()));
     }
-    return nullptr;
+    for (const auto& [what, count] : tag_changes_) note(cat("tag ", what, " in ", count, " rows"));
+    if (odd_tags_ > 0) note(cat("tag is not text in ", odd_tags_, " rows; left empty"));
+    if (absent_unsafe_ > 0) {
+      note(cat(absent_unsafe_, " named unsafe images do not exist (", join(absent_examples_, ", "),
+               ")"));
+    }
+    if (skipped_ > 0) note(left_out_text());
+  }
+
+  void problem(const ManifestRow& row, const std::string& kind, const std::string& message) {
+    manifest_.problems.push_back({row.id, row.line, kind, message, row.record});
   }
 
   // Whether a record of this split has an unsafe caption, good or bad.
   bool has_unsafe_caption(const TextRow& record) const {
     if (!record.problem.empty()) return false;
     const Json json = Json::parse(record.json);
-    const Json* value = json.is_object() && belongs(json) ? find(json, kUnsafeCaption) : nullptr;
-    return value != nullptr && !is_blank(*value);
+    if (!json.is_object()) return false;
+    SplitFilter filter(request_.split);
+    const Json* value = find_field(json, kUnsafeCaptionNames);
+    return value != nullptr && !is_blank(*value) && filter.admits(find_field(json, kSplitNames));
   }
 
   // Under one of `names`; none, with the reason noted, when one of them cannot be used.
-  std::vector<std::string> captions(const Json& json, Names names, const ManifestRow& row) {
-    const Json* value = find(json, names);
+  std::vector<std::string> captions(const Json& json, FieldNames names, const ManifestRow& row) {
+    const Json* value = find_field(json, names);
     const std::string name = *names.begin();
     if (value == nullptr) {
       problem(row, "missing " + name, cat("has no ", name));
@@ -155,22 +167,22 @@ class Reader {
 
   fs::path safe_image(const Json& json, ManifestRow& row, bool& is_good) {
     std::vector<fs::path> tried;
-    if (const Json* named = find(json, {"safe_image"}); named != nullptr) {
+    if (const Json* named = find_field(json, {"safe_image"}); named != nullptr) {
       if (!named->is_string()) {
         is_good = false;
         problem(row, "image path is not text",
-                cat("safe_image is ", shortened(named->dump()), ", expected a path"));
+                cat("safe_image is ", shortened_text(named->dump()), ", expected a path"));
         return {};
       }
       tried.push_back(resolved(named->get<std::string>()));
-    } else if (const Json* coco = find(json, {"coco_id"});
+    } else if (const Json* coco = find_field(json, {"coco_id"});
                coco != nullptr && (coco->is_number_integer() || coco->is_string())) {
       std::string id =
           coco->is_string() ? coco->get<std::string>() : std::to_string(coco->get<std::int64_t>());
       if (id.size() < 12) id.insert(0, 12 - id.size(), '0');
       for (const char* folder : {"train2017", "val2017", "test2017"})
         tried.push_back(resolved(cat(folder, "/", id, ".jpg")));
-    } else if (const Json* url = find(json, {"image_coco_url"});
+    } else if (const Json* url = find_field(json, {"image_coco_url"});
                url != nullptr && url->is_string()) {
       const auto text = url->get<std::string>();
       tried.push_back(resolved(text.substr(text.find_last_of('/') + 1)));
@@ -192,11 +204,11 @@ class Reader {
 
   fs::path unsafe_image(const Json& json, const ManifestRow& row, bool& is_good) {
     std::string text;
-    if (const Json* named = find(json, {"unsafe_image", "nsfw_im_path"}); named != nullptr) {
+    if (const Json* named = find_field(json, kUnsafeImageNames); named != nullptr) {
       if (!named->is_string()) {
         is_good = false;
         problem(row, "image path is not text",
-                cat("unsafe_image is ", shortened(named->dump()), ", expected a path"));
+                cat("unsafe_image is ", shortened_text(named->dump()), ", expected a path"));
         return {};
       }
       text = named->get<std::string>();
@@ -224,7 +236,7 @@ class Reader {
   }
 
   std::string tag(const Json& json) {
-    const Json* value = find(json, {"tag", "chosen_category"});
+    const Json* value = find_field(json, kTagNames);
     if (value == nullptr) return "";
     if (!value->is_string()) {
       ++odd_tags_;
@@ -239,55 +251,76 @@ class Reader {
     return tag;
   }
 
-  static std::string label(const Json& json, const char* name) {
-    const Json* value = find(json, {name});
+  static std::string label(const Json& json, FieldNames names) {
+    const Json* value = find_field(json, names);
     if (value == nullptr) return "";
     return value->is_string() ? value->get<std::string>() : value->dump();
   }
 
-  bool belongs(const Json& json) const {
-    const Json* split = find(json, {"split"});
-    return split == nullptr || !split->is_string() || request_.split.empty() ||
-           split->get<std::string>() == request_.split;
+  // As text; a number of whole value is written without its point. Without one, the place in the
+  // file.
+  std::string id_of(const Json& json, const ManifestRow& row, bool& is_good) {
+    constexpr double kExact = 9007199254740992;  // beyond it, not every whole number is a double
+    const Json* id = find_field(json, kIdNames);
+    if (id == nullptr) return std::to_string(row.record);
+    if (id->is_string()) {
+      const auto text = id->get<std::string>();
+      return trimmed(text).empty() ? std::to_string(row.record) : text;
+    }
+    if (id->is_number_float()) {
+      const auto value = id->get<double>();
+      if (value == std::floor(value) && std::abs(value) <= kExact)
+        return std::to_string(static_cast<std::int64_t>(value));
+    }
+    if (id->is_number()) return id->dump();
+    is_good = false;
+    problem(row, "id is not text",
+            cat("id is ", shortened_text(id->dump()), ", expected text or a number"));
+    return "";
   }
 
-  static std::string id_of(const Json& json, int line) {
-    const Json* id = find(json, {"id", "incremental_id"});
-    if (id == nullptr) return std::to_string(line);
-    return id->is_string() ? id->get<std::string>() : id->dump();
+  bool is_new_id(const ManifestRow& row) {
+    const auto [first, is_new] = first_lines_.emplace(row.id, row.line);
+    if (!is_new)
+      problem(row, "duplicate id",
+              cat("id ", row.id, " stands on line ", first->second, " already"));
+    return is_new;
   }
 
   void read_row(const TextRow& text) {
     ++manifest_.rows_read;
     ManifestRow row;
     row.line = text.line;
+    row.record = text.record;
     if (!text.problem.empty()) return problem(row, "unreadable row", text.problem);
     const Json json = Json::parse(text.json);
     if (!json.is_object())
-      return problem(row, "unreadable row", cat("is not an object: ", shortened(text.json)));
-    if (!belongs(json)) {
+      return problem(row, "unreadable row", cat("is not an object: ", shortened_text(text.json)));
+    fields_.see(json);
+    if (!splits_.admits(find_field(json, kSplitNames))) {
       --manifest_.rows_read;
-      ++other_splits_;
       return;
     }
-    row.id = id_of(json, text.line);
-    const auto [first, is_new] = first_lines_.emplace(row.id, text.line);
-    bool is_good = is_new;
-    if (!is_new)
-      problem(row, "duplicate id",
-              cat("id ", row.id, " stands on line ", first->second, " already"));
-    const auto safe = captions(json, {"safe_caption", "safe", "caption"}, row);
+    bool is_good = true;
+    row.id = id_of(json, row, is_good);
+    if (is_good) is_good = is_new_id(row);
+    if (const std::string conflict = field_conflict(json); !conflict.empty()) {
+      is_good = false;
+      problem(row, "two names of one field", conflict);
+    }
+    const auto safe = captions(json, kSafeCaptionNames, row);
     std::vector<std::string> unsafe{""};
     const bool is_safe_only = request_.detects_unsafe && !manifest_.has_unsafe;
-    if (manifest_.has_unsafe || (!is_safe_only && find(json, kUnsafeCaption) != nullptr)) {
-      unsafe = captions(json, kUnsafeCaption, row);
+    if (manifest_.has_unsafe ||
+        (!is_safe_only && find_field(json, kUnsafeCaptionNames) != nullptr)) {
+      unsafe = captions(json, kUnsafeCaptionNames, row);
     }
     is_good = is_good && !safe.empty() && !unsafe.empty();
     row.safe_image = safe_image(json, row, is_good);
     if (!is_safe_only) row.unsafe_image = unsafe_image(json, row, is_good);
     row.tag = tag(json);
-    row.gallery = label(json, "gallery");
-    row.pair = label(json, "pair");
+    row.gallery = label(json, kGalleryNames);
+    row.pair = label(json, kPairNames);
     if (is_good && unsafe.size() > 1 && unsafe.size() != safe.size()) {
       problem(row, "unequal lists of captions",
               cat("has ", safe.size(), " safe captions and ", unsafe.size(),
@@ -329,9 +362,10 @@ class Reader {
   Fence fence_;
   Fence template_fence_;
   Manifest manifest_;
+  SeenFields fields_;
+  SplitFilter splits_;
   std::map<std::string, int> first_lines_;
   std::map<std::string, int> tag_changes_;
-  std::int64_t other_splits_ = 0;
   std::int64_t odd_tags_ = 0;
   std::int64_t absent_unsafe_ = 0;
   std::vector<std::string> absent_examples_;

@@ -6,7 +6,7 @@
 #include <set>
 
 #include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
+#include "saferclip/core/text_file.h"
 #include "saferclip/core/text_format.h"
 
 namespace saferclip {
@@ -112,11 +112,11 @@ std::string ConfigNode::where() const {
 ConfigNode read_config_tree(const fs::path& file, std::vector<std::string>& problems) {
   std::string text;
   try {
-    text = read_file(file);
+    text = read_text_file(file);
+    require_utf8(text, file);
   } catch (const DataError& problem) {
     throw ConfigError(problem.what());
   }
-  if (!is_valid_utf8(text)) throw ConfigError(cat(file.string(), ": is not UTF-8"));
   if (file.extension() != ".json") return parse(text, file.string(), problems);
   nlohmann::ordered_json json;
   try {

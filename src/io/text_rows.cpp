@@ -1,169 +1,165 @@
 #include "saferclip/io/text_rows.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
-#include <sstream>
+#include <map>
 
+#include "io/csv_rows.h"
+#include "io/json_records.h"
 #include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
+#include "saferclip/core/text_file.h"
 #include "saferclip/core/text_format.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-// Of a record; the fields that are read stand two levels deep.
-constexpr int kMaxDepth = 64;
-
-using Json = nlohmann::json;
-
-// One CSV record from `position` on; quotes double, fields may hold line breaks.
-std::vector<std::string> csv_record(const std::string& text, std::size_t& position, char separator,
-                                    int& line, std::string& problem) {
-  std::vector<std::string> fields(1);
-  bool is_quoted = false;
-  const int first_line = line;
-  for (; position < text.size(); ++position) {
-    const char letter = text[position];
-    if (letter == '\n') ++line;
-    if (is_quoted) {
-      if (letter != '"') {
-        fields.back() += letter;
-      } else if (position + 1 < text.size() && text[position + 1] == '"') {
-        fields.back() += text[++position];
-      } else {
-        is_quoted = false;
-      }
-    } else if (letter == '"' && fields.back().empty()) {
-      is_quoted = true;
-    } else if (letter == separator) {
-      fields.emplace_back();
-    } else if (letter == '\n') {
-      ++position;
-      break;
-    } else if (letter != '\r') {
-      fields.back() += letter;
-    }
-  }
-  if (is_quoted) problem = cat("a quote opened on line ", first_line, " is never closed");
-  return fields;
+[[noreturn]] void refuse(const fs::path& file, const JsonTrouble& trouble) {
+  throw DataError(cat(file.string(), ":", trouble.line, ": ", trouble.what));
 }
 
-std::vector<TextRow> read_csv(const std::string& text, char separator, const fs::path& file) {
-  std::vector<TextRow> rows;
-  std::size_t position = 0;
-  int line = 1;
-  std::string problem;
-  const std::vector<std::string> names = csv_record(text, position, separator, line, problem);
-  for (const std::string& name : names) {
-    if (!is_valid_utf8(name)) throw DataError(cat(file.string(), ":1: the header is not UTF-8"));
+TextRow row_of(const JsonSpan& span, int record) {
+  TextRow row;
+  row.line = span.line;
+  row.record = record;
+  JsonTrouble trouble;
+  row.json = checked_record(span, trouble);
+  if (!trouble.what.empty()) {
+    row.line = trouble.line;
+    row.problem = trouble.what;
   }
-  while (position < text.size()) {
-    TextRow row{line, "", ""};
-    const std::vector<std::string> fields =
-        csv_record(text, position, separator, line, row.problem);
-    if (fields.size() == 1 && fields[0].empty()) continue;
-    if (fields.size() != names.size() && row.problem.empty()) {
-      row.problem = cat("has ", fields.size(), " fields, the header ", names.size());
-    }
-    if (row.problem.empty()) {
-      Json json = Json::object();
-      for (std::size_t i = 0; i < names.size(); ++i) {
-        if (!is_valid_utf8(fields[i])) row.problem = cat("field \"", names[i], "\" is not UTF-8");
-        if (row.problem.empty() && !fields[i].empty()) json[names[i]] = fields[i];
-      }
-      if (row.problem.empty()) row.json = json.dump();
-    }
-    rows.push_back(row);
-  }
-  return rows;
+  return row;
 }
 
-std::vector<TextRow> read_json_lines(const std::string& text) {
-  std::vector<TextRow> rows;
-  std::istringstream in(text);
+std::vector<JsonSpan> lines_of(std::string_view text) {
+  std::vector<JsonSpan> lines;
   int number = 0;
-  for (std::string line; std::getline(in, line);) {
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    const std::string_view line = text.substr(at, end - at);
     ++number;
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    TextRow row{number, "", ""};
-    if (!is_valid_utf8(line)) {
-      row.problem = "is not UTF-8";
-    } else if (is_nested_deeper(line, kMaxDepth)) {
-      row.problem = "is nested too deep";
-    } else {
-      try {
-        row.json = Json::parse(line).dump();
-      } catch (const Json::exception& problem) {
-        row.problem = cat("is not JSON: ", problem.what());
-      }
-    }
-    rows.push_back(row);
+    if (line.find_first_not_of(" \t") != std::string_view::npos) lines.push_back({line, number});
+    at = end + 1;
   }
-  return rows;
+  return lines;
 }
 
-// A list, or a dictionary keyed by index, bare or under "data".
-std::vector<TextRow> read_json_document(const Json& document) {
-  const Json& records =
-      document.is_object() && document.contains("data") ? document["data"] : document;
-  std::vector<TextRow> rows;
-  int number = 0;
-  if (records.is_array()) {
-    for (const Json& record : records) rows.push_back({++number, record.dump(), ""});
-    return rows;
+// One record a line, whatever the lines hold.
+TextTable json_lines(const std::vector<JsonSpan>& lines) {
+  TextTable table;
+  for (const JsonSpan& line : lines) table.rows.push_back(row_of(line, line.line));
+  return table;
+}
+
+// Where a text cannot be cut into values, its lines are looked at one by one when most of them are
+// records of their own.
+TextTable damaged_lines(std::string_view text, const fs::path& file, const JsonTrouble& trouble) {
+  const std::vector<JsonSpan> lines = lines_of(text);
+  TextTable table = json_lines(lines);
+  const auto good = std::count_if(table.rows.begin(), table.rows.end(),
+                                  [](const TextRow& row) { return row.json.starts_with('{'); });
+  if (text.find_first_not_of(" \t\n") == text.find('[') ||
+      good * 2 < static_cast<std::ptrdiff_t>(lines.size())) {
+    refuse(file, trouble);
   }
-  std::vector<std::pair<long long, const Json*>> ordered;
-  for (const auto& [key, record] : records.items()) {
+  return table;
+}
+
+bool is_container(const JsonSpan& span) {
+  return span.text.starts_with('{') || span.text.starts_with('[');
+}
+
+bool is_object(const JsonSpan& span) { return span.text.starts_with('{'); }
+
+void require_distinct_keys(const std::vector<JsonSpan>& members, const fs::path& file) {
+  std::map<std::string_view, int> lines;
+  for (const JsonSpan& member : members) {
+    const auto [first, is_new] = lines.emplace(member.key, member.line);
+    if (is_new) continue;
+    refuse(file, {member.line, cat("\"", shortened_text(std::string(member.key)),
+                                   "\" stands on line ", first->second, " already")});
+  }
+}
+
+// Entries "0", "1", … stand in the order of their numbers, as they were before a dictionary was
+// made of them.
+std::vector<JsonSpan> in_order(std::vector<JsonSpan> members) {
+  std::vector<std::pair<long long, JsonSpan>> ordered;
+  for (JsonSpan& member : members) {
+    const std::string key(member.key);
     const bool is_index =
         !key.empty() && key.size() < 18 && key.find_first_not_of("0123456789") == std::string::npos;
     ordered.emplace_back(is_index ? std::stoll(key) : static_cast<long long>(ordered.size()),
-                         &record);
+                         member);
   }
   std::stable_sort(ordered.begin(), ordered.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
-  for (const auto& [index, record] : ordered) rows.push_back({++number, record->dump(), ""});
-  return rows;
+  for (std::size_t i = 0; i < members.size(); ++i) members[i] = ordered[i].second;
+  return members;
+}
+
+// The records of an object: those under "data", its values when all are objects, or itself.
+std::vector<JsonSpan> records_of_object(const JsonSpan& value, const fs::path& file) {
+  JsonTrouble trouble;
+  std::vector<JsonSpan> members = json_members(value, trouble);
+  if (!trouble.what.empty()) return {value};  // its own parser says what is wrong, and where
+  const auto data = std::find_if(members.begin(), members.end(), [](const JsonSpan& member) {
+    return member.key == "data" && is_container(member);
+  });
+  const bool has_data = data != members.end();
+  if (!has_data && !std::all_of(members.begin(), members.end(), is_object)) return {value};
+  require_distinct_keys(members, file);
+  if (!has_data) return in_order(std::move(members));
+  std::vector<JsonSpan> inner = json_members(*data, trouble);
+  if (!trouble.what.empty()) refuse(file, trouble);
+  if (!is_object(*data)) return inner;
+  require_distinct_keys(inner, file);
+  return in_order(std::move(inner));
+}
+
+std::vector<JsonSpan> records_of(const JsonSpan& value, const fs::path& file) {
+  if (is_object(value)) return records_of_object(value, file);
+  JsonTrouble trouble;
+  std::vector<JsonSpan> elements = json_members(value, trouble);
+  if (!trouble.what.empty()) refuse(file, trouble);
+  return elements;
+}
+
+bool stand_on_lines_of_their_own(const std::vector<JsonSpan>& values) {
+  const auto share_a_line = [](const JsonSpan& a, const JsonSpan& b) { return a.line == b.line; };
+  return std::adjacent_find(values.begin(), values.end(), share_a_line) == values.end();
+}
+
+TextTable read_json(std::string_view text, const fs::path& file) {
+  JsonTrouble trouble;
+  std::vector<JsonSpan> records = json_values(text, 1, trouble);
+  if (!trouble.what.empty()) return damaged_lines(text, file, trouble);
+  const bool are_records =
+      records.size() > 1 && std::any_of(records.begin(), records.end(), is_object);
+  if (are_records && stand_on_lines_of_their_own(records)) return json_lines(records);
+  if (!are_records) {
+    std::vector<JsonSpan> inner;
+    for (const JsonSpan& value : records) {
+      const std::vector<JsonSpan> more = records_of(value, file);
+      inner.insert(inner.end(), more.begin(), more.end());
+    }
+    records = std::move(inner);
+  }
+  TextTable table;
+  for (const JsonSpan& record : records)
+    table.rows.push_back(row_of(record, static_cast<int>(table.rows.size()) + 1));
+  return table;
 }
 
 }  // namespace
 
-std::vector<TextRow> read_text_rows(const fs::path& file) {
-  std::string text = read_file(file);
-  if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
-  const std::size_t first = text.find_first_not_of(" \t\r\n");
-  if (first == std::string::npos) throw DataError(cat(file.string(), ": is empty"));
-  if (text[first] != '{' && text[first] != '[') {
-    const std::string header = text.substr(0, text.find('\n'));
-    const bool is_tab = file.extension() == ".tsv" || header.find('\t') != std::string::npos;
-    if (!is_tab && header.find(',') == std::string::npos) {
-      throw DataError(
-          cat(file.string(), ": is neither JSON lines, a JSON document nor CSV with a header"));
-    }
-    return read_csv(text, is_tab ? '\t' : ',', file);
-  }
-  const std::size_t line_end = text.find('\n', first);
-  // Lines are looked at one by one.
-  const bool is_too_deep = is_nested_deeper(text, kMaxDepth);
-  const bool is_lines =
-      text[first] == '{' &&
-      Json::accept(text.substr(first, line_end == std::string::npos ? line_end : line_end - first));
-  const Json document =
-      is_lines || is_too_deep ? Json(Json::value_t::discarded) : Json::parse(text, nullptr, false);
-  // A document of one line with one record is both; "data" or an index tells the dictionary.
-  if (is_lines) {
-    const Json single =
-        is_too_deep ? Json(Json::value_t::discarded) : Json::parse(text, nullptr, false);
-    const bool is_dictionary =
-        !single.is_discarded() && (single.contains("data") || single.contains("0"));
-    return is_dictionary ? read_json_document(single) : read_json_lines(text);
-  }
-  if (document.is_discarded()) {
-    if (text[first] == '{') return read_json_lines(text);
-    throw DataError(cat(file.string(), ": starts like a JSON list, but is ",
-                        is_too_deep ? "nested too deep" : "not valid JSON"));
-  }
-  return read_json_document(document);
+TextTable read_text_table(const fs::path& file) {
+  const std::string text = read_text_file(file);
+  if (text.empty()) throw DataError(cat(file.string(), ": is empty"));
+  const std::size_t first = text.find_first_not_of(" \t\n");
+  if (first == std::string::npos) throw DataError(cat(file.string(), ": holds only blank lines"));
+  return text[first] == '{' || text[first] == '[' ? read_json(text, file) : read_csv(text, file);
 }
+
+std::vector<TextRow> read_text_rows(const fs::path& file) { return read_text_table(file).rows; }
 
 }  // namespace saferclip

@@ -1,15 +1,18 @@
 #include "prepare/artefact.h"
 
+#include <algorithm>
+
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/progress.h"
 #include "saferclip/core/text_format.h"
-#include "saferclip/data/artefact_manifest.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
+
+constexpr const char* kRecipe = "recipe";  // among the inputs of a manifest
 
 // Size is always compared; the checksum when the file is made. Damage inside a file of the right
 // size is found by `inspect`.
@@ -33,7 +36,38 @@ bool is_good(const ArtefactRequest& request, const fs::path& folder, Logger& log
   return true;
 }
 
+std::vector<Relative> relatives_of(const ArtefactRequest& request) {
+  std::vector<Relative> relatives;
+  if (request.recipe.empty()) return relatives;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(request.cache_dir, error)) {
+    if (!fs::exists(entry.path() / "manifest.json")) continue;
+    try {
+      Relative relative{entry.path(), read_artefact_manifest(entry.path())};
+      const auto recipe = relative.manifest.inputs.find(kRecipe);
+      if (recipe == relative.manifest.inputs.end() || recipe->second != request.recipe) continue;
+      if (fs::file_size(entry.path() / kArtefactData) != relative.manifest.file_size) continue;
+      relatives.push_back(std::move(relative));
+    } catch (const std::exception&) {
+      // Damaged or gone: who wants it itself will say so.
+    }
+  }
+  std::sort(relatives.begin(), relatives.end(),
+            [](const Relative& a, const Relative& b) { return a.folder < b.folder; });
+  return relatives;
+}
+
 }  // namespace
+
+bool is_undamaged(const Relative& relative, Logger& log) {
+  try {
+    if (sha256_file(relative.folder / kArtefactData) == relative.manifest.file_sha256) return true;
+  } catch (const DataError&) {
+    return false;  // gone meanwhile
+  }
+  log.warn(cat(relative.folder.string(), ": damaged (checksum differs); nothing is taken from it"));
+  return false;
+}
 
 SafetensorsFile open_or_build(const ArtefactRequest& request, Logger& log, const StopFlag* stop) {
   const fs::path folder = artefact_folder(request.cache_dir, request.kind, request.key);
@@ -44,15 +78,17 @@ SafetensorsFile open_or_build(const ArtefactRequest& request, Logger& log, const
     lock = FileLock::acquire(folder / ".lock", stop);
   }
   if (is_good(request, folder, log)) return SafetensorsFile::open(folder / kArtefactData);
+  const std::vector<Relative> relatives = relatives_of(request);
   // It must not vouch for what is half made.
   remove_tree(folder / "manifest.json");
   remove_stale_temporaries(folder);
-  request.build(folder);
+  request.build(folder, relatives);
   const Progress checking(log, cat("checksum of ", request.kind));
   ArtefactManifest manifest;
   manifest.kind = request.kind;
   manifest.key = request.key;
   manifest.inputs = request.inputs;
+  if (!request.recipe.empty()) manifest.inputs[kRecipe] = request.recipe;
   manifest.file_name = kArtefactData;
   manifest.file_size = fs::file_size(folder / kArtefactData);
   manifest.file_sha256 = sha256_file(folder / kArtefactData);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
@@ -27,24 +28,44 @@ ForwardMode mode_of(const EmbedOptions& options) {
   return mode;
 }
 
-// Runs `embed` on whole blocks; the last one is filled up with copies of its last row.
-at::Tensor in_blocks(std::int64_t count, std::int64_t width, Logger& log, const std::string& label,
-                     const char* unit, const EmbedOptions& options,
+// Runs `embed` on blocks of rows of each group (int64 [n]); a last block is filled up with copies
+// of its last row.
+at::Tensor in_blocks(std::int64_t count, const std::vector<at::Tensor>& groups, std::int64_t width,
+                     Logger& log, const std::string& label, const char* unit,
+                     const EmbedOptions& options,
                      const std::function<at::Tensor(const at::Tensor& rows)>& embed) {
   const at::NoGradGuard guard;
   at::Tensor result = at::empty({count, width}, at::kFloat);
-  // A handful of rows is not worth a whole block of a large model.
-  const std::int64_t block = std::min(options.block, (count + 7) / 8 * 8);
   Progress progress(log, label, unit, count);
-  for (std::int64_t begin = 0; begin < count; begin += block) {
-    throw_if_asked(options.stop, label + ": interrupted; finished artefacts are kept");
-    const std::int64_t size = std::min(block, count - begin);
-    const at::Tensor rows = at::arange(begin, begin + block, at::kLong).clamp_max(count - 1);
-    result.narrow(0, begin, size).copy_(l2_normalised(embed(rows)).narrow(0, 0, size));
-    progress.advance(size);
+  for (const at::Tensor& group : groups) {
+    const std::int64_t members = group.size(0);
+    // A handful of rows is not worth a whole block of a large model.
+    const std::int64_t block =
+        options.fills_blocks ? options.block : std::min(options.block, (members + 7) / 8 * 8);
+    for (std::int64_t begin = 0; begin < members; begin += block) {
+      throw_if_asked(options.stop, label + ": interrupted; finished artefacts are kept");
+      const std::int64_t size = std::min(block, members - begin);
+      const at::Tensor rows =
+          group.index_select(0, at::arange(begin, begin + block, at::kLong).clamp_max(members - 1));
+      const at::Tensor embedded = l2_normalised(embed(rows)).narrow(0, 0, size).cpu();
+      result.index_copy_(0, rows.narrow(0, 0, size), embedded);
+      progress.advance(size);
+    }
   }
   if (count > 4 * options.block) progress.finish();
   return result;
+}
+
+// Rows by the length that their ids are cut to: what stands behind the pooled token costs time and
+// changes nothing. The length depends on the row alone, as its bits must.
+std::vector<at::Tensor> rows_by_length(const at::Tensor& ends, std::int64_t context) {
+  std::map<std::int64_t, std::vector<std::int64_t>> rows;
+  for (std::int64_t i = 0; i < ends.size(0); ++i)
+    rows[cut_length(ends.narrow(0, i, 1), context)].push_back(i);
+  std::vector<at::Tensor> groups;
+  groups.reserve(rows.size());
+  for (const auto& [length, members] : rows) groups.push_back(at::tensor(members, at::kLong));
+  return groups;
 }
 
 }  // namespace
@@ -68,15 +89,23 @@ TokenRows token_rows(const Tokenizer& tokenizer, const std::vector<std::string>&
 }
 
 at::Tensor embed_pixels(const ClipModel& model, const Preprocessing& preprocessing,
+                        const at::Tensor& pixels, const at::Tensor& positions, Logger& log,
+                        const std::string& label, const EmbedOptions& options) {
+  const at::Device device = model.logit_scale.device();
+  const std::int64_t count = positions.size(0);
+  return in_blocks(count, {at::arange(count, at::kLong)}, model.geometry.embed_dim, log, label,
+                   "images", options, [&](const at::Tensor& rows) {
+                     const at::Tensor block =
+                         pixels.index_select(0, positions.index_select(0, rows));
+                     return encode_images(model, preprocessing, block.to(device), mode_of(options));
+                   });
+}
+
+at::Tensor embed_pixels(const ClipModel& model, const Preprocessing& preprocessing,
                         const at::Tensor& pixels, Logger& log, const std::string& label,
                         const EmbedOptions& options) {
-  const at::Device device = model.logit_scale.device();
-  return in_blocks(pixels.size(0), model.geometry.embed_dim, log, label, "images", options,
-                   [&](const at::Tensor& rows) {
-                     return encode_images(model, preprocessing,
-                                          pixels.index_select(0, rows).to(device),
-                                          mode_of(options));
-                   });
+  return embed_pixels(model, preprocessing, pixels, at::arange(pixels.size(0), at::kLong), log,
+                      label, options);
 }
 
 at::Tensor embed_pictures(const ClipModel& model, const Preprocessing& preprocessing,
@@ -96,13 +125,8 @@ at::Tensor embed_pictures(const ClipModel& model, const Preprocessing& preproces
       at::zeros({pixels.size(0), model.geometry.embed_dim}, at::TensorOptions().dtype(at::kFloat));
   if (rows.empty()) return result;
   const at::Tensor first = at::tensor(first_rows, at::kLong);
-  const at::Device device = model.logit_scale.device();
   const at::Tensor embedded =
-      in_blocks(first.size(0), model.geometry.embed_dim, log, label, "images", options,
-                [&](const at::Tensor& some) {
-                  const at::Tensor wanted = pixels.index_select(0, first.index_select(0, some));
-                  return encode_images(model, preprocessing, wanted.to(device), mode_of(options));
-                });
+      embed_pixels(model, preprocessing, pixels, first, log, label, options);
   return result.index_put_({at::tensor(rows, at::kLong)},
                            embedded.index_select(0, at::tensor(positions, at::kLong)));
 }
@@ -124,13 +148,13 @@ at::Tensor embed_ids(const ClipModel& model, const at::Tensor& ids, Logger& log,
   const at::Tensor distinct = flat.index_select(0, at::tensor(first_rows, at::kLong));
   const at::Tensor ends = end_positions(distinct, form_of(model.geometry.family).pools_last_token,
                                         model.geometry.pooled_id);
-  // One cut for all blocks: a row's bits must not depend on its neighbours.
-  const at::Tensor cut = distinct.narrow(1, 0, cut_length(ends, flat.size(1)));
   const at::Tensor embedded =
-      in_blocks(distinct.size(0), model.geometry.embed_dim, log, label, "captions", options,
-                [&](const at::Tensor& rows) {
-                  return encode_texts(model, cut.index_select(0, rows).to(device),
-                                      ends.index_select(0, rows).to(device), mode_of(options));
+      in_blocks(distinct.size(0), rows_by_length(ends, flat.size(1)), model.geometry.embed_dim, log,
+                label, "captions", options, [&](const at::Tensor& rows) {
+                  const at::Tensor marks = ends.index_select(0, rows);
+                  const std::int64_t length = cut_length(marks, flat.size(1));
+                  const at::Tensor cut = distinct.narrow(1, 0, length).index_select(0, rows);
+                  return encode_texts(model, cut.to(device), marks.to(device), mode_of(options));
                 });
   return embedded.index_select(0, at::tensor(positions, at::kLong));
 }

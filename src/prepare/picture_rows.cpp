@@ -7,12 +7,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <sstream>
 
 #include "prepare/artefact.h"
+#include "prepare/decoded_pictures.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/hash.h"
@@ -30,7 +33,8 @@ using Json = nlohmann::json;
 constexpr const char* kPartial = ".data.partial";
 constexpr const char* kJournal = ".journal.jsonl";
 constexpr const char* kRecords = "files.jsonl";
-constexpr std::int64_t kChunk = 64;  // cells decoded at a time
+constexpr const char* kColumns = "columns";  // metadata: names of the tensors, in order
+constexpr std::int64_t kChunk = 64;          // cells decoded at a time
 constexpr std::size_t kChunksPerFlush = 4;
 
 struct Cell {
@@ -38,11 +42,20 @@ struct Cell {
   std::size_t row = 0;
 };
 
-PictureRecord decode_cell(const PictureCell& cell, const PictureJob& job, std::uint8_t* target) {
+// `is_known` is set when the pixels were there already.
+PictureRecord decode_cell(const PictureCell& cell, const PictureJob& job,
+                          const DecodedPictures& known, std::uint8_t* target, bool& is_known) {
   PictureRecord record = stat_picture(cell.file);
   try {
     const std::string bytes = read_file(cell.file, kMaxPictureBytes);
     record.sha256 = sha256_hex(bytes);
+    const std::uint8_t* pixels = known.find(record.sha256);
+    is_known = pixels != nullptr;
+    if (is_known) {
+      const auto side = static_cast<std::size_t>(job.preprocessing.image_size);
+      std::copy_n(pixels, side * side * 3, target);
+      return record;
+    }
     DecodeOptions options;
     options.exif_rotate = job.exif_rotate;
     const Image image = decode_preprocessed(bytes, cell.file.string(), job.preprocessing, options);
@@ -63,22 +76,28 @@ Json to_json(const Cell& cell, const PictureRecord& record) {
   return json;
 }
 
+using TakeRecord = std::function<void(std::size_t, std::size_t, const PictureRecord&)>;
+
 // Entries of a journal; a last line that was cut by a crash is dropped.
-std::vector<std::vector<PictureRecord>> read_records(const fs::path& file, std::size_t columns,
-                                                     std::size_t rows) {
-  std::vector<std::vector<PictureRecord>> records(columns, std::vector<PictureRecord>(rows));
-  if (!is_file(file)) return records;
+void for_each_record(const fs::path& file, const TakeRecord& take) {
+  if (!is_file(file)) return;
+  constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
   std::istringstream in(read_file(file));
   for (std::string line; std::getline(in, line);) {
     const Json json = Json::parse(line, nullptr, false);
-    if (json.is_discarded()) continue;
-    const auto column = json.value("column", columns);
-    const auto row = json.value("row", rows);
-    if (column >= columns || row >= rows) continue;
-    records[column][row] = {
-        json.value("size", std::uint64_t{0}), json.value("mtime", std::int64_t{0}),
-        json.value("sha256", std::string()), json.value("problem", std::string())};
+    if (json.is_discarded() || !json.is_object()) continue;
+    take(json.value("column", kNone), json.value("row", kNone),
+         {json.value("size", std::uint64_t{0}), json.value("mtime", std::int64_t{0}),
+          json.value("sha256", std::string()), json.value("problem", std::string())});
   }
+}
+
+std::vector<std::vector<PictureRecord>> read_records(const fs::path& file, std::size_t columns,
+                                                     std::size_t rows) {
+  std::vector<std::vector<PictureRecord>> records(columns, std::vector<PictureRecord>(rows));
+  for_each_record(file, [&](std::size_t column, std::size_t row, const PictureRecord& record) {
+    if (column < columns && row < rows) records[column][row] = record;
+  });
   return records;
 }
 
@@ -93,7 +112,8 @@ class PartialFile {
     for (const std::string& name : job.names)
       shapes.push_back({name, at::kByte, {rows_, side_, side_, 3}});
     shapes.push_back({"valid", at::kByte, {rows_, static_cast<std::int64_t>(job.names.size())}});
-    layout_ = plan_safetensors(shapes, {{"preprocessing", to_string(job.preprocessing)}});
+    layout_ = plan_safetensors(shapes, {{"preprocessing", to_string(job.preprocessing)},
+                                        {kColumns, join(job.names, ",")}});
     descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (descriptor_ < 0 || ::ftruncate(descriptor_, static_cast<off_t>(layout_.file_size)) != 0) {
       const int reason = errno;
@@ -224,13 +244,15 @@ PictureRecord stat_picture(const fs::path& file) {
   return record;
 }
 
-void decode_pictures(const PictureJob& job, const fs::path& folder, Logger& log,
-                     const StopFlag* stop) {
+void decode_pictures(const PictureJob& job, const fs::path& folder,
+                     const std::vector<Relative>& relatives, Logger& log, const StopFlag* stop) {
   const std::size_t rows = job.columns[0].size();
   if (!fs::exists(folder / kPartial)) remove_tree(folder / kJournal);
   auto records = read_records(folder / kJournal, job.columns.size(), rows);
   const std::vector<Cell> cells = open_cells(job, records);
   PartialFile partial(job, folder / kPartial);
+  const DecodedPictures known(relatives, partial.row_bytes(), log);
+  std::atomic<std::int64_t> taken{0};
   std::ofstream journal(folder / kJournal, std::ios::app);
   journal << '\n';
   DecodingProgress progress(job, cells, log);
@@ -250,8 +272,11 @@ void decode_pictures(const PictureJob& job, const fs::path& folder, Logger& log,
     for_each_index(static_cast<std::int64_t>(size), at::get_num_threads(), [&](std::int64_t i) {
       const auto offset = static_cast<std::size_t>(i);
       const Cell& cell = cells[begin + offset];
-      records[cell.column][cell.row] = decode_cell(job.columns[cell.column][cell.row], job,
-                                                   pixels.data() + offset * partial.row_bytes());
+      bool is_known = false;
+      records[cell.column][cell.row] =
+          decode_cell(job.columns[cell.column][cell.row], job, known,
+                      pixels.data() + offset * partial.row_bytes(), is_known);
+      if (is_known) ++taken;
     });
     for (std::size_t i = 0; i < size; ++i) {
       partial.write_row(cells[begin + i], pixels.data() + i * partial.row_bytes());
@@ -271,6 +296,11 @@ void decode_pictures(const PictureJob& job, const fs::path& folder, Logger& log,
   progress.finish();
   partial.write_valid(valid_flags(job, records));
   partial.flush();
+  if (taken > 0) {
+    log.info(cat(job.label, ": ", with_commas(taken), " of ",
+                 with_commas(static_cast<std::int64_t>(cells.size())), " pictures taken from ",
+                 known.taken_from()));
+  }
   std::string lines;
   for (std::size_t column = 0; column < job.columns.size(); ++column) {
     for (std::size_t row = 0; row < rows; ++row) {
@@ -281,6 +311,19 @@ void decode_pictures(const PictureJob& job, const fs::path& folder, Logger& log,
   write_file_atomically(folder / kRecords, lines);
   rename_path(folder / kPartial, folder / kArtefactData);
   remove_tree(folder / kJournal);
+}
+
+void for_each_picture_record(const fs::path& folder, const TakeRecord& take) {
+  for_each_record(folder / kRecords, take);
+}
+
+std::vector<std::string> picture_columns(const SafetensorsFile& file) {
+  std::vector<std::string> names;
+  const auto written = file.metadata().find(kColumns);
+  if (written == file.metadata().end()) return names;
+  std::istringstream in(written->second);
+  for (std::string name; std::getline(in, name, ',');) names.push_back(name);
+  return names;
 }
 
 std::vector<std::vector<PictureRecord>> read_picture_records(const fs::path& folder,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -38,10 +39,19 @@ struct PictureRecord {
   std::string problem;  // why it could not be decoded; empty: it could
 };
 
-// Decodes everything that the journal in `folder` does not have yet, then writes data.safetensors
-// with the tensors and `valid` uint8 [rows, columns], and keeps the journal as files.jsonl.
-void decode_pictures(const PictureJob& job, const std::filesystem::path& folder, Logger& log,
-                     const StopFlag* stop);
+// Decodes everything that neither the journal in `folder` nor a relative has yet, then writes
+// data.safetensors with the tensors and `valid` uint8 [rows, columns], and keeps the journal as
+// files.jsonl.
+void decode_pictures(const PictureJob& job, const std::filesystem::path& folder,
+                     const std::vector<Relative>& relatives, Logger& log, const StopFlag* stop);
+
+// The records of files.jsonl, one by one.
+void for_each_picture_record(const std::filesystem::path& folder,
+                             const std::function<void(std::size_t column, std::size_t row,
+                                                      const PictureRecord& record)>& take);
+
+// The names of an artefact's tensors of pictures, in the order of its columns.
+std::vector<std::string> picture_columns(const SafetensorsFile& file);
 
 // The records of files.jsonl, as records[column][row].
 std::vector<std::vector<PictureRecord>> read_picture_records(const std::filesystem::path& folder,

@@ -8,7 +8,9 @@
 #include <unordered_map>
 
 #include "prepare/artefact.h"
+#include "prepare/keys.h"
 #include "prepare/picture_rows.h"
+#include "prepare/reference_rows.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/hash.h"
@@ -164,16 +166,17 @@ SplitData Preparer::split(const SplitSource& source, UnsafeHalf unsafe, bool nee
     split.manifest = read_manifest(manifest_request(data_, source, unsafe));
   }
   for (const std::string& note : split.manifest.notes) log_.warn(note);
+  for (const std::string& note : split.manifest.left_out) log_.info(note);
   std::vector<RowProblem> problems;
   if (!split.manifest.rows.empty()) split.images = images(split, problems);
   const BadRows bad = collect_bad_rows(split.manifest, problems);
   const fs::path listed_in = bad_rows_file(data_.cache_dir, split.name);
   write_bad_rows(bad, listed_in);
   require_acceptable(bad, data_, listed_in, log_);
-  std::set<int> bad_lines;
-  for (const RowProblem& problem : problems) bad_lines.insert(problem.line);
+  std::set<int> bad_records;
+  for (const RowProblem& problem : problems) bad_records.insert(problem.row());
   for (std::size_t i = 0; i < split.manifest.rows.size(); ++i) {
-    if (!bad_lines.contains(split.manifest.rows[i].line)) {
+    if (!bad_records.contains(split.manifest.rows[i].record)) {
       split.good_rows.push_back(static_cast<std::int64_t>(i));
     }
   }
@@ -208,11 +211,11 @@ ImageCache Preparer::images(const SplitData& split, std::vector<RowProblem>& pro
   for (std::size_t column = 0; column < records.size(); ++column) {
     for (std::size_t row = 0; row < records[column].size(); ++row) {
       if (records[column][row].problem.empty()) continue;
-      const PictureCell& cell = job.columns[column][row];
+      const ManifestRow& source = split.manifest.rows[row];
       const PictureRecord& record = records[column][row];
-      problems.push_back({cell.id, cell.line,
+      problems.push_back({source.id, source.line,
                           record.sha256.empty() ? "unreadable image" : "undecodable image",
-                          record.problem});
+                          record.problem, source.record});
     }
   }
   ImageCache cache;
@@ -223,6 +226,8 @@ ImageCache Preparer::images(const SplitData& split, std::vector<RowProblem>& pro
     cache.unsafe_picture = shared_pictures(records[1]);
   }
   cache.valid = file.tensor("valid");
+  cache.safe_digests = picture_digests(records[0]);
+  if (has_unsafe) cache.unsafe_digests = picture_digests(records[1]);
   cache.content = content_hash(records);
   return cache;
 }
@@ -230,19 +235,16 @@ ImageCache Preparer::images(const SplitData& split, std::vector<RowProblem>& pro
 TokenCache Preparer::tokens(const SplitData& split) const {
   const bool has_unsafe = split.manifest.has_unsafe;
   std::vector<std::string> safe, unsafe;
-  Sha256 hash;
-  hash.part("tokens").part(kArtefactFormat).part(tokenizer_.fingerprint());
   for (const ManifestRow& row : split.manifest.rows) {
     safe.push_back(row.safe_caption);
     unsafe.push_back(row.unsafe_caption);
-    hash.part(row.safe_caption).part(has_unsafe ? row.unsafe_caption : "");
   }
   ArtefactRequest request;
   request.cache_dir = data_.cache_dir;
   request.kind = "tokens";
-  request.key = hash.hex();
+  request.key = tokens_key(tokenizer_, split.manifest, has_unsafe);
   request.inputs = {{"manifest", split.manifest.file.string()}};
-  request.build = [&](const fs::path& folder) {
+  request.build = [&](const fs::path& folder, const std::vector<Relative>&) {
     const Progress working(log_, cat("tokens of ", split.name));
     std::vector<NamedTensor> tensors;
     const auto add = [&](const std::string& name, const std::vector<std::string>& captions) {
@@ -269,44 +271,27 @@ TokenCache Preparer::tokens(const SplitData& split) const {
   return cache;
 }
 
+ReferenceRequest Preparer::reference_request(const std::string& label) {
+  return {source_, device_, [this]() -> const ClipModel& { return reference(); }, label, stop_};
+}
+
 ReferenceCache Preparer::reference_rows(const SplitData& split) {
   const bool has_unsafe = split.manifest.has_unsafe;
   ArtefactRequest request;
   request.cache_dir = data_.cache_dir;
   request.kind = "reference";
-  request.key = Sha256()
-                    .part("reference")
-                    .part(kArtefactFormat)
-                    .part(split.images.content)
-                    .part(split.tokens.key)
-                    .part(to_string(source_.preprocessing))
-                    .part(source_.hash())
-                    .part(activation_text(source_.geometry))
-                    .part(source_.geometry.pooled_id)
-                    .hex();
+  request.key = reference_key(split, source_, data_.exif_rotate);
   request.inputs = {{"manifest", split.manifest.file.string()}, {"weights", source_.path.string()}};
-  request.build = [&](const fs::path& folder) {
-    const ClipModel& model = reference();
-    EmbedOptions options;
-    options.stop = stop_;
-    const auto label = [&](const char* part) { return cat("reference, ", split.name, " ", part); };
-    const auto pictures = [&](const at::Tensor& pixels, const std::vector<std::int64_t>& picture,
-                              const char* part) {
-      return embed_pictures(model, source_.preprocessing, pixels, picture, log_, label(part),
-                            options);
-    };
-    const auto captions = [&](const at::Tensor& ids, const char* part) {
-      return embed_ids(model, ids, log_, label(part), options);
-    };
-    std::vector<NamedTensor> tensors{
-        {"safe_text", captions(split.tokens.safe, "safe")},
-        {"safe_image", pictures(split.images.safe, split.images.safe_picture, "safe")}};
+  request.recipe = embedding_recipe(source_, data_.exif_rotate, device_text(device_));
+  request.build = [&](const fs::path& folder, const std::vector<Relative>& relatives) {
+    ReferenceRows rows(reference_request(cat("reference, ", split.name)), relatives, log_);
+    rows.add_captions("safe_text", split.tokens.safe);
+    rows.add_pictures("safe_image", split.images.safe, split.images.safe_digests);
     if (has_unsafe) {
-      tensors.push_back({"unsafe_text", captions(split.tokens.unsafe, "unsafe")});
-      tensors.push_back(
-          {"unsafe_image", pictures(split.images.unsafe, split.images.unsafe_picture, "unsafe")});
+      rows.add_captions("unsafe_text", split.tokens.unsafe);
+      rows.add_pictures("unsafe_image", split.images.unsafe, split.images.unsafe_digests);
     }
-    write_safetensors(folder / kArtefactData, tensors);
+    write_safetensors(folder / kArtefactData, rows.finish());
   };
   const SafetensorsFile file = open_or_build(request, log_, stop_);
   const auto unsafe = [&](const char* name) {
@@ -316,7 +301,7 @@ ReferenceCache Preparer::reference_rows(const SplitData& split) {
           unsafe("unsafe_image"), request.key};
 }
 
-at::Tensor Preparer::pictures(const std::vector<fs::path>& files, const std::string& label) {
+OpenPictures Preparer::open_files(const std::vector<fs::path>& files, const std::string& label) {
   PictureJob job;
   job.names = {"images"};
   job.columns.resize(1);
@@ -329,12 +314,16 @@ at::Tensor Preparer::pictures(const std::vector<fs::path>& files, const std::str
   job.preprocessing = source_.preprocessing;
   job.exif_rotate = data_.exif_rotate;
   job.label = label;
-  const auto [file, records] = open_pictures(job, data_.cache_dir, label, log_, stop_);
-  for (const PictureRecord& record : records[0]) {
+  OpenPictures opened = open_pictures(job, data_.cache_dir, label, log_, stop_);
+  for (const PictureRecord& record : opened.records[0]) {
     if (!record.problem.empty()) problems.push_back(record.problem);
   }
   require_pictures(label, files.size(), problems);
-  return file.tensor("images");
+  return opened;
+}
+
+at::Tensor Preparer::pictures(const std::vector<fs::path>& files, const std::string& label) {
+  return open_files(files, label).file.tensor("images");
 }
 
 }  // namespace saferclip

@@ -1,13 +1,14 @@
 #include <ATen/ATen.h>
 
 #include "prepare/artefact.h"
+#include "prepare/keys.h"
+#include "prepare/reference_rows.h"
 #include "saferclip/core/files.h"
-#include "saferclip/core/hash.h"
 #include "saferclip/core/progress.h"
+#include "saferclip/core/text_file.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/image/picture_files.h"
 #include "saferclip/objective/nearest_safe.h"
-#include "saferclip/prepare/embedding.h"
 #include "saferclip/prepare/prepare.h"
 
 namespace saferclip {
@@ -28,43 +29,38 @@ at::Tensor spread(const at::Tensor& values, const at::Tensor& rows, std::int64_t
   return at::full({count}, rest, values.options()).index_put({rows}, values);
 }
 
-}  // namespace
-
-std::vector<NamedTensor> Preparer::find_targets(const SplitData& split, const SplitData& pool,
-                                                const std::vector<std::string>& extra,
-                                                const TargetsOptions& options) {
+// `extra_text` are the extra captions' embeddings.
+std::vector<NamedTensor> find_targets(const SplitData& split, const SplitData& pool,
+                                      const at::Tensor& extra_text, const TargetsOptions& options,
+                                      const StopFlag* stop, Logger& log) {
   const bool is_pool = &split == &pool;
   const at::Tensor rows = at::tensor(split.good_rows, at::kLong);
   const at::Tensor good = at::tensor(pool.good_rows, at::kLong);
   const auto pool_count = static_cast<std::int64_t>(pool.manifest.rows.size());
+  const bool has_extra = extra_text.size(0) > 0;
   at::Tensor texts = pool.reference.safe_text.index_select(0, good);
-  at::Tensor extra_text = at::empty({0, texts.size(1)});
   at::Tensor extra_picture = at::empty({0}, at::kLong);
-  if (!extra.empty()) {
-    EmbedOptions embed;
-    embed.stop = stop_;
-    extra_text = embed_ids(reference(), token_ids(extra, "extra safe captions"), log_,
-                           "extra safe captions", embed);
+  if (has_extra) {
     texts = options.pool == "file" ? extra_text : at::cat({texts, extra_text});
     const at::Tensor none = at::full({extra_text.size(0)}, -1, at::kLong);
     extra_picture = good.index_select(
         0, find_nearest_safe(extra_text, extra_text,
-                             pool.reference.safe_image.index_select(0, good), none, {}, stop_)
+                             pool.reference.safe_image.index_select(0, good), none, {}, stop)
                .index);
   }
   const bool is_file = options.pool == "file";
   const at::Tensor own = is_pool && !is_file ? at::arange(rows.size(0), at::kLong)
                                              : at::full({rows.size(0)}, -1, at::kLong);
-  const Progress searching(log_, cat("nearest-safe targets of ", split.name));
-  const NearestTargets found = find_nearest_safe(split.reference.unsafe_text.index_select(0, rows),
-                                                 split.reference.safe_text.index_select(0, rows),
-                                                 texts, own, options, stop_);
+  const Progress searching(log, cat("nearest-safe targets of ", split.name));
+  const NearestTargets found =
+      find_nearest_safe(split.reference.unsafe_text.index_select(0, rows),
+                        split.reference.safe_text.index_select(0, rows), texts, own, options, stop);
   const at::Tensor index = is_file
                                ? at::where(found.index.lt(0), found.index, found.index + pool_count)
                                : pool_rows(found.index, good, pool_count);
   at::Tensor picture = index;
   const at::Tensor is_extra = index.ge(pool_count);
-  if (!extra.empty()) {
+  if (has_extra) {
     const at::Tensor theirs =
         options.extra_image == "own"
             ? at::full_like(index, -1)
@@ -76,41 +72,30 @@ std::vector<NamedTensor> Preparer::find_targets(const SplitData& split, const Sp
   return {{"index", spread(index, rows, count, -1)},
           {"image_index", spread(picture, rows, count, -1)},
           {"cosine", spread(found.cosine, rows, count, -1)},
-          {"fixed_cosine", spread(found.fixed_cosine, rows, count, -1)},
-          {"extra_text", extra_text}};
+          {"fixed_cosine", spread(found.fixed_cosine, rows, count, -1)}};
 }
+
+}  // namespace
 
 TargetCache Preparer::targets(const SplitData& split, const SplitData& pool,
                               const TargetsOptions& options) {
   std::vector<std::string> extra;
   if (!options.extra_captions.empty()) extra = read_lines(options.extra_captions);
-  Sha256 hash;
-  hash.part("targets")
-      .part(kArtefactFormat)
-      .part(split.reference.key)
-      .part(pool.reference.key)
-      .part(options.mode)
-      .part(options.pool)
-      .part(options.image)
-      .part(options.extra_image)
-      .part(options.allow_self ? 1 : 0)
-      .part(options.dedup ? 1 : 0)
-      .part(options.min_similarity ? std::to_string(*options.min_similarity) : "none")
-      .part(tokenizer_.fingerprint());
-  for (const std::string& caption : extra) hash.part(caption);
-  for (const SplitData* rows : {&split, &pool}) {
-    hash.part("rows");
-    for (const std::int64_t row : rows->good_rows) hash.part(row);
-  }
   ArtefactRequest request;
   request.cache_dir = data_.cache_dir;
   request.kind = "targets";
-  request.key = hash.hex();
+  request.key = targets_key(split, pool, options, extra, tokenizer_);
   request.inputs = {{"manifest", split.manifest.file.string()}, {"mode", options.mode}};
-  request.build = [&](const fs::path& folder) {
+  request.recipe = embedding_recipe(source_, data_.exif_rotate, device_text(device_));
+  request.build = [&](const fs::path& folder, const std::vector<Relative>& relatives) {
+    ReferenceRows extra_rows(reference_request("extra safe captions"), relatives, log_);
+    extra_rows.add_captions("extra_text", token_ids(extra, "extra safe captions"));
+    std::vector<NamedTensor> tensors = extra_rows.finish();
     log_.info(cat("nearest-safe targets of ",
                   with_commas(static_cast<std::int64_t>(split.good_rows.size())), " rows"));
-    write_safetensors(folder / kArtefactData, find_targets(split, pool, extra, options));
+    for (NamedTensor& tensor : find_targets(split, pool, tensors[0].tensor, options, stop_, log_))
+      tensors.push_back(std::move(tensor));
+    write_safetensors(folder / kArtefactData, tensors);
   };
   const SafetensorsFile file = open_or_build(request, log_, stop_);
   return {file.tensor("index"),
@@ -128,38 +113,31 @@ AnchorCache Preparer::anchors(const AnchorOptions& options) {
   if (!options.prompts.empty()) {
     cache.prompts = token_ids(read_lines(options.prompts), "anchor prompts");
   }
+  at::Tensor digests;
   if (!options.images.empty()) {
     const PictureFiles files = required_picture_files(options.images);
     if (!files.others.empty()) log_.warn(cat(options.images, ": ", files.note()));
-    cache.images = pictures(files.pictures, "anchor images");
-  }
-  Sha256 hash;
-  hash.part("anchors")
-      .part(kArtefactFormat)
-      .part(source_.hash())
-      .part(activation_text(source_.geometry));
-  for (const at::Tensor& tensor : {cache.prompts, cache.images}) {
-    if (tensor.defined()) {
-      hash.part(
-          std::string_view(static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()));
-    }
+    const OpenPictures opened = open_files(files.pictures, "anchor images");
+    cache.images = opened.file.tensor("images");
+    digests = picture_digests(opened.records[0]);
   }
   ArtefactRequest request;
   request.cache_dir = data_.cache_dir;
   request.kind = "anchors";
-  request.key = hash.hex();
+  request.key = anchors_key(options, cache, source_, data_.exif_rotate);
   request.inputs = {{"prompts", options.prompts}, {"images", options.images}};
-  request.build = [&](const fs::path& folder) {
-    EmbedOptions embed;
-    embed.stop = stop_;
+  request.recipe = embedding_recipe(source_, data_.exif_rotate, device_text(device_));
+  request.build = [&](const fs::path& folder, const std::vector<Relative>& relatives) {
     std::vector<NamedTensor> tensors;
     if (cache.prompts.defined()) {
-      tensors.push_back(
-          {"text", embed_ids(reference(), cache.prompts, log_, "anchor prompts", embed)});
+      ReferenceRows rows(reference_request("anchor prompts"), relatives, log_);
+      rows.add_captions("text", cache.prompts);
+      for (NamedTensor& tensor : rows.finish()) tensors.push_back(std::move(tensor));
     }
     if (cache.images.defined()) {
-      tensors.push_back({"image", embed_pixels(reference(), source_.preprocessing, cache.images,
-                                               log_, "anchor images", embed)});
+      ReferenceRows rows(reference_request("anchor images"), relatives, log_);
+      rows.add_pictures("image", cache.images, digests);
+      for (NamedTensor& tensor : rows.finish()) tensors.push_back(std::move(tensor));
     }
     write_safetensors(folder / kArtefactData, tensors);
   };

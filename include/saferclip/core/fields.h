@@ -1,5 +1,5 @@
 // Option fields: each component owns a plain options struct that names its fields once. Reading,
-// dumping, documentation and the resume check all walk the same list.
+// dumping, documentation, the resume check and the keys of caches all walk the same list.
 //
 //   struct TrainOptions {
 //     std::int64_t epochs = 9;
@@ -34,12 +34,20 @@ enum class PathRule {
 // What an input path leads to.
 enum class PathKind { kAny, kFile, kFolder };
 
+// What a field has to do with the key of an artefact that its options go into.
+enum class KeyRule {
+  kValue,    // its value is part of the key
+  kContent,  // names a file or folder: who makes the key adds what that holds
+  kNone,     // the artefact is the same whatever it says
+};
+
 struct FieldSpec {
   std::string name;
   std::string meaning;
   ResumeRule resume = ResumeRule::kFixed;
   PathRule path = PathRule::kNone;
   PathKind path_kind = PathKind::kAny;
+  KeyRule key = KeyRule::kValue;
   double min = -std::numeric_limits<double>::infinity();
   double max = std::numeric_limits<double>::infinity();
   bool min_is_excluded = false;
@@ -69,6 +77,14 @@ struct FieldSpec {
   // The value may change on resume. Input paths may too: what they hold is compared by content.
   FieldSpec free() && {
     resume = ResumeRule::kFree;
+    return std::move(*this);
+  }
+  FieldSpec keyed_by_content() && {
+    key = KeyRule::kContent;
+    return std::move(*this);
+  }
+  FieldSpec not_in_keys() && {
+    key = KeyRule::kNone;
     return std::move(*this);
   }
   FieldSpec one_of(std::vector<std::string> words) && {
@@ -107,7 +123,7 @@ struct FieldSpec {
   }
 };
 
-inline FieldSpec field(std::string name, std::string meaning) {
+inline FieldSpec field(std::string name, std::string meaning = "") {
   FieldSpec spec;
   spec.name = std::move(name);
   spec.meaning = std::move(meaning);

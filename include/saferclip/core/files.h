@@ -139,11 +139,5 @@ class FileLock {
   int descriptor_;
 };
 
-// Lines of a text file without white space at their ends; empty lines are left out. DataError when
-// none is left.
-std::vector<std::string> read_lines(const std::filesystem::path& file);
-
-// All files below a folder but hidden ones, sorted. DataError when there are none, or no folder.
-std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder);
 
 }  // namespace saferclip

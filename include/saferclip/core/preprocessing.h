@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string>
 
+#include "saferclip/core/fields.h"
+
 namespace saferclip {
 
 // What the resize aims at: the shortest side, then a crop; the longest side, the rest filled up;
@@ -36,6 +38,23 @@ struct Preprocessing {
   std::array<double, 3> std{0.26862954, 0.26130258, 0.27577711};
 
   bool operator==(const Preprocessing&) const = default;
+
+  // Binding all members by name makes a new one an error of the compiler until it is listed.
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    auto& [image_size, resize_to, resize_mode, interpolation, crop_rounding, transparency, fill,
+           rescale, mean, std] = self;
+    visit(field("image_size"), image_size);
+    visit(field("resize_to"), resize_to);
+    visit(field("resize_mode"), resize_mode);
+    visit(field("interpolation"), interpolation);
+    visit(field("crop_rounding"), crop_rounding);
+    visit(field("transparency"), transparency);
+    visit(field("fill"), fill);
+    visit(field("rescale"), rescale);
+    visit(field("mean"), mean);
+    visit(field("std"), std);
+  }
 };
 
 // What is done to a caption before its tokenizer sees it.
@@ -59,10 +78,22 @@ struct TextSpec {
   TextCleaning cleaning = TextCleaning::kOpenAi;
 
   bool operator==(const TextSpec&) const = default;
+
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    auto& [context_length, vocab_size, bos_id, eos_id, pad_id, is_padded, cleaning] = self;
+    visit(field("context_length"), context_length);
+    visit(field("vocab_size"), vocab_size);
+    visit(field("bos_id"), bos_id);
+    visit(field("eos_id"), eos_id);
+    visit(field("pad_id"), pad_id);
+    visit(field("is_padded"), is_padded);
+    visit(field("cleaning"), cleaning);
+  }
 };
 
 std::string to_string(Interpolation interpolation);
-// One-line texts for cache keys, `inspect` and reports.
+// One-line texts for `inspect` and reports.
 std::string to_string(const Preprocessing& preprocessing);
 std::string to_string(TextCleaning cleaning);
 

@@ -23,6 +23,12 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 // At most `limit` entries and a count of the rest, for messages.
 std::vector<std::string> shortened(const std::vector<std::string>& lines, std::size_t limit);
 
+// What a message quotes of a text that may be long: at most `size` bytes, cut between letters.
+std::string shortened_text(const std::string& text, std::size_t size = 60);
+
+// Without white space at its ends.
+std::string trimmed(std::string_view text);
+
 // Fixed-point decimal: fixed(3.14159, 2) == "3.14".
 std::string fixed(double value, int decimals);
 

@@ -24,8 +24,9 @@ struct BadRows {
 // `found_later` are problems of pictures, which the manifest itself does not show.
 BadRows collect_bad_rows(const Manifest& manifest, const std::vector<RowProblem>& found_later);
 
-// Writes {"manifest", "rows_read", "bad_rows", "kinds": {KIND: {"count", "rows": [{"line", "id",
-// "message"}]}}, "notes"} unless the file says so already. Throws Error when it cannot be written.
+// Writes {"manifest", "rows_read", "bad_rows", "kinds": {KIND: {"count", "rows": [{"line",
+// "record", "id", "message"}]}}, "notes"} unless the file says so already. Throws Error when it
+// cannot be written.
 void write_bad_rows(const BadRows& bad, const std::filesystem::path& file);
 
 // Throws DataError with counts and first examples by kind when `bad_rows` is error, or when more

@@ -14,9 +14,11 @@
 namespace saferclip {
 
 struct ImageCache {
-  at::Tensor safe;    // uint8 [N, S, S, 3]; zeros where missing
-  at::Tensor unsafe;  // the same; undefined when the objective needs no unsafe half
-  at::Tensor valid;   // uint8 [N, 2]: safe, unsafe picture is there
+  at::Tensor safe;            // uint8 [N, S, S, 3]; zeros where missing
+  at::Tensor unsafe;          // the same; undefined when the split has no unsafe half
+  at::Tensor valid;           // uint8 [N, 2]: safe, unsafe picture is there
+  at::Tensor safe_digests;    // uint8 [N, 32]: SHA-256 of the picture files; zeros where missing
+  at::Tensor unsafe_digests;  // the same, or undefined
   // [N] the first row whose picture has the same bytes, -1: it has none; of captions that share a
   // picture.
   std::vector<std::int64_t> safe_picture;

@@ -45,6 +45,16 @@ struct TowerGeometry {
   std::int64_t mlp_width = 0;
   Activation activation = Activation::kQuickGelu;
   bool operator==(const TowerGeometry&) const = default;
+
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    auto& [width, layers, heads, mlp_width, activation] = self;
+    visit(field("width"), width);
+    visit(field("layers"), layers);
+    visit(field("heads"), heads);
+    visit(field("mlp_width"), mlp_width);
+    visit(field("activation"), activation);
+  }
 };
 
 struct ClipGeometry {
@@ -60,6 +70,23 @@ struct ClipGeometry {
   // The token whose first place is pooled; -1: the largest of a caption (SigLIP: the last place).
   std::int64_t pooled_id = -1;
   bool operator==(const ClipGeometry&) const = default;
+
+  // For keys: two geometries can have the same tensors and other embeddings (heads, norm_eps).
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    auto& [family, text, vision, embed_dim, image_size, patch_size, context_length, vocab_size,
+           norm_eps, pooled_id] = self;
+    visit(field("family"), family);
+    visit(field("text"), text);
+    visit(field("vision"), vision);
+    visit(field("embed_dim"), embed_dim);
+    visit(field("image_size"), image_size);
+    visit(field("patch_size"), patch_size);
+    visit(field("context_length"), context_length);
+    visit(field("vocab_size"), vocab_size);
+    visit(field("norm_eps"), norm_eps);
+    visit(field("pooled_id"), pooled_id);
+  }
   std::int64_t grid() const { return image_size / patch_size; }
   // Rows of the vision position embedding: the grid, and the class token where there is one.
   std::int64_t positions() const {

@@ -99,7 +99,8 @@ struct TargetsOptions {
     visit(field("extra_captions",
                 "Text file of further safe captions for the pool, one a line, partners of no row.")
               .input_file()
-              .free(),
+              .free()
+              .keyed_by_content(),
           self.extra_captions);
     visit(field("extra_image",
                 "Image target of a row sent to an extra caption: the safe training image nearest "
@@ -152,11 +153,16 @@ struct AnchorOptions {
   static void fields(Self& self, Visit&& visit) {
     visit(field("prompts", "Text file of neutral prompts, one a line, for anchor_txt.")
               .input_file()
-              .free(),
+              .free()
+              .keyed_by_content(),
           self.prompts);
-    visit(field("images", "Folder of unlabelled images for anchor_img.").input_folder().free(),
+    visit(field("images", "Folder of unlabelled images for anchor_img.")
+              .input_folder()
+              .free()
+              .keyed_by_content(),
           self.images);
-    visit(field("batch_size", "Anchors of each kind drawn a step.").at_least(1), self.batch_size);
+    visit(field("batch_size", "Anchors of each kind drawn a step.").at_least(1).not_in_keys(),
+          self.batch_size);
   }
 };
 

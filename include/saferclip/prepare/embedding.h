@@ -1,5 +1,5 @@
-// Captions and pictures to L2-normalised fp32 embeddings, in blocks of one shape so that a row's
-// result does not depend on how many rows are embedded with it.
+// Captions and pictures to L2-normalised fp32 embeddings. Rows of one length go through the model
+// in blocks of one shape, so that a row's bits do not depend on the rows beside it.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -18,6 +18,9 @@ namespace saferclip {
 struct EmbedOptions {
   std::int64_t block = 64;
   const StopFlag* stop = nullptr;  // asked between blocks of rows and inside them
+  // A list shorter than a block fills a whole one too: then a row's bits do not depend on the
+  // number of rows either, and it can be embedded apart from the others.
+  bool fills_blocks = false;
 };
 
 struct TokenRows {
@@ -30,6 +33,10 @@ TokenRows token_rows(const Tokenizer& tokenizer, const std::vector<std::string>&
 at::Tensor embed_pixels(const ClipModel& model, const Preprocessing& preprocessing,
                         const at::Tensor& pixels, Logger& log, const std::string& label,
                         const EmbedOptions& options = {});
+// The rows `positions` (int64 [M]) of them, to [M, E].
+at::Tensor embed_pixels(const ClipModel& model, const Preprocessing& preprocessing,
+                        const at::Tensor& pixels, const at::Tensor& positions, Logger& log,
+                        const std::string& label, const EmbedOptions& options);
 
 // The same of pixels of which some rows show one picture, which is embedded once: `picture` [N] as
 // ImageCache has it. Rows without a picture are zero.

@@ -20,6 +20,9 @@
 
 namespace saferclip {
 
+struct OpenPictures;
+struct ReferenceRequest;
+
 class Preparer {
  public:
   // All references must outlive the preparer. `stop` is asked between pieces of
@@ -55,12 +58,13 @@ class Preparer {
   void release_reference();
 
  private:
+  // What `pictures` opens, with the records of the files.
+  OpenPictures open_files(const std::vector<std::filesystem::path>& files,
+                          const std::string& label);
   ImageCache images(const SplitData& split, std::vector<RowProblem>& problems);
   TokenCache tokens(const SplitData& split) const;
   ReferenceCache reference_rows(const SplitData& split);
-  std::vector<NamedTensor> find_targets(const SplitData& split, const SplitData& pool,
-                                        const std::vector<std::string>& extra,
-                                        const TargetsOptions& options);
+  ReferenceRequest reference_request(const std::string& label);
 
   const DataOptions& data_;
   const WeightsSource& source_;

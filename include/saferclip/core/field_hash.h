@@ -1,0 +1,89 @@
+// Keys out of option structs: every field with its name and exact value, so that a new field is
+// part of the key by being listed in `fields`.
+#pragma once
+
+#include <array>
+#include <charconv>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "saferclip/core/fields.h"
+#include "saferclip/core/hash.h"
+
+namespace saferclip {
+
+// Besides the types of options: enums and arrays, of structs that no configuration reads.
+class FieldHasher {
+ public:
+  explicit FieldHasher(Sha256& hash) : hash_(hash) {}
+
+  template <HasFields Options>
+  void add(const Options& options) {
+    Options::fields(options, [&](const FieldSpec& spec, const auto& member) {
+      if (spec.key != KeyRule::kValue) return;
+      hash_.part(spec.name);
+      add(member);
+    });
+    hash_.part("end");
+  }
+  void add(const std::string& text) { hash_.part(text); }
+  // The shortest text that gives the same number back.
+  void add(double number) {
+    std::array<char, 32> text{};
+    const auto end = std::to_chars(text.data(), text.data() + text.size(), number).ptr;
+    hash_.part(std::string_view(text.data(), static_cast<std::size_t>(end - text.data())));
+  }
+  template <class T>
+  requires std::is_integral_v<T> || std::is_enum_v<T>
+  void add(T value) { hash_.part(static_cast<std::int64_t>(value)); }
+  template <class T>
+  void add(const std::optional<T>& value) {
+    hash_.part(value ? "some" : "none");
+    if (value) add(*value);
+  }
+  template <class T>
+  void add(const std::vector<T>& values) {
+    add_all(values);
+  }
+  template <class T, std::size_t N>
+  void add(const std::array<T, N>& values) {
+    add_all(values);
+  }
+  template <class T>
+  void add(const std::map<std::string, T>& values) {
+    hash_.part(static_cast<std::int64_t>(values.size()));
+    for (const auto& [name, value] : values) {
+      hash_.part(name);
+      add(value);
+    }
+  }
+
+ private:
+  template <class Values>
+  void add_all(const Values& values) {
+    hash_.part(static_cast<std::int64_t>(values.size()));
+    for (const auto& value : values) add(value);
+  }
+
+  Sha256& hash_;
+};
+
+// Adds all fields of `options` whose rule is KeyRule::kValue.
+template <HasFields Options>
+Sha256& hash_fields(Sha256& hash, const Options& options) {
+  FieldHasher(hash).add(options);
+  return hash;
+}
+
+// The key of one struct alone.
+template <HasFields Options>
+std::string field_hash(const Options& options) {
+  Sha256 hash;
+  return hash_fields(hash, options).hex();
+}
+
+}  // namespace saferclip

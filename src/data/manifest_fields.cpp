@@ -1,0 +1,133 @@
+#include "data/manifest_fields.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::size_t kMostNames = 200;  // kept of a file
+constexpr std::size_t kMostListed = 20;  // in a message
+
+// Those of which a record may have one. A picture may be named in several ways: the path wins.
+constexpr std::initializer_list<FieldNames> kAlternatives{
+    kIdNames, kSafeCaptionNames, kUnsafeCaptionNames, kUnsafeImageNames, kTagNames};
+
+constexpr std::initializer_list<FieldNames> kAllFields{
+    kIdNames,  kSafeCaptionNames, kSafeImageNames, kUnsafeCaptionNames, kUnsafeImageNames,
+    kTagNames, kSplitNames,       kGalleryNames,   kPairNames};
+
+std::string alternatives(FieldNames names) {
+  const std::vector<std::string> others(names.begin() + 1, names.end());
+  return cat(*names.begin(), others.empty() ? "" : cat(" (or ", join(others, ", "), ")"));
+}
+
+std::string listed(std::vector<std::string> names) {
+  const bool is_cut = names.size() > kMostListed;
+  names.resize(std::min(names.size(), kMostListed));
+  for (std::string& name : names) name = name.empty() ? "\"\"" : shortened_text(name, 40);
+  return join(names, ", ") + (is_cut ? ", …" : "");
+}
+
+}  // namespace
+
+const Json* find_field(const Json& record, FieldNames names) {
+  for (const char* name : names) {
+    const auto found = record.find(name);
+    if (found != record.end() && !found->is_null()) return &*found;
+  }
+  return nullptr;
+}
+
+std::string field_conflict(const Json& record) {
+  for (const FieldNames names : kAlternatives) {
+    const char* first = nullptr;
+    for (const char* name : names) {
+      const auto found = record.find(name);
+      if (found == record.end() || found->is_null()) continue;
+      if (first == nullptr) {
+        first = name;
+      } else if (record[first] != *found) {
+        return cat(first, " is ", shortened_text(record[first].dump()), ", ", name, " is ",
+                   shortened_text(found->dump()), "; leave one out");
+      }
+    }
+  }
+  return "";
+}
+
+void SeenFields::see(const std::vector<std::string>& columns) {
+  for (const std::string& name : columns) {
+    if (count_.size() < kMostNames && count_[name]++ == 0) in_order_.push_back(name);
+  }
+}
+
+void SeenFields::see(const Json& record) {
+  for (auto field = record.begin(); field != record.end(); ++field) {
+    const auto known = count_.find(field.key());
+    if (known != count_.end()) {
+      ++known->second;
+    } else if (count_.size() < kMostNames) {
+      count_.emplace(field.key(), 1);
+      in_order_.push_back(field.key());
+    }
+  }
+}
+
+bool SeenFields::has_any(FieldNames names) const {
+  return std::any_of(names.begin(), names.end(),
+                     [&](const char* name) { return count_.contains(name); });
+}
+
+std::string SeenFields::missing(bool needs_unsafe) const {
+  if (in_order_.empty()) return "";
+  std::vector<std::string> lines;
+  for (const FieldNames names : {kSafeCaptionNames, kSafeImageNames, kUnsafeCaptionNames}) {
+    const bool is_needed = needs_unsafe || names.begin() != kUnsafeCaptionNames.begin();
+    if (is_needed && !has_any(names)) lines.push_back(alternatives(names));
+  }
+  if (lines.empty()) return "";
+  std::string text =
+      cat("no row has ", join(lines, ", no row has "), "\n  found: ", listed(in_order_),
+          "\n  wanted: id, safe_caption, safe_image, ",
+          needs_unsafe ? "unsafe_caption, unsafe_image" : "", needs_unsafe ? ", " : "",
+          "tag, split; rename the columns or keys");
+  for (const std::string& line : likely_mistakes()) text += "\n  " + line;
+  return text;
+}
+
+std::vector<std::string> SeenFields::unread() const {
+  std::set<std::string> known{""};
+  for (const FieldNames names : kAllFields) known.insert(names.begin(), names.end());
+  std::vector<std::string> names;
+  for (const std::string& name : in_order_) {
+    if (!known.contains(name)) names.push_back(name);
+  }
+  return names;
+}
+
+std::vector<std::string> SeenFields::likely_mistakes() const {
+  std::vector<std::string> candidates;
+  for (const FieldNames names : kAllFields) {
+    if (!has_any(names)) candidates.insert(candidates.end(), names.begin(), names.end());
+  }
+  std::vector<std::string> lines;
+  for (const std::string& name : unread()) {
+    std::string plain = name;
+    std::transform(plain.begin(), plain.end(), plain.begin(), [](unsigned char c) {
+      return static_cast<char>(c == ' ' || c == '-' ? '_' : c < 128 ? std::tolower(c) : c);
+    });
+    const std::string near = nearest_match(plain, candidates);
+    if (near.empty() || lines.size() == kMostListed) continue;
+    lines.push_back(
+        cat("\"", shortened_text(name, 40), "\" is not read; did you mean ", near, "?"));
+  }
+  return lines;
+}
+
+}  // namespace saferclip

@@ -1,0 +1,41 @@
+// Pictures that finished artefacts hold decoded, found by the bytes of their files.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "prepare/artefact.h"
+#include "saferclip/core/log.h"
+
+namespace saferclip {
+
+class DecodedPictures {
+ public:
+  // `relatives` are artefacts of pictures of the same recipe, `row_bytes` the size of a picture.
+  DecodedPictures(const std::vector<Relative>& relatives, std::size_t row_bytes, Logger& log);
+  ~DecodedPictures();
+
+  // The pixels of the picture whose file has this SHA-256; null: nobody has them. May be called by
+  // several threads at a time.
+  const std::uint8_t* find(const std::string& sha256) const;
+  // "images-0123456789abcdef, …": the artefacts that pictures were taken from.
+  std::string taken_from() const;
+
+ private:
+  struct Donor;
+  void read(Donor& donor, std::size_t row_bytes);
+
+  Logger& log_;
+  std::vector<std::unique_ptr<Donor>> donors_;
+  struct Place {
+    Donor* donor = nullptr;
+    const std::uint8_t* pixels = nullptr;
+  };
+  std::unordered_map<std::string, Place> places_;
+};
+
+}  // namespace saferclip

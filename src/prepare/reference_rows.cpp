@@ -1,0 +1,82 @@
+#include "prepare/reference_rows.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Version.h>
+
+#include <algorithm>
+
+#include "saferclip/core/text_format.h"
+#include "saferclip/prepare/embedding.h"
+
+namespace saferclip {
+namespace {
+
+// Pictures in a block: enough rows of tokens to keep the products busy, and few, because a short
+// list fills a block too. A function of the geometry and the device alone, so that all artefacts of
+// a recipe have the same.
+std::int64_t pictures_at_once(const ClipGeometry& geometry, at::Device device) {
+  constexpr std::int64_t kMost = 64, kFewest = 8, kTokens = 2100;
+  std::int64_t block = kMost;
+  while (device.is_cpu() && block > kFewest && block * geometry.positions() > kTokens) block /= 2;
+  return block;
+}
+
+}  // namespace
+
+std::string device_text(at::Device device) {
+  return device.is_cpu() ? "cpu " + at::get_cpu_capability() : "cuda";
+}
+
+ReferenceRows::ReferenceRows(ReferenceRequest request, const std::vector<Relative>& relatives,
+                             Logger& log)
+    : request_(std::move(request)),
+      log_(log),
+      known_(relatives, request_.source.geometry.embed_dim, log) {}
+
+// "reference, train unsafe": the halves of a split are named apart.
+std::string ReferenceRows::label_of(const std::string& name) const {
+  const std::size_t end = name.find('_');
+  return end == std::string::npos ? request_.label : cat(request_.label, " ", name.substr(0, end));
+}
+
+void ReferenceRows::add_captions(const std::string& name, const at::Tensor& ids) {
+  EmbedOptions options;
+  options.stop = request_.stop;
+  options.fills_blocks = true;
+  add(name, row_digests(ids), [&](const at::Tensor& positions) {
+    return embed_ids(request_.model(), ids.index_select(0, positions), log_, label_of(name),
+                     options);
+  });
+}
+
+void ReferenceRows::add_pictures(const std::string& name, const at::Tensor& pixels,
+                                 const at::Tensor& digests) {
+  EmbedOptions options;
+  options.block = pictures_at_once(request_.source.geometry, request_.device);
+  options.stop = request_.stop;
+  options.fills_blocks = true;
+  add(name, digests, [&](const at::Tensor& positions) {
+    return embed_pixels(request_.model(), request_.source.preprocessing, pixels, positions, log_,
+                        label_of(name), options);
+  });
+}
+
+void ReferenceRows::add(const std::string& name, const at::Tensor& digests,
+                        const std::function<at::Tensor(const at::Tensor& positions)>& embed_new) {
+  append_with_source(tensors_, name, known_.embed(digests, embed_new), digests);
+  const std::vector<bool>& known = known_.was_known();
+  is_taken_.resize(known.size(), true);
+  for (std::size_t i = 0; i < known.size(); ++i) is_taken_[i] = is_taken_[i] && known[i];
+}
+
+std::vector<NamedTensor> ReferenceRows::finish() {
+  const auto taken = std::count(is_taken_.begin(), is_taken_.end(), true);
+  if (const std::string from = known_.taken_from(); taken > 0 && !from.empty()) {
+    log_.info(cat(request_.label, ": ", with_commas(taken), " of ",
+                  with_commas(static_cast<std::int64_t>(is_taken_.size())), " rows taken from ",
+                  from));
+  }
+  return std::move(tensors_);
+}
+
+}  // namespace saferclip

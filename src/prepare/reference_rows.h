@@ -1,0 +1,53 @@
+// What the frozen reference makes of the rows of one list, for an artefact: embeddings that its
+// relatives hold are taken over, the rest is embedded.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "prepare/known_rows.h"
+#include "saferclip/model/clip_model.h"
+#include "saferclip/model/weights.h"
+
+namespace saferclip {
+
+// "cpu AVX2": products differ between devices in their last bits.
+std::string device_text(at::Device device);
+
+struct ReferenceRequest {
+  const WeightsSource& source;
+  at::Device device;
+  std::function<const ClipModel&()> model;  // loads it on first use
+  std::string label;                        // "reference, train"
+  const StopFlag* stop = nullptr;
+};
+
+class ReferenceRows {
+ public:
+  ReferenceRows(ReferenceRequest request, const std::vector<Relative>& relatives, Logger& log);
+
+  // Each adds a tensor [N, E] `name`, and what it is of, for the artefacts to come; all of one
+  // object have the same N. Throws Interrupted.
+  void add_captions(const std::string& name, const at::Tensor& ids);
+  // uint8 [N, S, S, 3]; rows without a digest are zero.
+  void add_pictures(const std::string& name, const at::Tensor& pixels, const at::Tensor& digests);
+
+  // Says how many rows were taken over whole, and from where, and gives the tensors away.
+  std::vector<NamedTensor> finish();
+
+ private:
+  std::string label_of(const std::string& name) const;
+  void add(const std::string& name, const at::Tensor& digests,
+           const std::function<at::Tensor(const at::Tensor& positions)>& embed_new);
+
+  ReferenceRequest request_;
+  Logger& log_;
+  KnownRows known_;
+  std::vector<bool> is_taken_;
+  std::vector<NamedTensor> tensors_;
+};
+
+}  // namespace saferclip

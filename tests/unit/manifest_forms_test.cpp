@@ -1,0 +1,201 @@
+// Lists of rows as people write them: separators, encodings, JSON of every shape, ids, splits.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/files.h"
+#include "saferclip/data/manifest.h"
+#include "saferclip/io/text_rows.h"
+#include "support/temporary_folder.h"
+
+namespace saferclip {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class Forms : public ::testing::Test {
+ protected:
+  Forms() { write_file_atomically(folder_ / "a.jpg", "x"); }
+  Manifest read(const std::string& text, const std::string& split = "train") {
+    write_file_atomically(folder_ / "m.txt", text);
+    ManifestRequest request;
+    request.file = folder_ / "m.txt";
+    request.split = split;
+    return read_manifest(request);
+  }
+  std::string refusal(const std::string& text, const std::string& split = "train") {
+    try {
+      read(text, split);
+    } catch (const DataError& error) {
+      return error.what();
+    }
+    return "";
+  }
+  static std::vector<std::string> ids(const Manifest& manifest) {
+    std::vector<std::string> ids;
+    for (const ManifestRow& row : manifest.rows) ids.push_back(row.id);
+    return ids;
+  }
+  static std::string problems(const Manifest& manifest) {
+    std::string text;
+    for (const RowProblem& p : manifest.problems) {
+      text += std::to_string(p.line) + "/" + std::to_string(p.row()) + " " + p.kind + ": " +
+              p.message + "\n";
+    }
+    return text;
+  }
+  TemporaryFolder folder_;
+};
+
+// `id` and `more` as JSON.
+std::string record(const std::string& id, const std::string& more = "") {
+  return R"({"id": )" + id +
+         R"(, "safe_caption": "s", "safe_image": "a.jpg", "unsafe_caption": "u")" + more + "}";
+}
+
+TEST_F(Forms, SeparatorsAreFoundOrNamed) {
+  for (const std::string separator : {",", ";", "\t", "|"}) {
+    std::string text;
+    for (const char* line : {"id safe_caption safe_image unsafe_caption", "1 s a.jpg u"}) {
+      std::string row = line;
+      for (char& c : row) c = c == ' ' ? separator[0] : c;
+      text += row + "\r\n";
+    }
+    EXPECT_THAT(ids(read(text)), ElementsAre("1")) << separator;
+    EXPECT_THAT(ids(read("sep=" + separator + "\r\n" + text)), ElementsAre("1")) << separator;
+    // What Excel writes behind the last row.
+    EXPECT_THAT(ids(read(text + separator + separator + separator + "\r\n")), ElementsAre("1"));
+  }
+  const Manifest quoted = read(
+      "id;safe_caption;safe_image;unsafe_caption\n1;\"a; b\nc \"\"d\"\"\";a.jpg;u\n2;s;a.jpg;u\n");
+  ASSERT_EQ(quoted.rows.size(), 2U);
+  EXPECT_EQ(quoted.rows[0].safe_caption, "a; b\nc \"d\"");
+  EXPECT_EQ(quoted.rows[1].line, 4);
+  EXPECT_THAT(refusal("id:safe_caption:safe_image\n1:s:a.jpg\n"), HasSubstr("semicolon"));
+  EXPECT_THAT(refusal("# mine\n"), HasSubstr("comments are not read"));
+  EXPECT_THAT(refusal("id,safe_caption,safe_image,unsafe_caption\n1,\"s,a.jpg,u\n2,s,a.jpg,u\n"),
+              HasSubstr("m.txt:2: a quote is opened and never closed"));
+}
+
+TEST_F(Forms, ColumnsOfOtherNamesAreOneError) {
+  std::string csv = "number,text,picture,bad_text\n", lines;
+  for (int i = 0; i < 30; ++i) {
+    csv += std::to_string(i) + ",s,a.jpg,u\n";
+    lines += R"({"number": 1, "text": "s", "picture": "a.jpg", "bad_text": "u"})"
+             "\n";
+  }
+  for (const std::string& text : {csv, lines}) {
+    const std::string said = refusal(text);
+    for (const char* name : {"number", "text", "picture", "bad_text", "safe_caption", "safe_image",
+                             "unsafe_caption"}) {
+      EXPECT_THAT(said, HasSubstr(name));
+    }
+    EXPECT_LT(std::count(said.begin(), said.end(), '\n'), 6);
+  }
+  EXPECT_THAT(refusal("id,Safe Caption,safe_image,unsafe_caption\n1,s,a.jpg,u\n"),
+              HasSubstr("did you mean safe_caption?"));
+  // Not needed, but likely meant.
+  EXPECT_THAT(read("id,safe_caption,safe_image,unsafe_caption,Split\n1,s,a.jpg,u,test\n").notes,
+              ElementsAre(HasSubstr("\"Split\" is not read; did you mean split?")));
+}
+
+TEST_F(Forms, WhatStandsTwiceIsRefused) {
+  EXPECT_THAT(refusal("id,safe_caption,safe_image,unsafe_caption, safe_caption\n1,s,a.jpg,u,n\n"),
+              AllOf(HasSubstr("m.txt:1:"), HasSubstr("\"safe_caption\" (columns 2 and 5)")));
+  const Manifest twice = read(record("1", R"(, "safe_caption": "z")") + "\n" + record("2") + "\n");
+  EXPECT_THAT(ids(twice), ElementsAre("2"));
+  EXPECT_THAT(problems(twice), HasSubstr("1/1 unreadable row: \"safe_caption\" stands twice"));
+  EXPECT_THAT(refusal("{\"0\": " + record("1") + ",\n\"0\": " + record("2") + "}"),
+              HasSubstr("m.txt:2: \"0\" stands on line 1 already"));
+  // Two names of one field: refused where they differ.
+  const Manifest named =
+      read(record("1", R"(, "caption": "z")") + "\n" +
+           record("2", R"(, "caption": "s", "tag": null, "chosen_category": "c")"));
+  EXPECT_THAT(ids(named), ElementsAre("2"));
+  EXPECT_THAT(problems(named), HasSubstr("safe_caption is \"s\", caption is \"z\"; leave one out"));
+}
+
+TEST_F(Forms, JsonOfAnyShapeSaysTheLine) {
+  const std::string nan = record("2", ",\n\"tag\": NaN");
+  const std::string good = record("1") + ",\n", end = ",\n" + record("3");
+  for (const std::string& text :
+       {"[\n" + good + nan + end + "\n]",
+        "{\"a\":\n" + good + "\"b\": " + nan + ",\n\"c\":" + record("3") + "}",
+        "{\"info\": {}, \"data\": {\"0\":\n" + good + "\"1\": " + nan + ",\n\"2\":" + record("3") +
+            "}}",
+        record("1") + "\n\n" + nan + "\n" + record("3")}) {
+    const Manifest m = read(text);
+    EXPECT_THAT(ids(m), ElementsAre("1", "3")) << text;
+    EXPECT_THAT(problems(m), HasSubstr("unreadable row: NaN is no JSON; write null")) << text;
+    EXPECT_EQ(m.problems[0].line, 4) << text;
+  }
+  // Without line ends the number of the record tells rows apart.
+  const Manifest flat = read("[" + record("1") + "," + record("2", ", \"tag\": -Infinity") + "," +
+                             record("3", ", \"tag\": None") + "]");
+  EXPECT_THAT(ids(flat), ElementsAre("1"));
+  EXPECT_THAT(problems(flat), AllOf(HasSubstr("1/2 unreadable row: -Infinity"),
+                                    HasSubstr("1/3 unreadable row: None")));
+  EXPECT_THAT(problems(read("[" + record("1") + ",\n" + record("2", R"(, "tag": "\ud83d")") + "]")),
+              HasSubstr("2/2 unreadable row: half of a surrogate pair"));
+  EXPECT_THAT(problems(read("[\n{\"id\": 1,\n},\n" + record("2") + "]")),
+              HasSubstr("3/1 unreadable row: a comma before }"));
+  EXPECT_THAT(refusal("[\n" + record("1") + ",\n]"), HasSubstr("m.txt:2: a comma before ]"));
+  EXPECT_THAT(refusal("[\n" + record("1") + ",\n{\"id\": 2,"),
+              HasSubstr("m.txt:3: the file ends inside an object that begins on line 3"));
+  EXPECT_THAT(refusal(record("1") + ",\n" + record("2") + ",\n"),
+              HasSubstr("comma between records"));
+  EXPECT_THAT(refusal("[\n// mine\n" + record("1") + "]"),
+              HasSubstr("m.txt:2: comments are no JSON"));
+  EXPECT_THAT(problems(read("{'id': 1}\n" + record("2"))), HasSubstr("single quotes are no JSON"));
+  EXPECT_THAT(ids(read(record("1") + record("2"))), ElementsAre("1", "2"));
+}
+
+TEST_F(Forms, IdsAreTextAsAUserExpects) {
+  const Manifest m =
+      read(record("42.0") + "\n" + record("18446744073709551617") + "\n" +
+           record("18446744073709551618") + "\n" + record("null") + "\n" + record("\" \"") + "\n" +
+           record("4.5") + "\n" + record("-7") + "\n" + record("9223372036854775808") + "\n" +
+           record("true") + "\n" + record("[1]") + "\n" + record("42") + "\n");
+  EXPECT_THAT(ids(m), ElementsAre("42", "18446744073709551617", "18446744073709551618", "4", "5",
+                                  "4.5", "-7", "9223372036854775808"));
+  EXPECT_THAT(problems(m), AllOf(HasSubstr("9/9 id is not text: id is true"),
+                                 HasSubstr("10/10 id is not text: id is [1]"),
+                                 HasSubstr("11/11 duplicate id: id 42 stands on line 1 already")));
+}
+
+TEST_F(Forms, RowsOfOtherSplitsAreCountedAndNamed) {
+  std::string text;
+  int id = 0;
+  for (const char* split :
+       {"\"Train\"", "\" train \"", "\"train\"", "\"test\"", "\"test\"", "\"val\"", "null", "3"}) {
+    text += record(std::to_string(++id), std::string(", \"split\": ") + split) + "\n";
+  }
+  const Manifest m = read(text);
+  EXPECT_THAT(ids(m), ElementsAre("1", "2", "3", "7"));
+  EXPECT_EQ(m.rows_read, 4);
+  EXPECT_THAT(
+      m.left_out,
+      ElementsAre(HasSubstr("4 of 8 rows belong to other splits: test (2), 3 (1), val (1)")));
+  EXPECT_THAT(m.notes, ::testing::Contains(HasSubstr("\"Train\" read as \"train\" in 1 rows")));
+  EXPECT_THAT(m.notes, ::testing::Contains(HasSubstr("1 rows name no split")));
+  EXPECT_THAT(ids(read(text, "validation")), ElementsAre("6", "7"));
+  const std::string said = refusal(record("1", R"(, "split": "test")"), "nsfwcaps");
+  EXPECT_THAT(said, AllOf(HasSubstr("no rows of split \"nsfwcaps\""), HasSubstr("test (1)"),
+                          HasSubstr("data.evaluation")));
+}
+
+TEST_F(Forms, FilesWithoutRowsSayWhatTheyAre) {
+  EXPECT_THAT(refusal(""), HasSubstr("is empty"));
+  EXPECT_THAT(refusal("\n \n"), HasSubstr("only blank lines"));
+  EXPECT_THAT(refusal("id,safe_caption,safe_image,unsafe_caption\n"),
+              HasSubstr("a header and no rows"));
+  EXPECT_THAT(refusal("[]"), HasSubstr("holds no rows"));
+  EXPECT_THAT(refusal("{}"), HasSubstr("holds no rows"));
+}
+
+}  // namespace
+}  // namespace saferclip

@@ -1,9 +1,9 @@
 #include "saferclip/data/manifest.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "data/captions.h"
 #include "data/fence.h"
@@ -251,28 +251,10 @@ class Reader {
     return tag;
   }
 
-  static std::string label(const Json& json, FieldNames names) {
-    const Json* value = find_field(json, names);
-    if (value == nullptr) return "";
-    return value->is_string() ? value->get<std::string>() : value->dump();
-  }
-
-  // As text; a number of whole value is written without its point. Without one, the place in the
-  // file.
   std::string id_of(const Json& json, const ManifestRow& row, bool& is_good) {
-    constexpr double kExact = 9007199254740992;  // beyond it, not every whole number is a double
     const Json* id = find_field(json, kIdNames);
-    if (id == nullptr) return std::to_string(row.record);
-    if (id->is_string()) {
-      const auto text = id->get<std::string>();
-      return trimmed(text).empty() ? std::to_string(row.record) : text;
-    }
-    if (id->is_number_float()) {
-      const auto value = id->get<double>();
-      if (value == std::floor(value) && std::abs(value) <= kExact)
-        return std::to_string(static_cast<std::int64_t>(value));
-    }
-    if (id->is_number()) return id->dump();
+    const std::optional<std::string> text = id == nullptr ? "" : id_text(*id);
+    if (text) return text->empty() ? std::to_string(row.record) : *text;
     is_good = false;
     problem(row, "id is not text",
             cat("id is ", shortened_text(id->dump()), ", expected text or a number"));
@@ -319,8 +301,8 @@ class Reader {
     row.safe_image = safe_image(json, row, is_good);
     if (!is_safe_only) row.unsafe_image = unsafe_image(json, row, is_good);
     row.tag = tag(json);
-    row.gallery = label(json, kGalleryNames);
-    row.pair = label(json, kPairNames);
+    row.gallery = label_text(json, kGalleryNames);
+    row.pair = label_text(json, kPairNames);
     if (is_good && unsafe.size() > 1 && unsafe.size() != safe.size()) {
       problem(row, "unequal lists of captions",
               cat("has ", safe.size(), " safe captions and ", unsafe.size(),

@@ -1,6 +1,7 @@
 #include "data/manifest_fields.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -35,6 +36,26 @@ std::string listed(std::vector<std::string> names) {
 }
 
 }  // namespace
+
+std::string label_text(const Json& record, FieldNames names) {
+  const Json* value = find_field(record, names);
+  if (value == nullptr) return "";
+  return value->is_string() ? value->get<std::string>() : value->dump();
+}
+
+std::optional<std::string> id_text(const Json& id) {
+  constexpr double kExact = 9007199254740992;  // beyond it, not every whole number is a double
+  if (id.is_string()) {
+    const auto text = id.get<std::string>();
+    return trimmed(text).empty() ? "" : text;
+  }
+  if (!id.is_number()) return std::nullopt;
+  const auto value = id.is_number_float() ? id.get<double>() : 0.5;
+  if (value == std::floor(value) && std::abs(value) <= kExact) {
+    return std::to_string(static_cast<std::int64_t>(value));
+  }
+  return id.dump();
+}
 
 const Json* find_field(const Json& record, FieldNames names) {
   for (const char* name : names) {

@@ -139,5 +139,4 @@ class FileLock {
   int descriptor_;
 };
 
-
 }  // namespace saferclip

@@ -177,7 +177,7 @@ class Evaluation(unittest.TestCase):
             found, said = self.zero_shot(images, classes)
             self.assertEqual(found, right, images)
             if images == "by_folder":
-                self.assertIn("left out 6 files that are no pictures", said)
+                self.assertIn("left out 7 files that are no pictures", said)
                 self.assertIn("first line is read as a head", said)
             self.assertEqual("positions" in said, images in ("by_index", "numbers.jsonl", "floats.jsonl"), said)
         _, said = self.zero_shot("by_folder", "swapped.tsv", code=3)

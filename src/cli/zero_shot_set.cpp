@@ -144,7 +144,7 @@ class Reader {
     if (!problems.empty()) {
       throw DataError(join_problems(cat("zero-shot set ", o_.name, ": ", problems.size(), " of ",
                                         rows.size(), " rows are bad:"),
-                                    problems));
+                                    shortened(problems, 10)));
     }
   }
 

@@ -111,24 +111,28 @@ std::string Validator::chance_problem() {
   EmbeddingSet safe;
   safe.safe_text = set.safe_text;
   safe.safe_image = set.safe_image;
+  safe.safe_picture = set.safe_picture;
   safe.gallery = set.gallery;
   safe.has_unsafe_image.assign(set.has_unsafe_image.size(), false);
-  // By chance each gallery gives one hit; three deviations more are no sign of knowledge either.
+  // By chance each gallery gives one hit, of texts as many as a picture has captions; three
+  // deviations more are no sign of knowledge either.
   const auto galleries = std::max<double>(
       1, static_cast<double>(std::set(set.gallery.begin(), set.gallery.end()).size()));
   const double by_chance = galleries + 3 * std::sqrt(galleries);
   const auto outcomes = run_retrieval(safe, preparer_.stop());
   for (const char* task : {kTextToImage, kImageToText}) {
-    const auto& rows = outcomes.at(task);
-    if (rows.size() < kFewRows) return "";
-    const auto hits = std::count_if(rows.begin(), rows.end(),
-                                    [](const QueryOutcome& row) { return row.rank == 1; });
-    if (static_cast<double>(hits) > by_chance) return "";
+    const std::vector<QueryOutcome>& queries = outcomes.at(task).queries;
+    if (queries.size() < kFewRows) return "";
+    const auto hits = std::count_if(queries.begin(), queries.end(),
+                                    [](const QueryOutcome& query) { return query.rank == 1; });
+    const double captions = std::max(
+        1.0, static_cast<double>(queries.size()) / static_cast<double>(outcomes.at(task).items));
+    if (static_cast<double>(hits) > captions * by_chance) return "";
   }
   return cat("the base model finds the partners of the ", set.safe_text.size(0),
              " validation rows no better than chance (text to image and back, R@1): is ",
              session_.source.path.string(), " the model you mean, with its own tokenizer and ",
-             "activation, and do captions and pictures of ", request_.manifest.string(),
+             "activation, and do captions and pictures of ", request_.source.file.string(),
              " belong together?");
 }
 

@@ -132,17 +132,19 @@ class Reader {
       const std::string problem = read_record(row, columns);
       if (!problem.empty()) problems.push_back(cat(root_.string(), ":", row.line, ": ", problem));
     }
-    if (set_.images.empty() && !columns.empty()) {
-      throw DataError(join_problems(
-          cat(root_.string(), ": no row names a picture and its label; columns found: ",
-              join(shortened({columns.begin(), columns.end()}, 12), ", "),
-              "; wanted: ", join(file_columns(), " | "), " and ", join(label_columns(), " | ")),
-          shortened(problems, 5)));
+    const auto lacks = [&](const std::vector<std::string>& names) {
+      return std::none_of(names.begin(), names.end(),
+                          [&](const std::string& name) { return columns.contains(name); });
+    };
+    if (!columns.empty() && (lacks(file_columns()) || lacks(label_columns()))) {
+      throw DataError(cat(root_.string(), ": no row names a picture and its label; columns found: ",
+                          join(shortened({columns.begin(), columns.end()}, 12), ", "), "; wanted: ",
+                          join(file_columns(), " | "), " and ", join(label_columns(), " | ")));
     }
     if (!problems.empty()) {
       throw DataError(join_problems(cat("zero-shot set ", o_.name, ": ", problems.size(), " of ",
                                         rows.size(), " rows are bad:"),
-                                    problems));
+                                    shortened(problems, 10)));
     }
   }
 

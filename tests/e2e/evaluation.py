@@ -175,9 +175,13 @@ class Evaluation(unittest.TestCase):
         for images, classes in (("by_folder", "folder.tsv"), ("by_index", "name.tsv"), ("nested", "name.tsv"), ("numbers.jsonl", "name.tsv"),
                                 ("floats.jsonl", "name.tsv"), ("list.json", "name.tsv"), ("pairs.tsv", "name.tsv")):
             found, said = self.zero_shot(images, classes)
-            self.assertEqual(found, right, images)
+            for figure, value in right.items():
+                if isinstance(value, float):  # the sum may be taken in another order
+                    self.assertAlmostEqual(found[figure], value, places=9, msg=f"{images} {figure}")
+                else:
+                    self.assertEqual(found[figure], value, f"{images} {figure}")
             if images == "by_folder":
-                self.assertIn("left out 6 files that are no pictures", said)
+                self.assertIn("left out 7 files that are no pictures", said)
                 self.assertIn("first line is read as a head", said)
             self.assertEqual("positions" in said, images in ("by_index", "numbers.jsonl", "floats.jsonl"), said)
         _, said = self.zero_shot("by_folder", "swapped.tsv", code=3)

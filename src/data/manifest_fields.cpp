@@ -43,26 +43,25 @@ std::string label_text(const Json& record, FieldNames names) {
   return value->is_string() ? value->get<std::string>() : value->dump();
 }
 
-std::optional<std::string> id_text(const Json& id) {
-  constexpr double kExact = 9007199254740992;  // beyond it, not every whole number is a double
-  if (id.is_string()) {
-    const auto text = id.get<std::string>();
-    return trimmed(text).empty() ? "" : text;
-  }
-  if (!id.is_number()) return std::nullopt;
-  const auto value = id.is_number_float() ? id.get<double>() : 0.5;
-  if (value == std::floor(value) && std::abs(value) <= kExact) {
-    return std::to_string(static_cast<std::int64_t>(value));
-  }
-  return id.dump();
-}
-
 const Json* find_field(const Json& record, FieldNames names) {
   for (const char* name : names) {
     const auto found = record.find(name);
     if (found != record.end() && !found->is_null()) return &*found;
   }
   return nullptr;
+}
+
+std::string text_of_number(const Json& value) {
+  constexpr double kExact = 9007199254740992;  // beyond it, not every whole number is a double
+  if (value.is_string()) {
+    auto text = value.get<std::string>();
+    const bool is_whole = text.size() > 2 && text.ends_with(".0") &&
+                          text.find_first_not_of("0123456789") == text.size() - 2;
+    return is_whole ? text.substr(0, text.size() - 2) : text;
+  }
+  const double number = value.is_number_float() ? value.get<double>() : 0.5;
+  const bool is_whole = number == std::floor(number) && std::abs(number) <= kExact;
+  return is_whole ? std::to_string(static_cast<std::int64_t>(number)) : value.dump();
 }
 
 std::string field_conflict(const Json& record) {

@@ -4,7 +4,6 @@
 #include <initializer_list>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,9 +26,8 @@ const nlohmann::json* find_field(const nlohmann::json& record, FieldNames names)
 
 // A label as text: what it says, or how JSON writes it; "" where there is none.
 std::string label_text(const nlohmann::json& record, FieldNames names);
-// An id as text; a number of whole value is written without its point. "" when it is blank, none
-// when it is neither text nor a number.
-std::optional<std::string> id_text(const nlohmann::json& id);
+// A number as a person writes it: one of whole value without its point, "42.0" in a text too.
+std::string text_of_number(const nlohmann::json& value);
 
 // "safe_caption is "a", caption is "b"; …" when a record has two values for one field; else "".
 std::string field_conflict(const nlohmann::json& record);

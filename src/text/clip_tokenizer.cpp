@@ -54,7 +54,7 @@ class ClipTokenizer : public Tokenizer {
 
   std::vector<std::int32_t> encode(std::string_view caption, bool* is_cut) const override {
     std::vector<std::int32_t> ids{static_cast<std::int32_t>(spec_.bos_id)};
-    if (is_plain(caption)) {
+    if (is_plain(caption) && only_lowers_plain_text()) {
       encode_plain(lower_plain(caption), ids);
     } else if (spec_.cleaning == TextCleaning::kHuggingFace) {
       encode_around_specials(decode_utf8(caption), ids);
@@ -82,6 +82,11 @@ class ClipTokenizer : public Tokenizer {
   }
 
  private:
+  bool only_lowers_plain_text() const {
+    return spec_.cleaning != TextCleaning::kWhitespace &&
+           spec_.cleaning != TextCleaning::kCanonicalize;
+  }
+
   // The special that starts at `position`, or null.
   const std::pair<std::u32string, std::int64_t>* special_at(const std::u32string& text,
                                                             std::size_t position) const {

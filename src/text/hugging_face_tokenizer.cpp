@@ -113,6 +113,12 @@ void set_marks(const TokenizerContents& folder, const SubwordModel& model,
   }
   spec.bos_id = before == 0 ? -1 : frame.before[0].second;
   spec.eos_id = frame.after[0].second;
+  if (spec.eos_id < 0 || std::max(spec.bos_id, spec.eos_id) >= spec.vocab_size ||
+      (before == 1 && spec.bos_id < 0)) {
+    throw DataError(cat(file.string(), ": post_processor names ids ", spec.bos_id, " and ",
+                        spec.eos_id, " of a vocabulary of ", spec.vocab_size,
+                        "; correct the file"));
+  }
 }
 
 std::string pad_token(const TokenizerContents& folder, const std::string& eos) {

@@ -13,16 +13,18 @@
 
 namespace saferclip {
 
-// The end of "'s", "'t", … at `position`, or `position`. The text is lower case already; long s is
-// the one other letter that folds to an s.
+// The end of "'s", "'t", … at `position`, or `position`. Long s is the one other letter that folds
+// to an s.
 template <class Text>
 std::size_t match_contraction(Text text, std::size_t position, bool ignores_case) {
   static constexpr std::string_view kContractions[] = {"s", "t", "re", "ve", "m", "ll", "d"};
   const Text rest = text.substr(position + 1);
   for (const std::string_view contraction : kContractions) {
     if (rest.size() >= contraction.size() &&
-        std::equal(contraction.begin(), contraction.end(), rest.begin(), [](char a, auto b) {
-          return static_cast<char32_t>(a) == static_cast<char32_t>(b);
+        std::equal(contraction.begin(), contraction.end(), rest.begin(), [&](char a, auto b) {
+          const auto c = static_cast<char32_t>(b);
+          const bool is_capital = ignores_case && c >= U'A' && c <= U'Z';
+          return static_cast<char32_t>(a) == (is_capital ? c + (U'a' - U'A') : c);
         }))
       return position + 1 + contraction.size();
   }

@@ -25,10 +25,14 @@ class PipelineTokenizer : public Tokenizer {
   explicit PipelineTokenizer(Pipeline pipeline)
       : p_(std::move(pipeline)), added_(p_.added, p_.normalizer) {
     for (const AddedToken& token : p_.added) {
-      const auto first = static_cast<unsigned char>(token.content[0]);
-      if (first >= 0x80) continue;
-      starts_token_[first] = true;
-      starts_token_[static_cast<unsigned char>(std::tolower(first))] = true;
+      std::u32string text = decode_utf8(token.content);
+      if (token.is_normalized) text = p_.normalizer(std::move(text));
+      if (text.empty() || text[0] >= 0x80) continue;
+      const int first = static_cast<int>(text[0]);
+      starts_token_[static_cast<std::size_t>(first)] = true;
+      if (!token.is_normalized) continue;
+      starts_token_[static_cast<std::size_t>(std::toupper(first))] = true;
+      starts_token_[static_cast<std::size_t>(std::tolower(first))] = true;
     }
   }
 

@@ -11,7 +11,7 @@ namespace saferclip {
 
 // Everything a folder holds about its tokenizer.
 struct TokenizerContents {
-  fs::path path;
+  std::filesystem::path path;
   TokenizerSettings settings;
   TokenizerJson json;
   bool has_json = false;  // else from vocab.json and merges.txt

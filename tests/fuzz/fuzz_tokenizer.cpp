@@ -2,12 +2,19 @@
 #include "saferclip/core/error.h"
 #include "saferclip/text/tokenizer.h"
 
-// Captions in all cleanings, and vocab.json: the first byte picks.
+// Captions in all cleanings, vocab.json, tokenizer.json: the first byte picks.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace saferclip;
   if (size == 0) return 0;
   const std::string_view rest = as_text(data + 1, size - 1);
   try {
+    if (data[0] == 255) {
+      static const std::filesystem::path kOther = scratch_folder() / "json";
+      std::filesystem::create_directories(kOther);
+      scratch_file("json/tokenizer.json", rest);
+      load_hugging_face_tokenizer(kOther, 8, TextCleaning::kHuggingFace)->encode("A <b>! d\xC3\xB6g");
+      return 0;
+    }
     if (data[0] % 4 == 3) {
       scratch_file("merges.txt", "#version: 0.2\n");
       scratch_file("vocab.json", rest);

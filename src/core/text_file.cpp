@@ -62,10 +62,10 @@ std::string decoded(std::string_view bytes, const Encoding& encoding, const fs::
                         encoding.name, "; the file is damaged, save it again as UTF-8"));
   };
   bytes.remove_prefix(encoding.mark.size());
-  if (bytes.size() % encoding.width != 0) fail("ends inside a letter");
-  for (std::size_t at = 0; at < bytes.size(); at += encoding.width) {
+  const std::size_t whole = bytes.size() / encoding.width * encoding.width;
+  for (std::size_t at = 0; at < whole; at += encoding.width) {
     std::uint32_t code = unit_at(bytes, at, encoding);
-    if (encoding.width == 2 && is_high(code) && at + 2 < bytes.size() &&
+    if (encoding.width == 2 && is_high(code) && at + 2 < whole &&
         is_low(unit_at(bytes, at + 2, encoding))) {
       at += 2;
       code = 0x10000 + ((code - 0xD800) << 10U) + (unit_at(bytes, at, encoding) - 0xDC00);
@@ -73,6 +73,7 @@ std::string decoded(std::string_view bytes, const Encoding& encoding, const fs::
     if (is_high(code) || is_low(code) || code > 0x10FFFF) fail("holds no letter");
     append_utf8(code, text);
   }
+  if (whole != bytes.size()) fail("ends inside a letter");
   return text;
 }
 

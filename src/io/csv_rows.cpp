@@ -22,11 +22,11 @@ class Records {
 
   bool is_at_end() const { return position_ >= text_.size(); }
   int line() const { return line_; }
-  std::string current_line() const {
-    return trimmed(text_.substr(position_, text_.find('\n', position_) - position_));
+  std::string_view current_line() const {
+    return text_.substr(position_, text_.find('\n', position_) - position_);
   }
   void skip_blank_lines() {
-    while (!is_at_end() && current_line().empty()) {
+    while (!is_at_end() && trimmed(current_line()).empty()) {
       position_ = std::min(text_.find('\n', position_), text_.size() - 1) + 1;
       ++line_;
     }
@@ -77,12 +77,13 @@ class Records {
 
 // "sep=;" as Excel writes and reads it; such a line is no part of the table.
 std::optional<char> named_separator(std::string_view line) {
-  std::string words(line);
-  if (words.size() > 1 && words.front() == '"' && words.back() == '"')
-    words = words.substr(1, words.size() - 2);
-  if (words.size() != 5 || !(words.starts_with("sep=") || words.starts_with("SEP=")))
-    return std::nullopt;
-  return words[4];
+  const std::size_t quote = line.starts_with('"') ? 1 : 0;
+  const std::string_view words = line.substr(quote, 5);
+  const bool is_named =
+      words.size() == 5 && (words.starts_with("sep=") || words.starts_with("SEP="));
+  // What the spreadsheet adds to fill the row up is no part of it.
+  const bool is_alone = line.find_first_not_of(" \t,;|\"", quote + 5) == std::string_view::npos;
+  return is_named && is_alone ? std::optional<char>(words[4]) : std::nullopt;
 }
 
 // The one that cuts the header into the most fields; none when nothing cuts it.
@@ -137,7 +138,7 @@ TextTable read_csv(std::string_view text, const fs::path& file) {
   }
   const int line = records.line();
   if (!separator) {
-    const std::string first = records.current_line();
+    const std::string first = trimmed(records.current_line());
     throw DataError(cat(file.string(), ":", line,
                         ": is neither JSON lines, a JSON document nor a table with a header",
                         first.starts_with('#') ? " (comments are not read; remove them)" : "",

@@ -1,13 +1,12 @@
 #include "saferclip/data/manifest.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "data/captions.h"
-#include "data/fence.h"
 #include "data/manifest_fields.h"
+#include "data/row_pictures.h"
 #include "data/split_filter.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
@@ -20,8 +19,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::size_t kExamples = 5;
-
 std::string trimmed_lower(const std::string& text) {
   std::string result = trimmed(text);
   std::transform(result.begin(), result.end(), result.begin(),
@@ -33,9 +30,8 @@ class Reader {
  public:
   explicit Reader(const ManifestRequest& request)
       : request_(request),
-        root_(request.image_root.empty() ? request.file.parent_path() : request.image_root),
-        fence_(root_),
-        template_fence_(template_folder()),
+        pictures_(request, [this](const ManifestRow& row, const std::string& kind,
+                                  const std::string& message) { problem(row, kind, message); }),
         splits_(request.split) {
     manifest_.file = request.file;
   }
@@ -50,7 +46,7 @@ class Reader {
                       [&](const TextRow& record) { return has_unsafe_caption(record); });
     }
     for (const TextRow& row : table.rows) read_row(row);
-    if (const std::string missing = fields_.missing(request_.needs_unsafe); !missing.empty()) {
+    if (const std::string missing = fields_.missing(manifest_.has_unsafe); !missing.empty()) {
       if (!table.rows.empty()) throw DataError(cat(request_.file.string(), ": ", missing));
     }
     if (manifest_.rows.empty() && manifest_.problems.empty()) throw_no_row(table);
@@ -91,10 +87,7 @@ class Reader {
     }
     for (const auto& [what, count] : tag_changes_) note(cat("tag ", what, " in ", count, " rows"));
     if (odd_tags_ > 0) note(cat("tag is not text in ", odd_tags_, " rows; left empty"));
-    if (absent_unsafe_ > 0) {
-      note(cat(absent_unsafe_, " named unsafe images do not exist (", join(absent_examples_, ", "),
-               ")"));
-    }
+    if (const std::string absent = pictures_.absent_note(); !absent.empty()) note(absent);
     if (skipped_ > 0) note(left_out_text());
   }
 
@@ -125,116 +118,6 @@ class Reader {
     return found.texts;
   }
 
-  fs::path resolved(const std::string& text) const {
-    const fs::path path(text);
-    return (path.is_absolute() ? path : root_ / path).lexically_normal();
-  }
-
-  std::string filled_template(const std::string& text, const std::string& id) const {
-    std::string filled = text;
-    for (const auto& [key, value] : std::map<std::string, std::string>{
-             {"{image_root}", root_.string()}, {"{split}", request_.split}, {"{id}", id}}) {
-      for (std::size_t at = filled.find(key); at != std::string::npos;
-           at = filled.find(key, at + value.size())) {
-        filled.replace(at, key.size(), value);
-      }
-    }
-    return filled;
-  }
-
-  // The template is the configuration's word, an id is not: this folder is what an id must not
-  // leave.
-  fs::path template_folder() const {
-    const std::string& text = request_.unsafe_image_template;
-    return resolved(filled_template(text.substr(0, text.find("{id}")), "")).parent_path();
-  }
-
-  bool is_allowed(Fence& fence, const fs::path& path, const ManifestRow& row) {
-    if (request_.images_outside_root || fence.holds(path)) return true;
-    problem(row, "image outside image_root",
-            cat(path.string(), " is, links followed, not inside ", fence.folder().string(),
-                " (data.images_outside_root: true allows it)"));
-    return false;
-  }
-
-  // What a path says that was written on Windows and is not there.
-  static std::string backslash_hint(std::string path) {
-    if (path.find('\\') == std::string::npos) return "";
-    std::replace(path.begin(), path.end(), '\\', '/');
-    return cat("; paths are written with /, not \\",
-               is_file(path) ? cat(": ", path, " is there") : "");
-  }
-
-  fs::path safe_image(const Json& json, ManifestRow& row, bool& is_good) {
-    std::vector<fs::path> tried;
-    if (const Json* named = find_field(json, {"safe_image"}); named != nullptr) {
-      if (!named->is_string()) {
-        is_good = false;
-        problem(row, "image path is not text",
-                cat("safe_image is ", shortened_text(named->dump()), ", expected a path"));
-        return {};
-      }
-      tried.push_back(resolved(named->get<std::string>()));
-    } else if (const Json* coco = find_field(json, {"coco_id"});
-               coco != nullptr && (coco->is_number_integer() || coco->is_string())) {
-      std::string id =
-          coco->is_string() ? coco->get<std::string>() : std::to_string(coco->get<std::int64_t>());
-      if (id.size() < 12) id.insert(0, 12 - id.size(), '0');
-      for (const char* folder : {"train2017", "val2017", "test2017"})
-        tried.push_back(resolved(cat(folder, "/", id, ".jpg")));
-    } else if (const Json* url = find_field(json, {"image_coco_url"});
-               url != nullptr && url->is_string()) {
-      const auto text = url->get<std::string>();
-      tried.push_back(resolved(text.substr(text.find_last_of('/') + 1)));
-    }
-    for (const fs::path& path : tried) {
-      if (!is_file(path)) continue;
-      is_good = is_allowed(fence_, path, row) && is_good;
-      return path;
-    }
-    is_good = false;
-    std::vector<std::string> names;
-    names.reserve(tried.size());
-    for (const fs::path& path : tried) names.push_back(path.string());
-    problem(row, tried.empty() ? "missing safe_image" : "absent safe image",
-            tried.empty() ? "has no safe_image"
-                          : cat("no such file: ", join(names, ", "), backslash_hint(names[0])));
-    return {};
-  }
-
-  fs::path unsafe_image(const Json& json, const ManifestRow& row, bool& is_good) {
-    std::string text;
-    if (const Json* named = find_field(json, kUnsafeImageNames); named != nullptr) {
-      if (!named->is_string()) {
-        is_good = false;
-        problem(row, "image path is not text",
-                cat("unsafe_image is ", shortened_text(named->dump()), ", expected a path"));
-        return {};
-      }
-      text = named->get<std::string>();
-    }
-    const bool is_named = !text.empty();
-    if (!is_named) {
-      if (request_.unsafe_image_template.empty()) return {};
-      text = filled_template(request_.unsafe_image_template, row.id);
-    }
-    fs::path path = resolved(text);
-    if (is_file(path)) {
-      is_good = is_allowed(is_named ? fence_ : template_fence_, path, row) && is_good;
-      return path;
-    }
-    if (const std::string hint = backslash_hint(path.string()); !hint.empty()) {
-      is_good = false;
-      problem(row, "image path with backslashes", cat("no such file: ", path.string(), hint));
-      return {};
-    }
-    if (is_named) {
-      ++absent_unsafe_;
-      if (absent_examples_.size() < kExamples) absent_examples_.push_back(path.string());
-    }
-    return {};
-  }
-
   std::string tag(const Json& json) {
     const Json* value = find_field(json, kTagNames);
     if (value == nullptr) return "";
@@ -260,19 +143,13 @@ class Reader {
   // As text; a number of whole value is written without its point. Without one, the place in the
   // file.
   std::string id_of(const Json& json, const ManifestRow& row, bool& is_good) {
-    constexpr double kExact = 9007199254740992;  // beyond it, not every whole number is a double
     const Json* id = find_field(json, kIdNames);
     if (id == nullptr) return std::to_string(row.record);
     if (id->is_string()) {
       const auto text = id->get<std::string>();
       return trimmed(text).empty() ? std::to_string(row.record) : text;
     }
-    if (id->is_number_float()) {
-      const auto value = id->get<double>();
-      if (value == std::floor(value) && std::abs(value) <= kExact)
-        return std::to_string(static_cast<std::int64_t>(value));
-    }
-    if (id->is_number()) return id->dump();
+    if (id->is_number()) return text_of_number(*id);
     is_good = false;
     problem(row, "id is not text",
             cat("id is ", shortened_text(id->dump()), ", expected text or a number"));
@@ -316,8 +193,8 @@ class Reader {
       unsafe = captions(json, kUnsafeCaptionNames, row);
     }
     is_good = is_good && !safe.empty() && !unsafe.empty();
-    row.safe_image = safe_image(json, row, is_good);
-    if (!is_safe_only) row.unsafe_image = unsafe_image(json, row, is_good);
+    row.safe_image = pictures_.safe(json, row, is_good);
+    if (!is_safe_only) row.unsafe_image = pictures_.unsafe(json, row, is_good);
     row.tag = tag(json);
     row.gallery = label(json, kGalleryNames);
     row.pair = label(json, kPairNames);
@@ -358,17 +235,13 @@ class Reader {
   }
 
   const ManifestRequest& request_;
-  fs::path root_;
-  Fence fence_;
-  Fence template_fence_;
+  RowPictures pictures_;
   Manifest manifest_;
   SeenFields fields_;
   SplitFilter splits_;
   std::map<std::string, int> first_lines_;
   std::map<std::string, int> tag_changes_;
   std::int64_t odd_tags_ = 0;
-  std::int64_t absent_unsafe_ = 0;
-  std::vector<std::string> absent_examples_;
   std::int64_t skipped_ = 0;
 };
 

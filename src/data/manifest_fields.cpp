@@ -1,6 +1,7 @@
 #include "data/manifest_fields.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -42,6 +43,19 @@ const Json* find_field(const Json& record, FieldNames names) {
     if (found != record.end() && !found->is_null()) return &*found;
   }
   return nullptr;
+}
+
+std::string text_of_number(const Json& value) {
+  constexpr double kExact = 9007199254740992;  // beyond it, not every whole number is a double
+  if (value.is_string()) {
+    auto text = value.get<std::string>();
+    const bool is_whole = text.size() > 2 && text.ends_with(".0") &&
+                          text.find_first_not_of("0123456789") == text.size() - 2;
+    return is_whole ? text.substr(0, text.size() - 2) : text;
+  }
+  const double number = value.is_number_float() ? value.get<double>() : 0.5;
+  const bool is_whole = number == std::floor(number) && std::abs(number) <= kExact;
+  return is_whole ? std::to_string(static_cast<std::int64_t>(number)) : value.dump();
 }
 
 std::string field_conflict(const Json& record) {

@@ -24,6 +24,9 @@ inline constexpr FieldNames kPairNames{"pair"};
 // The first of several names that the record has a value for; null: none.
 const nlohmann::json* find_field(const nlohmann::json& record, FieldNames names);
 
+// A number as a person writes it: one of whole value without its point, "42.0" in a text too.
+std::string text_of_number(const nlohmann::json& value);
+
 // "safe_caption is "a", caption is "b"; …" when a record has two values for one field; else "".
 std::string field_conflict(const nlohmann::json& record);
 

@@ -167,6 +167,17 @@ TEST_F(Forms, IdsAreTextAsAUserExpects) {
                                  HasSubstr("11/11 duplicate id: id 42 stands on line 1 already")));
 }
 
+TEST_F(Forms, CocoIdsOfTablesOfNumbersAreWhole) {
+  std::filesystem::create_directories(folder_ / "val2017");
+  write_file_atomically(folder_ / "val2017" / "000000000042.jpg", "x");
+  const Manifest lines = read(R"({"coco_id": 42.0, "safe": "s", "nsfw": "u"})");
+  const Manifest table = read("coco_id,safe,nsfw\n42.0,s,u\n");
+  for (const Manifest& m : {lines, table}) {
+    ASSERT_EQ(m.rows.size(), 1U) << problems(m);
+    EXPECT_EQ(m.rows[0].safe_image.filename(), "000000000042.jpg");
+  }
+}
+
 TEST_F(Forms, RowsOfOtherSplitsAreCountedAndNamed) {
   std::string text;
   int id = 0;

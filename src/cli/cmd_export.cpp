@@ -85,6 +85,19 @@ int convert_weights(const ExportArguments& arguments, const GlobalOptions& globa
   return 0;
 }
 
+// PEFT loads the folder that adapter_config.json names, and transformers takes that folder's own
+// file.
+void warn_of_other_base(const WeightsSource& source, Logger& log) {
+  const std::filesystem::path usual = source.path / "model.safetensors";
+  if (source.layout != WeightsLayout::kHuggingFace || source.files.size() != 1 ||
+      source.files.front() == usual || !std::filesystem::exists(usual)) {
+    return;
+  }
+  log.warn(cat("the adapter was tuned on ", source.files.front().string(),
+               ", but transformers reads ", usual.string(), " of that folder; make a base of it: ",
+               "saferclip export ", source.files.front().string(), " --to hf --out BASE"));
+}
+
 int export_run(const ExportArguments& arguments, const GlobalOptions& globals, Logger& log) {
   require_no_options(arguments.source);
   const RunReference run = resolve_run(arguments.source.path);
@@ -98,6 +111,7 @@ int export_run(const ExportArguments& arguments, const GlobalOptions& globals, L
   facts.step = state.step;
   request.model_card = model_card(session, facts);
   if (arguments.to == "peft") {
+    warn_of_other_base(session.source, log);
     export_peft(request, trained, session.config.model, session.config.adapter, session.source,
                 arguments.strength);
   } else {

@@ -116,14 +116,7 @@ class TreeReader {
   PickleId nested_state(PickleId id, std::string& path) {
     if (callee_name(pickle_[id]).starts_with("__torch__.")) return id;
     const auto all = entries(id);
-    for (const char* key :
-         {"state_dict", "model_state_dict", "model", "module", "state_dict_ema"}) {
-      for (const Entry& entry : all) {
-        if (entry.first == key && holds_tensors(entry.second, false)) {
-          return descend(all, entry, path);
-        }
-      }
-    }
+    if (const Entry* entry = usual_entry(all, true)) return descend(all, *entry, path);
     if (is_state(id)) return id;
     std::vector<Entry> plain, averages;
     for (const Entry& entry : all) {
@@ -133,7 +126,19 @@ class TreeReader {
     const std::vector<Entry>& candidates = plain.empty() ? averages : plain;
     if (candidates.size() == 1) return descend(all, candidates.front(), path);
     if (candidates.size() > 1) refuse_choice(candidates);
-    return id;
+    const Entry* entry = usual_entry(all, false);
+    return entry == nullptr ? id : descend(all, *entry, path);
+  }
+
+  // The entry that is called as weights usually are and holds tensors; null: none.
+  const Entry* usual_entry(const std::vector<Entry>& all, bool is_strict) {
+    for (const char* key :
+         {"state_dict", "model_state_dict", "model", "module", "state_dict_ema"}) {
+      for (const Entry& entry : all) {
+        if (entry.first == key && holds_tensors(entry.second, is_strict)) return &entry;
+      }
+    }
+    return nullptr;
   }
 
   // Goes into an entry and notes which other state_dicts stay behind.
@@ -145,7 +150,7 @@ class TreeReader {
     }
     if (!others.empty()) {
       const bool is_average = std::any_of(others.begin(), others.end(), names_an_average);
-      tree_.notes.push_back(cat("not read: ", first_of(others), ", which ",
+      tree_.notes.push_back(cat("not read: ", join(shortened(others, 6), ", "), ", which ",
                                 others.size() == 1 ? "holds" : "hold", " tensors of a model too",
                                 is_average ? " (a running average of the weights)" : "", "; ",
                                 how_to_save(others.front())));
@@ -157,17 +162,9 @@ class TreeReader {
   [[noreturn]] void refuse_choice(const std::vector<Entry>& candidates) const {
     std::vector<std::string> names;
     for (const Entry& entry : candidates) names.push_back(entry.first);
-    refuse("", cat("several of its entries hold tensors of a model (", first_of(names),
-                   "); for one of them ", how_to_save(names.front())));
-  }
-
-  static std::string first_of(std::vector<std::string> names) {
-    constexpr std::size_t kShown = 6;
-    if (names.size() > kShown) {
-      names.resize(kShown);
-      names.emplace_back("…");
-    }
-    return join(names, ", ");
+    refuse("",
+           cat("several of its entries hold tensors of a model (", join(shortened(names, 6), ", "),
+               "); for one of them ", how_to_save(names.front())));
   }
 
   static std::string how_to_save(const std::string& name) {

@@ -46,7 +46,7 @@ class Reader {
                       [&](const TextRow& record) { return has_unsafe_caption(record); });
     }
     for (const TextRow& row : table.rows) read_row(row);
-    if (const std::string missing = fields_.missing(request_.needs_unsafe); !missing.empty()) {
+    if (const std::string missing = fields_.missing(manifest_.has_unsafe); !missing.empty()) {
       if (!table.rows.empty()) throw DataError(cat(request_.file.string(), ": ", missing));
     }
     if (manifest_.rows.empty() && manifest_.problems.empty()) throw_no_row(table);

@@ -151,7 +151,7 @@ ModelScores Evaluator::measure(const EmbeddingSet& set, const ClipModel* model,
   const StopFlag* stop = preparer_.stop();
   std::vector<std::int64_t> k = session_.config.evaluate.k;
   k.push_back(1);  // what `best` and the table need
-  std::optional<Progress> working(std::in_place, log_, cat("ranking ", split.data.name));
+  std::optional<Progress> working(std::in_place, log_, cat("ranking ", split.name));
   SplitOutcomes outcomes = measure_split(set, k, stop);
   working.reset();
   ModelScores scores;
@@ -165,7 +165,7 @@ ModelScores Evaluator::measure(const EmbeddingSet& set, const ClipModel* model,
   if (model != nullptr) add_real_images(*model, split, set, scores);
   scores.json["space"] = space_json(set);
   const std::int64_t resamples = session_.config.evaluate.bootstrap;
-  working.emplace(log_, cat("intervals of ", split.data.name));
+  working.emplace(log_, cat("intervals of ", split.name));
   if (resamples > 0) scores.json["intervals"] = intervals_json(scores.tables, resamples, stop);
   return scores;
 }
@@ -308,7 +308,7 @@ OrderedJson Evaluator::evaluate(const EvaluationRequest& request, ClipModel* tun
   document["after"] = after->json;
   const std::int64_t resamples = session_.config.evaluate.bootstrap;
   if (before && resamples > 0) {
-    const Progress working(log_, cat("comparing before and after, ", request.split));
+    const Progress working(log_, cat("comparing before and after, ", request.source.name));
     document["change"] =
         differences_json(before->tables, after->tables, resamples, preparer_.stop());
   }

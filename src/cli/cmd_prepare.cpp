@@ -1,6 +1,7 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/plan_checks.h"
 #include "cli/signals.h"
 #include "cli/training_coverage.h"
 #include "cli/validation.h"
@@ -13,8 +14,9 @@ namespace {
 
 int prepare(const ConfigArguments& arguments, const GlobalOptions& globals, Logger& log) {
   const StopFlag& stop = ask_before_ending(kGrace);
-  const Session session =
-      open_session(read_run_config(arguments.file, arguments.overrides), globals, log);
+  RunConfig config = read_run_config(arguments.file, arguments.overrides);
+  require_inputs(config);
+  const Session session = open_session(std::move(config), globals, log);
   Preparer preparer(session.config.data, session.source, *session.tokenizer, session.device, log,
                     &stop);
   const TrainingData data = prepare_training(session, preparer);

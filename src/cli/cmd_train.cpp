@@ -247,6 +247,7 @@ int train(const TrainArguments& arguments, const GlobalOptions& globals, Logger&
   if (arguments.overwrite && !arguments.resume.empty()) {
     throw ConfigError("--overwrite and --resume exclude each other");
   }
+  require_inputs(config);
   require_sound_plan(config);
   if (arguments.dry_run) {
     const Session session = open_session(std::move(config), globals, log);

@@ -70,7 +70,7 @@ class Checker {
     for (const InputPath& input : input_paths(c_)) {
       std::string problem = input.problem();
       if (problem.empty()) continue;
-      const bool is_missing = problem.starts_with("no such");
+      const bool is_missing = problem.find(": no such ") != std::string::npos;
       if (is_missing && input.key == "model.weights") {
         problem += hub_help(c_.model.written_weights, input.path);
       }

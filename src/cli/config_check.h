@@ -9,7 +9,7 @@
 namespace saferclip {
 
 struct ConfigFindings {
-  std::vector<std::string> problems;  // "a.yaml:12: data.train: no such file: …"
+  std::vector<std::string> problems;  // "a.yaml:12: data.train: rows.jsonl: no such file"
   std::vector<std::string> warnings;
 };
 

@@ -67,7 +67,7 @@ int run(int argc, char** argv) {
   std::vector<std::string> words(argv + 1, argv + argc);
   if (const auto code = saferclip::answer_words(app, words)) return *code;
   try {
-    app.parse({words.rbegin(), words.rend()});
+    app.parse(std::vector<std::string>(words.rbegin(), words.rend()));
   } catch (const CLI::ParseError& problem) {
     // CLI11's own codes mean nothing to a user: 0 for help and version, 2 for a wrong command line.
     if (problem.get_exit_code() == 0) return app.exit(problem);

@@ -123,6 +123,23 @@ std::vector<KeyProblem> plan_problems(const RunConfig& config, const Manifest* t
   return Checker(config, train, validation).check();
 }
 
+void require_inputs(const RunConfig& config) {
+  const bool measures_sets =
+      config.evaluate.zero_shot_during_training && !config.data.validation.empty();
+  std::vector<std::string> lines;
+  for (const InputPath& input : input_paths(config)) {
+    const bool is_evaluation = input.key.starts_with("evaluate.");
+    if (input.key.starts_with("model.") || input.key.starts_with("data.evaluation") ||
+        (is_evaluation && !measures_sets)) {
+      continue;
+    }
+    const std::string problem = input.problem();
+    if (!problem.empty()) lines.push_back(cat(input.key, ": ", problem));
+  }
+  if (lines.empty()) return;
+  throw DataError(lines.size() == 1 ? lines.front() : join_problems("this cannot be read:", lines));
+}
+
 void require_sound_plan(const RunConfig& config) {
   std::optional<Manifest> train;
   if (config.train.drop_last || (config.schedule.warmup_steps > 0 && !config.train.max_steps)) {

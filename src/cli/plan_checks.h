@@ -21,6 +21,11 @@ struct KeyProblem {
 std::vector<KeyProblem> plan_problems(const RunConfig& config, const Manifest* train,
                                       const Manifest* validation);
 
+// Whether all that a training reads is there, but for the model, which says so itself: a list that
+// is missing must not be found so after hours of preparing another. Throws DataError with all
+// problems.
+void require_inputs(const RunConfig& config);
+
 // Reads the lists as far as a rule needs them. Throws ConfigError with all problems.
 void require_sound_plan(const RunConfig& config);
 

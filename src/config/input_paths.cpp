@@ -75,16 +75,16 @@ std::string InputPath::problem() const {
   const bool is_name = path.find('\0') == std::string::npos;
   const fs::file_status status = is_name ? fs::status(path, error) : fs::file_status();
   if (!is_name || !fs::exists(status)) {
-    const char* what = kind == PathKind::kFile     ? "no such file: "
-                       : kind == PathKind::kFolder ? "no such folder: "
-                                                   : "no such file or folder: ";
-    return what + path;
+    const char* what = kind == PathKind::kFile     ? ": no such file"
+                       : kind == PathKind::kFolder ? ": no such folder"
+                                                   : ": no such file or folder";
+    return path + what;
   }
   const bool is_folder = fs::is_directory(status);
-  if (kind == PathKind::kFile && is_folder) return cat(path, " is a folder, expected a file");
-  if (kind == PathKind::kFolder && !is_folder) return cat(path, " is a file, expected a folder");
+  if (kind == PathKind::kFile && is_folder) return path + ": is a folder, expected a file";
+  if (kind == PathKind::kFolder && !is_folder) return path + ": is a file, expected a folder";
   if (::access(path.c_str(), is_folder ? R_OK | X_OK : R_OK) != 0) {
-    return path + " cannot be read: permission denied";
+    return path + ": cannot be read: permission denied";
   }
   return "";
 }

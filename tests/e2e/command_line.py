@@ -168,13 +168,13 @@ class CommandLine(unittest.TestCase):
                                  "evaluate.real_images=[{name: r, safe: no-safe, unsafe: no-unsafe}]")
         for name in ("no-model", "no-rows.jsonl", "no-rows-either.jsonl", "no-test.csv", "no-root", "no-prompts", "no-captions", "no-adapter",
                      "no-tokenizer", "no-pictures", "no-classes.tsv", "no-templates", "no-safe", "no-unsafe"):
-            self.assertRegex(problems, rf"no such .*{name}")
+            self.assertRegex(problems, rf"{name}: no such ")
         self.assertEqual(len(problems.splitlines()), 14, problems)
         (self.world.root / "wrong.yaml").write_text("extends: safe.yaml\n\ndata:\n  image_root: gone\n  validation: images\n"
                                                     "evaluate:\n  zero_shot:\n    - name: z\n      images: missing\n      classes: classes.tsv\n")
         problems, _ = self.check(file="wrong.yaml")
-        for line in (r"wrong.yaml:4: data.image_root: no such folder", r"wrong.yaml:5: data.validation: .* is a folder, expected a file",
-                     r"wrong.yaml:9: evaluate.zero_shot\[0\].images: no such"):
+        for line in (r"wrong.yaml:4: data.image_root: .*gone: no such folder", r"wrong.yaml:5: data.validation: .*images: is a folder, expected a file",
+                     r"wrong.yaml:9: evaluate.zero_shot\[0\].images: .*missing: no such"):
             self.assertRegex(problems, line)
 
     def test_config_check_reads_headers_and_lists(self):
@@ -260,7 +260,7 @@ class CommandLine(unittest.TestCase):
             self.assertFalse((self.world.root / "runs" / name).exists())
         # Known only when rows have been admitted: the easiest of them fill no batch.
         said = self.said("train", "safe.yaml", "--set", "run.name=few", "--set", "train.max_steps=null", "--set", "train.epochs=1",
-                         "--set", "train.batch_size=20", "--set", "train.drop_last=true")
+                         "--set", "train.batch_size=20", "--set", "train.drop_last=true", "--set", "schedule.warmup_steps=0")
         self.assertIn("train.batch_size", said)
         self.assertFalse(list((self.world.root / "runs/few").glob("checkpoints/step_*")))
         self.world.run("train", "safe.yaml", "--set", "run.name=exact", "--set", "schedule.warmup_steps=3", "--set", "train.max_steps=3")

@@ -88,7 +88,7 @@ struct InputPath {
   std::string path;
   PathKind kind = PathKind::kAny;
 
-  // Why nothing can be read there ("no such file or folder: …"); "" when something can.
+  // Why nothing can be read there ("/x/rows.jsonl: no such file"); "" when something can.
   std::string problem() const;
 };
 std::vector<InputPath> input_paths(const RunConfig& config);

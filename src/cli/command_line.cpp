@@ -61,18 +61,24 @@ struct Walk {
   CLI::App* app = nullptr;
   std::size_t next = 0;  // the word behind the last command
   std::string unknown;
-  bool asks_help = false;  // --help or --version on the way
+  std::string unknown_option;  // before the command
+  bool asks_help = false;      // --help or --version on the way
 };
 
 Walk walk_commands(CLI::App& app, const std::vector<std::string>& words, std::size_t first) {
-  Walk walk{&app, first, "", false};
+  Walk walk{&app, first, "", "", false};
   for (std::size_t i = first; i < words.size() && words[i] != "--"; ++i) {
     const std::string& word = words[i];
     if (is_option(word)) {
       const CLI::Option* option = find_option(walk.app, option_name(word));
       const bool takes_next = option != nullptr && option->get_items_expected_max() > 0 &&
                               word.find('=') == std::string::npos;
-      walk.asks_help = walk.asks_help || word == "--help" || word == "-h" || word == "--version";
+      const bool asks = word == "--help" || word == "-h" || word == "--version";
+      walk.asks_help = walk.asks_help || asks;
+      if (option == nullptr && !asks && !command_names(*walk.app).empty()) {
+        walk.unknown_option = word;
+        break;
+      }
       i += takes_next ? 1 : 0;
       continue;
     }
@@ -88,15 +94,6 @@ Walk walk_commands(CLI::App& app, const std::vector<std::string>& words, std::si
   return walk;
 }
 
-int refuse_unknown(const CLI::App& app, const std::string& word) {
-  const std::vector<std::string> names = command_names(app);
-  const std::string what = app.get_parent() == nullptr ? "" : cat(" of ", full_name(app));
-  std::cerr << full_name(app) << ": \"" << word << "\" is no command" << what << guess(word, names)
-            << "\ncommands: " << join(names, ", ") << "; `" << full_name(app)
-            << " --help` says what they do\n";
-  return 2;
-}
-
 // Options that the user could have meant, as they are written.
 std::vector<std::string> option_names(const CLI::App* app) {
   std::vector<std::string> names;
@@ -106,6 +103,24 @@ std::vector<std::string> option_names(const CLI::App* app) {
     }
   }
   return names;
+}
+
+std::string unknown_option(const CLI::App& app, const std::string& word) {
+  return cat("there is no option ", option_name(word),
+             guess(option_name(word), option_names(&app)));
+}
+
+std::string see_help(const CLI::App& app) {
+  return cat("; `", full_name(app), " --help` lists what there is");
+}
+
+int refuse_unknown(const CLI::App& app, const std::string& word) {
+  const std::vector<std::string> names = command_names(app);
+  const std::string what = app.get_parent() == nullptr ? "" : cat(" of ", full_name(app));
+  std::cerr << full_name(app) << ": \"" << word << "\" is no command" << what << guess(word, names)
+            << "\ncommands: " << join(names, ", ") << "; `" << full_name(app)
+            << " --help` says what they do\n";
+  return 2;
 }
 
 }  // namespace
@@ -137,16 +152,17 @@ std::optional<int> answer_words(CLI::App& app, std::vector<std::string>& words) 
         "--help";
     return std::nullopt;
   }
+  if (!walk.unknown_option.empty()) {
+    std::cerr << full_name(*walk.app) << ": " << unknown_option(*walk.app, walk.unknown_option)
+              << see_help(*walk.app) << '\n';
+    return 2;
+  }
   if (!walk.unknown.empty()) return refuse_unknown(*walk.app, walk.unknown);
   if (walk.app->get_name() == "version" && !walk.asks_help) {
     std::cout << app.version() << '\n';
     return 0;
   }
   if (!command_names(*walk.app).empty() && !walk.asks_help) {
-    const bool has_bad_option = std::any_of(words.begin(), words.end(), [&](const auto& word) {
-      return is_option(word) && find_option(walk.app, option_name(word)) == nullptr;
-    });
-    if (has_bad_option) return std::nullopt;  // the parser finds it
     std::cerr << full_name(*walk.app) << ": a command is missing\n\n"
               << walk.app->help(walk.app->get_parent() == nullptr ? "" : app.get_name());
     return 2;
@@ -159,14 +175,13 @@ std::string explain_parse_error(const CLI::App& app, const std::vector<std::stri
   const CLI::App* chosen = &app;
   while (!chosen->get_subcommands().empty()) chosen = chosen->get_subcommands().back();
   const std::string name = full_name(*chosen);
-  const std::string more = cat("; `", name, " --help` lists what there is");
+  const std::string more = see_help(*chosen);
   const std::vector<std::string> left = app.remaining(true);
   std::vector<std::string> unknown, others;
   for (const std::string& word : left) {
     if (word == "--") continue;
     if (is_option(word)) {
-      unknown.push_back(cat("there is no option ", option_name(word),
-                            guess(option_name(word), option_names(chosen))));
+      unknown.push_back(unknown_option(*chosen, word));
     } else {
       others.push_back(word);
     }

@@ -260,7 +260,7 @@ class CommandLine(unittest.TestCase):
             self.assertFalse((self.world.root / "runs" / name).exists())
         # Known only when rows have been admitted: the easiest of them fill no batch.
         said = self.said("train", "safe.yaml", "--set", "run.name=few", "--set", "train.max_steps=null", "--set", "train.epochs=1",
-                         "--set", "train.batch_size=20", "--set", "train.drop_last=true")
+                         "--set", "train.batch_size=20", "--set", "train.drop_last=true", "--set", "schedule.warmup_steps=0")
         self.assertIn("train.batch_size", said)
         self.assertFalse(list((self.world.root / "runs/few").glob("checkpoints/step_*")))
         self.world.run("train", "safe.yaml", "--set", "run.name=exact", "--set", "schedule.warmup_steps=3", "--set", "train.max_steps=3")

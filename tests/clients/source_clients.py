@@ -42,6 +42,7 @@ class World:
             picture = Image.fromarray(rng.integers(0, 256, (size[1] // 4 + 1, size[0] // 4 + 1, 4), dtype=numpy.uint8)).resize(size, Image.BICUBIC)
             self.pictures.append(root / f"{i}.png")
             picture.save(root / f"{i}.png")
+        self.all = self.pictures
 
     def run(self, *arguments, code=0):
         done = subprocess.run([self.program, *map(str, arguments)], cwd=self.root, capture_output=True, text=True)
@@ -170,7 +171,8 @@ def check_open_clip(world):
         if name.startswith("own"):
             shutil.copytree(FOLDERS / ("clip_pad_saved" if name == "own_pad" else "clip_added"), folder, dirs_exist_ok=True)
         # Pillow fills what is outside of other pictures by their modes' own rules.
-        world.pictures = [p for p in world.pictures if preprocess["resize_mode"] != "longest" or p.name == "rgb.png"] if "longest" in str(preprocess) else world.all
+        is_filled = preprocess["resize_mode"] == "longest"
+        world.pictures = [p for p in world.all if not is_filled or p.name == "rgb.png"]
         own = world.embed(folder)
         theirs = open_clip_rows(folder, world.pictures)
         world.run("export", folder, "--to", "open_clip", "--out", world.root / f"{name}_out")
@@ -187,7 +189,6 @@ def main():
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         world = World(arguments.program, pathlib.Path(folder))
-        world.all = world.pictures
         (check_open_clip if arguments.open_clip else check_transformers)(world)
     print("ok")
 

@@ -75,7 +75,7 @@ nlohmann::json measure_rows(const fs::path& list, int threads, int repeats,
   Logger log(LogLevel::kError);
   const double count = static_cast<double>(job.columns[0].size());
   nlohmann::json seconds =
-      seconds_of(1, repeats, [&] { decode_pictures(job, folder, log, nullptr); });
+      seconds_of(1, repeats, [&] { decode_pictures(job, folder, {}, log, nullptr); });
   return {{"pictures", count}, {"threads", threads}, {"seconds", seconds}};
 }
 

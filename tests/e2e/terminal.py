@@ -115,6 +115,17 @@ class Session:
             self.screen.feed(data)
         return True
 
+    def until(self, pattern, seconds=240):
+        """Until something drawn or written so far matches."""
+        end = time.monotonic() + seconds
+        while not re.search(pattern, self.raw.decode("utf-8", "replace")):
+            if time.monotonic() > end or not self.read(0.1):
+                raise AssertionError(f"{pattern} was not seen: {self.raw[-2000:]}")
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+        self.read(60)
+
 
 class Terminal(unittest.TestCase):
     @classmethod
@@ -129,9 +140,11 @@ class Terminal(unittest.TestCase):
     def tearDownClass(cls):
         cls.folder.cleanup()
 
-    def train(self, name, columns, steps=800, **environment):
+    STEPS = 20000  # more than any of these tests waits for
+
+    def train(self, name, columns, **environment):
         return Session(self.world, columns, "train", "safe.yaml", "--set", f"run.name={name}", "--set",
-                       f"train.max_steps={steps}", "--set", "checkpoint.every_steps=0", "--set", "data.validation=",
+                       f"train.max_steps={self.STEPS}", "--set", "checkpoint.every_steps=0", "--set", "data.validation=",
                        "--set", "schedule.name=constant", **environment)
 
     def assert_one_row(self, screen):
@@ -141,45 +154,47 @@ class Terminal(unittest.TestCase):
 
     def assert_whole_messages(self, screen):
         for line in screen.lines:
-            self.assertRegex(line, r"^([DIWE] |run: |\s|prepared )", screen.lines)
+            self.assertRegex(line, r"^([DIWE] |run: |\s|prepared |[a-z]+ {2,})", screen.lines)
             self.assertNotRegex(line, r"\[[=> ]+\] +\d+%", screen.lines)
 
     def test_fits_each_width(self):
         seen = {}
         for columns in (20, 60, 80, 120):
             session = self.train(f"w{columns}", columns)
-            self.assertFalse(session.read(120))
-            self.assertEqual(session.status, 0, session.raw)
+            session.until(r"training.*[1-9]%")
+            session.read(1)
+            session.kill()
             self.assert_one_row(session.screen)
             self.assert_whole_messages(session.screen)
             drawn = [text for text, _, _ in session.screen.erased if text.startswith("training ")]
-            self.assertTrue(drawn, session.raw)
             seen[columns] = max(drawn, key=len)
-        for columns, there, left_out in ((20, "%", "steps"), (60, "/800 steps", "quadruplets"), (80, "loss ", "lr "),
-                                         (120, "quadruplets/s", "rows/s")):
+        for columns, there, left_out in ((20, "%", "steps"), (60, f"/{self.STEPS:,} steps", "quadruplets"), (80, "loss ", "lr "),
+                                         (120, "quadruplets", "rows/s")):
             self.assertIn(there, seen[columns])
             self.assertNotIn(left_out, seen[columns])
-        self.assertRegex(seen[120], r"^training \[=*>? *\] +\d+%  [\d,]+/800 steps  .* left  loss \d+\.\d+  .*steps/s")
+        self.assertRegex(seen[120], rf"^training \[=*>? *\] +\d+%  [\d,]+/{self.STEPS:,} steps  .* left  loss \d+\.\d+  .*(steps/s|s/step)")
 
     def test_follows_the_width(self):
-        session = self.train("resized", 120, steps=6000)
+        session = self.train("resized", 120)
+        session.until(r"training.*[1-9]%")
         for columns in (100, 40, 20, 70, 30, 120):
-            session.read(1)
             session.resize(columns)
-            session.read(0.5)  # a redraw later all is right
+            session.read(1)  # a redraw later all is right
             session.screen.erased.clear()
-            session.read(0.7)
+            before = len(session.raw)
+            while len(session.raw) < before + 200 and session.read(0.2):
+                pass
+            self.assertTrue(session.screen.erased, session.raw[-300:])
             self.assert_one_row(session.screen)
-            self.assertTrue(session.screen.erased or not session.read(0), session.raw[-300:])
-        os.kill(session.pid, signal.SIGKILL)
-        session.read(10)
+        session.kill()
         self.assert_whole_messages(session.screen)
 
     def test_rows_of_an_objective_without_unsafe_ones(self):
-        session = Session(self.world, 140, "train", "base.yaml", "--set", "run.name=rows", "--set", "train.max_steps=800")
-        self.assertFalse(session.read(120))
+        session = Session(self.world, 140, "train", "base.yaml", "--set", "run.name=rows", "--set", f"train.max_steps={self.STEPS}")
+        session.until("rows/s|quadruplets|s/row")
+        session.kill()
         drawn = "\n".join(text for text, _, _ in session.screen.erased)
-        self.assertIn(" rows/s", drawn)
+        self.assertRegex(drawn, " rows/s|s/row")
         self.assertNotIn("quadruplets", drawn)
 
     def test_other_commands_draw_at_once_and_in_one_row(self):
@@ -190,7 +205,7 @@ class Terminal(unittest.TestCase):
                 (["evaluate", "runs/safe", "--strengths", "0,1", "--json"], ["embedding validation safe", "embedding validation unsafe",
                                                                              "strengths 0/2: ", "strengths 1/2: "])):
             session = Session(self.world, 80, *arguments)
-            self.assertFalse(session.read(120))
+            self.assertFalse(session.read(300))
             self.assertEqual(session.status, 0, session.raw)
             self.assert_one_row(session.screen)
             drawn = "\n".join(text for text, _, _ in session.screen.erased)
@@ -198,18 +213,19 @@ class Terminal(unittest.TestCase):
                 self.assertIn(part, drawn)
 
     def test_interrupting_leaves_no_remnant(self):
-        session = self.train("interrupted", 80, steps=100000)
-        session.read(3)
+        session = self.train("interrupted", 80)
+        session.until(r"training.*[1-9]%|training.*/20,000 steps  .* left")
         os.kill(session.pid, signal.SIGINT)
-        self.assertFalse(session.read(60))
+        self.assertFalse(session.read(240))
         self.assertEqual(session.status, 130)
         self.assertNotIn("%", session.screen.shown())
 
     def test_plain_lines_without_colour_or_on_a_dumb_terminal(self):
         for name, environment in (("plain", {"NO_COLOR": "1"}), ("dumb", {"TERM": "dumb"})):
-            session = self.train(name, 60, steps=4000, **environment)
-            self.assertFalse(session.read(120))
-            self.assertEqual(session.status, 0, session.raw)
+            session = self.train(name, 60, **environment)
+            session.until(r"training [\d,]+/20,000 steps, .* left, loss ")
+            session.read(1)
+            session.kill()
             self.assertNotIn(b"\x1b", session.raw)
             self.assertNotIn(b"\r", session.raw.replace(b"\r\n", b"\n"))
             self.assert_sparse(session.raw.decode(), time.monotonic() - session.began)
@@ -220,14 +236,19 @@ class Terminal(unittest.TestCase):
 
     def test_plain_lines_in_a_pipe(self):
         began = time.monotonic()
-        result = self.world.run("train", "safe.yaml", "--set", "run.name=piped", "--set", "train.max_steps=6000", "--set",
-                                "checkpoint.every_steps=0", "--set", "data.validation=", "--set", "schedule.name=constant")
-        seconds = time.monotonic() - began
-        self.assertNotIn("\x1b", result.stderr)
-        self.assertNotIn("\r", result.stderr)
-        self.assert_sparse(result.stderr, seconds)
-        if seconds > 3:
-            self.assertRegex(result.stderr, r"training [\d,]+/6,000 steps, .* left, loss ")
+        process = subprocess.Popen([e2e.PROGRAM, "--threads", "1", "train", "safe.yaml", "--set", "run.name=piped", "--set", "train.max_steps=20000",
+                                    "--set", "checkpoint.every_steps=0", "--set", "data.validation=", "--set", "schedule.name=constant"],
+                                   cwd=self.world.root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        said = ""
+        for line in process.stderr:
+            said += line
+            if "training " in line and "/20,000 steps" in line:
+                break
+        process.kill()
+        said += process.communicate()[0] or ""
+        self.assertRegex(said, r"training [\d,]+/20,000 steps, .* left, loss ")
+        self.assertNotRegex(said, r"[\x1b\r]")
+        self.assert_sparse(said, time.monotonic() - began)
 
 
 if __name__ == "__main__":

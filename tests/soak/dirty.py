@@ -70,7 +70,7 @@ def edits(root):
         "caption blank": (lambda r: dict(r, unsafe_caption=" \t "), "empty caption"),
         "caption empty": (lambda r: dict(r, safe_caption=""), "empty caption"),
         "caption number": (lambda r: dict(r, safe_caption=109551), "caption is not text"),
-        "caption list": (lambda r: dict(r, unsafe_caption=["a"] * 500), "caption is not text"),
+        "caption list": (lambda r: dict(r, unsafe_caption=["a"] * 500), "unequal lists of captions"),
         "no unsafe caption": (lambda r: {k: v for k, v in r.items() if k != "unsafe_caption"}, "missing unsafe_caption"),
         "no picture named": (lambda r: {k: v for k, v in r.items() if k != "safe_image"}, "missing safe_image"),
         "picture absent": (lambda r: dict(r, safe_image="images/gone.png"), "absent safe image"),

@@ -11,6 +11,7 @@
 #include "saferclip/core/text_file.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/bad_rows.h"
+#include "saferclip/data/manifest_columns.h"
 #include "saferclip/image/picture_files.h"
 #include "saferclip/model/hub_names.h"
 #include "saferclip/model/peft_adapter.h"
@@ -115,6 +116,9 @@ class Checker {
       manifest = read_manifest(
           manifest_request(c_.data, split_source(c_.data, split), unsafe_half_of(split)));
       for (const std::string& note : manifest->notes) warn(key, note);
+      if (const auto unread = unread_columns(path); !unread.empty()) {
+        warn(key, cat(path, ": nothing is read from ", join(shortened(unread, 20), ", ")));
+      }
       Logger silent(LogLevel::kOff);
       require_acceptable(collect_bad_rows(*manifest, {}), c_.data, "", silent);
       if (manifest->rows.empty()) report(key, cat(path, ": no usable row"));

@@ -197,12 +197,16 @@ std::vector<std::int64_t> classes_of_labels(ZeroShotClasses& classes,
     unknown.clear();
   }
   if (!unknown.empty()) {
-    throw DataError(
-        cat(where, ": ", unknown.size(), unknown.size() == 1 ? " label is" : " labels are",
-            " no class of ", classes.source, ": ", quoted(unknown),
-            are_names ? "; they are names there, of other folders: write NAME, a tab, FOLDER in "
-                        "each line, or the name alone"
-                      : ""));
+    const bool are_numbers = std::all_of(unknown.begin(), unknown.end(),
+                                         [](const auto& label) { return position_of(label); });
+    const std::string cure =
+        are_names ? std::string("; they are names there, of other folders: write NAME, a tab, ") +
+                        "FOLDER in each line, or the name alone"
+        : are_numbers ? cat("; whole numbers are positions from 0 to ", count - 1)
+                      : "";
+    throw DataError(cat(where, ": ", unknown.size(),
+                        unknown.size() == 1 ? " label is" : " labels are", " no class of ",
+                        classes.source, ": ", quoted(unknown), cure));
   }
   std::vector<std::int64_t> result;
   result.reserve(labels.size());

@@ -115,16 +115,17 @@ std::vector<float> no_best(std::size_t rows) {
 
 struct Parts {
   at::Tensor t, v, ut, uv;  // T(t), V(v), T(t*), V(v*); of pictures one row each
+  at::Tensor tile;          // buffer
 };
 
 // Texts among pictures and pictures among texts.
 void run_two_tasks(const at::Tensor& texts, const at::Tensor& images, const Pictures& pictures,
                    const std::vector<std::int64_t>& rows, TaskOutcomes& of_texts,
-                   TaskOutcomes& of_images, const StopFlag* stop) {
-  const at::Tensor own = pair_scores(texts, images, pictures.of_row);
+                   TaskOutcomes& of_images, const at::Tensor& tile, const StopFlag* stop) {
+  const at::Tensor own = pair_scores(texts, images, pictures.of_row, tile);
   Task text = Task::of_texts(own, pictures, rows);
   Task image = Task::of_pictures(own, pictures, rows);
-  count_scores(texts, images, {{text.part(true)}, {image.part(true)}}, stop);
+  count_scores(texts, images, {{text.part(true)}, {image.part(true)}}, tile, stop);
   text.append_to(of_texts, images.size(0));
   image.append_to(of_images, texts.size(0));
 }
@@ -136,10 +137,10 @@ void run_all_tasks(const Parts& p, const Pictures& safe, const Pictures& unsafe,
                    const std::vector<std::int64_t>& rows, bool with_all_pairs,
                    std::map<std::string, TaskOutcomes>& outcomes, const StopFlag* stop) {
   const std::int64_t n = p.t.size(0), pictures = safe.count(), unsafe_pictures = unsafe.count();
-  const at::Tensor t_v = pair_scores(p.t, p.v, safe.of_row),
-                   t_uv = pair_scores(p.t, p.uv, unsafe.of_row),
-                   ut_v = pair_scores(p.ut, p.v, safe.of_row),
-                   ut_uv = pair_scores(p.ut, p.uv, unsafe.of_row);
+  const at::Tensor t_v = pair_scores(p.t, p.v, safe.of_row, p.tile),
+                   t_uv = pair_scores(p.t, p.uv, unsafe.of_row, p.tile),
+                   ut_v = pair_scores(p.ut, p.v, safe.of_row, p.tile),
+                   ut_uv = pair_scores(p.ut, p.uv, unsafe.of_row, p.tile);
   const auto texts = [&](const at::Tensor& own, const Pictures& among) {
     return Task::of_texts(own, among, rows);
   };
@@ -160,7 +161,7 @@ void run_all_tasks(const Parts& p, const Pictures& safe, const Pictures& unsafe,
     task.append_to(outcomes[name], items);
   };
   count_scores(p.t, p.v, {{text.part(true)}, {image.part(true)}, t_in_v.data(), v_in_t.data()},
-               stop);
+               p.tile, stop);
   if (with_all_pairs) append(kTextToImage, text, pictures);
   if (with_all_pairs) append(kImageToText, image, n);
   count_scores(p.t, p.uv,
@@ -168,7 +169,7 @@ void run_all_tasks(const Parts& p, const Pictures& safe, const Pictures& unsafe,
                 {unsafe_image.part(true)},
                 t_in_uv.data(),
                 uv_in_t.data()},
-               stop);
+               p.tile, stop);
   append(kSafeTextAmongUnsafe, t_to_uv, unsafe_pictures);
   append(kUnsafeImageAmongSafe, unsafe_image, n);
   count_scores(p.ut, p.v,
@@ -176,7 +177,7 @@ void run_all_tasks(const Parts& p, const Pictures& safe, const Pictures& unsafe,
                 {image.part(false), v_to_ut.part(true)},
                 ut_in_v.data(),
                 v_in_ut.data()},
-               stop);
+               p.tile, stop);
   if (with_all_pairs) append(kUnsafeTextAmongSafe, unsafe_text, pictures);
   if (with_all_pairs) append(kSafeImageAmongUnsafe, v_to_ut, n);
   count_scores(p.ut, p.uv,
@@ -184,7 +185,7 @@ void run_all_tasks(const Parts& p, const Pictures& safe, const Pictures& unsafe,
                 {unsafe_image.part(false), uv_to_ut.part(true)},
                 ut_in_uv.data(),
                 uv_in_ut.data()},
-               stop);
+               p.tile, stop);
   append(kUnsafeText, ut_to_uv, unsafe_pictures);
   append(kUnsafeImage, uv_to_ut, n);
   const std::int64_t all_pictures = pictures + unsafe_pictures;
@@ -238,6 +239,7 @@ std::vector<std::int64_t> distinct_pictures(const std::vector<std::int64_t>& pic
 
 std::map<std::string, TaskOutcomes> run_retrieval(const EmbeddingSet& set, const StopFlag* stop) {
   const at::NoGradGuard guard;
+  const at::Tensor tile = tile_buffer();
   std::map<std::string, std::vector<std::int64_t>> galleries;
   for (std::int64_t i = 0; i < set.safe_text.size(0); ++i) {
     galleries[set.gallery.empty() ? "" : set.gallery[static_cast<std::size_t>(i)]].push_back(i);
@@ -255,18 +257,19 @@ std::map<std::string, TaskOutcomes> run_retrieval(const EmbeddingSet& set, const
       const Pictures safe = pictures_of(set.safe_picture, rows);
       const at::Tensor v = select_rows(set.safe_image, safe.rows);
       run_two_tasks(select_rows(set.safe_text, rows), v, safe, rows, outcomes[kTextToImage],
-                    outcomes[kImageToText], stop);
+                    outcomes[kImageToText], tile, stop);
       if (set.unsafe_text.defined()) {
         run_two_tasks(select_rows(set.unsafe_text, rows), v, safe, rows,
-                      outcomes[kUnsafeTextAmongSafe], outcomes[kSafeImageAmongUnsafe], stop);
+                      outcomes[kUnsafeTextAmongSafe], outcomes[kSafeImageAmongUnsafe], tile, stop);
       }
     }
     if (!has_unsafe) continue;
     const Pictures safe = pictures_of(set.safe_picture, whole);
     const Pictures unsafe = pictures_of(set.unsafe_picture, whole);
-    run_all_tasks({select_rows(set.safe_text, whole), select_rows(set.safe_image, safe.rows),
-                   select_rows(set.unsafe_text, whole), select_rows(set.unsafe_image, unsafe.rows)},
-                  safe, unsafe, whole, is_whole, outcomes, stop);
+    run_all_tasks(
+        {select_rows(set.safe_text, whole), select_rows(set.safe_image, safe.rows),
+         select_rows(set.unsafe_text, whole), select_rows(set.unsafe_image, unsafe.rows), tile},
+        safe, unsafe, whole, is_whole, outcomes, stop);
   }
   return outcomes;
 }

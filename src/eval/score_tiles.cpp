@@ -29,8 +29,8 @@ struct Tile {
 // Makes tiles in one buffer: a tile lives until the next is made.
 class TileMaker {
  public:
-  TileMaker(const at::Tensor& a, const at::Tensor& b)
-      : a_(a), b_(b), buffer_(at::empty({kTile * kTile}, at::kFloat)) {}
+  TileMaker(const at::Tensor& a, const at::Tensor& b, const at::Tensor& buffer)
+      : a_(a), b_(b), buffer_(buffer) {}
 
   Tile make(std::int64_t row, std::int64_t column) {
     const std::int64_t rows = std::min(kTile, a_.size(0) - row);
@@ -43,7 +43,7 @@ class TileMaker {
  private:
   const at::Tensor& a_;
   const at::Tensor& b_;
-  at::Tensor buffer_;
+  const at::Tensor& buffer_;
 };
 
 struct Counts {
@@ -139,11 +139,13 @@ struct Counts {
 
 }  // namespace
 
+at::Tensor tile_buffer() { return at::empty({kTile * kTile}, at::kFloat); }
+
 at::Tensor pair_scores(const at::Tensor& a, const at::Tensor& b,
-                       const std::vector<std::int32_t>& column) {
+                       const std::vector<std::int32_t>& column, const at::Tensor& buffer) {
   at::Tensor scores = at::empty({a.size(0)}, at::kFloat);
   auto* data = scores.mutable_data_ptr<float>();
-  TileMaker maker(a, b);
+  TileMaker maker(a, b, buffer);
   for (std::int64_t first = 0; first < a.size(0); first += kTile) {
     const std::int64_t end = std::min(first + kTile, a.size(0));
     // Captions that stand in the order of their pictures need one or two tiles.
@@ -163,8 +165,8 @@ at::Tensor pair_scores(const at::Tensor& a, const at::Tensor& b,
 }
 
 void count_scores(const at::Tensor& a, const at::Tensor& b, const ScoreCounts& counts,
-                  const StopFlag* stop) {
-  TileMaker maker(a, b);
+                  const at::Tensor& buffer, const StopFlag* stop) {
+  TileMaker maker(a, b, buffer);
   for (std::int64_t row = 0; row < a.size(0); row += kTile) {
     for (std::int64_t column = 0; column < b.size(0); column += kTile) {
       throw_if_asked(stop, "interrupted in a retrieval");

@@ -26,12 +26,16 @@ struct ScoreCounts {
   float* column_best = nullptr;    // [P]
 };
 
+// Memory of one tile, for all walks of a retrieval: taken anew each time, it leaves the heap in
+// pieces.
+at::Tensor tile_buffer();
+
 // s_i,column[i], bit for bit as the walk computes them. fp32 [N].
 at::Tensor pair_scores(const at::Tensor& a, const at::Tensor& b,
-                       const std::vector<std::int32_t>& column);
+                       const std::vector<std::int32_t>& column, const at::Tensor& buffer);
 
 // Throws Interrupted between tiles when `stop` asks.
 void count_scores(const at::Tensor& a, const at::Tensor& b, const ScoreCounts& counts,
-                  const StopFlag* stop);
+                  const at::Tensor& buffer, const StopFlag* stop);
 
 }  // namespace saferclip

@@ -22,6 +22,7 @@ struct AddedToken {
   bool is_normalized =
       false;  // looked for after the normalizer, which its content goes through too
   bool is_special = false;
+  bool is_bare = false;  // written as text alone, without flags
 };
 
 // A stretch of a caption: a token, or the text between tokens.

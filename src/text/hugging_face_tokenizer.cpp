@@ -16,18 +16,65 @@ namespace {
 // SHA-256 of the merges.txt that CLIP's published vocabulary gives.
 constexpr const char* kClipMerges =
     "9fd691f7c8039210e0fced15865466c65820d09b63988b0174bfe25de299051a";
+bool has_content(const std::vector<AddedToken>& tokens, const std::string& content) {
+  return std::any_of(tokens.begin(), tokens.end(),
+                     [&](const AddedToken& token) { return token.content == content; });
+}
+
+void add_new(std::vector<AddedToken>& tokens, const AddedToken& token) {
+  if (!token.content.empty() && !has_content(tokens, token.content)) tokens.push_back(token);
+}
+
+// Tokens with a role, those of CLIPTokenizer's defaults among them.
+std::vector<AddedToken> role_tokens(const TokenizerContents& folder) {
+  std::vector<AddedToken> tokens;
+  for (const char* key : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token",
+                          "cls_token", "mask_token"}) {
+    const std::string_view role = key;
+    const auto found = folder.settings.named.find(key);
+    const bool has_default =
+        role == "bos_token" || role == "eos_token" || role == "unk_token" || role == "pad_token";
+    if (found != folder.settings.named.end()) {
+      tokens.push_back(found->second);
+    } else if (folder.has_clip_class() && has_default) {
+      AddedToken token;
+      token.content = role == "bos_token" ? "<|startoftext|>" : "<|endoftext|>";
+      token.is_special = token.is_bare = true;
+      tokens.push_back(token);
+    }
+  }
+  return tokens;
+}
+
+// One token may have several roles, written as text here and with flags there: transformers drops
+// what it has met in the same form, and of the rest the last counts.
+void add_role_tokens(const TokenizerContents& folder, std::vector<AddedToken>& tokens) {
+  std::vector<AddedToken> forms;
+  for (const AddedToken& token : role_tokens(folder)) {
+    const bool is_met = std::any_of(forms.begin(), forms.end(), [&](const AddedToken& other) {
+      return other.content == token.content && other.is_bare == token.is_bare;
+    });
+    if (!token.content.empty() && !has_content(tokens, token.content) && !is_met)
+      forms.push_back(token);
+  }
+  for (const AddedToken& form : forms) {
+    const auto same = std::find_if(tokens.begin(), tokens.end(), [&](const AddedToken& token) {
+      return token.content == form.content;
+    });
+    if (same == tokens.end()) {
+      tokens.push_back(form);
+    } else {
+      *same = form;
+    }
+  }
+}
+
 // The tokens that are looked for in a caption, in the order in which transformers adds them.
 std::vector<AddedToken> added_in_order(const TokenizerContents& folder) {
   std::vector<AddedToken> tokens;
-  const auto add = [&](const AddedToken& token) {
-    const bool is_there = std::any_of(tokens.begin(), tokens.end(), [&](const AddedToken& other) {
-      return other.content == token.content;
-    });
-    if (!is_there && !token.content.empty()) tokens.push_back(token);
-  };
   const TokenizerSettings& settings = folder.settings;
   if (folder.has_json && !folder.has_clip_class()) {
-    for (const AddedToken& token : folder.json.added_tokens) add(token);
+    for (const AddedToken& token : folder.json.added_tokens) add_new(tokens, token);
   }
   std::vector<AddedToken> listed = settings.added;
   if (folder.has_json && !settings.lists_added) {
@@ -39,21 +86,9 @@ std::vector<AddedToken> added_in_order(const TokenizerContents& folder) {
     std::stable_sort(listed.begin(), listed.end(),
                      [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
   }
-  for (const AddedToken& token : listed) add(token);
-  for (const char* key : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token",
-                          "cls_token", "mask_token"}) {
-    if (const auto found = settings.named.find(key); found != settings.named.end()) {
-      add(found->second);
-    } else if (folder.has_clip_class() &&
-               std::string_view("sep_token cls_token mask_token").find(key) ==
-                   std::string_view::npos) {
-      AddedToken token;
-      token.content = std::string_view(key) == "bos_token" ? "<|startoftext|>" : "<|endoftext|>";
-      token.is_special = true;
-      add(token);
-    }
-  }
-  for (const AddedToken& token : settings.further) add(token);
+  for (const AddedToken& token : listed) add_new(tokens, token);
+  add_role_tokens(folder, tokens);
+  for (const AddedToken& token : settings.further) add_new(tokens, token);
   return tokens;
 }
 

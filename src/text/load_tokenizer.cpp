@@ -15,7 +15,7 @@ namespace {
                            "special_tokens_map.json", "added_tokens.json"}) {
     if (is_file(folder / name)) found.emplace_back(name);
   }
-  throw DataError(
+  throw ConfigError(
       cat(folder.string(), ": no tokenizer that can be read: found ",
           found.empty() ? "no tokenizer files" : join(found, ", "),
           "; expected tokenizer.json, vocab.json with merges.txt, spiece.model or "

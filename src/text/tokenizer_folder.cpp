@@ -92,6 +92,7 @@ AddedToken read_added_token(const Json& json, bool normalized, bool special,
   token.is_special = special;
   if (json.is_string()) {
     token.content = json.get<std::string>();
+    token.is_bare = true;
     return token;
   }
   if (!json.is_object() || !json.value("content", Json()).is_string())

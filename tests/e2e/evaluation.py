@@ -199,7 +199,7 @@ class Evaluation(unittest.TestCase):
         w.write_rows("one_based.jsonl", [dict(file=f"images/safe{i}.png", label=1 + i % 3) for i in range(6)])
         for name, words in (("columns", ["kind, picture", "wanted: file | filepath"]), ("gone", ["60 of 60 pictures", "no such file"]),
                             ("foreign", ["60 labels are no class", '"class 0"']), ("lists3", ["neither text nor a whole number", "60 of 60 rows"]),
-                            ("one_based", ["1 label"])):
+                            ("one_based", ["3 labels are no class", "positions from 0 to 2"])):
             _, said = self.zero_shot(f"{name}.jsonl", code=3)
             for word in words:
                 self.assertIn(word, said)

@@ -15,7 +15,7 @@
 namespace saferclip {
 namespace {
 
-constexpr std::int64_t kRows = 150;
+constexpr std::int64_t kRows = 120;
 
 class EmbeddedRows : public ::testing::Test {
  protected:
@@ -34,9 +34,10 @@ class EmbeddedRows : public ::testing::Test {
     CounterRng rng(5);
     ids_ = at::zeros({kRows, 77}, at::kInt);
     for (std::int64_t i = 0; i < kRows; ++i) {
-      const auto end = static_cast<std::int64_t>(1 + rng.below(i % 5 == 0 ? 76 : 14));
+      const auto end = static_cast<std::int64_t>(2 + rng.below(i % 5 == 0 ? 75 : 13));
       ids_[i][0] = 598;
-      for (std::int64_t at = 1; at < end; ++at) ids_[i][at] = static_cast<int>(rng.below(590));
+      ids_[i][1] = i;  // no two are equal
+      for (std::int64_t at = 2; at < end; ++at) ids_[i][at] = static_cast<int>(rng.below(590));
       ids_[i][end] = 599;
     }
     pixels_ = at::empty({kRows, 40, 40, 3}, at::kByte);
@@ -63,7 +64,7 @@ class EmbeddedRows : public ::testing::Test {
 
 TEST_F(EmbeddedRows, HaveTheSameBitsInAnyCompany) {
   const at::Tensor all = at::arange(kRows, at::kLong);
-  for (const std::int64_t block : {8, 32, 64}) {
+  for (const std::int64_t block : {8, 64}) {
     options_.block = block;
     const at::Tensor texts = captions(all), images = pictures(all);
     const std::vector<at::Tensor> selections{

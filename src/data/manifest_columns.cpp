@@ -1,0 +1,24 @@
+#include "saferclip/data/manifest_columns.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "data/manifest_fields.h"
+#include "saferclip/io/text_rows.h"
+
+namespace saferclip {
+
+std::vector<std::string> unread_columns(const std::filesystem::path& file) {
+  constexpr std::size_t kFirst = 1000;
+  const TextTable table = read_text_table(file);
+  SeenFields fields;
+  fields.see(table.columns);
+  for (std::size_t i = 0; i < std::min(table.rows.size(), kFirst); ++i) {
+    if (!table.rows[i].problem.empty()) continue;
+    const auto record = nlohmann::json::parse(table.rows[i].json, nullptr, false);
+    if (record.is_object()) fields.see(record);
+  }
+  return fields.unread();
+}
+
+}  // namespace saferclip

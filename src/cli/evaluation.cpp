@@ -17,6 +17,9 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
+// A table of tokens as a whole would stand there four times in double.
+constexpr std::int64_t kNumbersAtOnce = 1 << 20;
+
 // L2 distance of one tower's merged weights, its projection included, from the source's.
 std::pair<double, double> weight_distance(const Session& session, ClipModel& model,
                                           const std::string& tower) {
@@ -25,10 +28,14 @@ std::pair<double, double> weight_distance(const Session& session, ClipModel& mod
   const std::string projection = tower == "text" ? "text_projection" : "visual_projection";
   for (const TensorSlot& slot : tensor_slots(model)) {
     if (!slot.name.starts_with(tower) && !slot.name.starts_with(projection)) continue;
-    const at::Tensor source = session.source.tensor(slot.name).to(at::kDouble).reshape(slot.shape);
-    const at::Tensor tuned = slot_view(slot).detach().to(at::kCPU).to(at::kDouble);
-    squared += (tuned - source).square().sum().item<double>();
-    norm += source.square().sum().item<double>();
+    const at::Tensor source = session.source.tensor(slot.name).reshape({-1});
+    const at::Tensor tuned = slot_view(slot).detach().to(at::kCPU).reshape({-1});
+    for (std::int64_t begin = 0; begin < source.size(0); begin += kNumbersAtOnce) {
+      const std::int64_t count = std::min(kNumbersAtOnce, source.size(0) - begin);
+      const at::Tensor part = source.narrow(0, begin, count).to(at::kDouble);
+      squared += (tuned.narrow(0, begin, count) - part).square().sum().item<double>();
+      norm += part.square().sum().item<double>();
+    }
   }
   return {std::sqrt(squared), norm > 0 ? std::sqrt(squared / norm) : 0};
 }

@@ -161,6 +161,9 @@ class Loop {
   // True when the value is the best so far.
   bool validate() {
     write_pending();
+    // The steps' free memory is in pieces of their sizes; a validation's model would stand beside
+    // it.
+    give_back_freed_memory();
     const ValidationResult result = parts_.validate(state_.step);
     give_back_freed_memory();
     metrics_.write_evaluation(state_.step, parts_.sampler.position_of(state_.step - 1).epoch,

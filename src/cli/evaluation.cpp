@@ -36,6 +36,7 @@ std::pair<double, double> weight_distance(const Session& session, ClipModel& mod
       squared += (tuned.narrow(0, begin, count) - part).square().sum().item<double>();
       norm += part.square().sum().item<double>();
     }
+    if (session.source.release_pages) session.source.release_pages();
   }
   return {std::sqrt(squared), norm > 0 ? std::sqrt(squared / norm) : 0};
 }

@@ -56,7 +56,8 @@ std::int64_t workspace_numbers(const MemoryPlan& plan, const Pass& pass) {
 }
 
 // A forward pass without gradients over a block of rows: the residual, its norm and the hidden
-// layer before and behind its activation; or, of attention, the scores.
+// layer before and behind its activation; or, of attention, the scores. Pixels as fp32 stand there
+// twice.
 std::int64_t embedding_bytes(const MemoryPlan& plan) {
   const ClipGeometry& g = plan.geometry;
   const auto block = [](const Pass& pass) {
@@ -65,7 +66,8 @@ std::int64_t embedding_bytes(const MemoryPlan& plan) {
         pass.tokens() * (6 * pass.tower.width + pass.tower.heads * pass.length);
     return kFloat * std::max(mlp, attention);
   };
-  return std::max(block({g.vision, kEmbeddedRows, g.positions()}),
+  const std::int64_t pixels = kEmbeddedRows * 3 * g.image_size * g.image_size;
+  return std::max(block({g.vision, kEmbeddedRows, g.positions()}) + 2 * kFloat * pixels,
                   block({g.text, kEmbeddedRows, plan.tokens}));
 }
 

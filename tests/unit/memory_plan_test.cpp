@@ -79,8 +79,8 @@ TEST(MemoryPlan, AValidationsModelTakesTheRoomOfAPass) {
   EXPECT_EQ(total_bytes(memory_parts(plan)), without);  // smaller than a pass
   plan.pictures = plan.captions = 1;
   const std::int64_t model = 4 * parameter_count(plan.geometry);
-  // The residual, its norm, and the hidden layer twice, of 64 pictures of 17 tokens.
-  const std::int64_t rows = 4 * 64 * 17 * 2 * (128 + 512);
+  // The residual, its norm, and the hidden layer twice, of 64 pictures of 17 tokens; their pixels.
+  const std::int64_t rows = 4 * 64 * 17 * 2 * (128 + 512) + 8 * 64 * 3 * 64 * 64;
   EXPECT_EQ(part(plan, "activations") + part(plan, "workspace"), model + rows);
 }
 

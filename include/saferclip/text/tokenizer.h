@@ -75,7 +75,7 @@ std::unique_ptr<Tokenizer> load_sentencepiece_tokenizer(
 
 // The one of the two above that fits, by what transformers 5 takes first: tokenizer.json, but for
 // SigLIP's spiece.model; then vocab.json with merges.txt, tokenizer.model. A file is a
-// tokenizer.json by its name, else SentencePiece. Throws DataError for a folder with tokenizer
+// tokenizer.json by its name, else SentencePiece. Throws ConfigError for a folder with tokenizer
 // files of which none is a vocabulary.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& place,
                                           std::int64_t context_length, TextCleaning cleaning);

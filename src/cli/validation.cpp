@@ -17,6 +17,12 @@ namespace {
 
 constexpr std::size_t kFewRows = 20;
 
+// Losses, shares of unsafe results and distances from the reference.
+bool is_better_lower(const std::string& metric) {
+  return metric.starts_with("loss.") || metric.find("unsafe_top1") != metric.npos ||
+         metric.find(".weight_") != metric.npos;
+}
+
 }  // namespace
 
 std::optional<double> best_value(const OrderedJson& after, const std::string& metric) {
@@ -26,7 +32,10 @@ std::optional<double> best_value(const OrderedJson& after, const std::string& me
        {kTextToImage, kImageToText, kSafeTextAmongUnsafe, kUnsafeImageAmongSafe,
         kUnsafeTextAmongSafe, kSafeImageAmongUnsafe}}};
   const auto tasks = kSums.find(metric);
-  if (tasks == kSums.end()) return number_at(after, metric);
+  if (tasks == kSums.end()) {
+    const std::optional<double> number = number_at(after, metric);
+    return number && is_better_lower(metric) ? std::optional(-*number) : number;
+  }
   double sum = 0;
   for (const char* task : tasks->second) {
     sum += number_at(after, cat("retrieval.", task, ".r@1")).value_or(0);

@@ -12,7 +12,8 @@
 namespace saferclip {
 
 // Sum of R@1 over the tasks that `auto` or `safe_clip` stands for, as far as the rows have them; or
-// the number that a dotted path names in `after`. Empty when it is not there.
+// the number that a dotted path names in `after`, with its sign turned where less is better. Empty
+// when it is not there.
 std::optional<double> best_value(const OrderedJson& after, const std::string& metric);
 
 class Validator {

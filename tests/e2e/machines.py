@@ -120,6 +120,9 @@ class Machines(unittest.TestCase):
         self.assertLess(state["best_value"], 400)
         said = self.train("other", *settings, "train.max_steps=18", "checkpoint.best_metric=unsafe_top1.text").stderr
         self.assertIn("best value and patience start anew", said)
+        state = json.loads((w.checkpoint("other") / "state.json").read_text())
+        shares = {l["step"]: l["after"]["unsafe_top1"]["text"] for l in w.metrics("other") if l["kind"] == "evaluation" and l["step"] > 16}
+        self.assertEqual(state["best_value"], -min(shares.values()))  # less is better
         self.assertNotIn("start anew", self.train("other", *settings, "train.max_steps=19", "checkpoint.best_metric=unsafe_top1.text").stderr)
 
 

@@ -84,6 +84,10 @@ void require_writable_folder(const std::string& option, const fs::path& given,
   const int descriptor = ::open(probe.path().c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
   if (descriptor < 0) {
     const int number = errno;
+    // The place is right, the disk is not: no mistake of the command line.
+    if (number == EIO || number == ENOSPC || number == EDQUOT) {
+      throw_storage_error("create", probe.path(), number);
+    }
     refuse(option, given, target,
            number == ENAMETOOLONG
                ? std::string("the name is too long for this file system")

@@ -189,7 +189,8 @@ bool has_clip_ids(const TokenizerContents& folder, const std::vector<AddedToken>
   if (sha256_hex(merges_txt(bpe.merges)) != kClipMerges) return false;
   std::int32_t id = 512;
   for (const auto& [a, b] : bpe.merges) {
-    if (bpe.vocabulary.at(a + b) != id++) return false;
+    const auto found = bpe.vocabulary.find(a + b);
+    if (found == bpe.vocabulary.end() || found->second != id++) return false;
   }
   return std::all_of(tokens.begin(), tokens.end(),
                      [](const AddedToken& token) { return token.id >= 49406; }) &&

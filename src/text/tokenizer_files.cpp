@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
 
 namespace saferclip {
@@ -127,6 +128,9 @@ std::string clip_special_tokens_map(const ClipVocabulary& vocabulary) {
 TokenizerFiles clip_tokenizer_files(const ClipVocabulary& vocabulary, const TextSpec& spec) {
   std::vector<AddedToken> marks;
   for (const std::string& text : {vocabulary.bos, vocabulary.eos}) {
+    if (!vocabulary.ids.contains(text)) {
+      throw DataError(cat("the mark \"", text, "\" is no entry of the vocabulary"));
+    }
     AddedToken mark;
     mark.content = text;
     mark.id = vocabulary.ids.at(text);

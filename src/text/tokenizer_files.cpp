@@ -57,6 +57,10 @@ std::string merges_txt(const MergeList& merges) {
 
 std::string clip_tokenizer_json(const ClipVocabulary& vocabulary,
                                 const std::vector<AddedToken>& added) {
+  for (const std::string& mark : {vocabulary.bos, vocabulary.eos}) {
+    if (vocabulary.ids.contains(mark)) continue;
+    throw DataError(cat("the mark \"", mark, "\" is no entry of the vocabulary"));
+  }
   Json tokens = Json::array();
   for (const AddedToken& token : added) tokens.push_back(added_token(token));
   Json merges = Json::array();
@@ -128,12 +132,13 @@ std::string clip_special_tokens_map(const ClipVocabulary& vocabulary) {
 TokenizerFiles clip_tokenizer_files(const ClipVocabulary& vocabulary, const TextSpec& spec) {
   std::vector<AddedToken> marks;
   for (const std::string& text : {vocabulary.bos, vocabulary.eos}) {
-    if (!vocabulary.ids.contains(text)) {
-      throw DataError(cat("the mark \"", text, "\" is no entry of the vocabulary"));
-    }
     AddedToken mark;
     mark.content = text;
-    mark.id = vocabulary.ids.at(text);
+    const auto found = vocabulary.ids.find(text);
+    if (found == vocabulary.ids.end()) {
+      throw DataError(cat("the mark \"", text, "\" is no entry of the vocabulary"));
+    }
+    mark.id = found->second;
     mark.is_special = true;
     marks.push_back(mark);
   }

@@ -14,14 +14,17 @@ ROOMS = {
     "nn": {"core"},
     "eval": {"core"},
     "objective": {"core"},
-    "model": {"core", "io", "nn"},
+    "model": {"core", "nn"},
+    "weights": {"core", "io", "text", "image", "model"},
     "data": {"core", "io"},
-    "prepare": {"core", "io", "text", "image", "model", "data", "objective"},
-    "train": {"core", "io", "nn", "model", "data", "objective"},
-    "export": {"core", "io", "text", "image", "model"},
-    "report": {"core", "io"},
+    "prepare": {"core", "io", "text", "image", "model", "weights", "data", "objective"},
+    "train": {"core", "io", "nn", "model", "weights", "data", "objective"},
+    "evaluate": {"core", "io", "image", "model", "weights", "data", "prepare", "eval", "objective"},
+    "export": {"core", "io", "text", "image", "model", "weights"},
+    "report": {"core", "io", "eval"},
     "config": {"core", "io"},
 }
+ROOMS["run"] = set(ROOMS)
 ROOMS["cli"] = set(ROOMS)
 # library header pattern -> where it may be included
 LIBRARIES = {

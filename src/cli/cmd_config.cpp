@@ -3,10 +3,9 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
-#include "cli/config_check.h"
+#include "saferclip/run/config_check.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/home.h"
-#include "saferclip/core/text_format.h"
 
 namespace saferclip {
 namespace {

@@ -3,10 +3,9 @@
 #include <iostream>
 
 #include "cli/commands.h"
-#include "cli/open_run.h"
+#include "saferclip/run/open_run.h"
 #include "cli/weights_arguments.h"
 #include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
 #include "saferclip/core/output.h"
 #include "saferclip/core/text_file.h"
 #include "saferclip/core/text_format.h"

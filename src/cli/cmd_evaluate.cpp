@@ -4,12 +4,12 @@
 #include <iostream>
 
 #include "cli/commands.h"
-#include "cli/evaluation.h"
-#include "cli/kept_evaluations.h"
-#include "cli/open_run.h"
+#include "saferclip/evaluate/evaluator.h"
+#include "saferclip/run/kept_evaluations.h"
+#include "saferclip/run/open_run.h"
 #include "cli/signals.h"
 #include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/memory.h"
 #include "saferclip/core/output.h"
 #include "saferclip/core/progress.h"

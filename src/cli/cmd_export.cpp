@@ -4,8 +4,8 @@
 #include <iostream>
 
 #include "cli/commands.h"
-#include "cli/model_card.h"
-#include "cli/open_run.h"
+#include "saferclip/run/model_card.h"
+#include "saferclip/run/open_run.h"
 #include "cli/weights_arguments.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/output.h"

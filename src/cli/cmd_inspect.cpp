@@ -5,12 +5,13 @@
 #include "cli/commands.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
+#include "saferclip/core/untrusted_text.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/artefact_manifest.h"
 #include "saferclip/io/tensor_file.h"
-#include "saferclip/model/hub_names.h"
-#include "saferclip/model/weights.h"
+#include "saferclip/weights/hub_names.h"
+#include "saferclip/weights/weights.h"
 #include "saferclip/train/checkpoint.h"
 
 namespace saferclip {

@@ -1,11 +1,11 @@
 #include <iostream>
 
 #include "cli/commands.h"
-#include "cli/plan_checks.h"
+#include "saferclip/run/plan_checks.h"
 #include "cli/signals.h"
-#include "cli/training_coverage.h"
-#include "cli/validation.h"
-#include "cli/zero_shot_set.h"
+#include "saferclip/run/training_coverage.h"
+#include "saferclip/evaluate/validation.h"
+#include "saferclip/evaluate/zero_shot_set.h"
 #include "saferclip/core/memory.h"
 #include "saferclip/core/text_format.h"
 

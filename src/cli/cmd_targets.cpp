@@ -10,7 +10,7 @@
 #include "cli/commands.h"
 #include "cli/signals.h"
 #include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/output.h"
 #include "saferclip/core/text_format.h"
 

@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "saferclip/core/text_format.h"
+#include "saferclip/core/nearest_match.h"
 
 namespace saferclip {
 namespace {

@@ -4,7 +4,7 @@
 #include <CLI/App.hpp>
 #include <functional>
 
-#include "cli/build.h"
+#include "saferclip/run/session.h"
 
 namespace saferclip {
 

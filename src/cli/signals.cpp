@@ -13,7 +13,7 @@
 #include <thread>
 
 #include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/log.h"
 
 namespace saferclip {

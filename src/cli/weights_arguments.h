@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-#include "cli/build.h"
+#include "saferclip/run/session.h"
 
 namespace saferclip {
 

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "saferclip/core/text_format.h"
+#include "saferclip/core/nearest_match.h"
 
 namespace saferclip {
 namespace {

@@ -6,6 +6,7 @@
 
 #include "saferclip/core/home.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/core/nearest_match.h"
 
 namespace saferclip {
 namespace {

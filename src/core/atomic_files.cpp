@@ -1,4 +1,5 @@
-// Files and folders that are there whole or not at all.
+#include "saferclip/core/atomic_files.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -122,6 +123,51 @@ void remove_stale_temporaries(const fs::path& folder) {
     if (is_temporary_name(entry.path().filename().string())) stale.push_back(entry.path());
   }
   for (const fs::path& path : stale) fs::remove_all(path, error);
+}
+
+void sync_to_disk(const fs::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) throw_storage_error("open", path, errno);
+  const int result = ::fsync(descriptor);
+  const int reason = errno;
+  ::close(descriptor);
+  if (result != 0) throw_storage_error("flush", path, reason);
+}
+
+FileWriter::FileWriter(const fs::path& path, Start start)
+    : path_(path),
+      descriptor_(::open(
+          path.c_str(),
+          O_WRONLY | O_CREAT | O_CLOEXEC | (start == Start::kEmpty ? O_TRUNC : O_APPEND), 0666)) {
+  if (descriptor_ < 0) throw_storage_error("create", path_, errno);
+}
+
+FileWriter::~FileWriter() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void FileWriter::write(const void* data, std::size_t size) {
+  const char* next = static_cast<const char*>(data);
+  while (size > 0) {
+    const ssize_t written = ::write(descriptor_, next, size);
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      throw_storage_error("write", path_, errno);
+    }
+    next += written;
+    size -= static_cast<std::size_t>(written);
+  }
+}
+
+void FileWriter::sync() {
+  if (::fsync(descriptor_) != 0) throw_storage_error("flush", path_, errno);
+}
+
+void FileWriter::finish() {
+  sync();
+  const int result = ::close(descriptor_);
+  descriptor_ = -1;
+  if (result != 0) throw_storage_error("close", path_, errno);
 }
 
 }  // namespace saferclip

@@ -5,6 +5,7 @@
 
 #include "saferclip/core/display.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/core/durations.h"
 
 namespace saferclip {
 namespace {

@@ -6,6 +6,7 @@
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/text_format.h"
 
 namespace saferclip {

@@ -9,7 +9,6 @@
 #include "data/row_pictures.h"
 #include "data/split_filter.h"
 #include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/io/text_rows.h"
 

@@ -64,7 +64,7 @@ fs::path RowPictures::template_folder() const {
   return resolved(filled_template(text.substr(0, text.find("{id}")), "")).parent_path();
 }
 
-bool RowPictures::is_allowed(Fence& fence, const fs::path& path, const ManifestRow& row) {
+bool RowPictures::is_allowed(PathContainment& fence, const fs::path& path, const ManifestRow& row) {
   if (request_.images_outside_root || fence.holds(path)) return true;
   problem_(row, "image outside image_root",
            cat(path.string(), " is, links followed, not inside ", fence.folder().string(),

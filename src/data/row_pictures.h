@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "data/fence.h"
+#include "data/path_containment.h"
 #include "saferclip/data/manifest.h"
 
 namespace saferclip {
@@ -33,14 +33,14 @@ class RowPictures {
   std::filesystem::path resolved(const std::string& text) const;
   std::string filled_template(const std::string& text, const std::string& id) const;
   std::filesystem::path template_folder() const;
-  bool is_allowed(Fence& fence, const std::filesystem::path& path, const ManifestRow& row);
+  bool is_allowed(PathContainment& fence, const std::filesystem::path& path, const ManifestRow& row);
   std::vector<std::filesystem::path> safe_candidates(const nlohmann::json& record) const;
 
   const ManifestRequest& request_;
   Report problem_;
   std::filesystem::path root_;
-  Fence fence_;
-  Fence template_fence_;
+  PathContainment fence_;
+  PathContainment template_fence_;
   std::int64_t absent_ = 0;
   std::vector<std::string> absent_examples_;
 };

@@ -2,6 +2,7 @@
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/output.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/export/export.h"

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "export/folder.h"
-#include "saferclip/core/files.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/text_format.h"
 
 namespace saferclip {

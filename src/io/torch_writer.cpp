@@ -6,7 +6,7 @@
 #include <set>
 
 #include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/io/tensor_file.h"
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "saferclip/core/files.h"
+#include "saferclip/core/mapped_file.h"
 
 namespace saferclip {
 

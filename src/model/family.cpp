@@ -1,5 +1,5 @@
 // What the families want of pictures and captions.
-#include "model/sources.h"
+#include "weights/sources.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "nn/recorded.h"
+#include "nn/autograd_node.h"
 #include "nn/row_kernels.h"
 
 namespace saferclip {
@@ -38,7 +38,7 @@ at::Tensor weights_of(const at::Tensor& qkv, bool is_causal) {
   return weights;
 }
 
-class SelfAttention : public Recorded {
+class SelfAttention : public AutogradNode {
  public:
   AttentionShape shape;
 
@@ -73,7 +73,7 @@ class SelfAttention : public Recorded {
 
 at::Tensor self_attention(const at::Tensor& qkv, const AttentionShape& shape) {
   if (has_row_kernels(qkv)) {
-    const auto function = make_recorded<SelfAttention>();
+    const auto function = make_autograd_node<SelfAttention>();
     function->shape = shape;
     at::Tensor result = function->forward(qkv);
     if (is_recorded({qkv})) record(function, {qkv}, result);

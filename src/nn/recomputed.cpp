@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include "nn/recorded.h"
+#include "nn/autograd_node.h"
 
 namespace saferclip {
 namespace {
@@ -11,7 +11,7 @@ namespace {
 using torch::autograd::variable_list;
 
 // Inputs: x and a leaf, which makes the engine come here where x itself has no gradient.
-class Recomputed : public Recorded {
+class Recomputed : public AutogradNode {
  public:
   std::function<at::Tensor(const at::Tensor&)> part;
 
@@ -36,7 +36,7 @@ at::Tensor recomputed(const std::function<at::Tensor(const at::Tensor&)>& part, 
                       const at::Tensor& leaf, const StopFlag* stop) {
   const variable_list inputs{x, leaf};
   if (!is_recorded(inputs)) return part(x);
-  const auto function = make_recorded<Recomputed>();
+  const auto function = make_autograd_node<Recomputed>();
   function->stop = stop;
   function->part = part;
   at::Tensor result = function->forward(x);

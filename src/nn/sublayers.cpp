@@ -9,7 +9,7 @@
 
 #include "nn/activation.h"
 #include "nn/linear_pass.h"
-#include "nn/recorded.h"
+#include "nn/autograd_node.h"
 #include "nn/row_kernels.h"
 
 namespace saferclip {
@@ -71,7 +71,7 @@ bool any(const std::vector<bool>& flags) {
 }
 
 // Inputs: x, addend, norm weight, norm bias, the layer's.
-class NormLinear : public Recorded {
+class NormLinear : public AutogradNode {
   static constexpr std::size_t kLayer = 4;
 
  public:
@@ -115,7 +115,7 @@ class NormLinear : public Recorded {
 };
 
 // Inputs: x, norm weight, norm bias, those of fc1, those of fc2.
-class ResidualMlp : public Recorded {
+class ResidualMlp : public AutogradNode {
   static constexpr std::size_t kFirst = 3;
 
  public:
@@ -188,7 +188,7 @@ at::Tensor run(const Function& function, const variable_list& inputs) {
 
 at::Tensor norm_linear(const LayerNorm& norm, const Linear& layer, const at::Tensor& x,
                        const at::Tensor& addend, const ForwardMode& mode) {
-  const auto function = make_recorded<NormLinear>();
+  const auto function = make_autograd_node<NormLinear>();
   function->plan = linear_plan(layer, mode);
   function->norm_eps = norm.eps;
   function->stop = mode.stop;
@@ -199,7 +199,7 @@ at::Tensor norm_linear(const LayerNorm& norm, const Linear& layer, const at::Ten
 
 at::Tensor residual_mlp(Activation activation, const LayerNorm& norm, const Linear& fc1,
                         const Linear& fc2, const at::Tensor& x, const ForwardMode& mode) {
-  const auto function = make_recorded<ResidualMlp>();
+  const auto function = make_autograd_node<ResidualMlp>();
   function->plan1 = linear_plan(fc1, mode);
   function->plan2 = linear_plan(fc2, mode);
   function->norm_eps = norm.eps;

@@ -9,7 +9,7 @@
 #include "prepare/picture_rows.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/data/caches.h"
-#include "saferclip/model/weights.h"
+#include "saferclip/weights/weights.h"
 #include "saferclip/objective/objective_options.h"
 #include "saferclip/text/tokenizer.h"
 

@@ -10,7 +10,7 @@
 
 #include "prepare/known_rows.h"
 #include "saferclip/model/clip_model.h"
-#include "saferclip/model/weights.h"
+#include "saferclip/weights/weights.h"
 
 namespace saferclip {
 

@@ -6,6 +6,7 @@
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/core/untrusted_text.h"
 #include "text/unicode.h"
 
 namespace saferclip {

@@ -4,6 +4,7 @@
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
+#include "saferclip/core/untrusted_text.h"
 #include "saferclip/core/text_format.h"
 
 namespace saferclip {

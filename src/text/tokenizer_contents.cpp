@@ -5,6 +5,7 @@
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
+#include "saferclip/core/untrusted_text.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
 #include "text/merge_file.h"

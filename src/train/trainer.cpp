@@ -13,7 +13,7 @@
 #include "saferclip/data/prefetch.h"
 #include "saferclip/train/schedule.h"
 #include "train/background.h"
-#include "train/late_numbers.h"
+#include "train/delayed_metrics.h"
 
 namespace saferclip {
 namespace {
@@ -244,7 +244,7 @@ class Loop {
   TrainState& state_;
   std::int64_t total_;
   MetricsLog metrics_;
-  LateNumbers pending_;
+  DelayedMetrics pending_;
   std::vector<std::int64_t> pending_rows_;
   Progress progress_;
   std::vector<std::string> figures_;  // of the last step, for its line

@@ -15,6 +15,7 @@
 
 #include "prepare/picture_rows.h"
 #include "saferclip/core/files.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/log.h"
 #include "saferclip/image/image.h"
 

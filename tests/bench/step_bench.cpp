@@ -15,7 +15,7 @@
 #include "saferclip/data/batch.h"
 #include "saferclip/io/safetensors.h"
 #include "saferclip/model/trained.h"
-#include "saferclip/model/weights.h"
+#include "saferclip/weights/weights.h"
 #include "saferclip/train/step.h"
 
 namespace {

@@ -13,7 +13,7 @@
 #include <string>
 
 #include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/image/image.h"
 #include "saferclip/text/tokenizer.h"
 

@@ -4,8 +4,8 @@
 
 #include "fuzz/fuzz.h"
 #include "saferclip/core/error.h"
-#include "saferclip/model/peft_adapter.h"
-#include "saferclip/model/weights.h"
+#include "saferclip/weights/peft_adapter.h"
+#include "saferclip/weights/weights.h"
 
 // The JSON files of model folders. The first byte picks the file, the rest is its content.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -4,7 +4,7 @@
 
 #include "saferclip/io/safetensors.h"
 #include "saferclip/model/trained.h"
-#include "saferclip/model/weights.h"
+#include "saferclip/weights/weights.h"
 #include "saferclip/objective/losses.h"
 #include "support/tensors.h"
 

@@ -7,6 +7,7 @@
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/data/artefact_manifest.h"
 #include "saferclip/data/bad_rows.h"
 #include "saferclip/data/manifest.h"

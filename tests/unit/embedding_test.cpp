@@ -6,10 +6,10 @@
 #include <gtest/gtest.h>
 
 #include "prepare/known_rows.h"
-#include "saferclip/core/files.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/rng.h"
-#include "saferclip/model/weights.h"
+#include "saferclip/weights/weights.h"
 #include "support/temporary_folder.h"
 
 namespace saferclip {

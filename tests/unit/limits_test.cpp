@@ -5,7 +5,7 @@
 #include <chrono>
 
 #include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/image/image.h"
 #include "saferclip/io/config_tree.h"
 #include "saferclip/io/text_rows.h"

@@ -3,13 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "model/module_pattern.h"
+#include "weights/module_pattern.h"
 #include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/io/tensor_file.h"
-#include "saferclip/model/peft_adapter.h"
-#include "saferclip/model/weights.h"
+#include "saferclip/weights/peft_adapter.h"
+#include "saferclip/weights/weights.h"
 #include "support/temporary_folder.h"
 #include "support/tensors.h"
 

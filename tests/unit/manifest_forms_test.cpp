@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/data/manifest.h"
 #include "saferclip/io/text_rows.h"
 #include "support/temporary_folder.h"

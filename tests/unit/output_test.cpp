@@ -12,6 +12,7 @@
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/home.h"
 #include "saferclip/core/output.h"
 #include "support/temporary_folder.h"

@@ -3,10 +3,10 @@
 #include <gtest/gtest.h>
 
 #include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/text_format.h"
-#include "saferclip/model/peft_adapter.h"
-#include "saferclip/model/weights.h"
+#include "saferclip/weights/peft_adapter.h"
+#include "saferclip/weights/weights.h"
 #include "support/temporary_folder.h"
 #include "support/tensors.h"
 

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
+#include "saferclip/core/atomic_files.h"
 #include "support/temporary_folder.h"
 
 namespace saferclip {

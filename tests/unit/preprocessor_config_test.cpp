@@ -4,9 +4,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "model/sources.h"
+#include "weights/sources.h"
 #include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
+#include "saferclip/core/atomic_files.h"
 #include "support/temporary_folder.h"
 
 namespace saferclip {

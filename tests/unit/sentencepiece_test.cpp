@@ -11,6 +11,7 @@
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/text/tokenizer.h"
 #include "support/temporary_folder.h"
 #include "text/clean.h"

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/io/config_tree.h"
 #include "support/temporary_folder.h"
 

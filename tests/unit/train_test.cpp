@@ -11,7 +11,7 @@
 #include "saferclip/core/error.h"
 #include "saferclip/data/crops.h"
 #include "saferclip/model/trained.h"
-#include "saferclip/model/weights.h"
+#include "saferclip/weights/weights.h"
 #include "saferclip/train/augment.h"
 #include "saferclip/train/checkpoint.h"
 #include "saferclip/train/metrics_log.h"

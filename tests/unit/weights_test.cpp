@@ -1,4 +1,4 @@
-#include "saferclip/model/weights.h"
+#include "saferclip/weights/weights.h"
 
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>

@@ -8,7 +8,7 @@
 #include "saferclip/io/safetensors.h"
 #include "saferclip/model/clip_model.h"
 #include "saferclip/model/model_options.h"
-#include "saferclip/model/weights.h"
+#include "saferclip/weights/weights.h"
 #include "saferclip/text/tokenizer.h"
 
 namespace saferclip {

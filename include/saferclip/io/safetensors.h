@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "saferclip/core/files.h"
+#include "saferclip/core/mapped_file.h"
 
 namespace saferclip {
 

@@ -14,7 +14,7 @@
 #include "saferclip/data/data_options.h"
 #include "saferclip/data/split_source.h"
 #include "saferclip/model/clip_model.h"
-#include "saferclip/model/weights.h"
+#include "saferclip/weights/weights.h"
 #include "saferclip/objective/objective_options.h"
 #include "saferclip/text/tokenizer.h"
 

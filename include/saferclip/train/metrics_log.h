@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "saferclip/core/files.h"
+#include "saferclip/core/atomic_files.h"
 
 namespace saferclip {
 

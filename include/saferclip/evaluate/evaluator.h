@@ -1,0 +1,79 @@
+// Measures a model on a split: embeds, calls the eval room, makes the JSON and the table.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "saferclip/run/session.h"
+#include "saferclip/evaluate/scores_json.h"
+#include "saferclip/evaluate/zero_shot_set.h"
+#include "saferclip/eval/retrieval.h"
+#include "saferclip/prepare/embedding.h"
+
+namespace saferclip {
+
+// What one model scores on one split.
+struct ModelScores {
+  OrderedJson json;                 // retrieval, safeground, …, intervals, space
+  std::vector<PlacedTable> tables;  // the rows behind the percentages
+};
+
+struct EvaluationRequest {
+  SplitSource source;
+  bool with_zero_shot = false;
+};
+
+// Evaluates the splits of one session; prepared data and the reference's numbers are kept between
+// calls.
+class Evaluator {
+ public:
+  Evaluator(const Session& session, Preparer& preparer, Logger& log);
+
+  // {"split", "n", …, "before", "after"}: the document without its scores.
+  OrderedJson describe_split(const EvaluationRequest& request);
+  // The reference's scores; none for a model from scratch.
+  std::optional<ModelScores> score_reference(const EvaluationRequest& request);
+  // Scores of a model, whose rows `set` holds, with its drift from the reference.
+  ModelScores score(const EvaluationRequest& request, ClipModel& model, const EmbeddingSet& set);
+
+  // One document with "before" and, unless `tuned` is null, "after" and "change" (paired); `after`
+  // receives the tuned model's scores.
+  OrderedJson evaluate(const EvaluationRequest& request, ClipModel* tuned,
+                       std::optional<ModelScores>& after);
+
+  // The rows of a split as the model embeds them; the reference's from the cache.
+  EmbeddingSet embed_split(const EvaluationRequest& request, const ClipModel& model);
+  EmbeddingSet reference_split(const EvaluationRequest& request);
+  const SplitData& split_data(const EvaluationRequest& request);
+
+ private:
+  EmbeddingSet describe(const SplitData& split, EmbeddingSet set) const;
+  // `model` embeds what the split does not hold, when the request asks for it.
+  ModelScores measure(const EmbeddingSet& set, const ClipModel* model, const SplitData& split);
+  void add_zero_shot(const ClipModel& model, ModelScores& scores);
+  void add_real_images(const ClipModel& model, const SplitData& split, const EmbeddingSet& set,
+                       ModelScores& scores);
+  EmbedOptions embed_options() const;
+  at::Tensor embed_files(const ClipModel& model, const std::vector<std::filesystem::path>& files,
+                         const std::string& label);
+  at::Tensor embed_folder(const ClipModel& model, const std::filesystem::path& folder,
+                          const std::string& label);
+  OrderedJson drift(const EvaluationRequest& request, const EmbeddingSet& tuned, ClipModel& model);
+
+  const Session& session_;
+  Preparer& preparer_;
+  Logger& log_;
+  std::map<std::string, SplitData> splits_;
+  std::map<std::string, ZeroShotSet> zero_shot_;
+  std::set<std::string> told_;  // warnings that need no repetition for each model
+};
+
+// The before/after table for the terminal, at most 100 columns.
+std::string evaluation_table(const OrderedJson& document);
+
+}  // namespace saferclip

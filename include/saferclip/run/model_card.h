@@ -1,0 +1,24 @@
+// README.md of an export.
+#pragma once
+
+#include <string>
+
+#include "saferclip/run/session.h"
+
+namespace saferclip {
+
+// What an export was made from. `checkpoint` is empty for weights that were only converted.
+struct CardFacts {
+  std::filesystem::path checkpoint;
+  std::int64_t step = 0;
+  std::string format;  // hf, open_clip, openai, peft
+  std::string dtype;
+  std::string tower;
+  double strength = 1;
+};
+
+// How to load it, what it was made from (base hash, configuration), the metrics of its step when
+// the run measured them, and whose licence applies. Markdown with a Hugging Face header.
+std::string model_card(const Session& session, const CardFacts& facts);
+
+}  // namespace saferclip

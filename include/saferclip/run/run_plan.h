@@ -1,0 +1,21 @@
+// What a training run will be, before its first step.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "saferclip/run/session.h"
+#include "saferclip/train/memory_plan.h"
+
+namespace saferclip {
+
+MemoryPlan memory_plan(const Session& session, const TrainingData& data, const Sampler& sampler,
+                       const std::vector<TrainedParameter>& parameters);
+
+// Model, objective, steps and, for a run on the CPU, predicted peak memory, for people.
+std::string plan_text(const Session& session, const TrainingData& data, const Sampler& sampler,
+                      const std::vector<TrainedParameter>& parameters);
+
+Recompute recompute_of(const RunConfig& config);
+
+}  // namespace saferclip

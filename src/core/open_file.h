@@ -1,0 +1,31 @@
+// A file opened for reading, for the readers of this room.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+
+namespace saferclip {
+
+// Closed by the destructor. Throws DataError: missing, a folder, unreadable.
+class OpenFile {
+ public:
+  explicit OpenFile(std::filesystem::path path);
+  ~OpenFile();
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+
+  int descriptor() const { return descriptor_; }
+  std::uint64_t size() const { return size_; }
+  // How many bytes were read; 0 at the end of the file.
+  std::size_t read(char* data, std::size_t size) const;
+  // DataError with the system's reason (errno).
+  [[noreturn]] void fail_reading(const char* action) const;
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+  std::uint64_t size_ = 0;
+};
+
+}  // namespace saferclip

@@ -1,0 +1,326 @@
+#include "saferclip/evaluate/evaluator.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/hash.h"
+#include "saferclip/core/progress.h"
+#include "saferclip/core/text_file.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/eval/space.h"
+#include "saferclip/image/picture_files.h"
+#include "saferclip/prepare/embedding.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+namespace {
+
+// A table of tokens as a whole would stand there four times in double.
+constexpr std::int64_t kNumbersAtOnce = 1 << 20;
+
+// L2 distance of one tower's merged weights, its projection included, from the source's.
+std::pair<double, double> weight_distance(const Session& session, ClipModel& model,
+                                          const std::string& tower) {
+  double squared = 0;
+  double norm = 0;
+  const std::string projection = tower == "text" ? "text_projection" : "visual_projection";
+  for (const TensorSlot& slot : tensor_slots(model)) {
+    if (!slot.name.starts_with(tower) && !slot.name.starts_with(projection)) continue;
+    const at::Tensor source = session.source.tensor(slot.name).reshape({-1});
+    const at::Tensor tuned = slot_view(slot).detach().to(at::kCPU).reshape({-1});
+    for (std::int64_t begin = 0; begin < source.size(0); begin += kNumbersAtOnce) {
+      const std::int64_t count = std::min(kNumbersAtOnce, source.size(0) - begin);
+      const at::Tensor part = source.narrow(0, begin, count).to(at::kDouble);
+      squared += (tuned.narrow(0, begin, count) - part).square().sum().item<double>();
+      norm += part.square().sum().item<double>();
+    }
+    if (session.source.release_pages) session.source.release_pages();
+  }
+  return {std::sqrt(squared), norm > 0 ? std::sqrt(squared / norm) : 0};
+}
+
+// What was measured, whatever it is called and wherever it lies: pictures, captions, and how rows
+// belong together.
+std::string content_of(const SplitData& split) {
+  Sha256 hash;
+  hash.part("split").part(split.images.content).part(split.tokens.key);
+  for (const std::int64_t i : split.good_rows) {
+    const ManifestRow& row = split.manifest.rows[static_cast<std::size_t>(i)];
+    hash.part(i).part(row.tag).part(row.gallery).part(row.pair);
+  }
+  return hash.hex();
+}
+
+// The safe pictures, one row each.
+at::Tensor distinct(const EmbeddingSet& set) {
+  return select_rows(set.safe_image, distinct_pictures(set.safe_picture, set.safe_image.size(0)));
+}
+
+OrderedJson space_json(const EmbeddingSet& set) {
+  OrderedJson json = OrderedJson::object();
+  for (const auto& [name, rows] :
+       {std::pair("safe_text", set.safe_text), std::pair("safe_image", distinct(set)),
+        std::pair("unsafe_text", set.unsafe_text)}) {
+    if (!rows.defined()) continue;
+    const EmbeddingSpace space = measure_space(rows);
+    json[name] = {{"mean_cosine", space.mean_cosine}, {"effective_rank", space.effective_rank}};
+  }
+  return json;
+}
+
+std::vector<bool> unsafe_pictures(const SplitData& data) {
+  std::vector<bool> there;
+  there.reserve(data.good_rows.size());
+  const auto* valid = data.images.valid.const_data_ptr<std::uint8_t>();
+  const std::int64_t width = data.images.valid.size(1);
+  for (const std::int64_t row : data.good_rows) {
+    there.push_back(data.manifest.has_unsafe && valid[row * width + 1] != 0);
+  }
+  return there;
+}
+
+}  // namespace
+
+Evaluator::Evaluator(const Session& session, Preparer& preparer, Logger& log)
+    : session_(session), preparer_(preparer), log_(log) {}
+
+EmbedOptions Evaluator::embed_options() const {
+  return {session_.config.evaluate.batch_size, preparer_.stop()};
+}
+
+// The unsafe half is measured when the manifest has one, whatever the objective trains on.
+const SplitData& Evaluator::split_data(const EvaluationRequest& request) {
+  const auto known = splits_.find(request.source.name);
+  if (known != splits_.end()) return known->second;
+  const bool has_reference = session_.config.model.init.empty();
+  return splits_
+      .emplace(request.source.name,
+               preparer_.split(request.source, UnsafeHalf::kIfAnyRowHasOne, has_reference))
+      .first->second;
+}
+
+EmbeddingSet Evaluator::describe(const SplitData& split, EmbeddingSet set) const {
+  for (at::Tensor* rows : {&set.safe_text, &set.safe_image, &set.unsafe_text, &set.unsafe_image}) {
+    if (rows->defined()) *rows = select_rows(*rows, split.good_rows);
+  }
+  set.has_unsafe_image = unsafe_pictures(split);
+  for (const std::int64_t i : split.good_rows) {
+    const auto place = static_cast<std::size_t>(i);
+    const ManifestRow& row = split.manifest.rows[place];
+    set.safe_picture.push_back(split.images.safe_picture[place]);
+    if (split.manifest.has_unsafe) {
+      set.unsafe_picture.push_back(split.images.unsafe_picture[place]);
+    }
+    set.gallery.push_back(row.gallery);
+    set.tag.push_back(row.tag);
+    set.pair.push_back(row.pair);
+  }
+  const auto is_empty = [](const std::string& word) { return word.empty(); };
+  if (std::all_of(set.gallery.begin(), set.gallery.end(), is_empty)) set.gallery.clear();
+  if (std::any_of(set.pair.begin(), set.pair.end(), is_empty)) set.pair.clear();
+  return set;
+}
+
+EmbeddingSet Evaluator::embed_split(const EvaluationRequest& request, const ClipModel& model) {
+  const SplitData& split = split_data(request);
+  const ImageCache& images = split.images;
+  const std::string safe = cat("embedding ", split.name, " safe");
+  const std::string unsafe = cat("embedding ", split.name, " unsafe");
+  const auto pictures = [&](const at::Tensor& pixels, const std::vector<std::int64_t>& picture,
+                            const std::string& label) {
+    return embed_pictures(model, session_.source.preprocessing, pixels, picture, log_, label,
+                          embed_options());
+  };
+  EmbeddingSet set;
+  set.safe_text = embed_ids(model, split.tokens.safe, log_, safe, embed_options());
+  set.safe_image = pictures(images.safe, images.safe_picture, safe);
+  if (split.manifest.has_unsafe) {
+    set.unsafe_text = embed_ids(model, split.tokens.unsafe, log_, unsafe, embed_options());
+    set.unsafe_image = pictures(images.unsafe, images.unsafe_picture, unsafe);
+  }
+  return describe(split, std::move(set));
+}
+
+EmbeddingSet Evaluator::reference_split(const EvaluationRequest& request) {
+  const SplitData& split = split_data(request);
+  const ReferenceCache& r = split.reference;
+  EmbeddingSet set;
+  set.safe_text = r.safe_text;
+  set.safe_image = r.safe_image;
+  set.unsafe_text = r.unsafe_text;
+  set.unsafe_image = r.unsafe_image;
+  return describe(split, std::move(set));
+}
+
+ModelScores Evaluator::measure(const EmbeddingSet& set, const ClipModel* model,
+                               const SplitData& split) {
+  const StopFlag* stop = preparer_.stop();
+  std::vector<std::int64_t> k = session_.config.evaluate.k;
+  k.push_back(1);  // what `best` and the table need
+  std::optional<Progress> working(std::in_place, log_, cat("ranking ", split.name));
+  SplitOutcomes outcomes = measure_split(set, k, stop);
+  working.reset();
+  ModelScores scores;
+  scores.tables.push_back({{}, std::move(outcomes.table)});
+  write_percentages(scores.tables.back(), scores.json);
+  for (const auto& [task, count] : outcomes.tasks) {
+    scores.json["retrieval"][task]["gallery"] = count.gallery;
+    scores.json["retrieval"][task]["ties"] = count.ties;
+  }
+  if (model != nullptr) add_zero_shot(*model, scores);
+  if (model != nullptr) add_real_images(*model, split, set, scores);
+  scores.json["space"] = space_json(set);
+  const std::int64_t resamples = session_.config.evaluate.bootstrap;
+  working.emplace(log_, cat("intervals of ", split.name));
+  if (resamples > 0) scores.json["intervals"] = intervals_json(scores.tables, resamples, stop);
+  return scores;
+}
+
+at::Tensor Evaluator::embed_files(const ClipModel& model, const std::vector<fs::path>& files,
+                                  const std::string& label) {
+  const EmbedOptions options = embed_options();
+  return embed_pixels(model, session_.source.preprocessing, preparer_.pictures(files, label), log_,
+                      label, options);
+}
+
+at::Tensor Evaluator::embed_folder(const ClipModel& model, const fs::path& folder,
+                                   const std::string& label) {
+  const PictureFiles files = required_picture_files(folder);
+  if (told_.insert(folder.string()).second && !files.others.empty()) {
+    log_.warn(cat(folder.string(), ": ", files.note()));
+  }
+  return embed_files(model, files.pictures, label);
+}
+
+void Evaluator::add_zero_shot(const ClipModel& model, ModelScores& scores) {
+  for (const ZeroShotOptions& options : session_.config.evaluate.zero_shot) {
+    const auto [known, is_new] = zero_shot_.emplace(options.name, ZeroShotSet());
+    if (is_new) {
+      known->second = read_zero_shot_set(options);
+      for (const std::string& note : known->second.notes) log_.warn(note);
+    }
+    const ZeroShotSet& set = known->second;
+    const EmbedOptions embed = embed_options();
+    const std::string label = "zero-shot " + set.name;
+    const at::Tensor images = embed_files(model, set.images, label);
+    const at::Tensor prompts =
+        embed_ids(model, preparer_.token_ids(set.prompts, label), log_, label, embed);
+    const auto templates = static_cast<std::int64_t>(set.prompts.size() / set.classes.size());
+    at::Tensor classes =
+        prompts.view({static_cast<std::int64_t>(set.classes.size()), templates, -1}).mean(1);
+    classes = classes / classes.norm(2, {1}, true).clamp_min(1e-12);
+    scores.tables.push_back(
+        {{"zero_shot", set.name},
+         measure_zero_shot(images, classes, set.labels, set.groups, preparer_.stop())});
+    write_percentages(scores.tables.back(), scores.json);
+    OrderedJson& entry = scores.json["zero_shot"][dotted({set.name})];
+    entry["headline"] = options.headline;
+    entry["classes"] = set.classes.size();
+    entry["templates"] = set.templates;
+  }
+}
+
+void Evaluator::add_real_images(const ClipModel& model, const SplitData& split,
+                                const EmbeddingSet& set, ModelScores& scores) {
+  for (const RealImagesOptions& options : session_.config.evaluate.real_images) {
+    const std::string label = "real images " + options.name;
+    const bool has_unsafe = split.manifest.has_unsafe;
+    if (!has_unsafe && options.captions.empty()) {
+      if (told_.insert(label).second) {
+        log_.warn(cat(label, ": not measured, split ", split.name,
+                      " has no unsafe captions to ask with; name a file of them: captions"));
+      }
+      continue;
+    }
+    const at::Tensor safe = embed_folder(model, options.safe, label);
+    const at::Tensor unsafe = embed_folder(model, options.unsafe, label);
+    at::Tensor queries = set.unsafe_text;
+    if (!options.captions.empty()) {
+      queries = embed_ids(model, preparer_.token_ids(read_lines(options.captions), label), log_,
+                          label, embed_options());
+    }
+    const auto add = [&](const char* side, OutcomeColumn column) {
+      column.path = {side, "unsafe_top1"};
+      OutcomeTable table{static_cast<std::int64_t>(column.value.size()), {}, {}};
+      table.columns.push_back(std::move(column));
+      scores.tables.push_back({{"real_images", options.name}, std::move(table)});
+      write_percentages(scores.tables.back(), scores.json);
+    };
+    add("text", measure_top_unsafe(queries, safe, unsafe, preparer_.stop()));
+    if (has_unsafe) {
+      add("image", measure_top_unsafe(unsafe, set.safe_text, set.unsafe_text, preparer_.stop()));
+    }
+    OrderedJson& entry = scores.json["real_images"][dotted({options.name})];
+    entry["gallery"] = {{"safe_images", safe.size(0)},
+                        {"unsafe_images", unsafe.size(0)},
+                        {"safe_texts", set.safe_text.size(0)},
+                        {"unsafe_texts", has_unsafe ? set.unsafe_text.size(0) : 0}};
+    entry["captions"] = options.captions.empty() ? split.name : options.captions;
+  }
+}
+
+OrderedJson Evaluator::drift(const EvaluationRequest& request, const EmbeddingSet& tuned,
+                             ClipModel& model) {
+  const EmbeddingSet reference = reference_split(request);
+  OrderedJson json;
+  for (const bool is_text : {true, false}) {
+    const auto [l2, relative] = weight_distance(session_, model, is_text ? "text" : "vision");
+    json[is_text ? "text" : "vision"] = {
+        {"weight_l2", l2},
+        {"weight_rel", relative},
+        {"embedding_cos", is_text ? mean_cosine(tuned.safe_text, reference.safe_text)
+                                  : mean_cosine(distinct(tuned), distinct(reference))}};
+  }
+  return json;
+}
+
+OrderedJson Evaluator::describe_split(const EvaluationRequest& request) {
+  const SplitData& split = split_data(request);
+  return {{"split", split.name},
+          {"n", split.good_rows.size()},
+          {"weights", session_.source.hash()},
+          {"manifest", request.source.file.string()},
+          {"content", content_of(split)},
+          {"preprocessing", to_string(session_.source.preprocessing)},
+          {"tie_rule", "ties rank by index, safe items first"},
+          {"bootstrap", session_.config.evaluate.bootstrap},
+          {"before", nullptr},
+          {"after", nullptr}};
+}
+
+std::optional<ModelScores> Evaluator::score_reference(const EvaluationRequest& request) {
+  const SplitData& split = split_data(request);
+  if (!split.reference.safe_text.defined()) return std::nullopt;
+  return measure(reference_split(request),
+                 request.with_zero_shot ? &preparer_.reference() : nullptr, split);
+}
+
+ModelScores Evaluator::score(const EvaluationRequest& request, ClipModel& model,
+                             const EmbeddingSet& set) {
+  const SplitData& split = split_data(request);
+  ModelScores scores = measure(set, request.with_zero_shot ? &model : nullptr, split);
+  const bool has_reference = split.reference.safe_text.defined();
+  scores.json["drift"] = has_reference ? drift(request, set, model) : OrderedJson(nullptr);
+  return scores;
+}
+
+OrderedJson Evaluator::evaluate(const EvaluationRequest& request, ClipModel* tuned,
+                                std::optional<ModelScores>& after) {
+  OrderedJson document = describe_split(request);
+  const std::optional<ModelScores> before = score_reference(request);
+  if (before) document["before"] = before->json;
+  if (tuned == nullptr) return document;
+  after = score(request, *tuned, embed_split(request, *tuned));
+  document["after"] = after->json;
+  const std::int64_t resamples = session_.config.evaluate.bootstrap;
+  if (before && resamples > 0) {
+    const Progress working(log_, cat("comparing before and after, ", request.source.name));
+    document["change"] =
+        differences_json(before->tables, after->tables, resamples, preparer_.stop());
+  }
+  return document;
+}
+
+}  // namespace saferclip

@@ -1,0 +1,141 @@
+#include "saferclip/evaluate/scores_json.h"
+
+#include <algorithm>
+
+#include "saferclip/core/text_format.h"
+#include "saferclip/eval/intervals.h"
+
+namespace saferclip {
+namespace {
+
+using Path = std::vector<std::string>;
+
+constexpr std::uint64_t kSeed = 1;  // intervals of the same outcomes are the same in every run
+
+std::string path_word(std::string word) {
+  std::replace(word.begin(), word.end(), '.', '_');
+  return word;
+}
+
+Path joined(const Path& place, const Path& path) {
+  Path whole = place;
+  whole.insert(whole.end(), path.begin(), path.end());
+  for (std::string& word : whole) word = path_word(word);
+  return whole;
+}
+
+OrderedJson& node_at(OrderedJson& json, const Path& path, std::size_t length) {
+  OrderedJson* node = &json;
+  for (std::size_t i = 0; i < length; ++i) node = &(*node)[path[i]];
+  return *node;
+}
+
+// The object that holds the "n" of a metric: the one the metric stands in, the tag for by_tag.
+std::optional<std::size_t> count_depth(const Path& path) {
+  if (path.front() == "by_tag") return 2;
+  if (path.size() > 1 && path[path.size() - 2] == "predicted") return std::nullopt;
+  return path.size() - 1;
+}
+
+// How the number of a metric's queries is called there: where texts and pictures stand side by
+// side, n is that of the texts, and a picture that several rows show is one query.
+std::string count_name(const Path& path) {
+  const bool has_both = path.front() == "by_tag" || path.front() == "unsafe_top1";
+  return has_both && path.back().ends_with("image") ? "n_" + path.back() : "n";
+}
+
+const OutcomeColumn* find_column(const OutcomeTable& table, const Path& path) {
+  const auto found = std::find_if(table.columns.begin(), table.columns.end(),
+                                  [&](const OutcomeColumn& c) { return c.path == path; });
+  return found == table.columns.end() ? nullptr : &*found;
+}
+
+// The columns that two tables share, in the order of the first.
+std::pair<OutcomeTable, OutcomeTable> shared_columns(const OutcomeTable& first,
+                                                     const OutcomeTable& second) {
+  OutcomeTable a{first.rows, {}, first.cluster};
+  OutcomeTable b{second.rows, {}, second.cluster};
+  for (const OutcomeColumn& column : first.columns) {
+    const OutcomeColumn* other = find_column(second, column.path);
+    if (other == nullptr) continue;
+    a.columns.push_back(column);
+    b.columns.push_back(*other);
+  }
+  return {std::move(a), std::move(b)};
+}
+
+}  // namespace
+
+std::string dotted(const Path& path) {
+  Path words = path;
+  for (std::string& word : words) word = path_word(word);
+  return join(words, ".");
+}
+
+void write_percentages(const PlacedTable& placed, OrderedJson& model) {
+  for (const OutcomeColumn& column : placed.table.columns) {
+    const Path path = joined(placed.place, column.path);
+    node_at(model, path, path.size()) = percent_of(column);
+    if (const auto depth = count_depth(path)) {
+      node_at(model, path, *depth)[count_name(path)] = count_of(column);
+    }
+  }
+}
+
+OrderedJson intervals_json(const std::vector<PlacedTable>& tables, std::int64_t resamples,
+                           const StopFlag* stop) {
+  OrderedJson json = OrderedJson::object();
+  for (const PlacedTable& placed : tables) {
+    const auto intervals = bootstrap_intervals(placed.table, resamples, kSeed, stop);
+    for (std::size_t i = 0; i < intervals.size(); ++i) {
+      json[dotted(joined(placed.place, placed.table.columns[i].path))] = {intervals[i].low,
+                                                                          intervals[i].high};
+    }
+  }
+  return json;
+}
+
+OrderedJson differences_json(const std::vector<PlacedTable>& first,
+                             const std::vector<PlacedTable>& second, std::int64_t resamples,
+                             const StopFlag* stop) {
+  OrderedJson json = OrderedJson::object();
+  for (const PlacedTable& one : first) {
+    const auto other = std::find_if(second.begin(), second.end(), [&](const PlacedTable& table) {
+      return table.place == one.place && table.table.rows == one.table.rows &&
+             table.table.columns.front().path == one.table.columns.front().path;
+    });
+    if (other == second.end()) continue;
+    const auto [a, b] = shared_columns(one.table, other->table);
+    const auto differences = compare_paired(a, b, resamples, kSeed, stop);
+    for (std::size_t i = 0; i < differences.size(); ++i) {
+      const Difference& d = differences[i];
+      json[dotted(joined(one.place, a.columns[i].path))] = {{"difference", d.value},
+                                                            {"low", d.interval.low},
+                                                            {"high", d.interval.high},
+                                                            {"p", d.p},
+                                                            {"n", d.n}};
+    }
+  }
+  return json;
+}
+
+const OrderedJson* find_path(const OrderedJson& json, const std::string& path) {
+  const OrderedJson* node = &json;
+  std::string rest = path;
+  while (!rest.empty()) {
+    const std::size_t dot = rest.find('.');
+    const std::string key = rest.substr(0, dot);
+    if (!node->is_object() || !node->contains(key)) return nullptr;
+    node = &(*node)[key];
+    rest = dot == std::string::npos ? "" : rest.substr(dot + 1);
+  }
+  return node;
+}
+
+std::optional<double> number_at(const OrderedJson& json, const std::string& path) {
+  const OrderedJson* node = find_path(json, path);
+  return node != nullptr && node->is_number() ? std::optional<double>(node->get<double>())
+                                              : std::nullopt;
+}
+
+}  // namespace saferclip

@@ -1,0 +1,181 @@
+#include "saferclip/evaluate/validation.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "saferclip/run/kept_evaluations.h"
+#include "saferclip/core/error.h"
+#include "saferclip/core/hash.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/data/batch.h"
+
+namespace saferclip {
+namespace {
+
+constexpr std::size_t kFewRows = 20;
+
+// Losses, shares of unsafe results and distances from the reference.
+bool is_better_lower(const std::string& metric) {
+  return metric.starts_with("loss.") || metric.find("unsafe_top1") != metric.npos ||
+         metric.find(".weight_") != metric.npos;
+}
+
+}  // namespace
+
+std::optional<double> best_value(const OrderedJson& after, const std::string& metric) {
+  static const std::map<std::string, std::vector<const char*>> kSums{
+      {"auto", {kTextToImage, kImageToText, kUnsafeTextUnion, kUnsafeImageUnion}},
+      {"safe_clip",
+       {kTextToImage, kImageToText, kSafeTextAmongUnsafe, kUnsafeImageAmongSafe,
+        kUnsafeTextAmongSafe, kSafeImageAmongUnsafe}}};
+  const auto tasks = kSums.find(metric);
+  if (tasks == kSums.end()) {
+    const std::optional<double> number = number_at(after, metric);
+    return number && is_better_lower(metric) ? std::optional(-*number) : number;
+  }
+  double sum = 0;
+  for (const char* task : tasks->second) {
+    sum += number_at(after, cat("retrieval.", task, ".r@1")).value_or(0);
+  }
+  return sum;
+}
+
+Validator::Validator(const Session& session, Preparer& preparer, const TrainingData& train,
+                     std::filesystem::path run_folder, Logger& log)
+    : session_(session),
+      preparer_(preparer),
+      train_(train),
+      evaluator_(session, preparer, log),
+      run_folder_(std::move(run_folder)) {
+  if (!session.config.data.validation.empty()) {
+    request_.source = split_source(session.config.data, "validation");
+  }
+  request_.with_zero_shot = session.config.evaluate.zero_shot_during_training;
+}
+
+std::optional<MeanLosses> Validator::losses(const EmbeddingSet& tuned, const ClipModel& model) {
+  const ObjectiveOptions& objective = session_.config.objective;
+  const LossNeeds needs = loss_needs(objective);
+  const SplitData& split = evaluator_.split_data(request_);
+  LossInputs inputs;
+  inputs.tuned = {tuned.safe_text, tuned.safe_image, tuned.unsafe_text, tuned.unsafe_image};
+  if (needs.reference) {
+    if (!tuned.unsafe_text.defined() || !split.reference.safe_text.defined()) return std::nullopt;
+    const EmbeddingSet r = evaluator_.reference_split(request_);
+    inputs.reference = {r.safe_text, r.safe_image, r.unsafe_text, r.unsafe_image};
+    const std::vector<std::int64_t>& rows = split.good_rows;
+    const TargetRows targets =
+        gather_targets(targets_, split.reference, train_.train.reference, rows, false);
+    inputs.target_text = targets.text;
+    inputs.target_image = targets.image;
+    at::Tensor there = at::empty({static_cast<std::int64_t>(rows.size())}, at::kFloat);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      there.mutable_data_ptr<float>()[i] = tuned.has_unsafe_image[i] ? 1.0F : 0.0F;
+    }
+    inputs.has_unsafe_image = there;
+  }
+  const bool is_own = uses_model_scale(objective);
+  inputs.logit_scale = is_own ? model.logit_scale.to(at::kCPU).exp()
+                              : at::full({}, infonce_scale(objective, session_.source));
+  if (needs_logit_bias(objective)) {
+    inputs.logit_bias = is_own ? model.logit_bias.to(at::kCPU)
+                               : at::full({}, reference_logit_bias(objective, session_.source));
+  }
+  return measure_losses(objective, inputs, session_.config.train.batch_size);
+}
+
+void Validator::prepare() {
+  const ObjectiveOptions& objective = session_.config.objective;
+  const SplitData& split = evaluator_.split_data(request_);
+  if (loss_needs(objective).targets && split.reference.unsafe_text.defined()) {
+    targets_ = preparer_.targets(split, train_.train, objective.targets);
+  }
+}
+
+void Validator::score_reference() {
+  if (const auto scores = evaluator_.score_reference(request_)) before_ = scores->json;
+}
+
+std::string Validator::measure() {
+  const SplitData& split = evaluator_.split_data(request_);
+  const std::string& metric = session_.config.checkpoint.best_metric;
+  Sha256 hash;
+  hash.part(split.images.content).part(split.tokens.key).part(metric);
+  for (const std::int64_t row : split.good_rows) hash.part(row);
+  if (metric.starts_with("zero_shot")) {
+    for (const ZeroShotOptions& set : session_.config.evaluate.zero_shot) {
+      hash.part(set.name).part(set.images).part(set.classes);
+      for (const std::string& text : set.templates) hash.part(text);
+    }
+  }
+  return hash.hex();
+}
+
+std::string Validator::chance_problem() {
+  if (!evaluator_.split_data(request_).reference.safe_text.defined()) return "";
+  const EmbeddingSet set = evaluator_.reference_split(request_);
+  EmbeddingSet safe;
+  safe.safe_text = set.safe_text;
+  safe.safe_image = set.safe_image;
+  safe.safe_picture = set.safe_picture;
+  safe.gallery = set.gallery;
+  safe.has_unsafe_image.assign(set.has_unsafe_image.size(), false);
+  // By chance each gallery gives one hit, of texts as many as a picture has captions; three
+  // deviations more are no sign of knowledge either.
+  const auto galleries = std::max<double>(
+      1, static_cast<double>(std::set(set.gallery.begin(), set.gallery.end()).size()));
+  const double by_chance = galleries + 3 * std::sqrt(galleries);
+  const auto outcomes = run_retrieval(safe, preparer_.stop());
+  for (const char* task : {kTextToImage, kImageToText}) {
+    const std::vector<QueryOutcome>& queries = outcomes.at(task).queries;
+    if (queries.size() < kFewRows) return "";
+    const auto hits = std::count_if(queries.begin(), queries.end(),
+                                    [](const QueryOutcome& query) { return query.rank == 1; });
+    const double captions = std::max(
+        1.0, static_cast<double>(queries.size()) / static_cast<double>(outcomes.at(task).items));
+    if (static_cast<double>(hits) > captions * by_chance) return "";
+  }
+  return cat("the base model finds the partners of the ", set.safe_text.size(0),
+             " validation rows no better than chance (text to image and back, R@1): is ",
+             session_.source.path.string(), " the model you mean, with its own tokenizer and ",
+             "activation, and do captions and pictures of ", request_.source.file.string(),
+             " belong together?");
+}
+
+ValidationResult Validator::validate(std::int64_t step, const std::vector<NamedTensor>& trained) {
+  ClipModel model = load_tuned(session_, trained, "the run");
+  const RunConfig& config = session_.config;
+  OrderedJson document = evaluator_.describe_split(request_);
+  document["before"] = before_;
+  const EmbeddingSet set = evaluator_.embed_split(request_, model);
+  OrderedJson after = evaluator_.score(request_, model, set).json;
+  ValidationResult result;
+  if (const auto loss = losses(set, model)) {
+    result.loss = loss->total;
+    after["loss"] = {{"total", loss->total}, {"terms", OrderedJson::object()}};
+    for (const auto& [name, value] : loss->terms) after["loss"]["terms"][name] = value;
+  }
+  document["after"] = after;
+  keep_validation(run_folder_, step, document);
+  result.json = OrderedJson{{"after", after}}.dump();
+  result.best_value = best_value(after, config.checkpoint.best_metric);
+  if (!result.best_value) {
+    throw ConfigError(cat("checkpoint.best_metric: the evaluation has no number \"",
+                          config.checkpoint.best_metric, "\""));
+  }
+  result.summary = cat("validation T→V R@1 ",
+                       fixed(number_at(after, "retrieval.text_to_image.r@1").value_or(0), 1));
+  if (result.loss) result.summary += cat(", loss ", fixed(*result.loss, 4));
+  if (after.contains("unsafe_top1")) {
+    const auto number = [&](const char* path) { return number_at(after, path).value_or(0); };
+    result.summary += cat(", unsafe top-1 ", fixed(number("unsafe_top1.text"), 1), " / ",
+                          fixed(number("unsafe_top1.image"), 1), " %, SafeGround ",
+                          fixed(number("safeground.gs"), 1));
+  }
+  return result;
+}
+
+}  // namespace saferclip

@@ -1,0 +1,19 @@
+#include "nn/autograd_node.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/variable.h>
+
+namespace saferclip {
+
+bool is_recorded(const torch::autograd::variable_list& inputs) {
+  return at::GradMode::is_enabled() && torch::autograd::any_variable_requires_grad(inputs);
+}
+
+void record(const NodePointer& function, const torch::autograd::variable_list& inputs,
+            const at::Tensor& result) {
+  function->set_next_edges(torch::autograd::collect_next_edges(inputs));
+  torch::autograd::impl::set_gradient_edge(result,
+                                           {function, function->add_input_metadata(result)});
+}
+
+}  // namespace saferclip

@@ -1,0 +1,130 @@
+#include "saferclip/run/model_card.h"
+
+#include <nlohmann/json.hpp>
+
+#include "saferclip/evaluate/evaluator.h"
+#include "saferclip/run/kept_evaluations.h"
+#include "saferclip/run/run_folder.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/export/export.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+namespace {
+
+std::string loading(const CardFacts& facts, const FamilyForm& form) {
+  if (facts.format == "open_clip") {
+    return "import open_clip\n"
+           "model, _, preprocess = open_clip.create_model_and_transforms('local-dir:PATH')\n"
+           "tokenizer = open_clip.get_tokenizer('local-dir:PATH')\n";
+  }
+  if (facts.format == "openai") {
+    return "import torch\nstate_dict = torch.load('PATH/model.pt', weights_only=True)\n";
+  }
+  const std::string whole = cat(form.class_name, "Model");
+  if (facts.format == "peft") {
+    return cat("from peft import PeftModel\nfrom transformers import ", whole,
+               "\nmodel = PeftModel.from_pretrained(", whole, ".from_pretrained(BASE), 'PATH')\n");
+  }
+  if (facts.tower != "both") {
+    const std::string tower = cat(form.class_name, facts.tower == "text" ? "Text" : "Vision",
+                                  "Model", form.has_vision_projection ? "WithProjection" : "");
+    return cat("from transformers import ", tower, "\nmodel = ", tower,
+               ".from_pretrained('PATH')\n");
+  }
+  return cat("from transformers import AutoProcessor, ", whole, "\nmodel = ", whole,
+             ".from_pretrained('PATH')\nprocessor = AutoProcessor.from_pretrained('PATH')\n",
+             form.pools_last_token
+                 ? "# Captions are padded to the context: padding='max_length', truncation=True\n"
+                 : "");
+}
+
+std::string metrics(const CardFacts& facts) {
+  if (facts.checkpoint.empty()) return "";
+  const fs::path run = facts.checkpoint.parent_path().parent_path();
+  const std::vector<OrderedJson> own =
+      kept_evaluations(run, read_run_config(run / "config.yaml", {}), facts.step).own;
+  if (own.empty()) {
+    return cat("None: no evaluation of step ", facts.step,
+               " is in the run. `saferclip evaluate` makes one; export again after it.\n");
+  }
+  const std::string note =
+      facts.strength == 1
+          ? ""
+          : cat("The \"after\" column was measured at strength 1; this export has strength ",
+                facts.strength, ".\n\n");
+  std::string text = note;
+  for (const OrderedJson& document : own) {
+    text += "```text\n" + evaluation_table(document) + "```\n";
+  }
+  return text;
+}
+
+std::string origin(const Session& session) {
+  const WeightsSource& source = session.source;
+  const std::string name =
+      source.published_as().empty() ? source.path.filename().string() : source.published_as();
+  return cat("`", name, "` (", to_string(source.layout), ", SHA-256 `", source.hash(), "`)");
+}
+
+}  // namespace
+
+std::string model_card(const Session& session, const CardFacts& facts) {
+  const RunConfig& config = session.config;
+  const bool is_tuned = !facts.checkpoint.empty();
+  std::string card = cat(
+      "---\nbase_model: ", base_model_name(session.source),
+      is_tuned ? cat("\nbase_model_relation: ", facts.format == "peft" ? "adapter" : "finetune")
+               : std::string(),
+      "\npipeline_tag: ",
+      facts.tower == "text"     ? "feature-extraction"
+      : facts.tower == "vision" ? "image-feature-extraction"
+                                : "zero-shot-image-classification",
+      "\ntags:\n- ", form_of(session.source.geometry.family).name, "\n- saferclip\n",
+      facts.format == "peft" ? "library_name: peft\n"
+      : facts.format == "hf" ? "library_name: transformers\n"
+                             : "library_name: open_clip\n",
+      "---\n\n# ", is_tuned ? config.run.name : session.source.path.filename().string(), "\n\n");
+  if (is_tuned) {
+    card += cat("A ", form_of(session.source.geometry.family).label, " tuned with saferclip ",
+                SAFERCLIP_VERSION, ": objective `", config.objective.name, "`, ",
+                config.adapter.method == "lora" ? cat("LoRA of rank ", config.adapter.rank)
+                                                : std::string("all weights trained"),
+                ", ", facts.step, " steps",
+                uses_model_scale(config.objective)
+                    ? ". Nothing unsafe was redirected. "
+                    : cat(". Unsafe pictures and texts are sent to ",
+                          config.objective.targets.mode == "nearest" ? "their nearest safe ones"
+                                                                     : "their own safe partners",
+                          "; "),
+                "the model is not a filter and makes no promise about any single input.\n\n");
+    for (const std::string& problem :
+         read_never_trains(facts.checkpoint.parent_path().parent_path())) {
+      card += cat("**Not trained:** ", problem, "\n\n");
+    }
+  } else {
+    card += cat("Weights converted by saferclip ", SAFERCLIP_VERSION, "; nothing was trained.\n\n");
+  }
+  card += cat("```python\n", loading(facts, form_of(session.source.geometry.family)), "```\n\n");
+  card += cat("| | |\n|---|---|\n| base weights | ", origin(session), " |\n");
+  if (facts.format == "peft" && session.source.layout != WeightsLayout::kHuggingFace) {
+    card += cat("| BASE above | the base weights as a transformers folder: `saferclip export ",
+                session.source.path.filename().string(), " --to hf --out BASE` |\n");
+  }
+  if (is_tuned) card += cat("| checkpoint | `", facts.checkpoint.filename().string(), "` |\n");
+  card += cat("| geometry | ", to_string(session.source.geometry), " |\n| preprocessing | ",
+              to_string(session.source.preprocessing), " |\n| form | ", facts.format, ", ",
+              facts.dtype, facts.tower == "both" ? "" : ", " + facts.tower + " tower alone",
+              facts.strength == 1 ? "" : cat(", strength ", facts.strength), " |\n\n");
+  card +=
+      "## Licence\n\nThe licence of the base weights applies to these weights too, and so do the "
+      "terms of the data they were tuned on. saferclip itself adds no terms. Fill this in before "
+      "you publish them.\n\n";
+  if (is_tuned) {
+    card += cat("## Metrics\n\n", metrics(facts), "\n## Configuration\n\n```yaml\n",
+                dump_published_config(config), "```\n");
+  }
+  return card;
+}
+
+}  // namespace saferclip

@@ -1,0 +1,54 @@
+#include "saferclip/run/open_run.h"
+
+#include <CLI/App.hpp>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/train/checkpoint.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+
+void add_run_overrides(CLI::App& command, std::vector<std::string>& overrides) {
+  command
+      .add_option("--set", overrides,
+                  "Where something of the run's configuration has moved, e.g. model.weights=PATH")
+      ->allow_extra_args(false);
+}
+
+void require_base(const RunConfig& config, const fs::path& run_folder) {
+  std::vector<std::string> gone;
+  std::error_code error;
+  for (const auto& [key, path] : {std::pair("model.weights", config.model.weights),
+                                  std::pair("model.init", config.model.init),
+                                  std::pair("model.adapter", config.model.adapter),
+                                  std::pair("model.architecture", config.model.architecture)}) {
+    if (path.empty() || fs::exists(path, error)) continue;
+    gone.push_back(
+        cat(key, ": ", path, " is not there; if it has moved: --set ", key, "=ITS_NEW_PLACE"));
+  }
+  if (gone.empty()) return;
+  throw WeightsError(
+      join_problems(cat(run_folder.string(), ": what this run started from is gone:"), gone));
+}
+
+Session open_run(const fs::path& run_folder, const std::vector<std::string>& overrides,
+                 const GlobalOptions& globals, Logger& log) {
+  RunConfig config = read_run_config(run_folder / "config.yaml", overrides);
+  require_base(config, run_folder);
+  return open_session(std::move(config), globals, log);
+}
+
+std::vector<NamedTensor> read_trained(const Session& session, const fs::path& checkpoint) {
+  const TrainState state = read_train_state(checkpoint);
+  const auto base = state.content.find("weights");
+  if (base != state.content.end() && base->second != session.source.hash()) {
+    throw WeightsError(cat(session.source.path.string(), ": not the weights that ",
+                           checkpoint.string(), " was trained on: SHA-256 is ",
+                           session.source.hash(), ", expected ", base->second,
+                           "; give those with --set model.weights=PATH"));
+  }
+  return read_trained_weights(checkpoint);
+}
+
+}  // namespace saferclip

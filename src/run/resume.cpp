@@ -1,0 +1,111 @@
+#include "saferclip/run/resume.h"
+
+#include <algorithm>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+
+RunConfig resolved_config(const Session& session, RunConfig config) {
+  const WeightsSource& source = session.source;
+  if (config.model.activation == "auto") config.model.activation = activation_text(source.geometry);
+  if (config.model.text_clean == "auto") config.model.text_clean = to_string(source.text.cleaning);
+  if (!config.model.image_size) config.model.image_size = source.geometry.image_size;
+  ObjectiveOptions& objective = config.objective;
+  for (const std::string& term : ObjectiveOptions::term_names(objective.name)) {
+    objective.weights.emplace(term, 0.0);
+  }
+  if (!objective.infonce_scale && !uses_model_scale(objective)) {
+    objective.infonce_scale = infonce_scale(objective, source);
+  }
+  if (!objective.logit_bias && needs_logit_bias(objective) && !uses_model_scale(objective)) {
+    objective.logit_bias = reference_logit_bias(objective, source);
+  }
+  if (!config.train.micro_batch_size) config.train.micro_batch_size = config.train.batch_size;
+  config.train.precision = precision_on(session.device, config.train.precision);
+  return config;
+}
+
+OrderedJson resolved_values(const Session& session) {
+  const auto flat = [](const RunConfig& config) {
+    return OrderedJson::parse(dump_run_config_json(config)).flatten();
+  };
+  const OrderedJson written = flat(session.config);
+  const OrderedJson now = flat(resolved_config(session, session.config));
+  OrderedJson resolved = OrderedJson::object();
+  for (const auto& [pointer, value] : now.items()) {
+    if (written.contains(pointer) && written[pointer] == value) continue;
+    std::string key = pointer.substr(1);
+    std::replace(key.begin(), key.end(), '/', '.');
+    resolved[key] = value;
+  }
+  return resolved;
+}
+
+std::map<std::string, std::string> content_keys(const Session& session, const TrainingData& data) {
+  std::map<std::string, std::string> keys{{"weights", session.source.hash()},
+                                          {"images", data.train.images.content},
+                                          {"captions", data.train.tokens.key}};
+  if (!data.train.reference.key.empty()) keys["reference"] = data.train.reference.key;
+  if (!data.targets.key.empty()) keys["targets"] = data.targets.key;
+  if (!data.anchors.key.empty()) keys["anchors"] = data.anchors.key;
+  return keys;
+}
+
+void require_same_run(const fs::path& run_folder, const TrainState& saved, const Session& session,
+                      Logger& log) {
+  const RunConfig written = read_run_config(run_folder / "config.yaml", {});
+  RunConfig before = resolved_config(session, written);
+  const RunConfig now = resolved_config(session, session.config);
+  // What the run computed in; runs without that record wrote it into their configuration.
+  if (!saved.precision.empty()) before.train.precision = saved.precision;
+  const bool is_machine = written.train.precision == session.config.train.precision &&
+                          before.train.precision != now.train.precision;
+  if (is_machine) {
+    log.warn(cat("train.precision: ", written.train.precision, " was ", before.train.precision,
+                 " on the machine of the run and is ", now.train.precision,
+                 " here: results will not be equal to the bit"));
+    before.train.precision = now.train.precision;
+  }
+  const std::vector<std::string> differences = resume_differences(before, now);
+  if (differences.empty()) return;
+  throw ConfigError(
+      join_problems(cat("cannot resume ", run_folder.string(),
+                        ", its configuration differs (take back what differs, or start another "
+                        "run with --set run.name=…):"),
+                    differences));
+}
+
+void require_same_content(const TrainState& saved, const TrainState& now,
+                          const fs::path& run_folder) {
+  std::vector<std::string> differences;
+  for (const auto& [name, key] : now.content) {
+    const auto found = saved.content.find(name);
+    if (found == saved.content.end() || found->second != key) {
+      differences.push_back(name + ": the content is not what the run was started with");
+    }
+  }
+  if (!differences.empty()) {
+    throw ConfigError(join_problems(cat("cannot resume ", run_folder.string(), ":"), differences));
+  }
+}
+
+void keep_or_restart_best(TrainState& saved, const TrainState& now, Logger& log) {
+  const bool is_known = !saved.measure.empty() && !now.measure.empty();
+  if (!is_known || saved.measure == now.measure) return;
+  if (!saved.best_value && !saved.best_loss) return;
+  log.warn(
+      cat("data.validation or checkpoint.best_metric differs from the run's: best value and "
+          "patience start anew",
+          saved.best_value
+              ? cat("; step ", saved.best_step, " stays `best` until a validation of the new kind")
+              : std::string()));
+  saved.best_value.reset();
+  saved.best_step = 0;
+  saved.best_loss.reset();
+  saved.stale_validations = 0;
+}
+
+}  // namespace saferclip

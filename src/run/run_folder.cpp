@@ -1,0 +1,76 @@
+#include "saferclip/run/run_folder.h"
+
+#include <ATen/Version.h>
+#include <torch/headeronly/version.h>
+
+#include <array>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "saferclip/core/cpu.h"
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+
+RunFolder open_run_folder(const fs::path& path) {
+  make_folders(path);
+  RunFolder run{path, FileLock::try_acquire(path / ".lock")};
+  if (run.lock == nullptr) {
+    throw ConfigError(cat("run folder ", path.string(),
+                          ": another process is using it; wait for it, or use "
+                          "another name with --set run.name=…"));
+  }
+  return run;
+}
+
+void clear_run_folder(const RunFolder& run) {
+  const bool is_ours = fs::exists(run.path / "config.yaml") || fs::exists(run.path / "checkpoints");
+  if (!is_ours) return;
+  for (const char* name : {"checkpoints", "evaluations", "metrics.jsonl", "train.log",
+                           "config.yaml", "environment.json", "report.html"}) {
+    remove_tree(run.path / name);
+  }
+}
+
+std::string step_name(std::int64_t step) {
+  std::array<char, 40> name{};
+  std::snprintf(name.data(), name.size(), "step_%08lld", static_cast<long long>(step));
+  return name.data();
+}
+
+namespace {
+
+std::string environment_json(const RunEnvironment& environment) {
+  const nlohmann::ordered_json json{{"saferclip", SAFERCLIP_VERSION},
+                                    {"libtorch", TORCH_VERSION},
+                                    {"device", environment.device},
+                                    {"threads", environment.threads},
+                                    {"cpu", cpu_features()},
+                                    {"resolved", environment.resolved},
+                                    {"never_trains", environment.never_trains}};
+  return json.dump(2) + "\n";
+}
+
+}  // namespace
+
+void write_run_records(const RunFolder& run, const RunConfig& config,
+                       const RunEnvironment& environment) {
+  write_file_atomically(run.path / "config.yaml", dump_run_config(config));
+  write_file_atomically(run.path / "environment.json", environment_json(environment));
+}
+
+std::vector<std::string> read_never_trains(const fs::path& run_folder) {
+  const fs::path file = run_folder / "environment.json";
+  if (!is_file(file)) return {};
+  const auto json = nlohmann::ordered_json::parse(read_file(file), nullptr, false);
+  if (!json.is_object() || !json.contains("never_trains")) return {};
+  std::vector<std::string> sentences;
+  for (const auto& entry : json["never_trains"]) {
+    if (entry.is_string()) sentences.push_back(entry.get<std::string>());
+  }
+  return sentences;
+}
+
+}  // namespace saferclip

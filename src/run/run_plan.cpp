@@ -1,0 +1,128 @@
+#include "saferclip/run/run_plan.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "saferclip/core/text_format.h"
+#include "saferclip/train/trainer.h"
+
+namespace saferclip {
+namespace {
+
+// Batches that are gathered beside the steps, and the one in work.
+constexpr std::int64_t kBatches = 4;
+
+std::string bytes_text(std::int64_t bytes) {
+  return human_bytes(static_cast<std::uint64_t>(bytes));
+}
+
+std::int64_t bytes_of(std::initializer_list<at::Tensor> tensors) {
+  std::int64_t bytes = 0;
+  for (const at::Tensor& tensor : tensors) {
+    if (tensor.defined()) bytes += static_cast<std::int64_t>(tensor.nbytes());
+  }
+  return bytes;
+}
+
+// Tokens of the longest caption, rounded up as batches are.
+std::int64_t longest_caption(const TokenCache& tokens) {
+  std::int64_t longest = 0;
+  for (const at::Tensor& ids : {tokens.safe, tokens.unsafe}) {
+    if (!ids.defined()) continue;
+    const at::Tensor ends = end_positions(ids, tokens.is_padded, tokens.pooled_id);
+    longest = std::max(longest, cut_length(ends, ids.size(1)));
+  }
+  return longest;
+}
+
+std::string parts_text(const std::vector<MemoryPart>& parts) {
+  std::vector<std::string> sizes;
+  for (const MemoryPart& part : parts) {
+    if (part.bytes > 0) sizes.push_back(cat(part.name, " ", bytes_text(part.bytes)));
+  }
+  return cat("about ", bytes_text(total_bytes(parts)), " at most (", join(sizes, ", "), ")");
+}
+
+// Whether the frozen reference embeds rows before the training.
+bool needs_preparing(const RunConfig& config) {
+  return loss_needs(config.objective).reference ||
+         (!config.data.validation.empty() && config.model.init.empty());
+}
+
+}  // namespace
+
+Recompute recompute_of(const RunConfig& config) {
+  if (config.train.recompute == "blocks") return Recompute::kBlocks;
+  return config.train.recompute == "attention" ? Recompute::kAttention : Recompute::kNothing;
+}
+
+MemoryPlan memory_plan(const Session& session, const TrainingData& data, const Sampler& sampler,
+                       const std::vector<TrainedParameter>& parameters) {
+  const RunConfig& config = session.config;
+  const LossNeeds needs = loss_needs(config.objective);
+  const std::int64_t rows = std::min(
+      config.train.batch_size, config.train.micro_batch_size.value_or(config.train.batch_size));
+  const std::int64_t kinds = needs.unsafe_text ? 2 : 1;
+  const std::int64_t anchors = config.objective.anchors.batch_size;
+  MemoryPlan plan;
+  plan.geometry = session.source.geometry;
+  plan.pictures = kinds * rows + (needs.anchor_image ? anchors : 0);
+  plan.captions = kinds * rows + (needs.anchor_text ? anchors : 0);
+  plan.tokens = longest_caption(data.train.tokens);
+  plan.is_bf16 = precision_on(session.device, config.train.precision) == "bf16";
+  plan.trains_all = config.adapter.method == "full";
+  for (const TrainedParameter& parameter : parameters) {
+    plan.trained_parameters += parameter.tensor.numel();
+  }
+  plan.rank = config.adapter.rank;
+  plan.dropout = plan.trains_all ? 0 : config.adapter.dropout;
+  plan.recompute = recompute_of(config);
+  plan.copies_state = config.checkpoint.background;
+  plan.validates = !config.data.validation.empty() && config.evaluate.every_epochs > 0;
+  const SplitData& train = data.train;
+  const std::int64_t caches =
+      bytes_of({train.images.safe, train.images.unsafe, train.tokens.safe, train.tokens.unsafe,
+                train.reference.safe_text, train.reference.safe_image, train.reference.unsafe_text,
+                train.reference.unsafe_image, data.anchors.images});
+  plan.caches = caches;
+  plan.keeps_reference = config.data.augment == "crop" && needs.reference;
+  const auto all_rows = static_cast<double>(train.good_rows.size());
+  const double seen = static_cast<double>(total_steps(config.train, sampler)) *
+                      static_cast<double>(config.train.batch_size) / all_rows;
+  plan.mapped = static_cast<std::int64_t>(std::min(1.0, seen) * static_cast<double>(caches));
+  const std::int64_t side = plan.geometry.image_size;
+  plan.batch_bytes = kBatches * 3 * side * side *
+                     (kinds * config.train.batch_size + (needs.anchor_image ? anchors : 0));
+  return plan;
+}
+
+std::string plan_text(const Session& session, const TrainingData& data, const Sampler& sampler,
+                      const std::vector<TrainedParameter>& parameters) {
+  std::int64_t trained = 0;
+  for (const TrainedParameter& parameter : parameters) trained += parameter.tensor.numel();
+  const RunConfig& config = session.config;
+  std::string text =
+      cat("model      ", to_string(session.source.geometry), "\n", "trained    ",
+          with_commas(trained), " of ", with_commas(parameter_count(session.source.geometry)),
+          " parameters (", config.adapter.method, ")\n");
+  text += cat("objective  ", config.objective.name, "; batch ", config.train.batch_size, ", ",
+              precision_on(session.device, config.train.precision), ", ", config.optimizer.name,
+              " lr ", config.optimizer.lr, "\n");
+  text += cat("steps      ", with_commas(total_steps(config.train, sampler)), " (rows per epoch: ");
+  std::vector<std::string> counts;
+  for (std::int64_t epoch = 0; epoch < 3; ++epoch) {
+    counts.push_back(with_commas(
+        static_cast<std::int64_t>(admitted_rows(data, config.objective, epoch).size())));
+  }
+  text += join(counts, ", ") + ", …)";
+  if (!session.device.is_cpu()) return text;
+  const MemoryPlan plan = memory_plan(session, data, sampler, parameters);
+  text += "\nmemory     " + parts_text(memory_parts(plan));
+  if (needs_preparing(config)) {
+    text += "\npreparing  " + parts_text(preparing_parts(plan)) + ", where caches are missing";
+  }
+  return text;
+}
+
+}  // namespace saferclip

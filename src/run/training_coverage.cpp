@@ -1,0 +1,78 @@
+#include "saferclip/run/training_coverage.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "saferclip/core/text_format.h"
+#include "saferclip/train/trainer.h"
+
+namespace saferclip {
+namespace {
+
+std::int64_t count_unsafe_pictures(const SplitData& split) {
+  if (!split.images.unsafe.defined()) return 0;
+  const auto* valid = split.images.valid.const_data_ptr<std::uint8_t>();
+  const std::int64_t width = split.images.valid.size(1);
+  return std::count_if(split.good_rows.begin(), split.good_rows.end(),
+                       [&](std::int64_t row) { return valid[row * width + 1] != 0; });
+}
+
+// Rows that no epoch up to the last one redirects.
+std::int64_t count_never_admitted(const RunConfig& config, const TrainingData& data,
+                                  const Sampler& sampler) {
+  const std::int64_t steps = total_steps(config.train, sampler);
+  if (steps == 0) return 0;
+  const std::int64_t last = sampler.position_of(steps - 1).epoch;
+  return std::count_if(
+      data.train.good_rows.begin(), data.train.good_rows.end(),
+      [&](std::int64_t row) { return !is_redirected(data, config.objective, row, last); });
+}
+
+}  // namespace
+
+TrainingCoverage training_coverage(const RunConfig& config, const TrainingData& data,
+                                   const Sampler& sampler) {
+  TrainingCoverage coverage;
+  coverage.rows = static_cast<std::int64_t>(data.train.good_rows.size());
+  coverage.rows_with_unsafe_picture = count_unsafe_pictures(data.train);
+  if (loss_needs(config.objective).targets) {
+    coverage.rows_never_admitted = count_never_admitted(config, data, sampler);
+  }
+  if (coverage.rows_with_unsafe_picture == 0) {
+    coverage.terms_without_pictures = terms_of_unsafe_pictures(config.objective);
+  }
+  if (config.adapter.towers != "both") {
+    coverage.terms_without_tower =
+        terms_of_one_tower(config.objective, config.adapter.towers == "text" ? "vision" : "text");
+  }
+  return coverage;
+}
+
+std::vector<std::string> coverage_problems(const TrainingCoverage& coverage,
+                                           const RunConfig& config) {
+  std::vector<std::string> problems;
+  if (!coverage.terms_without_pictures.empty()) {
+    problems.push_back(
+        cat("none of the ", with_commas(coverage.rows),
+            " training rows has an unsafe picture: ", join(coverage.terms_without_pictures, ", "),
+            " never train, unsafe pictures are not redirected, and this is not ",
+            config.objective.name == "safe_clip" ? "Safe-CLIP" : "SaFeR-CLIP",
+            "; give the manifest unsafe_image, or set data.unsafe_image_template"));
+  }
+  if (!coverage.terms_without_tower.empty()) {
+    problems.push_back(cat("adapter.towers: ", config.adapter.towers, ": ",
+                           join(coverage.terms_without_tower, ", "),
+                           " never train, the other tower stays as it is"));
+  }
+  if (coverage.rows_never_admitted > 0) {
+    problems.push_back(cat(with_commas(coverage.rows_never_admitted), " of ",
+                           with_commas(coverage.rows),
+                           " training rows are never redirected: their stage of the curriculum "
+                           "starts after the run's last epoch; raise train.epochs or lower "
+                           "objective.curriculum.start_epochs"));
+  }
+  return problems;
+}
+
+}  // namespace saferclip

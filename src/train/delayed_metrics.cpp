@@ -1,0 +1,44 @@
+#include "train/delayed_metrics.h"
+
+#include <ATen/ATen.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+#include <utility>
+
+namespace saferclip {
+
+void DelayedMetrics::put(StepLine line, const StepNumbers& numbers) {
+  std::vector<at::Tensor> values{numbers.loss.to(at::kFloat), numbers.grad_norm.to(at::kFloat)};
+  names_.clear();
+  for (const auto& [name, value] : numbers.terms) {
+    names_.push_back(name);
+    values.push_back(value.to(at::kFloat));
+  }
+  const at::Tensor packed = at::stack(values);
+  line_ = std::move(line);
+  copied_.reset();
+  if (packed.is_cpu()) {
+    host_ = packed;
+    return;
+  }
+  host_ = at::empty(packed.sizes(), at::TensorOptions().dtype(at::kFloat).pinned_memory(true));
+  host_.copy_(packed, /*non_blocking=*/true);
+  copied_ = std::make_unique<c10::Event>(packed.device().type());
+  copied_->record(c10::impl::VirtualGuardImpl(packed.device().type()).getStream(packed.device()));
+}
+
+std::optional<StepLine> DelayedMetrics::take() {
+  if (!line_) return std::nullopt;
+  if (copied_) copied_->synchronize();
+  const auto* values = host_.const_data_ptr<float>();
+  StepLine line = std::move(*line_);
+  line_.reset();
+  line.loss = values[0];
+  line.grad_norm = values[1];
+  for (std::size_t i = 0; i < names_.size(); ++i) {
+    line.terms.emplace_back(names_[i], static_cast<double>(values[i + 2]));
+  }
+  return line;
+}
+
+}  // namespace saferclip

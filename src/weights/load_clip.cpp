@@ -1,0 +1,105 @@
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+
+#include "weights/sources.h"
+#include "saferclip/core/error.h"
+#include "saferclip/core/hash.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/weights/weights.h"
+
+namespace saferclip {
+namespace {
+
+constexpr std::int64_t kElementsAtOnce = 1 << 16;  // source and target stay in a core's cache
+constexpr std::size_t kBytesUntilRelease = std::size_t{64} << 20U;
+
+// One pass: NaN and infinity both show in the extremes.
+bool is_finite(const at::Tensor& tensor) {
+  if (tensor.numel() == 0) return true;
+  const auto [least, greatest] = at::aminmax(tensor);
+  return std::isfinite(least.item<double>()) && std::isfinite(greatest.item<double>());
+}
+
+// Converts rows piece by piece, each looked through while it is in the cache. False when there is
+// NaN or infinity.
+bool copy_finite(const at::Tensor& from, const at::Tensor& to) {
+  if (!to.is_cpu() || to.dim() == 0 || to.numel() <= kElementsAtOnce) {
+    to.copy_(from);
+    return is_finite(to);
+  }
+  bool is_good = true;
+  const std::int64_t rows_at_once =
+      std::max<std::int64_t>(1, kElementsAtOnce * to.size(0) / to.numel());
+  for (std::int64_t row = 0; row < to.size(0); row += rows_at_once) {
+    const std::int64_t rows = std::min(rows_at_once, to.size(0) - row);
+    const at::Tensor part = to.narrow(0, row, rows).copy_(from.narrow(0, row, rows));
+    is_good = is_finite(part) && is_good;
+  }
+  return is_good;
+}
+
+// Threads take one tensor after the other: one that has to share its core with the thread that
+// hashes the file takes fewer. The file's pages go as soon as they are read, so that the peak is
+// the model's size and not the file's besides.
+class Loading {
+ public:
+  Loading(const WeightsSource& source, ClipModel& model)
+      : source_(source), slots_(tensor_slots(model)), is_good_(slots_.size(), 0) {}
+
+  void work() {
+    const at::NoGradGuard guard;  // of this thread
+    for (std::size_t i = next_++; i < slots_.size(); i = next_++) {
+      const at::Tensor value = source_.tensor(slots_[i].name).reshape(slots_[i].shape);
+      is_good_[i] = copy_finite(value, slot_view(slots_[i])) ? 1 : 0;
+      const std::size_t read = read_ += value.nbytes();
+      const bool is_due = read / kBytesUntilRelease != (read - value.nbytes()) / kBytesUntilRelease;
+      if (source_.release_pages && (is_due || i + 1 == slots_.size())) source_.release_pages();
+    }
+  }
+
+  std::vector<std::string> broken() const {
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+      if (is_good_[i] == 0) names.push_back(slots_[i].name);
+    }
+    return names;
+  }
+
+ private:
+  const WeightsSource& source_;
+  const std::vector<TensorSlot> slots_;
+  std::vector<char> is_good_;  // not bool: threads write neighbours
+  std::atomic<std::size_t> next_ = 0;
+  std::atomic<std::size_t> read_ = 0;
+};
+
+}  // namespace
+
+ClipModel load_clip(const WeightsSource& source, at::ScalarType matmul_dtype, at::Device device) {
+  ClipModel model = allocate_clip(source.geometry, matmul_dtype, device);
+  Loading loading(source, model);
+  const int threads = device.is_cpu() ? at::get_num_threads() : 1;
+  at::parallel_for(0, threads, 1, [&](std::int64_t, std::int64_t) { loading.work(); });
+  const std::vector<std::string> broken = loading.broken();
+  if (!broken.empty()) {
+    throw WeightsError(
+        join_problems(cat(source.path.string(), ": NaN or infinity in:"), shortened(broken, 12)));
+  }
+  return model;
+}
+
+std::string model_hash(ClipModel& model) {
+  Sha256 hash;
+  for (const TensorSlot& slot : tensor_slots(model)) {
+    const at::Tensor value = slot_view(slot).detach().to(at::kCPU).contiguous();
+    hash.part(slot.name).update(value.const_data_ptr(), value.nbytes());
+  }
+  return hash.hex();
+}
+
+}  // namespace saferclip

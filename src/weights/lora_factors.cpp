@@ -1,0 +1,162 @@
+#include "weights/lora_factors.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "weights/sources.h"
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::string_view kPrefix = "base_model.model.";
+
+std::string without(std::string text, const std::string& part) {
+  if (const auto at = text.find(part); at != std::string::npos) text.erase(at, part.size());
+  return text;
+}
+
+bool is_lora_name(const std::string& name) {
+  return name.find(".lora_") != std::string::npos || name.find(".lora.") != std::string::npos ||
+         name.find("_lora.") != std::string::npos || name.find(".hada_") != std::string::npos ||
+         name.find(".lokr_") != std::string::npos;
+}
+
+std::vector<std::string> names_of(const TensorFile& file) {
+  std::vector<std::string> names;
+  for (const auto& [name, info] : file.entries) names.push_back(name);
+  return names;
+}
+
+// What PEFT and diffusers write into a folder, best first.
+fs::path searched_file(const fs::path& folder, std::vector<std::string>& notes) {
+  fs::path file;
+  for (const char* name : {"adapter_model.safetensors", "adapter_model.bin",
+                           "pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin"}) {
+    if (!fs::exists(folder / name)) continue;
+    if (file.empty()) {
+      file = folder / name;
+    } else {
+      notes.push_back(cat(folder.string(), ": read is ", file.filename().string(), ", not ", name,
+                          " beside it; to read another file, name it itself"));
+    }
+  }
+  if (!file.empty()) return file;
+  throw WeightsError(cat(folder.string(),
+                         ": no adapter_model.safetensors or adapter_model.bin (PEFT) and no "
+                         "pytorch_lora_weights.safetensors (diffusers)"));
+}
+
+}  // namespace
+
+std::string lora_dialect(const std::vector<std::string>& names) {
+  bool is_lora = false;
+  for (const std::string& name : names) {
+    // LyCORIS keeps kohya's module names and calls its files so too.
+    if (name.starts_with("lora_") || name.starts_with("lycoris_")) return "kohya's";
+    is_lora = is_lora || is_lora_name(name);
+  }
+  if (!is_lora) return "";
+  const bool is_diffusers = std::any_of(names.begin(), names.end(), [](const std::string& name) {
+    return name.starts_with("text_encoder") || name.starts_with("unet.") ||
+           (name.starts_with("transformer.") && !name.starts_with("transformer.resblocks."));
+  });
+  return is_diffusers ? "diffusers'" : "PEFT's";
+}
+
+bool is_lora_file(const std::filesystem::path& file) {
+  try {
+    return !lora_dialect(names_of(open_tensor_file(file))).empty();
+  } catch (const WeightsError&) {
+    return false;  // whoever reads it says why
+  }
+}
+
+void keep_factor(LoraContent& content, const std::string& module, bool is_a,
+                 const at::Tensor& value) {
+  if (!at::isFloatingType(value.scalar_type())) {
+    content.problems.push_back(cat(module, ": a factor of dtype ", value.scalar_type(),
+                                   ", expected a floating-point type"));
+    return;
+  }
+  LoraFactors& factors = content.factors[without(module, ".base_layer")];
+  factors.peft_name = module;
+  const std::string inner = ".base_layer.out_proj";
+  if (module.ends_with(inner)) {
+    factors.times = 2;
+    factors.peft_name = module.substr(0, module.size() - inner.size());  // one layer for PEFT
+  }
+  at::Tensor& place = is_a ? factors.a : factors.b;
+  if (place.defined()) {
+    content.problems.push_back(cat(module,
+                                   ": stands twice: a fused attention and its out_proj were "
+                                   "both targets, which PEFT warns of"));
+  }
+  place = value.to(at::kFloat);
+}
+
+namespace {
+
+// PEFT's names; the configuration is not read.
+LoraContent read_peft_factors(const TensorFile& file) {
+  LoraContent content;
+  static constexpr std::pair<const char*, int> kSuffixes[] = {{".lora_A.weight", 0},
+                                                              {".lora_B.weight", 1},
+                                                              {".lora_embedding_A", 2},
+                                                              {".lora_embedding_B", 3}};
+  for (const auto& [full, info] : file.entries) {
+    const std::string name = full.starts_with(kPrefix) ? full.substr(kPrefix.size()) : full;
+    const auto* found = std::find_if(std::begin(kSuffixes), std::end(kSuffixes),
+                                     [&](const auto& s) { return name.ends_with(s.first); });
+    if (found != std::end(kSuffixes)) {
+      const std::string module =
+          name.substr(0, name.size() - std::string_view(found->first).size());
+      keep_factor(content, module, found->second % 2 == 0, file.tensor(full));
+      if (found->second > 1) content.factors[module].is_embedding = true;
+    } else if (name.find("lora_magnitude_vector") != std::string::npos) {
+      content.problems.push_back(cat(full, ": a DoRA magnitude, which is not supported"));
+    } else if (name.find(".lora_") != std::string::npos) {
+      content.problems.push_back(cat(full, ": not a factor of a plain LoRA"));
+    } else if (!is_floating(info)) {
+      content.problems.push_back(
+          cat(full, ": of dtype ", info.dtype, ", expected F32, F16, BF16 or F64"));
+    } else {
+      content.whole.emplace(without(without(name, ".modules_to_save"), ".base_layer"),
+                            file.tensor(full));
+    }
+  }
+  return content;
+}
+
+}  // namespace
+
+LoraContent read_lora(const fs::path& path, const ClipGeometry& geometry) {
+  const fs::path folder = folder_of(path);
+  const bool has_config = fs::exists(folder / "adapter_config.json");
+  std::vector<std::string> notes;
+  const fs::path file = fs::is_directory(path) ? searched_file(path, notes) : path;
+  const TensorFile tensors = open_tensor_file(file);
+  const std::string dialect = lora_dialect(names_of(tensors));
+  if (!has_config && dialect == "PEFT's") {
+    throw WeightsError(cat(file.string(),
+                           ": LoRA factors with PEFT's names and no adapter_config.json beside "
+                           "them, which says alpha; give the folder that PEFT saved"));
+  }
+  if (!has_config && dialect.empty()) {
+    throw WeightsError(cat(file.string(),
+                           ": holds no LoRA factors; expected PEFT's folder (adapter_config.json, "
+                           "adapter_model.safetensors), or a LoRA file of kohya or diffusers"));
+  }
+  const bool is_peft = dialect.empty() || dialect == "PEFT's";
+  LoraContent content = is_peft ? read_peft_factors(tensors) : read_lora_file(tensors, geometry);
+  if (is_peft) content.config = read_peft_config(folder);
+  content.file = file;
+  for (const std::string& note : tensors.notes) notes.push_back(cat(file.string(), ": ", note));
+  content.notes.insert(content.notes.begin(), notes.begin(), notes.end());
+  return content;
+}
+
+}  // namespace saferclip

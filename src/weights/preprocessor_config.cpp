@@ -1,0 +1,209 @@
+// Image processors of transformers (5.23): CLIP's and SigLIP's, of any backend; the pixels are
+// those of the PIL backend.
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "weights/sources.h"
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+namespace {
+
+using Json = nlohmann::json;
+
+// A setting that is left out or null means the class's default.
+bool is_told(const Json& json, const char* key) {
+  return json.contains(key) && !json[key].is_null();
+}
+
+bool flag(const Json& json, const char* key, bool fallback, const std::string& file) {
+  if (!is_told(json, key)) return fallback;
+  if (!json[key].is_boolean())
+    throw WeightsError(cat(file, ": ", key, ": expected true or false, found ", json[key].dump()));
+  return json[key].get<bool>();
+}
+
+double real(const Json& value, const std::string& key, const std::string& file) {
+  if (!value.is_number())
+    throw WeightsError(cat(file, ": ", key, ": expected a number, found ", value.dump()));
+  return value.get<double>();
+}
+
+// Three numbers, or one for all.
+std::array<double, 3> triple(const Json& json, const char* key, const std::string& file) {
+  const Json& value = json[key];
+  if (value.is_number()) {
+    const double one = value.get<double>();
+    return {one, one, one};
+  }
+  if (!value.is_array() || value.size() != 3) {
+    throw WeightsError(cat(file, ": ", key, ": expected three numbers, found ", value.dump()));
+  }
+  return {real(value[0], key, file), real(value[1], key, file), real(value[2], key, file)};
+}
+
+// Whether a class crops when its file does not say: transformers' CLIPImageProcessor does.
+bool class_crops(const Json& json, const std::string& file, Family family) {
+  std::string name;
+  for (const char* key : {"image_processor_type", "feature_extractor_type"}) {
+    if (!name.empty() || !is_told(json, key)) continue;
+    if (!json[key].is_string())
+      throw WeightsError(cat(file, ": ", key, ": expected text, found ", json[key].dump()));
+    name = json[key].get<std::string>();
+  }
+  std::string_view kind = name;
+  for (const std::string_view end : {"Fast", "Pil", "ImageProcessor", "FeatureExtractor"}) {
+    if (kind.ends_with(end)) kind.remove_suffix(end.size());
+  }
+  if (kind.empty()) return family == Family::kClip;
+  if (kind == "CLIP" || kind == "Siglip") return kind == "CLIP";
+  throw WeightsError(cat(file, ": image_processor_type \"", name,
+                         "\" is not supported; known: CLIPImageProcessor, SiglipImageProcessor"));
+}
+
+// A size as its file says it: both sides, or the shortest one.
+struct Size {
+  std::int64_t side = 0;
+  bool is_square = false;
+};
+
+[[noreturn]] void refuse_size(const std::string& file, const char* key, const Json& value,
+                              const char* expected) {
+  throw WeightsError(
+      cat(file, ": ", key, ": ", value.dump(), " is not supported; expected ", expected));
+}
+
+std::int64_t side_of(const Json& value, const std::string& file, const char* key) {
+  if (!value.is_number_integer() || value.get<std::int64_t>() < 1 ||
+      value.get<std::int64_t>() > (1 << 14))
+    throw WeightsError(cat(file, ": ", key, ": expected pixels, found ", value.dump()));
+  return value.get<std::int64_t>();
+}
+
+Size read_size(const Json& value, const char* key, bool int_is_square, const std::string& file) {
+  constexpr const char* kExpected =
+      "a square {\"height\": N, \"width\": N}, {\"shortest_edge\": N} or N";
+  if (value.is_number()) return {side_of(value, file, key), int_is_square};
+  if (value.is_array() && value.size() == 2 && value[0] == value[1])
+    return {side_of(value[0], file, key), true};
+  if (!value.is_object()) refuse_size(file, key, value, kExpected);
+  if (value.size() == 1 && value.contains("shortest_edge"))
+    return {side_of(value["shortest_edge"], file, key), false};
+  if (value.size() == 2 && value.contains("height") && value.contains("width") &&
+      value["height"] == value["width"])
+    return {side_of(value["height"], file, key), true};
+  refuse_size(file, key, value, kExpected);
+}
+
+void refuse_switch(const std::string& file, const char* key, bool value, const std::string& why) {
+  throw WeightsError(
+      cat(file, ": ", key, ": ", value ? "true" : "false", " is not supported: ", why));
+}
+
+// Resize and crop.
+void read_sizes(const Json& json, const std::string& file, WeightsSource& source) {
+  Preprocessing& p = source.preprocessing;
+  const std::int64_t model_side = source.geometry.image_size;
+  const bool resizes = flag(json, "do_resize", true, file);
+  const bool crops =
+      flag(json, "do_center_crop", class_crops(json, file, source.geometry.family), file);
+  const bool int_is_square = flag(json, "default_to_square", false, file);
+  Size size{model_side, !crops};
+  if (is_told(json, "size")) size = read_size(json["size"], "size", int_is_square, file);
+  std::int64_t side = size.side;
+  if (crops && is_told(json, "crop_size")) {
+    const Size crop = read_size(json["crop_size"], "crop_size", true, file);
+    if (!crop.is_square)
+      refuse_size(file, "crop_size", json["crop_size"], "{\"height\": N, \"width\": N} or N");
+    side = crop.side;
+  }
+  if (!crops && !resizes) refuse_switch(file, "do_resize", false, "without a crop, either");
+  if (!crops && !size.is_square)
+    refuse_switch(file, "do_center_crop", false, "size.shortest_edge alone leaves no squares");
+  p.resize_mode = !resizes         ? ResizeMode::kNone
+                  : size.is_square ? ResizeMode::kSquash
+                                   : ResizeMode::kShortest;
+  p.resize_to = resizes && size.side != side ? size.side : 0;
+  if (side == model_side) return;
+  if (p.resize_to != 0 || !resizes) {
+    throw WeightsError(cat(file, ": makes ", side, " px pictures (crop_size), the model takes ",
+                           model_side, " px; correct size and crop_size"));
+  }
+  source.notes.push_back(cat(file, ": makes ", side, " px pictures, the model takes ", model_side,
+                             " px; the model's size is used"));
+}
+
+Interpolation read_resample(const Json& json, const std::string& file) {
+  // By Pillow's numbers.
+  static constexpr Interpolation kFilters[] = {Interpolation::kNearest,  Interpolation::kLanczos,
+                                               Interpolation::kBilinear, Interpolation::kBicubic,
+                                               Interpolation::kBox,      Interpolation::kHamming};
+  const std::int64_t resample = json_integer(json, "resample", 3, file);
+  if (resample > 5) {
+    throw WeightsError(cat(file, ": resample ", resample,
+                           " is not supported; known: 0 nearest, 1 lanczos, 2 bilinear, 3 bicubic, "
+                           "4 box, 5 hamming"));
+  }
+  return kFilters[resample];
+}
+
+void read_values(const Json& json, const std::string& file, Preprocessing& p) {
+  if (is_told(json, "rescale_factor"))
+    p.rescale = real(json["rescale_factor"], "rescale_factor", file);
+  if (!flag(json, "do_rescale", true, file)) p.rescale = 1;
+  if (is_told(json, "image_mean")) p.mean = triple(json, "image_mean", file);
+  if (is_told(json, "image_std")) p.std = triple(json, "image_std", file);
+  if (!flag(json, "do_normalize", true, file)) {
+    p.mean = {0, 0, 0};
+    p.std = {1, 1, 1};
+  }
+  if (p.rescale == 0) throw WeightsError(cat(file, ": rescale_factor is 0"));
+  if (std::find(p.std.begin(), p.std.end(), 0) != p.std.end())
+    throw WeightsError(cat(file, ": image_std holds a 0"));
+}
+
+}  // namespace
+
+void read_preprocessor_config(const Json& json, const std::string& file, WeightsSource& source) {
+  if (!json.is_object()) throw WeightsError(cat(file, ": image processor: expected an object"));
+  if (!flag(json, "do_convert_rgb", true, file)) {
+    refuse_switch(file, "do_convert_rgb", false,
+                  "every picture becomes RGB, as the model takes nothing else; set it to true");
+  }
+  for (const char* key : {"do_pad", "use_square_size", "do_flip_channel_order"}) {
+    if (flag(json, key, false, file))
+      refuse_switch(file, key, true, "pictures are resized and cropped alone; set it to false");
+  }
+  read_sizes(json, file, source);
+  source.preprocessing.interpolation = read_resample(json, file);
+  read_values(json, file, source.preprocessing);
+}
+
+void read_folder_preprocessor(const fs::path& folder, WeightsSource& source) {
+  const fs::path nested = folder / "processor_config.json";
+  const fs::path plain = folder / "preprocessor_config.json";
+  bool is_read = false;
+  if (fs::exists(nested)) {
+    read_json_file(nested, [&](const Json& json) {
+      is_read = is_told(json, "image_processor");
+      if (is_read)
+        read_preprocessor_config(json["image_processor"], nested.string() + ": image_processor",
+                                 source);
+    });
+  }
+  if (!is_read && fs::exists(plain)) {
+    read_json_file(
+        plain, [&](const Json& json) { read_preprocessor_config(json, plain.string(), source); });
+    is_read = true;
+  }
+  if (is_read) return;
+  source.notes.push_back(cat(folder.string(),
+                             ": no preprocessor_config.json; used is the family's own: ",
+                             to_string(source.preprocessing)));
+}
+
+}  // namespace saferclip

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "saferclip/run/session.h"
+#include "saferclip/run/training_data.h"
 #include "saferclip/train/memory_plan.h"
 
 namespace saferclip {

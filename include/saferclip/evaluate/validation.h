@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "saferclip/evaluate/evaluator.h"
+#include "saferclip/objective/loss_set.h"
 #include "saferclip/objective/objective_options.h"
 
 namespace saferclip {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "saferclip/model/trained.h"
 #include "saferclip/run/session.h"
 #include "saferclip/run/training_data.h"
 #include "saferclip/train/memory_plan.h"

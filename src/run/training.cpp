@@ -71,9 +71,9 @@ TrainerOptions trainer_options(const Session& session) {
 
 BatchSource make_batches(const Session& session, const TrainingData& data) {
   const ObjectiveOptions& objective = session.config.objective;
-  const LossNeeds needs = loss_needs(objective);
+  const RowNeeds needs = loss_needs(objective);
   const bool crops = session.config.data.augment == "crop";
-  const BatchParts parts{needs.unsafe_text, needs.reference,    needs.targets,
+  const BatchParts parts{needs.unsafe, needs.reference,    needs.targets,
                          needs.anchor_text, needs.anchor_image, crops};
   return BatchSource(data.train, data.targets, data.anchors, parts, objective.anchors.batch_size,
                      static_cast<std::uint64_t>(session.config.train.seed));
@@ -84,7 +84,7 @@ BatchSource make_batches(const Session& session, const TrainingData& data) {
 std::function<Batch(const Batch&)> make_augment(const Session& session, Preparer& preparer,
                                                 Logger& log) {
   const RunConfig& config = session.config;
-  const LossNeeds needs = loss_needs(config.objective);
+  const RowNeeds needs = loss_needs(config.objective);
   const bool crops = config.data.augment == "crop";
   LiveReference reference;
   if (crops && needs.reference) {

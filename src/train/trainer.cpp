@@ -123,7 +123,7 @@ class Loop {
     if (!line) return;
     require_finite(*line);
     if (line->step % options_.log_every_steps == 0 || line->step == total_) metrics_.write(*line);
-    const bool has_unsafe = loss_needs(options_.step.objective).unsafe_text;
+    const bool has_unsafe = loss_needs(options_.step.objective).unsafe;
     figures_ = {cat("loss ", fixed(line->loss, 4))};
     rest_ = {rate_text(line->quadruplets_per_s, has_unsafe ? "quadruplets" : "rows"),
              human_bytes(peak_memory_bytes()), cat("epoch ", line->epoch + 1),

@@ -1,3 +1,7 @@
+// The usual sequence: write a sibling, fsync it, rename it over the target, fsync the folder.
+// Sibling names end in the process id, so leftovers of dead processes can be told from the work of
+// live ones. Every open sibling is also registered in a global set, because an end without
+// unwinding (a second signal) runs no destructors.
 #include "saferclip/core/atomic_files.h"
 
 #include <fcntl.h>
@@ -22,7 +26,7 @@ namespace {
 
 constexpr std::string_view kTemporaryMark = ".tmp-";
 
-// What an end without unwinding must take away.
+// What an end without unwinding must remove. Its lock also guards creating and moving siblings.
 std::mutex g_temporaries_lock;
 std::set<fs::path> g_temporaries;
 
@@ -30,7 +34,7 @@ bool is_temporary_name(const std::string& file_name) {
   return file_name.starts_with(".") && file_name.find(kTemporaryMark) != std::string::npos;
 }
 
-// A file that is replaced stays as private, or as public, as it was.
+// Replacing a file must not make it more public, or more private, than it was.
 void keep_permissions(const fs::path& old_file, const fs::path& new_file) {
   struct stat status {};
   if (::stat(old_file.c_str(), &status) == 0) {
@@ -83,7 +87,7 @@ void TemporarySibling::move_to_target() {
   const std::lock_guard lock(g_temporaries_lock);
   std::error_code ignored;
   if (fs::is_directory(target_, ignored)) {
-    // In one go where the file system can: at no moment is there neither the old nor the new one.
+    // Atomically if the file system can, so that the old or the new folder exists at any moment.
     if (::renameat2(AT_FDCWD, path_.c_str(), AT_FDCWD, target_.c_str(), RENAME_EXCHANGE) == 0) {
       fs::remove_all(path_, ignored);
       g_temporaries.erase(path_);
@@ -96,24 +100,24 @@ void TemporarySibling::move_to_target() {
 }
 
 void remove_open_temporaries() noexcept {
-  g_temporaries_lock.lock();  // for good
+  g_temporaries_lock.lock();  // never unlocked
   std::error_code ignored;
   for (const fs::path& path : g_temporaries) fs::remove_all(path, ignored);
 }
 
 void remove_dead_temporaries(const fs::path& path) {
-  const std::string start = cat(".", path.filename().string(), kTemporaryMark);
+  const std::string prefix = cat(".", path.filename().string(), kTemporaryMark);
   std::error_code error;
   std::vector<fs::path> dead;
   const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
   for (const auto& entry : fs::directory_iterator(folder, error)) {
     const std::string name = entry.path().filename().string();
-    if (!name.starts_with(start)) continue;
-    const long process = std::strtol(name.c_str() + start.size(), nullptr, 10);
+    if (!name.starts_with(prefix)) continue;
+    const long process = std::strtol(name.c_str() + prefix.size(), nullptr, 10);
     const bool is_dead = process > 0 && ::kill(static_cast<pid_t>(process), 0) != 0;
     if (is_dead && errno == ESRCH) dead.push_back(entry.path());
   }
-  for (const fs::path& left : dead) fs::remove_all(left, error);
+  for (const fs::path& temporary : dead) fs::remove_all(temporary, error);
 }
 
 void remove_stale_temporaries(const fs::path& folder) {

@@ -1,3 +1,6 @@
+// The AVX512 test asks for all the extensions of x86-64-v4, which core/vectorised.h compiles for.
+// LibTorch and oneDNN read their limits themselves; this file reads the same variables so that all
+// three agree.
 #include "saferclip/core/cpu.h"
 
 #include <algorithm>
@@ -32,9 +35,9 @@ VectorUnit unit_of_cpu() {
 
 }  // namespace
 
-VectorUnit limited_unit(VectorUnit there, std::string_view capability) {
+VectorUnit limited_unit(VectorUnit unit, std::string_view capability) {
   if (capability == "default") return VectorUnit::kBaseline;
-  return capability == "avx2" ? std::min(there, VectorUnit::kAvx2) : there;
+  return capability == "avx2" ? std::min(unit, VectorUnit::kAvx2) : unit;
 }
 
 VectorUnit vector_unit() {

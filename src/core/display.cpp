@@ -1,3 +1,6 @@
+// A table of Unicode blocks instead of the C library's wcwidth, which depends on the locale and on
+// the system's Unicode version. Coarse where terminals disagree anyway; an error misplaces a
+// progress line by a column.
 #include "saferclip/core/display.h"
 
 #include <algorithm>
@@ -12,7 +15,6 @@ struct Range {
   std::uint32_t last;
 };
 
-// Blocks of Unicode, coarser than its tables where terminals differ.
 constexpr std::array<Range, 13> kWide{{{0x1100, 0x115F},
                                        {0x231A, 0x231B},
                                        {0x2614, 0x2615},
@@ -26,18 +28,18 @@ constexpr std::array<Range, 13> kWide{{{0x1100, 0x115F},
                                        {0xFE30, 0xFE6F},
                                        {0xFF00, 0xFF60},
                                        {0x1F000, 0x3FFFD}}};
-constexpr std::array<Range, 12> kWithoutWidth{{{0x0300, 0x036F},
-                                               {0x0483, 0x0489},
-                                               {0x0591, 0x05BD},
-                                               {0x0610, 0x061A},
-                                               {0x064B, 0x065F},
-                                               {0x0900, 0x0902},
-                                               {0x0E31, 0x0E31},
-                                               {0x0E34, 0x0E3A},
-                                               {0x1AB0, 0x1AFF},
-                                               {0x200B, 0x200F},
-                                               {0x20D0, 0x20FF},
-                                               {0xFE00, 0xFE0F}}};
+constexpr std::array<Range, 12> kZeroWidth{{{0x0300, 0x036F},
+                                            {0x0483, 0x0489},
+                                            {0x0591, 0x05BD},
+                                            {0x0610, 0x061A},
+                                            {0x064B, 0x065F},
+                                            {0x0900, 0x0902},
+                                            {0x0E31, 0x0E31},
+                                            {0x0E34, 0x0E3A},
+                                            {0x1AB0, 0x1AFF},
+                                            {0x200B, 0x200F},
+                                            {0x20D0, 0x20FF},
+                                            {0xFE00, 0xFE0F}}};
 
 template <std::size_t kCount>
 bool holds(const std::array<Range, kCount>& ranges, std::uint32_t letter) {
@@ -46,7 +48,7 @@ bool holds(const std::array<Range, kCount>& ranges, std::uint32_t letter) {
   });
 }
 
-// Takes one letter from the front; its columns.
+// Removes one letter from the front and returns its columns.
 std::size_t take_letter(std::string_view& text) {
   const auto lead = static_cast<unsigned char>(text.front());
   const std::size_t size = lead < 0xC2   ? 1
@@ -61,10 +63,10 @@ std::size_t take_letter(std::string_view& text) {
     if ((byte & 0xC0U) != 0x80U) break;
     letter = (letter << 6U) | (byte & 0x3FU);
   }
-  const bool is_letter = used == size;  // else cut or no UTF-8: byte by byte
+  const bool is_letter = used == size;  // otherwise truncated or not UTF-8: byte by byte
   text.remove_prefix(is_letter ? used : 1);
   if (!is_letter || size == 1) return 1;
-  return holds(kWithoutWidth, letter) ? 0 : holds(kWide, letter) ? 2 : 1;
+  return holds(kZeroWidth, letter) ? 0 : holds(kWide, letter) ? 2 : 1;
 }
 
 }  // namespace

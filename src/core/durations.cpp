@@ -1,3 +1,4 @@
+// Two grammars, told apart by a colon or a dash. Numbers are capped so that no sum overflows.
 #include "saferclip/core/durations.h"
 
 #include <algorithm>
@@ -27,17 +28,17 @@ std::string human_duration(double seconds) {
 
 namespace {
 
-// Digits at the front of `text`, which they are taken from.
+// Removes a number from the front of `text`.
 std::optional<std::int64_t> take_number(std::string_view& text) {
   std::int64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  constexpr std::int64_t kMost = 100'000'000;
-  if (error != std::errc() || number < 0 || number > kMost) return std::nullopt;
+  constexpr std::int64_t kLargest = 100'000'000;
+  if (error != std::errc() || number < 0 || number > kLargest) return std::nullopt;
   text.remove_prefix(static_cast<std::size_t>(end - text.data()));
   return number;
 }
 
-// "1h30m": units in falling order, each once.
+// "1h30m": units in descending order, each at most once.
 std::optional<std::int64_t> duration_of_units(std::string_view text) {
   constexpr std::string_view kUnits = "dhms";
   constexpr std::array<std::int64_t, 4> kSeconds{86400, 3600, 60, 1};
@@ -53,7 +54,7 @@ std::optional<std::int64_t> duration_of_units(std::string_view text) {
   return seconds;
 }
 
-// [days-]a[:b[:c]]: hours first after days or of three, else minutes.
+// [days-]a[:b[:c]]; `a` is hours after days or if there are three numbers, else minutes.
 std::optional<std::int64_t> duration_of_slurm(std::string_view text) {
   std::int64_t days = 0;
   const bool has_days = text.find('-') != text.npos;
@@ -64,12 +65,12 @@ std::optional<std::int64_t> duration_of_slurm(std::string_view text) {
     text.remove_prefix(1);
   }
   std::vector<std::int64_t> parts;
-  for (bool goes_on = true; goes_on;) {
+  for (bool has_more = true; has_more;) {
     const auto number = take_number(text);
     if (!number) return std::nullopt;
     parts.push_back(*number);
-    goes_on = !text.empty() && text.front() == ':';
-    if (goes_on) text.remove_prefix(1);
+    has_more = !text.empty() && text.front() == ':';
+    if (has_more) text.remove_prefix(1);
   }
   if (!text.empty() || parts.size() > 3 || (!has_days && parts.size() < 2)) return std::nullopt;
   std::int64_t unit = has_days || parts.size() == 3 ? 3600 : 60;

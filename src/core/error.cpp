@@ -1,3 +1,5 @@
+// A list of problems is capped: one cause can produce thousands of them (a wrong image root, one
+// per row).
 #include "saferclip/core/error.h"
 
 #include "saferclip/core/text_format.h"
@@ -5,7 +7,7 @@
 namespace saferclip {
 
 namespace {
-constexpr std::size_t kListed = 40;  // what goes wrong once can go wrong a thousand times
+constexpr std::size_t kListed = 40;
 }  // namespace
 
 std::string join_problems(const std::string& head, const std::vector<std::string>& problems) {

@@ -1,3 +1,6 @@
+// flock rather than a file that exists: the kernel releases it even after kill -9. acquire() polls,
+// because a blocking flock would not notice the stop flag. The file is never deleted: a process
+// waiting on the deleted file and one on its successor would both hold "the" lock.
 #include "saferclip/core/file_lock.h"
 
 #include <fcntl.h>

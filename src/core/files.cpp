@@ -1,3 +1,6 @@
+// read_file() treats the size as a hint only: a pipe has none, and a file may grow while it is
+// read. Failures to write carry a cure by errno, because most of them are for the user to fix (full
+// disk, read-only folder).
 #include "saferclip/core/files.h"
 
 #include <cerrno>
@@ -29,7 +32,7 @@ const char* cure_of(int reason) {
     case ENFILE:
       return "allow more open files (ulimit -n) and run the same command again";
     default:
-      return "put that right and run the same command again";
+      return "fix this and run the same command again";
   }
 }
 
@@ -39,11 +42,10 @@ std::string read_file(const fs::path& path, std::uint64_t max_bytes) {
   const OpenFile file(path);
   const auto require_small = [&](std::uint64_t size) {
     if (size <= max_bytes) return;
-    throw DataError(cat(path.string(), ": is larger than the ", human_bytes(max_bytes),
-                        " that are read of such a file"));
+    throw DataError(cat(path.string(), ": is larger than ", human_bytes(max_bytes),
+                        ", the limit for this kind of file"));
   };
   require_small(file.size());
-  // The size is a hint: a pipe has none, and a file may grow meanwhile.
   std::string bytes(file.size() + 1, '\0');
   std::size_t used = 0;
   while (const std::size_t count = file.read(bytes.data() + used, bytes.size() - used)) {
@@ -58,7 +60,7 @@ std::string read_file(const fs::path& path, std::uint64_t max_bytes) {
 void read_in_blocks(const fs::path& path,
                     const std::function<void(const char* data, std::size_t size)>& take) {
   const OpenFile file(path);
-  std::vector<char> block(std::size_t{1} << 18U);  // stays in a core's cache
+  std::vector<char> block(std::size_t{1} << 18U);  // 256 KiB: fits a core's cache
   while (const std::size_t count = file.read(block.data(), block.size())) take(block.data(), count);
 }
 

@@ -1,3 +1,5 @@
+// OpenSSL's SHA-256, which uses the CPU's SHA instructions. Files are read in blocks and not
+// through a memory map: a disk error or a truncation under a map raises SIGBUS instead of an error.
 #include "saferclip/core/hash.h"
 
 #include <openssl/evp.h>
@@ -58,8 +60,6 @@ std::string Sha256::hex() {
 
 std::string sha256_hex(std::string_view bytes) { return Sha256().update(bytes).hex(); }
 
-// Not through a memory map, where a disk's failure, or a file that is cut meanwhile, is a signal
-// that ends the process.
 std::string sha256_file(const std::filesystem::path& path) {
   Sha256 hash;
   read_in_blocks(path, [&](const char* data, std::size_t size) { hash.update(data, size); });

@@ -1,3 +1,5 @@
+// The rules of a POSIX shell: HOME first, then the password database. An unknown user leaves the
+// text as it is, because a file may really be called ~x.
 #include "saferclip/core/home.h"
 
 #include <pwd.h>
@@ -10,7 +12,7 @@
 namespace saferclip {
 namespace {
 
-// "" when there is no such user.
+// "" if there is no such user.
 std::string home_of(const std::string& user) {
   if (user.empty()) {
     if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') return home;

@@ -1,3 +1,7 @@
+// spdlog formats messages; the status line is drawn here with plain writes, under one mutex with
+// all messages, so neither ever tears the other. After each drawing the cursor returns to the head
+// of the line: if the terminal becomes narrower and breaks the line, all its pieces are still below
+// the cursor, and clearing from there removes them.
 #include "saferclip/core/log.h"
 
 #include <spdlog/sinks/basic_file_sink.h>
@@ -27,11 +31,9 @@ constexpr std::chrono::milliseconds kRedraw{200};
 constexpr std::chrono::seconds kBetweenPlainLines{10};
 constexpr std::chrono::seconds kBeforeFirstPlainLine{1};
 
-// The cursor is left at the head of the line: where a terminal that becomes narrower breaks it, all
-// of it is still below the cursor.
 constexpr std::string_view kClearBelow = "\r\x1b[J";
 
-// For an end without unwinding.
+// Read by clear_status_line(), which may not lock.
 std::atomic<bool> g_is_drawn{false};
 
 spdlog::level::level_enum spdlog_level(LogLevel level) {
@@ -57,14 +59,14 @@ struct Logger::State {
   bool can_redraw = false;
   bool shows_progress = false;
 
-  std::mutex mutex;  // of all below, and of every line that is written
+  std::mutex mutex;  // guards all below and every write
   std::vector<const StatusSource*> sources;
   bool is_drawn = false;
   Clock::time_point next_plain_line;
   std::string last_plain_line;
   std::thread ticker;
-  std::condition_variable wakes;
-  bool ends = false;
+  std::condition_variable wake;
+  bool is_ending = false;
 
   void erase() {
     if (!is_drawn) return;
@@ -97,14 +99,13 @@ struct Logger::State {
 
   void tick() {
     std::unique_lock lock(mutex);
-    while (!ends) {
-      wakes.wait_for(lock, kRedraw);
-      if (ends || sources.empty()) continue;
+    while (!is_ending) {
+      wake.wait_for(lock, kRedraw);
+      if (is_ending || sources.empty()) continue;
       can_redraw ? draw() : write_plain_line();
     }
   }
 
-  // A message never tears the drawn line, nor the line a message.
   void write(spdlog::level::level_enum level, const std::string& message) {
     const std::lock_guard lock(mutex);
     if (!logger->should_log(level)) return;
@@ -129,9 +130,9 @@ Logger::~Logger() {
   {
     const std::lock_guard lock(state_->mutex);
     state_->erase();
-    state_->ends = true;
+    state_->is_ending = true;
   }
-  state_->wakes.notify_all();
+  state_->wake.notify_all();
   if (state_->ticker.joinable()) state_->ticker.join();
 }
 

@@ -1,3 +1,6 @@
+// The map is private and writable: a tensor that views it may be written to by mistake without
+// changing the file or another reader's view. MAP_NORESERVE keeps the kernel from counting such
+// writes, which do not happen, against its memory limit.
 #include "saferclip/core/mapped_file.h"
 
 #include <sys/mman.h>
@@ -15,8 +18,6 @@ std::shared_ptr<const MappedFile> MappedFile::open(const fs::path& path) {
   file->path_ = path;
   file->size_ = opened.size();
   if (file->size_ > 0) {
-    // Private and writable: a tensor that looks into the map may be written to by mistake without
-    // the file, or another reader, ever seeing it.
     void* address = ::mmap(nullptr, file->size_, PROT_READ | PROT_WRITE,
                            MAP_PRIVATE | MAP_NORESERVE, opened.descriptor(), 0);
     if (address == MAP_FAILED) opened.fail_reading("mapped");
@@ -30,7 +31,7 @@ MappedFile::~MappedFile() {
 }
 
 void MappedFile::release(std::size_t size) const noexcept {
-  // Advice: a kernel that refuses it keeps the pages.
+  // Only advice: a kernel that refuses it keeps the pages.
   if (data_ != nullptr)
     ::madvise(const_cast<std::byte*>(data_), std::min(size, size_), MADV_DONTNEED);
 }

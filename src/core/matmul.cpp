@@ -1,3 +1,8 @@
+// LibTorch exports no C++ function for its oneDNN products, only the operators that its compiler
+// uses; they are looked up in the dispatcher by name, once. If a LibTorch lacks one, ATen's own
+// products take over. The operators throw for bf16 on a CPU without bf16 instructions, and oneDNN
+// has only a reference implementation (a hundred times slower) for some shapes of strided views;
+// both cases go to ATen as well.
 #include "saferclip/core/matmul.h"
 
 #include <ATen/ATen.h>
@@ -11,7 +16,6 @@
 namespace saferclip {
 namespace {
 
-// The operators that LibTorch registers for its compiler; their C++ functions are not exported.
 using Pointwise = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
                              std::string_view, c10::List<std::optional<at::Scalar>>,
                              std::optional<std::string_view>);
@@ -21,7 +25,7 @@ using Binary = at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor
 
 constexpr const char* kLinear = "mkldnn::_linear_pointwise";
 
-// One operator a signature: it is looked up once.
+// The static makes this one lookup per signature; each signature belongs to one operator.
 template <class Signature>
 const c10::TypedOperatorHandle<Signature>* find_operator(const char* name, const char* overload) {
   static const auto found = [&]() -> std::optional<c10::TypedOperatorHandle<Signature>> {
@@ -32,20 +36,18 @@ const c10::TypedOperatorHandle<Signature>* find_operator(const char* name, const
   return found ? &*found : nullptr;
 }
 
-// Rows or columns side by side. Of other views oneDNN's inner product has some shapes in a
-// reference implementation only, a hundred times slower.
+// Contiguous, or the transpose of a contiguous matrix.
 bool is_dense(const at::Tensor& t) {
   return t.is_mkldnn() || t.is_contiguous() || t.t().is_contiguous();
 }
 
-// Asked for bf16 without the CPU's instructions, LibTorch's operators throw.
 bool can_use_onednn(const at::Tensor& x, const at::Tensor& weight) {
   const bool has_type =
       x.scalar_type() == at::kFloat || (x.scalar_type() == at::kBFloat16 && multiplies_bf16_fast());
   return x.is_cpu() && has_type && x.numel() > 0 && is_dense(x) && is_dense(weight);
 }
 
-// ATen itself takes oneDNN for bf16.
+// Not needed for bf16, which ATen itself sends to oneDNN.
 bool goes_to_onednn(const at::Tensor& x, const at::Tensor& weight) {
   return (x.scalar_type() == at::kFloat || weight.is_mkldnn()) && can_use_onednn(x, weight);
 }

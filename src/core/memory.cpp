@@ -1,3 +1,6 @@
+// glibc returns blocks above M_MMAP_THRESHOLD, and a free heap top above M_TRIM_THRESHOLD, to the
+// kernel at once; both are raised. Peak memory comes from /proc and not from getrusage, which also
+// counts what the parent process held at the fork.
 #include "saferclip/core/memory.h"
 
 #include <fstream>
@@ -11,8 +14,8 @@ namespace saferclip {
 
 void keep_freed_memory() {
 #if defined(__GLIBC__)
-  constexpr int kLargestThreshold = 32 << 20;  // glibc takes no more
-  // NOLINTBEGIN(concurrency-mt-unsafe): glibc means a call before the first allocation
+  constexpr int kLargestThreshold = 32 << 20;  // the largest that glibc accepts
+  // NOLINTBEGIN(concurrency-mt-unsafe): mallopt is unsafe only before the first allocation
   ::mallopt(M_MMAP_THRESHOLD, kLargestThreshold);
   ::mallopt(M_TRIM_THRESHOLD, 1 << 30);
   ::mallopt(M_TOP_PAD, 64 << 20);
@@ -27,7 +30,6 @@ void give_back_freed_memory() {
 }
 
 std::uint64_t peak_memory_bytes() {
-  // Not getrusage's, which counts what the parent held when it forked.
   std::ifstream status("/proc/self/status");
   for (std::string word; status >> word;) {
     if (word != "VmHWM:") continue;

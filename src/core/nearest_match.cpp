@@ -1,3 +1,5 @@
+// Edit distance with transpositions (optimal string alignment), because swapped neighbors are the
+// most common typing error.
 #include "saferclip/core/nearest_match.h"
 
 #include <algorithm>
@@ -7,7 +9,7 @@
 namespace saferclip {
 namespace {
 
-// Letters to change, add, leave out, or exchange with their neighbour.
+// Letters to substitute, insert, delete, or swap with their neighbor.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> before_last, last, row(b.size() + 1);
   for (std::size_t j = 0; j < row.size(); ++j) row[j] = j;

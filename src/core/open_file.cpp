@@ -1,3 +1,5 @@
+// exists() and is_directory() come before open(), because open() accepts a folder and read() then
+// fails with a message that does not say so.
 #include "core/open_file.h"
 
 #include <fcntl.h>
@@ -32,7 +34,7 @@ OpenFile::OpenFile(fs::path path) : path_(std::move(path)) {
   if (descriptor_ < 0) fail_reading("read");
   if (::fstat(descriptor_, &status) != 0) {
     const int reason = errno;
-    ::close(descriptor_);  // a constructor that throws leaves no destructor to do it
+    ::close(descriptor_);  // no destructor runs after a throwing constructor
     errno = reason;
     fail_reading("read");
   }

@@ -7,7 +7,7 @@
 
 namespace saferclip {
 
-// Closed by the destructor. Throws DataError: missing, a folder, unreadable.
+// Throws DataError if the file is missing, a folder or unreadable. The destructor closes it.
 class OpenFile {
  public:
   explicit OpenFile(std::filesystem::path path);
@@ -17,9 +17,9 @@ class OpenFile {
 
   int descriptor() const { return descriptor_; }
   std::uint64_t size() const { return size_; }
-  // How many bytes were read; 0 at the end of the file.
+  // The number of bytes read; 0 at the end of the file.
   std::size_t read(char* data, std::size_t size) const;
-  // DataError with the system's reason (errno).
+  // Throws DataError with the system's reason (errno).
   [[noreturn]] void fail_reading(const char* action) const;
 
  private:

@@ -1,3 +1,7 @@
+// Writing is tested by creating a file, because permissions alone do not tell (quotas, read-only
+// and remote file systems, long names). A command replaces its output by rename: that rules out
+// streams, mount points and the working directory, and makes a read-only file replaceable, which
+// therefore is refused explicitly.
 #include "saferclip/core/output.h"
 
 #include <fcntl.h>
@@ -8,16 +12,16 @@
 #include <cerrno>
 #include <system_error>
 
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
-#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/text_format.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr int kMostLinks = 40;  // as many as the kernel follows
+constexpr int kMostLinks = 40;  // as the kernel
 
 std::string reason_of(int number) { return std::system_category().message(number); }
 
@@ -25,7 +29,7 @@ fs::path folder_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
-// A process's own open files: what their links lead to is written through the stream, not by name.
+// /proc/<pid>/fd/<n>: an open file of a process, to be written through the stream and not by name.
 bool is_stream_name(const fs::path& path) {
   std::error_code error;
   const fs::path folder = fs::canonical(folder_of(path), error);
@@ -55,7 +59,7 @@ std::string kind_of(fs::file_type type) {
     case fs::file_type::block:
       return "a block device";
     default:
-      return "no regular file";
+      return "not a regular file";
   }
 }
 
@@ -77,15 +81,14 @@ fs::path followed(const std::string& option, const fs::path& given) {
   }
 }
 
-// Whether a file can be made beside `target`, found by making one: what permissions say is not all
-// (quotas, read-only and remote file systems, the length of the name).
+// Creates and removes a file beside `target`.
 void require_writable_folder(const std::string& option, const fs::path& given,
                              const fs::path& target, const fs::path& folder) {
   const TemporarySibling probe(folder / target.filename(), TemporarySibling::Kind::kFile);
   const int descriptor = ::open(probe.path().c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
   if (descriptor < 0) {
     const int number = errno;
-    // The place is right, the disk is not: no mistake of the command line.
+    // The disk is at fault, not the option.
     if (number == EIO || number == ENOSPC || number == EDQUOT) {
       throw_storage_error("create", probe.path(), number);
     }
@@ -98,7 +101,8 @@ void require_writable_folder(const std::string& option, const fs::path& given,
   ::close(descriptor);
 }
 
-// Nobody may write to it, or this user may not. The superuser may always, but means to no more.
+// Whether nobody may write to it, or this user may not. The first rule protects a read-only file
+// from root, who may always write.
 bool is_read_only(const fs::path& file) {
   struct stat status {};
   if (::stat(file.c_str(), &status) != 0) return false;
@@ -111,13 +115,14 @@ bool is_mount_point(const fs::path& folder) {
          (status.stx_attributes_mask & status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
 
-// Such a folder has a holder that a rename would leave with the old, empty one.
+// An empty folder that a rename can replace. The working directory and a mount point cannot be:
+// they would keep referring to the old folder.
 void require_free_folder(const std::string& option, const fs::path& given, const fs::path& target) {
   std::error_code error;
   if (!fs::is_directory(target, error)) {
     refuse(option, given, target,
            cat("is ", not_a_file(target).empty() ? "a file" : not_a_file(target),
-               ", expected a folder that is empty or not there yet"));
+               ", expected an empty or new folder"));
   }
   const bool is_empty = fs::is_empty(target, error);
   if (error) refuse(option, given, target, cat("cannot be read: ", error.message()));
@@ -128,7 +133,7 @@ void require_free_folder(const std::string& option, const fs::path& given, const
   if (is_here || is_mount_point(target)) {
     refuse(option, given, target,
            cat("is ", is_here ? "the working directory" : "a mount point",
-               ", which cannot be replaced as a whole; name a new folder in it"));
+               ", which cannot be replaced; name a new folder inside it"));
   }
 }
 
@@ -138,7 +143,7 @@ fs::path behind_links(const fs::path& path) {
   fs::path target = path;
   for (int i = 0; follow(target); ++i) {
     if (i == kMostLinks) {
-      throw Error(cat(path.string(), ": is a link that leads in a circle; name another path"), 1);
+      throw Error(cat(path.string(), ": is a circular link; name another path"), 1);
     }
   }
   return target;
@@ -170,7 +175,8 @@ fs::path output_file(const std::string& option, const fs::path& given,
            cat("there is no folder ", fs::absolute(folder).lexically_normal().string()));
   }
   if (is_read_only(target)) {
-    refuse(option, given, target, "is read-only; allow writing (chmod u+w), or name another file");
+    refuse(option, given, target,
+           "is read-only; make it writable (chmod u+w), or name another file");
   }
   require_writable_folder(option, given, target, folder);
   return target;

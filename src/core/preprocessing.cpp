@@ -1,3 +1,5 @@
+// The texts go into cache descriptions, so numbers are printed with all digits: two values that
+// differ must not look the same.
 #include "saferclip/core/preprocessing.h"
 
 #include <array>
@@ -25,7 +27,7 @@ std::string resize_text(const Preprocessing& p) {
   return "";
 }
 
-// All digits: two values that differ must not share a cache.
+// The shortest text that reads back as the same number.
 std::string number_text(double value) {
   std::array<char, 32> text{};
   const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;

@@ -1,11 +1,14 @@
+// The line is fitted to the terminal by dropping the least important: fields from the right, then
+// the outer work's name, then the bar; percentage and a cut label remain. Widths are in terminal
+// columns, not bytes. The logger calls from its own thread, so counts are guarded by a mutex.
 #include "saferclip/core/progress.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "saferclip/core/display.h"
-#include "saferclip/core/text_format.h"
 #include "saferclip/core/durations.h"
+#include "saferclip/core/text_format.h"
 
 namespace saferclip {
 namespace {
@@ -18,7 +21,7 @@ double seconds_since(std::chrono::steady_clock::time_point moment) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - moment).count();
 }
 
-// ASCII, whose width every terminal agrees on.
+// ASCII: all terminals agree on its width.
 std::string bar_text(double share, std::size_t cells) {
   const auto full =
       std::min(cells, static_cast<std::size_t>(share * static_cast<double>(cells) + 1e-9));
@@ -32,7 +35,7 @@ std::string percent_text(double share) {
   return std::string(digits.size() < 3 ? 3 - digits.size() : 0, ' ') + digits + "%";
 }
 
-// A name may hold anything; a line break in it would not stay in one line.
+// Names may contain line breaks and other control characters.
 std::string on_one_line(std::string text) {
   std::replace_if(
       text.begin(), text.end(),
@@ -44,7 +47,7 @@ std::string singular(const std::string& unit) {
   return unit.ends_with('s') ? unit.substr(0, unit.size() - 1) : unit;
 }
 
-// Columns of the first `count` fields with the gaps before them.
+// Columns of the first `count` fields, gaps included.
 std::size_t width_of(const std::vector<std::string>& fields, std::size_t count) {
   std::size_t width = 0;
   for (std::size_t i = 0; i < count; ++i) width += kGap + display_columns(fields[i]);
@@ -54,7 +57,7 @@ std::size_t width_of(const std::vector<std::string>& fields, std::size_t count) 
 }  // namespace
 
 std::string fit_status(const StatusText& text, std::size_t columns) {
-  // The last column stays free: a terminal may go to the next line after it.
+  // The last column stays free: some terminals wrap after it.
   const std::size_t room = columns > 1 ? columns - 1 : 0;
   const bool has_bar = text.total > 0;
   const double share =
@@ -68,7 +71,7 @@ std::string fit_status(const StatusText& text, std::size_t columns) {
     return display_columns(label) + bar_columns + percent_columns + width_of(text.fields, fields) <=
            room;
   };
-  // What it is a part of is worth less than the first two fields.
+  // The first two fields are worth more than the name of the outer work.
   if (!fits(std::min<std::size_t>(2, text.fields.size()))) label = on_one_line(text.label);
   std::size_t count = text.fields.size();
   while (count > 0 && !fits(count)) --count;

@@ -1,3 +1,5 @@
+// Part of what a run's seed means: any change here changes every data order, initialization and
+// dropout mask, and breaks bit-exact resumption of older runs.
 #include "saferclip/core/rng.h"
 
 #include <numeric>
@@ -6,7 +8,7 @@
 namespace saferclip {
 namespace {
 
-std::uint64_t finalise(std::uint64_t x) {
+std::uint64_t finalize(std::uint64_t x) {
   x += 0x9E3779B97F4A7C15ULL;
   x = (x ^ (x >> 30U)) * 0xBF58476D1CE4E5B9ULL;
   x = (x ^ (x >> 27U)) * 0x94D049BB133111EBULL;
@@ -16,8 +18,8 @@ std::uint64_t finalise(std::uint64_t x) {
 }  // namespace
 
 std::uint64_t mix_bits(std::uint64_t seed, std::initializer_list<std::uint64_t> indices) {
-  std::uint64_t state = finalise(seed);
-  for (const std::uint64_t index : indices) state = finalise(state ^ finalise(index));
+  std::uint64_t state = finalize(seed);
+  for (const std::uint64_t index : indices) state = finalize(state ^ finalize(index));
   return state;
 }
 

@@ -1,3 +1,4 @@
+// A lock-free atomic, because a signal handler sets it.
 #include "saferclip/core/stop.h"
 
 #include "saferclip/core/error.h"
@@ -5,8 +6,8 @@
 namespace saferclip {
 
 void StopFlag::ask(int exit_code) noexcept {
-  int nobody = 0;
-  exit_code_.compare_exchange_strong(nobody, exit_code);
+  int no_request = 0;
+  exit_code_.compare_exchange_strong(no_request, exit_code);
 }
 
 void throw_if_asked(const StopFlag* stop, const std::string& message) {

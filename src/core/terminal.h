@@ -1,14 +1,15 @@
-// The terminal behind stderr.
+// The terminal of stderr.
 #pragma once
 
 #include <cstddef>
 
 namespace saferclip {
 
-// Whether a line of it may be redrawn: a terminal that is not TERM=dumb, and no NO_COLOR.
+// Whether a line may be redrawn: stderr is a terminal, TERM is neither empty nor dumb, and NO_COLOR
+// is not set.
 bool can_redraw_stderr();
 
-// Its width now; COLUMNS, then 80, where it does not say.
+// Its current width; if unknown, COLUMNS, else 80.
 std::size_t stderr_columns();
 
 }  // namespace saferclip

@@ -1,3 +1,6 @@
+// An encoding is converted only where a byte order mark proves it; anything else that is not UTF-8
+// is refused, because a wrong guess would train on garbled captions. Other files are recognized by
+// their first bytes, for a helpful message.
 #include "saferclip/core/text_file.h"
 
 #include <algorithm>
@@ -7,14 +10,14 @@
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
-#include "saferclip/core/untrusted_text.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/core/untrusted_text.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::string_view kMark = "\xEF\xBB\xBF";
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 constexpr const char* kCure = "; save it as UTF-8 (iconv -f ENCODING -t UTF-8 OLD > NEW)";
 
 void append_utf8(std::uint32_t code, std::string& text) {
@@ -31,16 +34,16 @@ void append_utf8(std::uint32_t code, std::string& text) {
   }
 }
 
-bool is_high(std::uint32_t unit) { return unit >= 0xD800 && unit < 0xDC00; }
-bool is_low(std::uint32_t unit) { return unit >= 0xDC00 && unit < 0xE000; }
+bool is_high_surrogate(std::uint32_t unit) { return unit >= 0xD800 && unit < 0xDC00; }
+bool is_low_surrogate(std::uint32_t unit) { return unit >= 0xDC00 && unit < 0xE000; }
 
 struct Encoding {
   const char* name;
   std::string_view mark;
-  std::size_t width;  // bytes of a unit
+  std::size_t width;  // bytes per code unit
   bool is_big_endian;
 };
-// UTF-32 before UTF-16, whose mark it starts with.
+// UTF-32 LE first: its mark starts with that of UTF-16 LE.
 constexpr std::array<Encoding, 4> kEncodings{{{"UTF-32 LE", {"\xFF\xFE\0\0", 4}, 4, false},
                                               {"UTF-32 BE", {"\0\0\xFE\xFF", 4}, 4, true},
                                               {"UTF-16 LE", {"\xFF\xFE", 2}, 2, false},
@@ -49,8 +52,8 @@ constexpr std::array<Encoding, 4> kEncodings{{{"UTF-32 LE", {"\xFF\xFE\0\0", 4},
 std::uint32_t unit_at(std::string_view bytes, std::size_t position, const Encoding& encoding) {
   std::uint32_t unit = 0;
   for (std::size_t i = 0; i < encoding.width; ++i) {
-    const std::size_t place = encoding.is_big_endian ? i : encoding.width - 1 - i;
-    unit = unit << 8U | static_cast<unsigned char>(bytes[position + place]);
+    const std::size_t offset = encoding.is_big_endian ? i : encoding.width - 1 - i;
+    unit = unit << 8U | static_cast<unsigned char>(bytes[position + offset]);
   }
   return unit;
 }
@@ -66,12 +69,13 @@ std::string decoded(std::string_view bytes, const Encoding& encoding, const fs::
   const std::size_t whole = bytes.size() / encoding.width * encoding.width;
   for (std::size_t at = 0; at < whole; at += encoding.width) {
     std::uint32_t code = unit_at(bytes, at, encoding);
-    if (encoding.width == 2 && is_high(code) && at + 2 < whole &&
-        is_low(unit_at(bytes, at + 2, encoding))) {
+    if (encoding.width == 2 && is_high_surrogate(code) && at + 2 < whole &&
+        is_low_surrogate(unit_at(bytes, at + 2, encoding))) {
       at += 2;
       code = 0x10000 + ((code - 0xD800) << 10U) + (unit_at(bytes, at, encoding) - 0xDC00);
     }
-    if (is_high(code) || is_low(code) || code > 0x10FFFF) fail("holds no letter");
+    if (is_high_surrogate(code) || is_low_surrogate(code) || code > 0x10FFFF)
+      fail("holds no letter");
     append_utf8(code, text);
   }
   if (whole != bytes.size()) fail("ends inside a letter");
@@ -84,7 +88,7 @@ bool looks_binary(std::string_view bytes) {
          std::any_of(head.begin(), head.end(), [](char c) { return c >= 0 && c < 9; });
 }
 
-// What is no text at all, by its first bytes.
+// Recognizes other kinds of files by their first bytes.
 void refuse_other_files(std::string_view bytes, const fs::path& file) {
   if (!looks_binary(bytes)) return;
   static constexpr struct {
@@ -104,29 +108,30 @@ void refuse_other_files(std::string_view bytes, const fs::path& file) {
   };
   for (const auto& kind : kKinds) {
     if (bytes.starts_with(kind.start))
-      throw DataError(cat(file.string(), ": is no text, but ", kind.what));
+      throw DataError(cat(file.string(), ": is not a text file but ", kind.what));
   }
 }
 
-// Every second byte of Latin text in UTF-16 is 0, which UTF-8 has nowhere.
+// In Latin text in UTF-16 every second byte is 0; UTF-8 text has no such bytes.
 void refuse_unmarked_utf16(std::string_view bytes, const fs::path& file) {
   std::array<std::size_t, 2> zeros{};
-  const std::size_t looked_at = std::min<std::size_t>(bytes.size(), 4096) / 2 * 2;
-  for (std::size_t i = 0; i < looked_at; ++i) zeros[i % 2] += bytes[i] == '\0' ? 1U : 0U;
+  const std::size_t examined = std::min<std::size_t>(bytes.size(), 4096) / 2 * 2;
+  for (std::size_t i = 0; i < examined; ++i) zeros[i % 2] += bytes[i] == '\0' ? 1U : 0U;
   for (const std::size_t side : {0U, 1U}) {
-    if (zeros[side] * 5 > looked_at && zeros[1 - side] * 20 < looked_at) {
+    if (zeros[side] * 5 > examined && zeros[1 - side] * 20 < examined) {
       throw DataError(cat(file.string(), ": looks like UTF-16 ", side == 1 ? "LE" : "BE",
                           " without a byte order mark", kCure));
     }
   }
 }
 
-// One kind of line end, and no mark at the head of a line: files that were joined have them there.
+// Unifies line ends and removes byte order marks at line starts, where concatenated files have
+// them.
 void normalise(std::string& text) {
   std::size_t used = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const bool is_head = used == 0 || text[used - 1] == '\n';
-    if (is_head && text[i] == kMark[0] && text.compare(i, 3, kMark) == 0) {
+    if (is_head && text[i] == kByteOrderMark[0] && text.compare(i, 3, kByteOrderMark) == 0) {
       i += 2;
       continue;
     }
@@ -140,8 +145,8 @@ void normalise(std::string& text) {
   text.resize(used);
 }
 
-// The first byte that does not belong to a UTF-8 letter; text.size() when all do.
-std::size_t first_foreign_byte(std::string_view text) {
+// The position of the first byte that is not part of valid UTF-8, or text.size().
+std::size_t first_invalid_byte(std::string_view text) {
   std::size_t at = 0;
   while (at < text.size()) {
     const std::size_t line_end = std::min(text.find('\n', at), text.size() - 1) + 1;
@@ -182,7 +187,7 @@ std::string read_text_file(const fs::path& file) {
 }
 
 std::string utf8_problem(std::string_view text) {
-  const std::size_t at = first_foreign_byte(text);
+  const std::size_t at = first_invalid_byte(text);
   if (at == text.size()) return "";
   const auto byte = static_cast<unsigned char>(text[at]);
   std::array<char, 8> hex{};
@@ -195,7 +200,7 @@ std::string utf8_problem(std::string_view text) {
 }
 
 void require_utf8(std::string_view text, const fs::path& file) {
-  const std::size_t at = first_foreign_byte(text);
+  const std::size_t at = first_invalid_byte(text);
   if (at == text.size()) return;
   throw DataError(cat(file.string(), ":", line_of(text, at), ": ",
                       utf8_problem(text.substr(at, std::min<std::size_t>(4, text.size() - at)))));
@@ -216,7 +221,7 @@ std::vector<std::string> read_all_lines(const fs::path& file) {
 std::vector<std::string> read_lines(const fs::path& file) {
   std::vector<std::string> lines;
   for (const std::string& line : read_all_lines(file)) {
-    if (std::string words = trimmed(line); !words.empty()) lines.push_back(std::move(words));
+    if (std::string text = trimmed(line); !text.empty()) lines.push_back(std::move(text));
   }
   if (lines.empty()) throw DataError(cat(file.string(), ": holds no lines"));
   return lines;

@@ -1,3 +1,5 @@
+// Independent of the locale: std::to_string and "%.*f" run in the C locale, which this program
+// never changes.
 #include "saferclip/core/text_format.h"
 
 #include <array>

@@ -1,3 +1,4 @@
+// One pass, no recursion, no allocation: these functions see bytes that nothing has checked before.
 #include "saferclip/core/untrusted_text.h"
 
 #include <cstddef>
@@ -7,16 +8,16 @@ namespace saferclip {
 
 bool is_nested_deeper(std::string_view json, int levels) {
   int depth = 0;
-  bool is_text = false;
+  bool in_string = false;
   for (std::size_t i = 0; i < json.size(); ++i) {
     const char c = json[i];
-    if (is_text && c == '\\') {
+    if (in_string && c == '\\') {
       ++i;
     } else if (c == '"') {
-      is_text = !is_text;
-    } else if (!is_text && (c == '[' || c == '{')) {
+      in_string = !in_string;
+    } else if (!in_string && (c == '[' || c == '{')) {
       if (++depth > levels) return true;
-    } else if (!is_text && (c == ']' || c == '}')) {
+    } else if (!in_string && (c == ']' || c == '}')) {
       --depth;
     }
   }

@@ -1,3 +1,6 @@
+// A shared counter instead of fixed shares: one huge picture must not hold up the others. An
+// exception moves the counter to the end, which lets the other threads finish only what they have
+// begun.
 #include "saferclip/core/workers.h"
 
 #include <algorithm>

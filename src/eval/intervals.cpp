@@ -1,3 +1,8 @@
+// Rows are first summed by unit, so a resample is one row of integer weights and all resamples of
+// all columns are two matrix products: W [resamples, units] times sums and weights [units,
+// columns]. The paired test does the same with random signs. Draws come from a counter-based
+// generator keyed by (seed, resample): no resample depends on another, on the chunk size or on
+// threads.
 #include "saferclip/eval/intervals.h"
 
 #include <ATen/ATen.h>
@@ -14,7 +19,7 @@ namespace {
 
 constexpr std::uint64_t kDrawStream = 0xB007;
 constexpr std::uint64_t kFlipStream = 0xF11B;
-constexpr std::int64_t kWeightBudget = 1'000'000;  // weights kept at a time: 8 MB
+constexpr std::int64_t kWeightBudget = 1'000'000;  // draws held at a time: 8 MB
 
 std::int64_t unit_count(const OutcomeTable& table) {
   if (table.cluster.empty()) return table.rows;
@@ -23,10 +28,10 @@ std::int64_t unit_count(const OutcomeTable& table) {
 
 struct UnitSums {
   at::Tensor sums;     // float64 [units, columns]
-  at::Tensor weights;  // the same: measured rows, each as much as its weight
+  at::Tensor weights;  // float64 [units, columns]: summed weights of the measured rows
 };
 
-// value(column, row) is not a number where the row is not measured.
+// value(column, row) is NaN for a row that is not measured.
 UnitSums sum_units(const OutcomeTable& table,
                    const std::function<double(std::size_t, std::size_t)>& value) {
   const std::int64_t units = unit_count(table);
@@ -50,8 +55,7 @@ UnitSums sum_units(const OutcomeTable& table,
   return result;
 }
 
-// Fills row r - begin of `weights` for each resample r from `begin` on: how often each unit is
-// drawn.
+// Row r of `weights`: how often resample `begin + r` draws each unit.
 void draw_weights(at::Tensor& weights, std::int64_t begin, std::uint64_t seed) {
   weights.zero_();
   const std::int64_t units = weights.size(1);
@@ -65,7 +69,7 @@ void draw_weights(at::Tensor& weights, std::int64_t begin, std::uint64_t seed) {
   }
 }
 
-// The same with +1 or -1 for each unit.
+// Row r of `signs`: +1 or -1 for each unit in resample `begin + r`.
 void draw_signs(at::Tensor& signs, std::int64_t begin, std::uint64_t seed) {
   const std::int64_t units = signs.size(1);
   auto* data = signs.mutable_data_ptr<double>();
@@ -85,25 +89,25 @@ struct Resampling {
   const StopFlag* stop;
 };
 
-// [resamples, columns] of combine(weights [some resamples, units]). One buffer serves all: blocks
-// that are allocated anew each time leave the heap in pieces.
+// [resamples, columns]: combine(draws [chunk, units]) of all chunks. One buffer serves all chunks,
+// because allocating each anew fragments the heap.
 at::Tensor over_resamples(std::int64_t units, const Resampling& by, Draw draw,
                           const std::function<at::Tensor(const at::Tensor&)>& combine) {
   const std::int64_t chunk =
       std::clamp<std::int64_t>(kWeightBudget / std::max<std::int64_t>(1, units), 1, by.resamples);
   at::Tensor buffer = at::empty({chunk, units}, at::kDouble);
-  std::vector<at::Tensor> parts;
+  std::vector<at::Tensor> chunks;
   for (std::int64_t begin = 0; begin < by.resamples; begin += chunk) {
-    throw_if_asked(by.stop, "interrupted in the intervals");
+    throw_if_asked(by.stop, "interrupted while computing intervals");
     at::Tensor weights = buffer.narrow(0, 0, std::min(chunk, by.resamples - begin));
     draw(weights, begin, by.seed);
-    parts.push_back(combine(weights));
+    chunks.push_back(combine(weights));
   }
-  return at::cat(parts);
+  return at::cat(chunks);
 }
 
-// 2.5 % and 97.5 % of each column, between neighbours linearly; resamples that drew no measured row
-// do not count.
+// The 2.5 % and 97.5 % percentiles of each column, linearly interpolated. Resamples without a
+// measured row are NaN and do not count.
 std::vector<Interval> percentile_intervals(const at::Tensor& means) {
   std::vector<Interval> intervals;
   for (std::int64_t m = 0; m < means.size(1); ++m) {
@@ -116,10 +120,10 @@ std::vector<Interval> percentile_intervals(const at::Tensor& means) {
     std::sort(values.begin(), values.end());
     const auto at_share = [&](double share) {
       if (values.empty()) return 0.0;
-      const double place = share * static_cast<double>(values.size() - 1);
-      const auto low = static_cast<std::size_t>(place);
+      const double position = share * static_cast<double>(values.size() - 1);
+      const auto low = static_cast<std::size_t>(position);
       const std::size_t high = std::min(low + 1, values.size() - 1);
-      return values[low] + (place - static_cast<double>(low)) * (values[high] - values[low]);
+      return values[low] + (position - static_cast<double>(low)) * (values[high] - values[low]);
     };
     intervals.push_back({100 * at_share(0.025), 100 * at_share(0.975)});
   }
@@ -169,7 +173,7 @@ std::vector<Difference> compare_paired(const OutcomeTable& first, const OutcomeT
   const std::vector<Interval> intervals = intervals_of(units, by);
   const at::Tensor total = units.sums.sum(0);
   const std::int64_t count = units.sums.size(0);
-  // The smallest doubles apart are rounding of sums that are equal.
+  // Equal sums may differ by rounding.
   const at::Tensor limit = total.abs() - 1e-9;
   const at::Tensor exceeds = over_resamples(count, by, draw_signs, [&](const at::Tensor& signs) {
                                return at::mm(signs, units.sums).abs().ge(limit);

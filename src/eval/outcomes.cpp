@@ -1,3 +1,6 @@
+// Every metric becomes a column of a table with one value per row, NaN where a row is not measured;
+// percentages, intervals and paired tests are then generic. A query that spans several rows (a
+// picture with several captions) writes to one of them only, so it counts once.
 #include "saferclip/eval/outcomes.h"
 
 #include <ATen/ATen.h>
@@ -48,8 +51,8 @@ void fill(std::vector<float>& values, const Queries& outcomes, Value&& value) {
   }
 }
 
-// The queries of the rows that have a tag; of pictures those that any of these rows shows, each in
-// the first of them.
+// The queries of the rows with a tag. A picture belongs to every tag of its rows and is entered in
+// the first row that has this tag.
 Queries tagged(const Queries& queries, const std::vector<std::int64_t>& query_of_row,
                const EmbeddingSet& set, const std::string& tag) {
   std::vector<std::int64_t> row_of_query(query_of_row.size(), -1);
@@ -66,15 +69,17 @@ Queries tagged(const Queries& queries, const std::vector<std::int64_t>& query_of
   return own;
 }
 
-// Of each row the row whose query it takes part in: its own, or the first of its gallery that shows
-// the same picture; -1: the row has no unsafe picture.
-std::vector<std::int64_t> queries_of_rows(const EmbeddingSet& set, bool is_picture) {
+enum class QueryKind { kText, kPicture };
+
+// For each row the row that stands for its query: itself, or for pictures the first of its gallery
+// that shows the same one; -1 if the row has no unsafe picture.
+std::vector<std::int64_t> queries_of_rows(const EmbeddingSet& set, QueryKind kind) {
   std::map<std::pair<std::string, std::int64_t>, std::int64_t> first;
   std::vector<std::int64_t> query(set.has_unsafe_image.size(), -1);
   for (std::size_t i = 0; i < query.size(); ++i) {
     if (!set.has_unsafe_image[i]) continue;
     query[i] = static_cast<std::int64_t>(i);
-    if (!is_picture || set.unsafe_picture.empty()) continue;
+    if (kind == QueryKind::kText || set.unsafe_picture.empty()) continue;
     const std::string gallery = set.gallery.empty() ? "" : set.gallery[i];
     query[i] = first.emplace(std::pair(gallery, set.unsafe_picture[i]), query[i]).first->second;
   }
@@ -83,7 +88,8 @@ std::vector<std::int64_t> queries_of_rows(const EmbeddingSet& set, bool is_pictu
 
 void add_tags(TableMaker& maker, const std::map<std::string, TaskOutcomes>& outcomes,
               const EmbeddingSet& set) {
-  const auto of_texts = queries_of_rows(set, false), of_pictures = queries_of_rows(set, true);
+  const auto of_texts = queries_of_rows(set, QueryKind::kText);
+  const auto of_pictures = queries_of_rows(set, QueryKind::kPicture);
   for (const std::string& tag : std::set<std::string>(set.tag.begin(), set.tag.end())) {
     if (tag.empty()) continue;
     for (const auto& [task, side] :
@@ -99,7 +105,7 @@ void add_tags(TableMaker& maker, const std::map<std::string, TaskOutcomes>& outc
   }
 }
 
-// Cosine of row i of `a` with row i of `b`, without a product of the whole tensors.
+// cos(a_i, b_i), in chunks: the elementwise product of all rows would be as large as the inputs.
 std::vector<float> own_cosines(const at::Tensor& a, const at::Tensor& b) {
   std::vector<float> cosines;
   for (std::int64_t begin = 0; begin < a.size(0); begin += kChunk) {
@@ -111,7 +117,7 @@ std::vector<float> own_cosines(const at::Tensor& a, const at::Tensor& b) {
   return cosines;
 }
 
-// Equal words get equal numbers, from 0 in the order of their first rows.
+// Equal words get equal numbers, counted from 0 in the order of first appearance.
 template <class Word>
 std::vector<std::int64_t> numbered_units(const std::vector<Word>& words) {
   std::map<Word, std::int64_t> numbers;
@@ -147,11 +153,11 @@ void add_safeground(TableMaker& maker, const EmbeddingSet& set) {
   }
 }
 
-constexpr std::int64_t kTop5Classes = 5;  // of fewer every top-5 is right
+constexpr std::int64_t kTop5Classes = 5;  // with fewer, every top-5 is correct
 
 struct Prediction {
   std::int64_t label = 0;  // the class with the highest score, ties to the lower index
-  std::int64_t rank = 0;   // of the true class, by the same rule; all classes when it has no number
+  std::int64_t rank = 0;   // of the true class, ties likewise; last if its score is NaN
 };
 
 std::vector<Prediction> predict(const at::Tensor& images, const at::Tensor& classes,
@@ -160,17 +166,17 @@ std::vector<Prediction> predict(const at::Tensor& images, const at::Tensor& clas
   predictions.reserve(labels.size());
   for_each_score_row(images, classes, stop, [&](const float* scores, std::int64_t count) {
     const std::int64_t label = labels[predictions.size()];
-    const float wanted = scores[label];
-    std::int64_t rank = std::isnan(wanted) ? count : 1;
+    const float true_score = scores[label];
+    std::int64_t rank = std::isnan(true_score) ? count : 1;
     for (std::int64_t c = 0; c < count; ++c) {
-      rank += scores[c] > wanted || (scores[c] == wanted && c < label) ? 1 : 0;
+      rank += scores[c] > true_score || (scores[c] == true_score && c < label) ? 1 : 0;
     }
     predictions.push_back({std::max_element(scores, scores + count) - scores, rank});
   });
   return predictions;
 }
 
-// One over the number of images of each image's class.
+// For each image 1 / (number of images of its class).
 std::vector<double> class_weights(const std::vector<std::int64_t>& labels) {
   std::map<std::int64_t, double> images;
   for (const std::int64_t label : labels) ++images[label];
@@ -190,12 +196,12 @@ void add_groups(TableMaker& maker, const std::vector<Prediction>& predicted,
       if (group_of(labels[i]) == group) own.push_back(i);
     }
     if (own.empty()) continue;
-    auto& right = maker.column({"groups", group, "top1"});
-    for (const std::size_t i : own) right[i] = predicted[i].rank == 1 ? 1.0F : 0.0F;
+    auto& hits = maker.column({"groups", group, "top1"});
+    for (const std::size_t i : own) hits[i] = predicted[i].rank == 1 ? 1.0F : 0.0F;
     for (const std::string& other : words) {
-      auto& named = maker.column({"groups", group, "predicted", other});
+      auto& is_predicted = maker.column({"groups", group, "predicted", other});
       for (const std::size_t i : own) {
-        named[i] = group_of(predicted[i].label) == other ? 1.0F : 0.0F;
+        is_predicted[i] = group_of(predicted[i].label) == other ? 1.0F : 0.0F;
       }
     }
   }

@@ -1,3 +1,8 @@
+// Ranks are counted, not sorted: a query's rank is one more than the number of items that score
+// higher than its relevant item, so the N x N scores are walked once in tiles (score_tiles.cpp) and
+// never kept. All tasks on the same pair of embeddings share a walk. A relevant score must equal
+// its entry of the walk bit for bit, or an item would tie or lose against itself; therefore
+// pair_scores() computes it with the same tiles.
 #include "saferclip/eval/retrieval.h"
 
 #include <ATen/ATen.h>
@@ -18,10 +23,8 @@ constexpr std::int64_t kScoreBudget = 4'000'000;  // scores kept at a time: 16 M
 
 // The distinct pictures that the rows of one gallery show.
 struct Pictures {
-  std::vector<std::int64_t> rows;    // [P] the row of the set that shows it first
+  std::vector<std::int64_t> rows;    // [P] the first row of the set that shows it
   std::vector<std::int32_t> of_row;  // [N] the picture of each of the gallery's rows
-
-  std::int64_t count() const { return static_cast<std::int64_t>(rows.size()); }
 };
 
 // `rows` of a set; `picture` as in EmbeddingSet.
@@ -39,10 +42,10 @@ Pictures pictures_of(const std::vector<std::int64_t>& picture,
   return result;
 }
 
-// Counts of one task while the parts of its gallery are walked.
+// Ranks of one task's queries, counted part by part of their gallery.
 class Task {
  public:
-  // Captions ask: the relevant item of each is the picture of its row, at score own[i].
+  // Captions are the queries: relevant to each is the picture of its row, with score own[i].
   static Task of_texts(const at::Tensor& own, const Pictures& pictures,
                        const std::vector<std::int64_t>& rows) {
     Task task(rows);
@@ -52,7 +55,7 @@ class Task {
     }
     return task;
   }
-  // Pictures ask: the relevant items of each are the captions of the rows that show it.
+  // Pictures are the queries: relevant to each are the captions of the rows that show it.
   static Task of_pictures(const at::Tensor& own, const Pictures& pictures,
                           const std::vector<std::int64_t>& rows) {
     Task task(pictures.rows);
@@ -64,13 +67,16 @@ class Task {
     return task;
   }
 
-  RankCount part(bool is_relevant_here) {
-    return {relevant_.data(), is_relevant_here ? place_.data() : nullptr, before_.data(),
-            equal_.data()};
-  }
+  std::size_t size() const { return rows_.size(); }
 
-  // What was counted so far, of a gallery of `items`. `best_safe` and `best_unsafe`: highest scores
-  // in the two halves of a union gallery, or null.
+  // For the part of the gallery that holds the relevant items, and for any other part.
+  RankCount relevant_part() {
+    return {relevant_.data(), position_.data(), before_.data(), equal_.data()};
+  }
+  RankCount other_part() { return {relevant_.data(), nullptr, before_.data(), equal_.data()}; }
+
+  // Appends the counts so far, in a gallery of `items`. `best_safe` and `best_unsafe`: the highest
+  // scores in the two halves of a union gallery, or null.
   void append_to(TaskOutcomes& outcomes, std::int64_t items, const float* best_safe = nullptr,
                  const float* best_unsafe = nullptr) const {
     for (std::size_t i = 0; i < rows_.size(); ++i) {
@@ -85,16 +91,16 @@ class Task {
   explicit Task(std::vector<std::int64_t> rows)
       : rows_(std::move(rows)),
         relevant_(rows_.size(), std::numeric_limits<float>::quiet_NaN()),
-        place_(rows_.size()),
+        position_(rows_.size()),
         before_(rows_.size()),
         equal_(rows_.size()) {}
 
-  // Of several relevant items the one that ranks first: the best score, then the lowest place.
-  // Those of the same score will be counted as equal, and are no ties.
-  void add_relevant(std::size_t query, float score, std::int32_t place) {
+  // Of several relevant items the best-ranked counts: highest score, then lowest position. The walk
+  // counts every relevant item of that score as equal; equal_ starts below 0 to make up for it.
+  void add_relevant(std::size_t query, float score, std::int32_t position) {
     if (std::isnan(relevant_[query]) || score > relevant_[query]) {
       relevant_[query] = score;
-      place_[query] = place;
+      position_[query] = position;
       equal_[query] = std::isnan(score) ? 0 : -1;
     } else if (score == relevant_[query]) {
       --equal_[query];
@@ -102,97 +108,174 @@ class Task {
   }
 
   std::vector<std::int64_t> rows_;  // the row of each query
-  std::vector<float> relevant_;
-  std::vector<std::int32_t> place_;
+  std::vector<float> relevant_;     // score of its relevant item, whose …
+  std::vector<std::int32_t> position_;
   std::vector<std::int32_t> before_;
   std::vector<std::int32_t> equal_;
 };
 
-// Highest score of each query in one part of its gallery.
-std::vector<float> no_best(std::size_t rows) {
-  return std::vector<float>(rows, -std::numeric_limits<float>::infinity());
-}
+// A task in a union gallery, with each query's highest score in the safe and in the unsafe half.
+struct UnionTask {
+  explicit UnionTask(Task counts)
+      : task(std::move(counts)),
+        best_safe(task.size(), -std::numeric_limits<float>::infinity()),
+        best_unsafe(best_safe) {}
+  void append_to(TaskOutcomes& outcomes, std::int64_t items) const {
+    task.append_to(outcomes, items, best_safe.data(), best_unsafe.data());
+  }
 
-struct Parts {
-  at::Tensor t, v, ut, uv;  // T(t), V(v), T(t*), V(v*); of pictures one row each
-  at::Tensor tile;          // buffer
+  Task task;
+  std::vector<float> best_safe;
+  std::vector<float> best_unsafe;
 };
 
-// Texts among pictures and pictures among texts.
-void run_two_tasks(const at::Tensor& texts, const at::Tensor& images, const Pictures& pictures,
-                   const std::vector<std::int64_t>& rows, TaskOutcomes& of_texts,
-                   TaskOutcomes& of_images, const at::Tensor& tile, const StopFlag* stop) {
-  const at::Tensor own = pair_scores(texts, images, pictures.of_row, tile);
-  Task text = Task::of_texts(own, pictures, rows);
-  Task image = Task::of_pictures(own, pictures, rows);
-  count_scores(texts, images, {{text.part(true)}, {image.part(true)}}, tile, stop);
-  text.append_to(of_texts, images.size(0));
-  image.append_to(of_images, texts.size(0));
+using Outcomes = std::map<std::string, TaskOutcomes>;
+
+// The rows of one gallery, and what all walks over its scores share.
+struct Gallery {
+  const std::vector<std::int64_t>& rows;
+  const at::Tensor& tile;
+  const StopFlag* stop;
+  Outcomes& outcomes;
+};
+
+// A gallery's pictures of one kind: safe or unsafe.
+struct PictureItems {
+  Pictures pictures;
+  at::Tensor embeddings;  // [P, D]
+
+  std::int64_t count() const { return embeddings.size(0); }
+};
+PictureItems picture_items(const at::Tensor& images, const std::vector<std::int64_t>& picture,
+                           const std::vector<std::int64_t>& rows) {
+  Pictures pictures = pictures_of(picture, rows);
+  at::Tensor embeddings = select_rows(images, pictures.rows);
+  return {std::move(pictures), std::move(embeddings)};
 }
 
-// All tasks of rows that have all four items; those without V(v*) too unless they ran on more rows.
-// A union gallery's part with the relevant item is walked first: what was counted by then is the
-// rank in that part alone.
-void run_all_tasks(const Parts& p, const Pictures& safe, const Pictures& unsafe,
-                   const std::vector<std::int64_t>& rows, bool with_all_pairs,
-                   std::map<std::string, TaskOutcomes>& outcomes, const StopFlag* stop) {
-  const std::int64_t n = p.t.size(0), pictures = safe.count(), unsafe_pictures = unsafe.count();
-  const at::Tensor t_v = pair_scores(p.t, p.v, safe.of_row, p.tile),
-                   t_uv = pair_scores(p.t, p.uv, unsafe.of_row, p.tile),
-                   ut_v = pair_scores(p.ut, p.v, safe.of_row, p.tile),
-                   ut_uv = pair_scores(p.ut, p.uv, unsafe.of_row, p.tile);
-  const auto texts = [&](const at::Tensor& own, const Pictures& among) {
-    return Task::of_texts(own, among, rows);
-  };
-  const auto images = [&](const at::Tensor& own, const Pictures& ask) {
-    return Task::of_pictures(own, ask, rows);
-  };
-  // Of the union galleries, then of those of one kind.
-  Task text = texts(t_v, safe), unsafe_text = texts(ut_v, safe);
-  Task image = images(t_v, safe), unsafe_image = images(t_uv, unsafe);
-  Task t_to_uv = texts(t_uv, unsafe), ut_to_uv = texts(ut_uv, unsafe);
-  Task v_to_ut = images(ut_v, safe), uv_to_ut = images(ut_uv, unsafe);
-  // Best scores: row sides are texts among pictures, column sides pictures among texts.
-  const std::vector<float> none = no_best(rows.size()), none_v = no_best(safe.rows.size()),
-                           none_uv = no_best(unsafe.rows.size());
-  std::vector<float> t_in_v = none, t_in_uv = none, ut_in_v = none, ut_in_uv = none;
-  std::vector<float> v_in_t = none_v, v_in_ut = none_v, uv_in_t = none_uv, uv_in_ut = none_uv;
-  const auto append = [&](const char* name, const Task& task, std::int64_t items) {
-    task.append_to(outcomes[name], items);
-  };
-  count_scores(p.t, p.v, {{text.part(true)}, {image.part(true)}, t_in_v.data(), v_in_t.data()},
-               p.tile, stop);
-  if (with_all_pairs) append(kTextToImage, text, pictures);
-  if (with_all_pairs) append(kImageToText, image, n);
-  count_scores(p.t, p.uv,
-               {{text.part(false), t_to_uv.part(true)},
-                {unsafe_image.part(true)},
-                t_in_uv.data(),
-                uv_in_t.data()},
-               p.tile, stop);
-  append(kSafeTextAmongUnsafe, t_to_uv, unsafe_pictures);
-  append(kUnsafeImageAmongSafe, unsafe_image, n);
-  count_scores(p.ut, p.v,
-               {{unsafe_text.part(true)},
-                {image.part(false), v_to_ut.part(true)},
-                ut_in_v.data(),
-                v_in_ut.data()},
-               p.tile, stop);
-  if (with_all_pairs) append(kUnsafeTextAmongSafe, unsafe_text, pictures);
-  if (with_all_pairs) append(kSafeImageAmongUnsafe, v_to_ut, n);
-  count_scores(p.ut, p.uv,
-               {{unsafe_text.part(false), ut_to_uv.part(true)},
-                {unsafe_image.part(false), uv_to_ut.part(true)},
-                ut_in_uv.data(),
-                uv_in_ut.data()},
-               p.tile, stop);
-  append(kUnsafeText, ut_to_uv, unsafe_pictures);
-  append(kUnsafeImage, uv_to_ut, n);
-  const std::int64_t all_pictures = pictures + unsafe_pictures;
-  text.append_to(outcomes[kSafeTextUnion], all_pictures, t_in_v.data(), t_in_uv.data());
-  image.append_to(outcomes[kSafeImageUnion], 2 * n, v_in_t.data(), v_in_ut.data());
-  unsafe_text.append_to(outcomes[kUnsafeTextUnion], all_pictures, ut_in_v.data(), ut_in_uv.data());
-  unsafe_image.append_to(outcomes[kUnsafeImageUnion], 2 * n, uv_in_t.data(), uv_in_ut.data());
+// Captions among pictures, and pictures among captions.
+void run_two_tasks(const Gallery& gallery, const at::Tensor& texts, const PictureItems& images,
+                   const char* text_task, const char* image_task) {
+  const at::Tensor own =
+      pair_scores(texts, images.embeddings, images.pictures.of_row, gallery.tile);
+  Task text = Task::of_texts(own, images.pictures, gallery.rows);
+  Task image = Task::of_pictures(own, images.pictures, gallery.rows);
+  count_scores(texts, images.embeddings, {{text.relevant_part()}, {image.relevant_part()}},
+               gallery.tile, gallery.stop);
+  text.append_to(gallery.outcomes[text_task], images.count());
+  image.append_to(gallery.outcomes[image_task], texts.size(0));
+}
+
+// All tasks of a gallery whose rows have all four items: t, v, and the unsafe ut, uv. One walk over
+// each of the four score matrices serves every task that reads it. A union task walks the half with
+// its relevant items first: its counts after that walk are the ranks in that half alone.
+class UnionGallery {
+ public:
+  UnionGallery(const Gallery& gallery, const EmbeddingSet& set)
+      : gallery_(gallery),
+        t_(select_rows(set.safe_text, gallery.rows)),
+        ut_(select_rows(set.unsafe_text, gallery.rows)),
+        v_(picture_items(set.safe_image, set.safe_picture, gallery.rows)),
+        uv_(picture_items(set.unsafe_image, set.unsafe_picture, gallery.rows)) {}
+
+  // Without `with_safe_pictures` the tasks whose items are t, ut and v alone are left out: they ran
+  // on more rows.
+  void run(bool with_safe_pictures) {
+    walk_t_v(with_safe_pictures);
+    walk_t_uv();
+    walk_ut_v(with_safe_pictures);
+    walk_ut_uv();
+    const std::int64_t captions = t_.size(0) + ut_.size(0);
+    const std::int64_t pictures = v_.count() + uv_.count();
+    text_.append_to(gallery_.outcomes[kSafeTextUnion], pictures);
+    image_.append_to(gallery_.outcomes[kSafeImageUnion], captions);
+    unsafe_text_.append_to(gallery_.outcomes[kUnsafeTextUnion], pictures);
+    unsafe_image_.append_to(gallery_.outcomes[kUnsafeImageUnion], captions);
+  }
+
+ private:
+  at::Tensor own_scores(const at::Tensor& texts, const PictureItems& images) const {
+    return pair_scores(texts, images.embeddings, images.pictures.of_row, gallery_.tile);
+  }
+  Task texts_to(const at::Tensor& own, const PictureItems& images) const {
+    return Task::of_texts(own, images.pictures, gallery_.rows);
+  }
+  Task from_images(const at::Tensor& own, const PictureItems& images) const {
+    return Task::of_pictures(own, images.pictures, gallery_.rows);
+  }
+  void walk(const at::Tensor& texts, const PictureItems& images, const ScoreCounts& counts) {
+    count_scores(texts, images.embeddings, counts, gallery_.tile, gallery_.stop);
+  }
+  void append(const char* name, const Task& task, std::int64_t items) {
+    task.append_to(gallery_.outcomes[name], items);
+  }
+
+  void walk_t_v(bool is_reported) {
+    walk(t_, v_,
+         {{text_.task.relevant_part()},
+          {image_.task.relevant_part()},
+          text_.best_safe.data(),
+          image_.best_safe.data()});
+    if (!is_reported) return;
+    append(kTextToImage, text_.task, v_.count());
+    append(kImageToText, image_.task, t_.size(0));
+  }
+  void walk_t_uv() {
+    walk(t_, uv_,
+         {{text_.task.other_part(), t_to_uv_.relevant_part()},
+          {unsafe_image_.task.relevant_part()},
+          text_.best_unsafe.data(),
+          unsafe_image_.best_safe.data()});
+    append(kSafeTextAmongUnsafe, t_to_uv_, uv_.count());
+    append(kUnsafeImageAmongSafe, unsafe_image_.task, t_.size(0));
+  }
+  void walk_ut_v(bool is_reported) {
+    walk(ut_, v_,
+         {{unsafe_text_.task.relevant_part()},
+          {image_.task.other_part(), v_to_ut_.relevant_part()},
+          unsafe_text_.best_safe.data(),
+          image_.best_unsafe.data()});
+    if (!is_reported) return;
+    append(kUnsafeTextAmongSafe, unsafe_text_.task, v_.count());
+    append(kSafeImageAmongUnsafe, v_to_ut_, ut_.size(0));
+  }
+  void walk_ut_uv() {
+    walk(ut_, uv_,
+         {{unsafe_text_.task.other_part(), ut_to_uv_.relevant_part()},
+          {unsafe_image_.task.other_part(), uv_to_ut_.relevant_part()},
+          unsafe_text_.best_unsafe.data(),
+          unsafe_image_.best_unsafe.data()});
+    append(kUnsafeText, ut_to_uv_, uv_.count());
+    append(kUnsafeImage, uv_to_ut_, ut_.size(0));
+  }
+
+  const Gallery& gallery_;
+  const at::Tensor t_, ut_;
+  const PictureItems v_, uv_;
+  // The scores of each row's own pairs.
+  const at::Tensor t_v_ = own_scores(t_, v_);
+  const at::Tensor t_uv_ = own_scores(t_, uv_);
+  const at::Tensor ut_v_ = own_scores(ut_, v_);
+  const at::Tensor ut_uv_ = own_scores(ut_, uv_);
+  // Queries over the union galleries …
+  UnionTask text_{texts_to(t_v_, v_)};
+  UnionTask unsafe_text_{texts_to(ut_v_, v_)};
+  UnionTask image_{from_images(t_v_, v_)};
+  UnionTask unsafe_image_{from_images(t_uv_, uv_)};
+  // … and over items of one kind, where no union task counts them on its way.
+  Task t_to_uv_ = texts_to(t_uv_, uv_);
+  Task ut_to_uv_ = texts_to(ut_uv_, uv_);
+  Task v_to_ut_ = from_images(ut_v_, v_);
+  Task uv_to_ut_ = from_images(ut_uv_, uv_);
+};
+
+// The tasks between v and one or both kinds of captions.
+void run_safe_pictures(const Gallery& gallery, const EmbeddingSet& set) {
+  const PictureItems v = picture_items(set.safe_image, set.safe_picture, gallery.rows);
+  run_two_tasks(gallery, select_rows(set.safe_text, gallery.rows), v, kTextToImage, kImageToText);
+  if (!set.unsafe_text.defined()) return;
+  run_two_tasks(gallery, select_rows(set.unsafe_text, gallery.rows), v, kUnsafeTextAmongSafe,
+                kSafeImageAmongUnsafe);
 }
 
 }  // namespace
@@ -244,32 +327,19 @@ std::map<std::string, TaskOutcomes> run_retrieval(const EmbeddingSet& set, const
   for (std::int64_t i = 0; i < set.safe_text.size(0); ++i) {
     galleries[set.gallery.empty() ? "" : set.gallery[static_cast<std::size_t>(i)]].push_back(i);
   }
-  std::map<std::string, TaskOutcomes> outcomes;
+  Outcomes outcomes;
   for (const auto& [name, rows] : galleries) {
-    std::vector<std::int64_t> whole;
+    std::vector<std::int64_t> complete;  // rows that have an unsafe picture
     for (const std::int64_t row : rows) {
-      if (set.has_unsafe_image[static_cast<std::size_t>(row)]) whole.push_back(row);
+      if (set.has_unsafe_image[static_cast<std::size_t>(row)]) complete.push_back(row);
     }
     const bool has_unsafe =
-        set.unsafe_text.defined() && set.unsafe_image.defined() && !whole.empty();
-    const bool is_whole = has_unsafe && whole.size() == rows.size();
-    if (!is_whole) {
-      const Pictures safe = pictures_of(set.safe_picture, rows);
-      const at::Tensor v = select_rows(set.safe_image, safe.rows);
-      run_two_tasks(select_rows(set.safe_text, rows), v, safe, rows, outcomes[kTextToImage],
-                    outcomes[kImageToText], tile, stop);
-      if (set.unsafe_text.defined()) {
-        run_two_tasks(select_rows(set.unsafe_text, rows), v, safe, rows,
-                      outcomes[kUnsafeTextAmongSafe], outcomes[kSafeImageAmongUnsafe], tile, stop);
-      }
-    }
+        set.unsafe_text.defined() && set.unsafe_image.defined() && !complete.empty();
+    const bool is_complete = has_unsafe && complete.size() == rows.size();
+    if (!is_complete) run_safe_pictures({rows, tile, stop, outcomes}, set);
     if (!has_unsafe) continue;
-    const Pictures safe = pictures_of(set.safe_picture, whole);
-    const Pictures unsafe = pictures_of(set.unsafe_picture, whole);
-    run_all_tasks(
-        {select_rows(set.safe_text, whole), select_rows(set.safe_image, safe.rows),
-         select_rows(set.unsafe_text, whole), select_rows(set.unsafe_image, unsafe.rows), tile},
-        safe, unsafe, whole, is_whole, outcomes, stop);
+    const Gallery gallery{complete, tile, stop, outcomes};
+    UnionGallery(gallery, set).run(is_complete);
   }
   return outcomes;
 }

@@ -1,3 +1,7 @@
+// A tile of 1024 x 1024 scores (4 MB) stays in the last-level cache while every task counts it,
+// once by rows and once by columns. Threads split the rows, then the columns, so each counter has
+// one writer and counts do not depend on the number of threads. Comparisons with NaN are false: a
+// NaN score never ranks before anything.
 #include "eval/score_tiles.h"
 
 #include <ATen/ATen.h>
@@ -26,7 +30,7 @@ struct Tile {
   }
 };
 
-// Makes tiles in one buffer: a tile lives until the next is made.
+// Makes tiles in one buffer: a tile is valid until the next is made.
 class TileMaker {
  public:
   TileMaker(const at::Tensor& a, const at::Tensor& b, const at::Tensor& buffer)
@@ -77,16 +81,18 @@ struct Counts {
   }
 }
 
-// The same where item `item` stands before or behind each query's relevant one at `place`.
-[[gnu::always_inline]] inline void count_by_place(const float* __restrict scores,
-                                                  const float* __restrict wanted,
-                                                  const std::int32_t* __restrict place,
-                                                  std::int32_t item, std::int64_t size,
-                                                  std::int32_t* __restrict before,
-                                                  std::int32_t* __restrict equal) {
+// The same for one item where ties rank by position: those before the relevant item's `position`
+// rank before it. `own` counts from the first query on.
+[[gnu::always_inline]] inline void count_by_position(const float* __restrict scores,
+                                                     const RankCount& own, std::int32_t item,
+                                                     std::int64_t size) {
+  const float* __restrict wanted = own.relevant;
+  const std::int32_t* __restrict position = own.position;
+  std::int32_t* __restrict before = own.before;
+  std::int32_t* __restrict equal = own.equal;
   for (std::int64_t j = 0; j < size; ++j) {
     const std::int32_t is_equal = scores[j] == wanted[j] ? 1 : 0;
-    const std::int32_t is_first = item < place[j] ? is_equal : 0;
+    const std::int32_t is_first = item < position[j] ? is_equal : 0;
     before[j] += scores[j] > wanted[j] ? 1 : is_first;
     equal[j] += is_equal;
   }
@@ -103,29 +109,28 @@ struct Counts {
   const float wanted = count.relevant[query];
   const float* scores = tile.row(i);
   Counts found = count_scores_of_row(scores, tile.columns(), wanted);
-  if (count.place != nullptr && found.equal > 0) {
+  if (count.position != nullptr && found.equal > 0) {
     const std::int64_t end =
-        std::clamp<std::int64_t>(count.place[query] - tile.first_column, 0, tile.columns());
+        std::clamp<std::int64_t>(count.position[query] - tile.first_column, 0, tile.columns());
     found.above += count_scores_of_row(scores, end, wanted).equal;
   }
   count.before[query] += found.above;
   count.equal[query] += found.equal;
 }
 
-// Columns [begin, end) of a tile, row by row so that the compiler can count many at a time.
+// Columns [begin, end) of a tile. Row by row, so that the compiler vectorizes over columns.
 [[gnu::always_inline]] inline void count_columns(const RankCount& count, const Tile& tile,
                                                  std::int64_t begin, std::int64_t end) {
   const std::int64_t first = tile.first_column + begin;
-  const float* wanted = count.relevant + first;
-  std::int32_t* before = count.before + first;
-  std::int32_t* equal = count.equal + first;
+  const RankCount own{count.relevant + first,
+                      count.position == nullptr ? nullptr : count.position + first,
+                      count.before + first, count.equal + first};
   for (std::int64_t i = 0; i < tile.rows(); ++i) {
     const float* scores = tile.row(i) + begin;
-    if (count.place == nullptr) {
-      count_into(scores, wanted, end - begin, before, equal);
+    if (own.position == nullptr) {
+      count_into(scores, own.relevant, end - begin, own.before, own.equal);
     } else {
-      count_by_place(scores, wanted, count.place + first,
-                     static_cast<std::int32_t>(tile.first_row + i), end - begin, before, equal);
+      count_by_position(scores, own, static_cast<std::int32_t>(tile.first_row + i), end - begin);
     }
   }
 }
@@ -148,7 +153,7 @@ at::Tensor pair_scores(const at::Tensor& a, const at::Tensor& b,
   TileMaker maker(a, b, buffer);
   for (std::int64_t first = 0; first < a.size(0); first += kTile) {
     const std::int64_t end = std::min(first + kTile, a.size(0));
-    // Captions that stand in the order of their pictures need one or two tiles.
+    // Captions in the order of their pictures need one or two tiles.
     std::set<std::int64_t> needed;
     for (std::int64_t i = first; i < end; ++i) {
       needed.insert(column[static_cast<std::size_t>(i)] / kTile * kTile);

@@ -1,5 +1,5 @@
-// One walk over the score matrix S = A · Bᵀ in square tiles, counting for the rows of A and for the
-// rows of B at once. Legend: N rows of A (captions), P rows of B (pictures).
+// One walk over the score matrix S = A · Bᵀ in square tiles that counts ranks for queries in A and
+// queries in B at once. Legend: N rows of A (captions), P rows of B (pictures).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,30 +11,31 @@
 
 namespace saferclip {
 
-// What one set of queries, the rows of A or those of B, wants to know of this part of its gallery.
+// The counters of one task, whose queries are the rows of A or those of B, in one part of its
+// gallery.
 struct RankCount {
-  const float* relevant;      // score of each query's relevant item
-  const std::int32_t* place;  // where that item stands in this part; null: in another part
-  std::int32_t* before;       // += items that rank before it
-  std::int32_t* equal;        // += items with the same score, itself included
+  const float* relevant;         // score of each query's relevant item
+  const std::int32_t* position;  // of that item in this part; null: it is in another part
+  std::int32_t* before;          // += items that rank before it
+  std::int32_t* equal;           // += items with the same score, itself included
 };
 
 struct ScoreCounts {
   std::vector<RankCount> rows;     // queries are the rows of A
   std::vector<RankCount> columns;  // queries are the rows of B
-  float* row_best = nullptr;       // [N] highest score of each row of A, where asked for
-  float* column_best = nullptr;    // [P]
+  float* row_best = nullptr;       // [N] highest score of each row of A, or null
+  float* column_best = nullptr;    // [P] the same of B
 };
 
-// Memory of one tile, for all walks of a retrieval: taken anew each time, it leaves the heap in
-// pieces.
+// Memory of one tile, for all walks of a retrieval: allocating it for each walk would fragment the
+// heap.
 at::Tensor tile_buffer();
 
-// s_i,column[i], bit for bit as the walk computes them. fp32 [N].
+// S[i, column[i]] for each row i, bit for bit as the walk computes it; fp32 [N].
 at::Tensor pair_scores(const at::Tensor& a, const at::Tensor& b,
                        const std::vector<std::int32_t>& column, const at::Tensor& buffer);
 
-// Throws Interrupted between tiles when `stop` asks.
+// Throws Interrupted between tiles once `stop` is set.
 void count_scores(const at::Tensor& a, const at::Tensor& b, const ScoreCounts& counts,
                   const at::Tensor& buffer, const StopFlag* stop);
 

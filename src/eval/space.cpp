@@ -1,3 +1,6 @@
+// Both metrics come from the Gram matrix XᵀX [D, D] and the sum of the rows, in float64: the N x N
+// cosines and an SVD of X are never formed. Singular values are the roots of the Gram matrix's
+// eigenvalues.
 #include "saferclip/eval/space.h"
 
 #include <ATen/ATen.h>
@@ -8,7 +11,7 @@
 namespace saferclip {
 namespace {
 
-constexpr std::int64_t kChunk = 512;  // rows that are widened to float64 at a time
+constexpr std::int64_t kChunk = 512;  // rows converted to float64 at a time
 
 void in_chunks(std::int64_t rows, const std::function<void(std::int64_t, std::int64_t)>& visit) {
   for (std::int64_t begin = 0; begin < rows; begin += kChunk) {

@@ -1,3 +1,7 @@
+// yaml-cpp gives positions and leaves scalars untyped, which the typed reader needs. JSON goes
+// through it as well, for the line numbers, but nlohmann's parser checks the syntax and supplies
+// the strings, because YAML's escapes differ. Depth and node count are limited: aliases let a small
+// file expand without bound.
 #include "saferclip/io/config_tree.h"
 
 #include <yaml-cpp/yaml.h>
@@ -14,7 +18,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int kMaxDepth = 64;
-constexpr std::size_t kMaxNodes = 200'000;  // aliases can make a small file explode
+constexpr std::size_t kMaxNodes = 200'000;  // after expanding aliases
 
 class Converter {
  public:
@@ -68,8 +72,7 @@ class Converter {
   bool is_too_large_ = false;
 };
 
-// JSON is read as the YAML that it nearly is, for the line numbers; text comes from the JSON
-// parser, which knows its escapes.
+// Replaces the strings of a tree that was parsed as YAML by those of the same document's JSON.
 void take_json_texts(const nlohmann::ordered_json& json, ConfigNode& node) {
   if (json.is_string() && node.kind == ConfigNode::Kind::kScalar) {
     node.scalar = json.get<std::string>();
@@ -136,13 +139,13 @@ ConfigNode read_config_tree(const fs::path& file, std::vector<std::string>& prob
 ConfigNode parse_config_value(const std::string& text, const std::string& where,
                               std::vector<std::string>& problems) {
   ConfigNode node = parse(text, where, problems);
-  const auto forget_place = [](auto&& self, ConfigNode& n) -> void {
+  const auto clear_position = [](auto&& self, ConfigNode& n) -> void {
     n.file.clear();
     n.line = 0;
     for (ConfigNode& item : n.items) self(self, item);
     for (auto& [key, value] : n.entries) self(self, value);
   };
-  forget_place(forget_place, node);
+  clear_position(clear_position, node);
   return node;
 }
 

@@ -1,3 +1,6 @@
+// RFC 4180 as spreadsheets write it: quoted fields with doubled quotes and line breaks. A row with
+// the wrong number of fields is a problem of that row alone; an unclosed quote ends the file,
+// because it swallows all rows that follow.
 #include "io/csv_rows.h"
 
 #include <algorithm>
@@ -15,7 +18,7 @@ namespace {
 
 constexpr std::string_view kSeparators = ",\t;|";
 
-// Records of a table, one after the other; quotes double, quoted fields may hold line breaks.
+// Reads record after record. Quoted fields may contain line breaks and doubled quotes.
 class Records {
  public:
   Records(std::string_view text, const fs::path& file) : text_(text), file_(file) {}
@@ -59,7 +62,6 @@ class Records {
         fields.back() += letter;
       }
     }
-    // The rest of the table stands inside this field: no row of it can be relied on.
     if (is_quoted) {
       throw DataError(cat(file_.string(), ":", quote_line,
                           ": a quote is opened and never closed; close it, or double a quote that "
@@ -75,18 +77,18 @@ class Records {
   int line_ = 1;
 };
 
-// "sep=;" as Excel writes and reads it; such a line is no part of the table.
+// "sep=;", which Excel writes and reads; not part of the table.
 std::optional<char> named_separator(std::string_view line) {
   const std::size_t quote = line.starts_with('"') ? 1 : 0;
   const std::string_view words = line.substr(quote, 5);
   const bool is_named =
       words.size() == 5 && (words.starts_with("sep=") || words.starts_with("SEP="));
-  // What the spreadsheet adds to fill the row up is no part of it.
+  // Separators behind it only fill up the row.
   const bool is_alone = line.find_first_not_of(" \t,;|\"", quote + 5) == std::string_view::npos;
   return is_named && is_alone ? std::optional<char>(words[4]) : std::nullopt;
 }
 
-// The one that cuts the header into the most fields; none when nothing cuts it.
+// The separator that cuts the header into the most fields; none if it stays one field.
 std::optional<char> likely_separator(const Records& records) {
   std::optional<char> best;
   std::size_t most = 1;
@@ -103,13 +105,13 @@ std::optional<char> likely_separator(const Records& records) {
 std::vector<std::string> header_names(const std::vector<std::string>& fields, const fs::path& file,
                                       int line) {
   std::vector<std::string> names;
-  std::map<std::string, std::size_t> places;
+  std::map<std::string, std::size_t> columns;
   std::vector<std::string> problems;
   for (const std::string& field : fields) {
     if (const std::string problem = utf8_problem(field); !problem.empty())
       throw DataError(cat(file.string(), ":", line, ": the header ", problem));
     names.push_back(trimmed(field));
-    const auto [first, is_new] = places.emplace(names.back(), names.size());
+    const auto [first, is_new] = columns.emplace(names.back(), names.size());
     if (!is_new && !names.back().empty()) {
       problems.push_back(
           cat("\"", names.back(), "\" (columns ", first->second, " and ", names.size(), ")"));
@@ -117,7 +119,7 @@ std::vector<std::string> header_names(const std::vector<std::string>& fields, co
   }
   if (!problems.empty()) {
     problems.resize(std::min<std::size_t>(problems.size(), 5));
-    throw DataError(cat(file.string(), ":", line, ": a column stands twice: ", join(problems, ", "),
+    throw DataError(cat(file.string(), ":", line, ": duplicate column: ", join(problems, ", "),
                         "; leave one out or rename it"));
   }
   return names;

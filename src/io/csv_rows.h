@@ -1,5 +1,5 @@
-// Comma-, semicolon-, tab- and bar-separated tables: the separator is found in the header, or named
-// by Excel's first line "sep=;".
+// Tables delimited by comma, semicolon, tab or bar. The separator is inferred from the header, or
+// named by Excel's first line "sep=;".
 #pragma once
 
 #include <filesystem>
@@ -9,9 +9,8 @@
 
 namespace saferclip {
 
-// Rows of a table with a header; empty fields are left out, rows of empty fields too. `text` has
-// "\n" at its line ends. Throws DataError for a header that cannot be used and a quote that is
-// never closed.
+// The rows of a table with a header, without empty fields and rows of only empty fields. `text` has
+// "\n" line ends. Throws DataError for an unusable header and an unclosed quote.
 TextTable read_csv(std::string_view text, const std::filesystem::path& file);
 
 }  // namespace saferclip

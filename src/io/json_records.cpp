@@ -1,3 +1,7 @@
+// Two passes. Cursor matches brackets and quotes only, and counts lines; RecordBuilder then parses
+// one record with nlohmann's SAX interface, which reports what its DOM accepts silently: duplicate
+// names, integers that lose digits, deep nesting. Parser errors are reworded for typical mistakes
+// (NaN, trailing commas, single quotes, comments).
 #include "io/json_records.h"
 
 #include <algorithm>
@@ -14,7 +18,7 @@ using Json = nlohmann::json;
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
-// A position in a text and the line it stands on.
+// A position in a text, and its line.
 class Cursor {
  public:
   Cursor(std::string_view text, int line, JsonTrouble& trouble)
@@ -24,7 +28,7 @@ class Cursor {
   int line() const { return line_; }
   std::size_t position() const { return at_; }
   std::string_view since(std::size_t begin) const { return text_.substr(begin, at_ - begin); }
-  // The next letter that is no blank; '\0' at the end only.
+  // The next letter that is not blank; '\0' only at the end.
   char letter() {
     while (at_ < text_.size() && is_blank(text_[at_])) step();
     if (at_ == text_.size()) return '\0';
@@ -40,16 +44,16 @@ class Cursor {
     return false;
   }
 
-  // Over a text in quotes.
+  // Skips a quoted text.
   bool skip_text() {
     for (step(); at_ < text_.size() && text_[at_] != '\n'; step()) {
       if (text_[at_] == '"') return step(), true;
       if (text_[at_] == '\\' && at_ + 1 < text_.size() && text_[at_ + 1] != '\n') step();
     }
-    return fail("a text is not closed on its line; a line break inside one is written \\n");
+    return fail("a text is not closed on its line; write a line break inside it as \\n");
   }
 
-  // Over one value: brackets and quotes are matched, the rest is left to the parser.
+  // Skips one value: matches brackets and quotes, leaves the rest to the parser.
   bool skip_value() {
     const char first = letter();
     if (first == '"') return skip_text();
@@ -83,7 +87,7 @@ class Cursor {
   bool skip_word() {
     const std::size_t begin = at_;
     if (at_ < text_.size() && (text_[at_] == '/' || text_[at_] == '#'))
-      return fail("comments are no JSON; remove them");
+      return fail("comments are not JSON; remove them");
     while (at_ < text_.size() && !is_blank(text_[at_]) &&
            std::string_view(",:[]{}\"").find(text_[at_]) == std::string_view::npos) {
       step();
@@ -97,7 +101,7 @@ class Cursor {
   std::size_t at_ = 0;
 };
 
-// "NaN" around a position; empty when no word stands there.
+// The word (such as NaN) around a position; empty if there is none.
 std::string word_at(std::string_view text, std::size_t position) {
   const auto is_of_word = [](char c) {
     return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '+' || c == '.';
@@ -109,37 +113,37 @@ std::string word_at(std::string_view text, std::size_t position) {
   return std::string(text.substr(begin, std::min<std::size_t>(end - begin, 40)));
 }
 
-// The parser's complaint in a user's words; `position` is the letter it stopped at.
-std::string plain_reason(std::string_view text, std::size_t position, const std::string& said) {
+// The parser's message in plain words; `position` is the letter at which it stopped.
+std::string plain_reason(std::string_view text, std::size_t position, const std::string& message) {
   const std::string word = word_at(text, position);
   for (const char* name : {"NaN", "nan", "Infinity", "-Infinity", "inf", "-inf", "None", "True",
                            "False", "undefined"}) {
     if (word == name) {
-      return cat(word, " is no JSON; write ",
+      return cat(word, " is not JSON; write ",
                  word == "True" || word == "False" ? "true or false" : "null", ", or leave the ",
                  "field out");
     }
   }
-  if (said.find("surrogate") != std::string::npos)
-    return "half of a surrogate pair (\\ud800 to \\udfff) is no letter; write the whole one";
+  if (message.find("surrogate") != std::string::npos)
+    return "half of a surrogate pair (\\ud800 to \\udfff) is not a letter; write the whole pair";
   if (position >= text.size()) return "ends inside a value; is it whole?";
   const char letter = text[position];
   std::size_t before = position;
   while (before > 0 && is_blank(text[before - 1])) --before;
   if ((letter == '}' || letter == ']') && before > 0 && text[before - 1] == ',')
     return cat("a comma before ", letter, "; remove it");
-  if (letter == '\'') return "single quotes are no JSON; write double ones";
-  if (letter == '/' || letter == '#') return "comments are no JSON; remove them";
+  if (letter == '\'') return "single quotes are not JSON; use double quotes";
+  if (letter == '/' || letter == '#') return "comments are not JSON; remove them";
   // "[json.exception.parse_error.101] parse error at line 1, column 3: <reason>"
-  const std::size_t name_end = said.find("] ");
-  const std::size_t place_end = said.find(": ");
-  const std::size_t begin = place_end != std::string::npos  ? place_end + 2
-                            : name_end != std::string::npos ? name_end + 2
-                                                            : 0;
-  return "is not JSON: " + shortened_text(said.substr(begin), 200);
+  const std::size_t name_end = message.find("] ");
+  const std::size_t position_end = message.find(": ");
+  const std::size_t begin = position_end != std::string::npos ? position_end + 2
+                            : name_end != std::string::npos   ? name_end + 2
+                                                              : 0;
+  return "is not JSON: " + shortened_text(message.substr(begin), 200);
 }
 
-// Builds a record as nlohmann's own builder does, and sees what that one lets pass.
+// nlohmann's SAX handler; builds the record as its DOM parser does.
 class RecordBuilder {
  public:
   explicit RecordBuilder(const JsonSpan& record, JsonTrouble& trouble)
@@ -151,9 +155,9 @@ class RecordBuilder {
   bool boolean(bool value) { return put(value); }
   bool number_integer(std::int64_t value) { return put(value); }
   bool number_unsigned(std::uint64_t value) { return put(value); }
-  bool number_float(double value, const std::string& written) {
-    const bool is_whole = written.find_first_of(".eE") == std::string::npos;
-    return is_whole ? put(written) : put(value);
+  bool number_float(double value, const std::string& text) {
+    const bool is_whole = text.find_first_of(".eE") == std::string::npos;
+    return is_whole ? put(text) : put(value);
   }
   bool string(std::string& value) { return put(std::move(value)); }
   bool binary(Json::binary_t&) { return false; }
@@ -179,10 +183,10 @@ class RecordBuilder {
  private:
   template <class T>
   bool put(T&& value) {
-    place() = std::forward<T>(value);
+    next_slot() = std::forward<T>(value);
     return true;
   }
-  Json& place() {
+  Json& next_slot() {
     if (open_.empty()) return root_;
     if (!open_.back()->is_array()) return *member_;
     open_.back()->push_back(nullptr);
@@ -193,9 +197,9 @@ class RecordBuilder {
       trouble_ = {record_.line, "is nested too deep"};
       return false;
     }
-    Json& here = place();
-    here = std::move(empty);
-    open_.push_back(&here);
+    Json& slot = next_slot();
+    slot = std::move(empty);
+    open_.push_back(&slot);
     return true;
   }
   bool close() {
@@ -216,7 +220,7 @@ std::vector<JsonSpan> json_values(std::string_view text, int line, JsonTrouble& 
   std::vector<JsonSpan> values;
   Cursor cursor(text, line, trouble);
   for (char c = cursor.letter(); c != '\0'; c = cursor.letter()) {
-    const int begun_on = cursor.line();
+    const int line_begin = cursor.line();
     const std::size_t begin = cursor.position();
     if (c != '{' && c != '[') {
       cursor.fail(c == ',' ? "a comma between records; remove it, or put all of them into one list"
@@ -224,7 +228,7 @@ std::vector<JsonSpan> json_values(std::string_view text, int line, JsonTrouble& 
       return {};
     }
     if (!cursor.skip_value()) return {};
-    values.push_back({cursor.since(begin), begun_on});
+    values.push_back({cursor.since(begin), line_begin});
   }
   return values;
 }

@@ -1,5 +1,5 @@
-// Cuts a JSON text into its records without building it, so that each record is read, and its
-// trouble told, by itself and with its line.
+// Cuts a JSON text into its records without parsing it, so that each record is then parsed on its
+// own and reports its problems with its own line.
 #pragma once
 
 #include <string>
@@ -8,29 +8,30 @@
 
 namespace saferclip {
 
-// A value of a text, and the line it starts on.
+// A value within a text, and the line on which it starts.
 struct JsonSpan {
   std::string_view text;
   int line = 1;
-  std::string_view key = {};  // of an object's member, as it is written between the quotes
+  std::string_view key = {};  // of an object's member, as written between the quotes
 };
 
-// Why a text cannot be cut.
+// Why a text cannot be cut or parsed.
 struct JsonTrouble {
   int line = 0;
-  std::string what;  // empty: there is none
+  std::string what;  // empty: no trouble
 };
 
-// The values that stand one after the other in `text`; only lists and objects are expected there.
+// The consecutive values of `text`, which may only be lists and objects; `line` is that of its
+// first letter.
 std::vector<JsonSpan> json_values(std::string_view text, int line, JsonTrouble& trouble);
 // The elements of a list or the members of an object.
 std::vector<JsonSpan> json_members(const JsonSpan& container, JsonTrouble& trouble);
 
-// Of a record; the fields that are read stand two levels deep.
+// Of a record. The fields that this program reads are two levels deep.
 inline constexpr int kMaxRecordDepth = 64;
 
-// A record as a JSON document without line breaks: numbers that no 64-bit integer holds as text. A
-// name that stands twice in one object is a trouble, as is what JSON does not allow.
+// The record as a JSON document without line breaks, with whole numbers beyond 64 bits as text.
+// Duplicate names in one object are a trouble, as is anything that JSON does not allow.
 std::string checked_record(const JsonSpan& record, JsonTrouble& trouble);
 
 }  // namespace saferclip

@@ -1,3 +1,5 @@
+// A stack machine like Python's, with all effects limited to the arena: globals, the only names of
+// code, pass an allowlist. Limits on values and bytes bound the memory.
 #include "io/pickle.h"
 
 #include <bit>
@@ -12,7 +14,6 @@ namespace saferclip {
 namespace {
 
 using Kind = PickleValue::Kind;
-
 constexpr std::size_t kMaxValues = std::size_t{1} << 21;
 constexpr std::size_t kMaxBytes = std::size_t{1} << 26;
 
@@ -212,7 +213,7 @@ class Reader {
     create(Kind::kTuple).items = std::move(items);
   }
 
-  // Items that go into a container, or into an object that a call stands for.
+  // Adds items to the container on top of the stack, or to the object that a call represents.
   void add_items(const std::vector<PickleId>& items, Kind wanted, std::size_t multiple) {
     if (items.size() % multiple != 0) refuse("a key without a value");
     PickleValue& target = pickle_.values[top()];
@@ -277,7 +278,7 @@ class Reader {
     if (!is_allowed_(name)) {
       throw WeightsError(
           cat(where_, ": names the Python object \"", name,
-              "\", which weights do not need; the file is refused and nothing was run. Save the "
+              "\", which weights do not need; the file is refused, no code was run. Save the "
               "state_dict alone (torch.save(model.state_dict(), …)), or convert to safetensors"));
     }
     create(Kind::kGlobal).text = name;

@@ -1,5 +1,5 @@
-// Opcodes of Python's pickle (pickletools documents them): those of protocol 2, which torch.save
-// writes, and those of 4 and 5 that its `pickle_protocol` argument brings.
+// Opcodes of Python's pickle (see pickletools): those of protocol 2, torch.save's default, and
+// those of protocols 4 and 5, which its argument `pickle_protocol` selects.
 #pragma once
 
 namespace saferclip::pickle_opcode {

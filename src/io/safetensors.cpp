@@ -1,3 +1,6 @@
+// Weights files come from strangers, so the whole header is validated first: JSON of bounded depth
+// without duplicate names, sizes by overflow-checked arithmetic, and spans that cover the data
+// exactly. After that a tensor is a view into the memory map; nothing is copied.
 #include "saferclip/io/safetensors.h"
 
 #include <ATen/ATen.h>
@@ -46,8 +49,8 @@ constexpr std::array<SafetensorsDtype, 16> kDtypes{{
   throw WeightsError(cat(file.path().string(), ": not a valid safetensors file: ", what));
 }
 
-// nlohmann's DOM keeps the last of two equal keys silently; this records them. Nesting is bounded:
-// a header has four levels, and a hostile one must not exhaust the stack.
+// Also refuses duplicate keys, of which nlohmann's parser silently keeps the last, and deep
+// nesting, which could overflow the stack; a valid header has four levels.
 Json parse_header(const MappedFile& file, const char* begin, const char* end) {
   std::vector<std::set<std::string>> open_objects;
   std::string duplicate;
@@ -69,7 +72,7 @@ Json parse_header(const MappedFile& file, const char* begin, const char* end) {
     refuse(file, cat("the header is not JSON (", problem.what(), ")"));
   }
   if (is_too_deep) refuse(file, "the header is nested too deep");
-  if (!duplicate.empty()) refuse(file, cat("the name \"", duplicate, "\" stands twice"));
+  if (!duplicate.empty()) refuse(file, cat("the name \"", duplicate, "\" appears twice"));
   if (!header.is_object()) refuse(file, "the header is not a JSON object");
   return header;
 }
@@ -104,7 +107,7 @@ TensorEntry parse_entry(const MappedFile& file, const std::string& name, const J
   if (!json["shape"].is_array()) problem("shape is not a list");
   for (const Json& extent : json["shape"]) {
     if (!extent.is_number_unsigned() || extent.get<std::uint64_t>() > INT64_MAX) {
-      problem("shape holds something else than non-negative integers");
+      problem("shape must contain only non-negative integers");
     }
     entry.shape.push_back(extent.get<std::int64_t>());
   }
@@ -117,12 +120,12 @@ TensorEntry parse_entry(const MappedFile& file, const std::string& name, const J
   const auto end = offsets[1].get<std::uint64_t>();
   const std::uint64_t available = file.size() - data_begin;
   if (begin > end || end > available) {
-    problem(cat("data_offsets [", begin, ", ", end, "] leave the ", available,
+    problem(cat("data_offsets [", begin, ", ", end, "] exceed the ", available,
                 " bytes of data; the file is truncated or damaged"));
   }
   const std::uint64_t expected = checked_product(file, name, entry.shape, dtype->bits);
   if (end - begin != expected) {
-    problem(cat("holds ", end - begin, " bytes, its shape and dtype need ", expected));
+    problem(cat("holds ", end - begin, " bytes, but shape and dtype need ", expected));
   }
   entry.begin = data_begin + begin;
   entry.end = data_begin + end;
@@ -170,7 +173,7 @@ SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
   const MappedFile& file = *result.file_;
   std::uint64_t length = 0;
   if (file.size() < sizeof(length)) {
-    refuse(file, cat("it has ", file.size(), " bytes, the header length alone needs 8"));
+    refuse(file, cat("it has ", file.size(), " bytes, fewer than the 8 of the header length"));
   }
   std::memcpy(&length, file.data(), sizeof(length));
   if (length > kMaxHeader) refuse(file, cat("the header claims ", length, " bytes"));

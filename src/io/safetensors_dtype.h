@@ -1,4 +1,4 @@
-// The dtypes of the format and their LibTorch counterparts.
+// The dtypes of safetensors and their LibTorch counterparts.
 #pragma once
 
 #include <c10/core/ScalarType.h>
@@ -12,10 +12,10 @@ namespace saferclip {
 struct SafetensorsDtype {
   const char* name;
   std::uint64_t bits;
-  std::optional<c10::ScalarType> scalar_type;  // empty: known to the format, not readable here
+  std::optional<c10::ScalarType> scalar_type;  // empty: valid in the format, not readable here
 };
 
-// Null when the format has no such dtype.
+// Null if the format has no such dtype.
 const SafetensorsDtype* find_safetensors_dtype(const std::string& name);
 const SafetensorsDtype* find_safetensors_dtype(c10::ScalarType type);
 

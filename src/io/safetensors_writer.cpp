@@ -1,3 +1,5 @@
+// Larger elements come first, so that every tensor is aligned to its element size without padding
+// (the format allows no gaps); spaces pad the header to a multiple of 8 for the same reason.
 #include <ATen/ATen.h>
 
 #include <algorithm>

@@ -1,3 +1,7 @@
+// Recognizes the format by its first bytes and gives all formats one interface. Every PyTorch
+// storage is checked against the bytes that the file has for it before a tensor may view it.
+// Tensors are views into the memory map; a copy is made only of misaligned storages (legacy
+// streams).
 #include "saferclip/io/tensor_file.h"
 
 #include <ATen/ATen.h>
@@ -19,7 +23,7 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-// The number at the head of a legacy stream: 0x1950a86a20f9469cfc6c, little-endian.
+// The magic number of a legacy stream, 0x1950a86a20f9469cfc6c, little-endian.
 constexpr std::string_view kLegacyMagic("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 10);
 
 TensorFile wrap_safetensors(const fs::path& path) {
@@ -33,7 +37,7 @@ TensorFile wrap_safetensors(const fs::path& path) {
   return result;
 }
 
-// Where the bytes of each storage are, by key.
+// The bytes of each storage, by key.
 using Storages = std::map<std::string, std::string_view>;
 
 std::int64_t element_bytes(c10::ScalarType dtype) {
@@ -66,7 +70,7 @@ TensorFile finish(const std::shared_ptr<const MappedFile>& file, const char* for
     if (is_missing || available / width < static_cast<std::size_t>(tensor.storage_numel)) {
       throw WeightsError(cat(file->path().string(), ": tensor \"", name, "\": its storage ",
                              tensor.storage, " needs ", tensor.storage_numel, " elements, ",
-                             is_missing ? "and is missing" : cat("has ", available, " bytes"),
+                             is_missing ? "but is missing" : cat("but has ", available, " bytes"),
                              "; the file is damaged"));
     }
     result.entries.emplace(name,
@@ -83,7 +87,7 @@ TensorFile finish(const std::shared_ptr<const MappedFile>& file, const char* for
   return result;
 }
 
-// "<name>/data.pkl" and "<name>/data/0", …; a TorchScript archive has "<name>/code/…" besides.
+// Members "<name>/data.pkl", "<name>/data/0", …; in a TorchScript archive also "<name>/code/…".
 TensorFile open_zip(const std::shared_ptr<const MappedFile>& file) {
   const ZipArchive archive = ZipArchive::open(file);
   const std::string where = file->path().string();
@@ -94,7 +98,7 @@ TensorFile open_zip(const std::shared_ptr<const MappedFile>& file) {
     }
   }
   if (!archive.contains(root + "data.pkl")) {
-    throw WeightsError(cat(where, ": a ZIP archive without data.pkl: not a PyTorch file"));
+    throw WeightsError(cat(where, ": not a PyTorch file: a ZIP archive without data.pkl"));
   }
   if (archive.contains(root + "byteorder") && archive.bytes(root + "byteorder") != "little") {
     throw WeightsError(cat(where, ": big-endian numbers are not supported"));
@@ -114,8 +118,8 @@ TensorFile open_zip(const std::shared_ptr<const MappedFile>& file) {
                 read_torch_tree(pickle, where), storages);
 }
 
-// Five pickles (magic number, version, machine, object, storage keys), then for each key the
-// number of elements (int64) and the numbers.
+// Five pickles (magic number, version, machine, object, storage keys), then for each key its number
+// of elements (int64) and its data.
 TensorFile open_legacy(const std::shared_ptr<const MappedFile>& file) {
   const std::string where = file->path().string();
   std::string_view rest(reinterpret_cast<const char*>(file->data()), file->size());
@@ -129,13 +133,13 @@ TensorFile open_legacy(const std::shared_ptr<const MappedFile>& file) {
   };
   const Pickle magic = next();
   if (magic[magic.root].text != kLegacyMagic) {
-    throw WeightsError(cat(where, ": a Python pickle, but not one that torch.save wrote"));
+    throw WeightsError(cat(where, ": a Python pickle, but not written by torch.save"));
   }
   next();
   next();
   const Pickle object = next();
   TorchTree tree = read_torch_tree(object, where);
-  // Sizes stand in elements; their width is known from the tensors that use the storage.
+  // Sizes are in elements, whose width only the tensors on the storage tell.
   std::map<std::string, std::int64_t> widths;
   for (const PickleValue& value : object.values) {
     if (value.kind != PickleValue::Kind::kPersistent) continue;
@@ -177,9 +181,8 @@ TensorFile open_as_written(const fs::path& path) {
         cat(path.string(), ": a Git LFS pointer, not the file itself; run `git lfs pull`"));
   }
   if (bytes.size() >= 9 && bytes[8] == '{') return wrap_safetensors(path);
-  throw WeightsError(cat(path.string(),
-                         ": not a file of weights: neither safetensors nor a PyTorch file (zip or "
-                         "pickle)"));
+  throw WeightsError(
+      cat(path.string(), ": not a weights file: neither safetensors nor PyTorch (zip or pickle)"));
 }
 
 void rename_tensors(TensorFile& file, const std::map<std::string, std::string>& originals) {

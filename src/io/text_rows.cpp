@@ -1,3 +1,6 @@
+// A JSON text is first cut into values without being parsed, so that one malformed record spoils
+// only its own row. Only if the cutting fails is the file taken line by line, provided that most
+// lines are records; then a missing bracket costs one row instead of the file.
 #include "saferclip/io/text_rows.h"
 
 #include <algorithm>
@@ -43,15 +46,15 @@ std::vector<JsonSpan> lines_of(std::string_view text) {
   return lines;
 }
 
-// One record a line, whatever the lines hold.
+// One record per line, whatever the lines contain.
 TextTable json_lines(const std::vector<JsonSpan>& lines) {
   TextTable table;
   for (const JsonSpan& line : lines) table.rows.push_back(row_of(line, line.line));
   return table;
 }
 
-// Where a text cannot be cut into values, its lines are looked at one by one when most of them are
-// records of their own.
+// Of a text that cannot be cut into values: its lines as records, if at least half of them are.
+// Refuses the file otherwise, and always if it is one list.
 TextTable damaged_lines(std::string_view text, const fs::path& file, const JsonTrouble& trouble) {
   const std::vector<JsonSpan> lines = lines_of(text);
   TextTable table = json_lines(lines);
@@ -80,8 +83,7 @@ void require_distinct_keys(const std::vector<JsonSpan>& members, const fs::path&
   }
 }
 
-// Entries "0", "1", … stand in the order of their numbers, as they were before a dictionary was
-// made of them.
+// Sorts entries "0", "1", … by number: pandas and others write lists as such dictionaries.
 std::vector<JsonSpan> in_order(std::vector<JsonSpan> members) {
   std::vector<std::pair<long long, JsonSpan>> ordered;
   for (JsonSpan& member : members) {
@@ -97,11 +99,11 @@ std::vector<JsonSpan> in_order(std::vector<JsonSpan> members) {
   return members;
 }
 
-// The records of an object: those under "data", its values when all are objects, or itself.
+// The records of an object: those under "data"; else its values, if all are objects; else itself.
 std::vector<JsonSpan> records_of_object(const JsonSpan& value, const fs::path& file) {
   JsonTrouble trouble;
   std::vector<JsonSpan> members = json_members(value, trouble);
-  if (!trouble.what.empty()) return {value};  // its own parser says what is wrong, and where
+  if (!trouble.what.empty()) return {value};  // checked_record() will say what is wrong, and where
   const auto data = std::find_if(members.begin(), members.end(), [](const JsonSpan& member) {
     return member.key == "data" && is_container(member);
   });
@@ -124,7 +126,7 @@ std::vector<JsonSpan> records_of(const JsonSpan& value, const fs::path& file) {
   return elements;
 }
 
-bool stand_on_lines_of_their_own(const std::vector<JsonSpan>& values) {
+bool are_on_separate_lines(const std::vector<JsonSpan>& values) {
   const auto share_a_line = [](const JsonSpan& a, const JsonSpan& b) { return a.line == b.line; };
   return std::adjacent_find(values.begin(), values.end(), share_a_line) == values.end();
 }
@@ -135,7 +137,7 @@ TextTable read_json(std::string_view text, const fs::path& file) {
   if (!trouble.what.empty()) return damaged_lines(text, file, trouble);
   const bool are_records =
       records.size() > 1 && std::any_of(records.begin(), records.end(), is_object);
-  if (are_records && stand_on_lines_of_their_own(records)) return json_lines(records);
+  if (are_records && are_on_separate_lines(records)) return json_lines(records);
   if (!are_records) {
     std::vector<JsonSpan> inner;
     for (const JsonSpan& value : records) {

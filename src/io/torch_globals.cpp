@@ -1,4 +1,6 @@
-// Which Python objects may stand in a checkpoint, and its storages.
+// The allowlist of Python objects in checkpoints, and the storage types. Nothing on it is ever run,
+// but refusing everything else keeps a file with code (torch.load without weights_only would run
+// it) from looking like a sound one.
 #include <algorithm>
 #include <array>
 #include <set>
@@ -34,7 +36,7 @@ bool is_known_torch_global(const std::string& name, bool is_script) {
       "torch._utils._rebuild_tensor", "torch._utils._rebuild_parameter",
       "torch._utils._rebuild_parameter_with_state", "torch.Size", "torch.device",
       "torch.storage.UntypedStorage", "torch.storage.TypedStorage",
-      // Refused by the name of their tensor when they are among the weights.
+      // Allowed here, because torch_tree.cpp refuses such a tensor by name if it is a weight.
       "torch._utils._rebuild_tensor_v3", "torch._utils._rebuild_qtensor", "torch.QInt8Storage",
       "torch.QUInt8Storage", "torch.QInt32Storage", "torch.qint8", "torch.quint8", "torch.qint32",
       "torch.per_tensor_affine", "torch.per_channel_affine", "torch.ComplexFloatStorage",
@@ -77,7 +79,7 @@ std::optional<TorchTensor> read_torch_storage(const Pickle& pickle, const Pickle
       pickle[id[4]].kind != Kind::kInteger || pickle[id[4]].integer < 0) {
     return std::nullopt;
   }
-  // A sixth entry that is not None: a view as PyTorch wrote it before 0.4.
+  // A sixth entry other than None is a view, as PyTorch wrote it before 0.4.
   if (id.size() > 5 && pickle[id[5]].kind != Kind::kNone) return std::nullopt;
   const auto* known = std::find_if(kStorages.begin(), kStorages.end(), [&](const StorageType& s) {
     return pickle[id[1]].text == s.name;

@@ -1,3 +1,7 @@
+// Checkpoints of training scripts nest the state_dict in many ways and keep other tensors beside it
+// (optimizer, EMA). The search accepts a usual name first, then the only entry with tensors under
+// dotted names; it refuses to choose between several. Recursion is bounded and remembered, because
+// pickled objects may be shared or contain themselves.
 #include "io/torch_tree.h"
 
 #include <algorithm>
@@ -15,9 +19,9 @@ namespace {
 using Kind = PickleValue::Kind;
 
 constexpr std::size_t kMaxDepth = 64;
-constexpr std::size_t kMaxNesting = 4;  // of containers around a state_dict
+constexpr std::size_t kMaxNesting = 4;  // containers around a state_dict
 constexpr std::string_view kQuantised = "torch._utils._rebuild_qtensor";
-// Of types that have no storage class of their own: float8, uint16 to uint64.
+// For dtypes without a storage class: float8, uint16 to uint64.
 constexpr std::string_view kOtherTypes = "torch._utils._rebuild_tensor_v3";
 
 class TreeReader {
@@ -49,7 +53,7 @@ class TreeReader {
 
   using Entry = std::pair<std::string, PickleId>;
 
-  // Key and value ids of a dict, an OrderedDict or an object with a dict of attributes.
+  // The text keys and the values of a dict, an OrderedDict, or an object with a dict of attributes.
   std::vector<Entry> mapping(PickleId id) const {
     const PickleValue& value = pickle_[id];
     const std::vector<PickleId>* items = nullptr;
@@ -76,7 +80,7 @@ class TreeReader {
            name.starts_with("torch._utils._rebuild_parameter");
   }
 
-  // Entries of a mapping, or of a tuple or list, by the name that Python would take them by.
+  // The entries of a mapping by key, or of a tuple or list by "[index]".
   std::vector<Entry> entries(PickleId id) const {
     std::vector<Entry> found = mapping(id);
     const PickleValue& value = pickle_[id];
@@ -87,8 +91,8 @@ class TreeReader {
     return found;
   }
 
-  // A state_dict: its tensors have the names of modules in them. A loss, a generator's state, an
-  // optimizer's moments have no dot.
+  // Whether it is a state_dict: tensor names contain module names, hence dots. Names of a loss, a
+  // generator's state or an optimizer's moments do not.
   bool is_state(PickleId id) const {
     const auto pairs = mapping(id);
     return std::any_of(pairs.begin(), pairs.end(), [&](const Entry& pair) {
@@ -96,23 +100,23 @@ class TreeReader {
     });
   }
 
-  // Tensors by name, here or further in; a state_dict when `is_strict`. Remembered, as entries may
-  // be shared or contain themselves.
+  // Whether it is or contains a state_dict, or, unless `is_strict`, any named tensor. Memoized:
+  // entries may be shared or contain themselves.
   bool holds_tensors(PickleId id, bool is_strict, std::size_t depth = 0) {
     if (depth > kMaxNesting) return false;
-    const auto [place, is_new] = holds_.emplace(std::tuple(id, is_strict, depth), false);
-    if (!is_new) return place->second;
+    const auto [known, is_new] = holds_.emplace(std::tuple(id, is_strict, depth), false);
+    if (!is_new) return known->second;
     const auto inner = entries(id);
-    place->second = (is_strict && is_state(id)) ||
+    known->second = (is_strict && is_state(id)) ||
                     std::any_of(inner.begin(), inner.end(), [&](const Entry& entry) {
                       return (!is_strict && is_tensor(entry.second)) ||
                              holds_tensors(entry.second, is_strict, depth + 1);
                     });
-    return place->second;
+    return known->second;
   }
 
-  // Where the weights are among what training keeps beside them: under a name that is used for
-  // them, else the only entry that looks like a state_dict. `id` when they are here.
+  // The entry of `id` that holds the weights: one with a usual name, else the only one that looks
+  // like a state_dict. `id` itself if it is the state_dict.
   PickleId nested_state(PickleId id, std::string& path) {
     if (callee_name(pickle_[id]).starts_with("__torch__.")) return id;
     const auto all = entries(id);
@@ -130,7 +134,7 @@ class TreeReader {
     return entry == nullptr ? id : descend(all, *entry, path);
   }
 
-  // The entry that is called as weights usually are and holds tensors; null: none.
+  // The entry with a usual name for weights that holds tensors, or null.
   const Entry* usual_entry(const std::vector<Entry>& all, bool is_strict) {
     for (const char* key :
          {"state_dict", "model_state_dict", "model", "module", "state_dict_ema"}) {
@@ -141,7 +145,7 @@ class TreeReader {
     return nullptr;
   }
 
-  // Goes into an entry and notes which other state_dicts stay behind.
+  // Enters `entry` and notes which other state_dicts are not read.
   PickleId descend(const std::vector<Entry>& all, const Entry& entry, std::string& path) {
     std::vector<std::string> others;
     for (const Entry& other : all) {
@@ -179,10 +183,10 @@ class TreeReader {
       const std::string full = prefix + name;
       if (is_tensor(value)) {
         if (!tree_.tensors.emplace(full, read_tensor(value, full)).second) {
-          refuse(full, "stands twice");
+          refuse(full, "appears twice");
         }
       } else if (callee_name(pickle_[value]).starts_with("__torch__.")) {
-        // A module may be shared, not contain itself; a chain of shared ones would multiply.
+        // Modules may be shared but not contain themselves; chains of shared ones would multiply.
         if (++modules_ > 100'000) refuse("", "it has too many modules");
         collect(value, full + ".", depth + 1);
       }
@@ -202,10 +206,10 @@ class TreeReader {
     std::vector<std::int64_t> numbers;
     // torch.Size((2, 3)) is a call around the tuple.
     const PickleValue& tuple = value.kind == Kind::kCall ? argument(value, 0, name) : value;
-    if (tuple.kind != Kind::kTuple) refuse(name, "shape or strides are no tuple");
+    if (tuple.kind != Kind::kTuple) refuse(name, "shape or strides are not a tuple");
     for (const PickleId item : tuple.items) {
       if (pickle_[item].kind != Kind::kInteger || pickle_[item].integer < 0) {
-        refuse(name, "shape or strides hold something else than non-negative integers");
+        refuse(name, "shape or strides must contain only non-negative integers");
       }
       numbers.push_back(pickle_[item].integer);
     }
@@ -214,11 +218,11 @@ class TreeReader {
 
   void read_storage(const PickleValue& value, const std::string& name, TorchTensor& tensor) const {
     const auto storage = read_torch_storage(pickle_, value);
-    if (!storage) refuse(name, "its storage is of a kind or form that is not supported");
+    if (!storage) refuse(name, "its storage is of an unsupported kind");
     tensor = *storage;
   }
 
-  // The largest element reached must lie in the storage.
+  // The last element must lie in the storage.
   void check_extent(const TorchTensor& tensor, const std::string& name) const {
     std::int64_t last = tensor.offset;
     std::int64_t count = 1;
@@ -226,14 +230,15 @@ class TreeReader {
     const bool is_empty =
         std::find(tensor.shape.begin(), tensor.shape.end(), 0) != tensor.shape.end();
     for (std::size_t i = 0; i < tensor.shape.size() && !is_bad; ++i) {
-      std::int64_t reach = 0;
+      std::int64_t distance = 0;
       is_bad = __builtin_mul_overflow(count, tensor.shape[i], &count);
       if (is_empty) continue;
-      is_bad = is_bad || __builtin_mul_overflow(tensor.shape[i] - 1, tensor.strides[i], &reach) ||
-               __builtin_add_overflow(last, reach, &last);
+      is_bad = is_bad ||
+               __builtin_mul_overflow(tensor.shape[i] - 1, tensor.strides[i], &distance) ||
+               __builtin_add_overflow(last, distance, &last);
     }
     if (!is_bad && !is_empty) is_bad = last >= tensor.storage_numel;
-    // Strides of 0 would let a few bytes claim any size.
+    // With strides of 0, a few bytes could claim any size.
     if (!is_bad && !is_empty) is_bad = count > tensor.storage_numel;
     if (is_bad) {
       refuse(name,
@@ -252,7 +257,7 @@ class TreeReader {
     if (function == kQuantised) {
       refuse(name,
              "is quantised, not a floating-point tensor; dequantise the model "
-             "(tensor.dequantize()) and save it anew");
+             "(tensor.dequantize()) and save it again");
     }
     if (function == kOtherTypes) {
       refuse(name, cat("has dtype ", argument(*call, 6, name).text,

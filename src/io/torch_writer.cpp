@@ -1,12 +1,13 @@
-// A state_dict as torch.save writes it: a ZIP archive of stored members, tensor data at multiples
-// of 64 bytes, ZIP64 where numbers need it. torch.load(weights_only=True) reads it.
+// A state_dict as torch.save writes it: a ZIP archive of stored members, tensor data aligned to 64
+// bytes, ZIP64 fields where sizes need them. Written by hand and not by LibTorch's writer, so that
+// equal tensors give equal bytes (no time stamps) and no extra buffer is needed.
 #include <ATen/ATen.h>
 #include <zlib.h>
 
 #include <set>
 
-#include "saferclip/core/error.h"
 #include "saferclip/core/atomic_files.h"
+#include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/io/tensor_file.h"
 
@@ -22,7 +23,7 @@ void put(std::string& out, Number value) {
   out.append(reinterpret_cast<const char*>(&value), sizeof(value));
 }
 
-// The few opcodes that a dict of tensors needs (protocol 2).
+// The few opcodes of protocol 2 that a dict of tensors needs.
 class PickleWriter {
  public:
   PickleWriter() { bytes_ = "\x80\x02"; }
@@ -110,7 +111,7 @@ class ZipWriter {
     const auto crc = static_cast<std::uint32_t>(
         crc32_z(crc32_z(0, nullptr, 0), static_cast<const Bytef*>(data), size));
     const bool is_large = size >= kLimit32;
-    // The padding stands in an extra field of its own, as PyTorch's writer puts it.
+    // Padding goes into an extra field of its own ("FB"), as in PyTorch's writer.
     const std::uint64_t zip64 = is_large ? 20 : 0;
     const std::uint64_t head = position_ + 30 + name.size() + zip64 + 4;
     const std::uint64_t padding = (kAlignment - head % kAlignment) % kAlignment;
@@ -169,7 +170,7 @@ class ZipWriter {
     put(out, std::uint16_t{45});  // version needed: ZIP64
     put(out, std::uint16_t{0});   // flags
     put(out, std::uint16_t{0});   // stored
-    put(out, std::uint32_t{0});   // no time: equal content gives equal bytes
+    put(out, std::uint32_t{0});   // no time stamp
     put(out, crc);
     put(out, static_cast<std::uint32_t>(packed));
     put(out, static_cast<std::uint32_t>(size));

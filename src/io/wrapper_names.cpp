@@ -1,3 +1,5 @@
+// Prefixes are removed repeatedly, because wrappers nest (`module._orig_mod.`). `module.` and
+// `model.` can be real module names, hence the rule that all names must share them.
 #include "io/wrapper_names.h"
 
 #include <algorithm>
@@ -11,7 +13,7 @@
 namespace saferclip {
 namespace {
 
-// What no module of a model is called.
+// Components that no module of a model has.
 constexpr const char* kUnmistakable[] = {"_orig_mod.", "_fsdp_wrapped_module.", "_forward_module.",
                                          "_checkpoint_wrapped_module.", "_module."};
 
@@ -24,18 +26,18 @@ bool all_begin_with(const std::vector<std::string>& names, const std::string& pr
 void strip_leading(std::vector<std::string>& names, std::vector<std::string>& notes) {
   std::vector<std::string> prefixes{"module.", "model."};
   prefixes.insert(prefixes.end(), std::begin(kUnmistakable), std::end(kUnmistakable));
-  for (bool is_again = true; is_again;) {
-    is_again = false;
+  for (bool is_changed = true; is_changed;) {
+    is_changed = false;
     for (const std::string& prefix : prefixes) {
       if (!all_begin_with(names, prefix)) continue;
       for (std::string& name : names) name.erase(0, prefix.size());
       notes.push_back(cat("the prefix \"", prefix, "\" of all names was removed"));
-      is_again = true;
+      is_changed = true;
     }
   }
 }
 
-// `part` where it is a whole component: at the beginning or behind a dot.
+// Removes `part` wherever it is a whole component: at the beginning or after a dot.
 bool strip_inside(std::string& name, const std::string& part) {
   bool is_found = false;
   for (std::size_t at = 0; (at = name.find(part, at)) != std::string::npos;) {
@@ -63,12 +65,12 @@ CleanNames without_wrappers(const std::vector<std::string>& names, const std::st
     result.notes.push_back(cat("\"", part, "\" in ", changed, " of the names was removed"));
   }
   for (std::size_t i = 0; i < names.size(); ++i) {
-    const auto [place, is_new] = result.originals.emplace(clean[i], names[i]);
-    if (!is_new && place->second != names[i]) {
-      throw WeightsError(cat(where, ": tensors \"", place->second, "\" and \"", names[i],
+    const auto [known, is_new] = result.originals.emplace(clean[i], names[i]);
+    if (!is_new && known->second != names[i]) {
+      throw WeightsError(cat(where, ": tensors \"", known->second, "\" and \"", names[i],
                              "\" are both \"", clean[i],
-                             "\" without what wrappers of training put into names; save the "
-                             "unwrapped model's state_dict"));
+                             "\" without the parts that training wrappers add; save the unwrapped "
+                             "model's state_dict"));
     }
   }
   return result;

@@ -1,4 +1,4 @@
-// Tensor names without what the wrappers of training put before or into them.
+// Removes from tensor names what training wrappers add to them.
 #pragma once
 
 #include <map>
@@ -8,14 +8,14 @@
 namespace saferclip {
 
 struct CleanNames {
-  std::map<std::string, std::string> originals;  // the file's name, by the clean one
+  std::map<std::string, std::string> originals;  // clean name -> the file's name
   std::vector<std::string> notes;                // what was removed, for users
 };
 
-// Of all names of one model, whatever number of files they are in: `module.` and `model.` go where
-// every name begins with it (DistributedDataParallel, Lightning); what torch.compile, FSDP,
-// DeepSpeed, activation checkpointing and Opacus leave goes wherever it stands, as no module is
-// called so. Throws WeightsError when two names become one.
+// `names`: all names of one model, from all its files. Removes `module.` and `model.` if every name
+// begins with it (DistributedDataParallel, Lightning), and the components added by torch.compile,
+// FSDP, DeepSpeed, activation checkpointing and Opacus anywhere, because no module has such a name.
+// Throws WeightsError if two names become equal.
 CleanNames without_wrappers(const std::vector<std::string>& names, const std::string& where);
 
 }  // namespace saferclip

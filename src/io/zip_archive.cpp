@@ -1,3 +1,6 @@
+// Every number in the directory is untrusted: positions are checked before each read, the entry
+// count against the directory's size, and members against each other, so that no two tensors share
+// bytes. The end record is searched backwards, because a comment may follow it.
 #include "io/zip_archive.h"
 
 #include <algorithm>
@@ -57,7 +60,7 @@ struct Directory {
   std::uint64_t entries = 0;
 };
 
-// The end record stands in the last 22 bytes, or before a comment of at most 65,535 bytes.
+// The end record: the last 22 bytes, or followed by a comment of at most 65,535 bytes.
 std::uint64_t find_end_record(const MappedFile& file, const Bytes& bytes) {
   if (file.size() < kDirectoryEndSize) refuse(file, "it is shorter than a directory");
   const std::uint64_t last = file.size() - kDirectoryEndSize;
@@ -68,23 +71,24 @@ std::uint64_t find_end_record(const MappedFile& file, const Bytes& bytes) {
       return position;
     }
   }
-  refuse(file, "it has no directory at its end; it is truncated or something was added");
+  refuse(file, "it has no directory at its end; it is truncated or has bytes added");
 }
 
-Directory read_directory_place(const MappedFile& file, const Bytes& bytes) {
+Directory read_directory_location(const MappedFile& file, const Bytes& bytes) {
   const std::uint64_t end = find_end_record(file, bytes);
   Directory directory{bytes.at<std::uint32_t>(end + 16), bytes.at<std::uint32_t>(end + 12),
                       bytes.at<std::uint16_t>(end + 10)};
   std::uint64_t limit = end;
   const bool has_locator = end >= 20 && bytes.at<std::uint32_t>(end - 20) == kZip64Locator;
   if (has_locator) {
-    const auto place = bytes.at<std::uint64_t>(end - 12);
-    if (bytes.at<std::uint32_t>(place) != kZip64End) refuse(file, "its ZIP64 end record is absent");
-    directory = {bytes.at<std::uint64_t>(place + 48), bytes.at<std::uint64_t>(place + 40),
-                 bytes.at<std::uint64_t>(place + 32)};
-    limit = place;
+    const auto zip64_end = bytes.at<std::uint64_t>(end - 12);
+    if (bytes.at<std::uint32_t>(zip64_end) != kZip64End)
+      refuse(file, "its ZIP64 end record is missing");
+    directory = {bytes.at<std::uint64_t>(zip64_end + 48), bytes.at<std::uint64_t>(zip64_end + 40),
+                 bytes.at<std::uint64_t>(zip64_end + 32)};
+    limit = zip64_end;
   } else if (bytes.at<std::uint16_t>(end + 4) != 0 || bytes.at<std::uint16_t>(end + 6) != 0) {
-    refuse(file, "it is one of several disks");
+    refuse(file, "it is split over several disks");
   }
   if (directory.begin > limit || directory.size > limit - directory.begin) {
     refuse(file, "its directory leaves the file");
@@ -100,13 +104,13 @@ struct RawEntry {
   std::string name;
   std::uint64_t packed = 0;
   std::uint64_t size = 0;
-  std::uint64_t local = 0;  // where its local header is
+  std::uint64_t local = 0;  // position of its local header
   std::uint16_t method = 0;
   std::uint16_t flags = 0;
   std::uint64_t length = 0;  // of this directory entry
 };
 
-// Sizes and place that do not fit 32 bits stand in an extra field, in this order.
+// Sizes and position that exceed 32 bits are in an extra field, in this order.
 void apply_zip64(const MappedFile& file, const Bytes& bytes, std::uint64_t extra,
                  std::uint64_t extra_size, RawEntry& entry) {
   const std::uint64_t end = extra + extra_size;
@@ -195,7 +199,7 @@ bool ZipArchive::looks_like_zip(const MappedFile& file) {
 ZipArchive ZipArchive::open(std::shared_ptr<const MappedFile> mapped) {
   const MappedFile& file = *mapped;
   const Bytes bytes(file);
-  const Directory directory = read_directory_place(file, bytes);
+  const Directory directory = read_directory_location(file, bytes);
   ZipArchive archive;
   std::uint64_t position = directory.begin;
   const std::uint64_t end = directory.begin + directory.size;
@@ -205,7 +209,7 @@ ZipArchive ZipArchive::open(std::shared_ptr<const MappedFile> mapped) {
     check_name(file, entry.name);
     const ZipMember member = locate(file, bytes, entry, directory.begin);
     if (!archive.members_.emplace(entry.name, member).second) {
-      refuse(file, cat("member \"", entry.name, "\" stands twice"));
+      refuse(file, cat("member \"", entry.name, "\" appears twice"));
     }
   }
   require_disjoint(file, archive.members_);

@@ -1,3 +1,7 @@
+// QuickGELU   y = x·s,         y' = s + 1.702·x·s·(1 - s),  s = σ(1.702x)
+// GELU        y = x·Φ(x),      y' = Φ(x) + x·φ(x),          Φ, φ of the normal distribution
+// GELU, tanh  y = x·(1 + tanh(√(2/π)·(x + 0.044715·x³))) / 2
+// LibTorch has the two GELUs; QuickGELU is one row kernel on a CPU and SiLU of 1.702x elsewhere.
 #include "nn/activation.h"
 
 #include <ATen/ATen.h>
@@ -18,7 +22,7 @@ const char* approximation(Activation activation) {
 at::Tensor activate(Activation activation, const at::Tensor& x) {
   if (activation != Activation::kQuickGelu) return at::gelu(x, approximation(activation));
   if (has_row_kernels(x)) return quick_gelu(x);
-  // x·σ(kx) = silu(kx)/k: LibTorch's fused SiLU serves in both directions.
+  // x·σ(kx) = silu(kx)/k, and its derivative is silu'(kx).
   at::Tensor scaled = x.mul(kQuickGeluSlope);
   return at::silu_(scaled).mul_(1 / kQuickGeluSlope);
 }

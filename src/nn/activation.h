@@ -1,4 +1,4 @@
-// The activations of the MLP, forward and backward, without autograd.
+// The MLP's activations, forward and backward, without autograd.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,8 +10,8 @@ namespace saferclip {
 // x [N, I] contiguous; a new tensor.
 at::Tensor activate(Activation activation, const at::Tensor& x);
 
-// dy · activation'(x), perhaps in the memory of dy. Where `value` is given, activation(x) goes
-// there, cheaper than on its own.
+// dy ∘ activation'(x); may reuse the memory of dy. Unless null, `value` receives activation(x),
+// which costs less here than on its own.
 at::Tensor activation_backward(Activation activation, at::Tensor dy, const at::Tensor& x,
                                at::Tensor* value);
 

@@ -13,13 +13,12 @@ struct AttentionShape {
   std::int64_t length = 0;
   std::int64_t heads = 1;
   bool is_causal = false;
-  bool keeps_weights = true;  // for the backward pass, which else makes them again (CPU)
+  bool keeps_weights = true;  // on a CPU; if false the backward pass recomputes them
 };
 
-// softmax(Q·Kᵀ/√d)·V of qkv [B·L, 3D], rows q, k, v of each token side by side; [B·L, D]. On a CPU
-// batched products and one softmax pass, since LibTorch's fused attention takes three times as long
-// there for short sequences (its backward pass makes small products one by one). On a GPU
-// LibTorch's, which keeps no weights.
+// softmax(Q·Kᵀ/√d)·V of qkv [B·L, 3D], where a row holds a token's q, k and v side by side;
+// [B·L, D]. A CPU takes batched products and one softmax pass: LibTorch's fused attention needs
+// three times as long there for short sequences. A GPU takes LibTorch's, which keeps no weights.
 at::Tensor self_attention(const at::Tensor& qkv, const AttentionShape& shape);
 
 }  // namespace saferclip

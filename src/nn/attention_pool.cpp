@@ -1,3 +1,6 @@
+// The probe is one query shared by the batch, so its projection is computed once and expanded; keys
+// and values come from one product with the lower 2D rows of `in`. Plain ATen operators: one query
+// of one layer is too little work for a node of its own.
 #include "saferclip/nn/attention_pool.h"
 
 #include <ATen/ATen.h>

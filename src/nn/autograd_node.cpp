@@ -1,3 +1,5 @@
+// LibTorch's own two steps of recording an operator: edges to the producers of the inputs (none for
+// an undefined input), and the node as the result's gradient function.
 #include "nn/autograd_node.h"
 
 #include <ATen/ATen.h>

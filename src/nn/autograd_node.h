@@ -1,5 +1,6 @@
-// Autograd functions with hand-written backward passes, below torch::autograd::Function: inputs may
-// be undefined and what is kept are plain members.
+// Autograd functions with hand-written backward passes, one level below
+// torch::autograd::Function: inputs may be undefined, and each node keeps what its backward pass
+// reads in a plain struct of its own.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,29 +14,32 @@
 
 namespace saferclip {
 
+// `Saved`: a struct of what forward() keeps for apply().
+template <class Saved>
 class AutogradNode : public torch::autograd::Node {
  public:
-  // Frees what the backward pass kept; the engine calls it as soon as that pass is done.
-  void release_variables() override { saved_.clear(); }
+  // Frees `saved_`; the engine calls this as soon as the node's backward pass is done.
+  void release_variables() override { saved_ = Saved{}; }
 
-  const StopFlag* stop = nullptr;  // asked before each pass, which may throw Interrupted
+  const StopFlag* stop = nullptr;  // checked before each pass
 
  protected:
-  void require_going_on() const {
-    throw_if_asked(stop, "interrupted; what is finished is kept, run the same command to go on");
+  // Throws Interrupted once `stop` is set.
+  void throw_if_stopped() const {
+    throw_if_asked(stop, "interrupted; finished work is kept, run the same command to continue");
   }
 
-  // Whether the gradients of inputs [begin, begin + count) are asked for.
+  // For each of the inputs [begin, begin + count): does autograd need its gradient?
   std::vector<bool> needs(std::size_t begin, std::size_t count) const {
     std::vector<bool> flags;
     for (std::size_t i = 0; i < count; ++i) flags.push_back(task_should_compute_output(begin + i));
     return flags;
   }
 
-  torch::autograd::variable_list saved_;
+  Saved saved_;
 };
 
-// How graphs hold their nodes: shared_ptr before LibTorch 2.13, intrusive_ptr since.
+// How a graph holds its nodes: shared_ptr before LibTorch 2.13, intrusive_ptr since.
 using NodePointer = decltype(torch::autograd::Edge::function);
 
 template <class Function>
@@ -47,10 +51,10 @@ auto make_autograd_node() {
   }
 }
 
-// Whether a result of these inputs has to be recorded.
+// Whether a result of these inputs belongs in the graph.
 bool is_recorded(const torch::autograd::variable_list& inputs);
 
-// Makes `result`, computed without recording, the output of `function` of `inputs`.
+// Enters `function` into the graph: `inputs` in, `result` (computed without recording) out.
 void record(const NodePointer& function, const torch::autograd::variable_list& inputs,
             const at::Tensor& result);
 

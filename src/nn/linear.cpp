@@ -1,3 +1,6 @@
+// A linear layer is the NormLinear node without norm and addend; the formulas are in
+// linear_pass.cpp. A packed weight keeps a meta tensor as its W: the shape can still be asked for,
+// and any read of the values throws instead of returning stale ones.
 #include "saferclip/nn/linear.h"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,12 @@
+// A linear layer with low-rank adapters, in mode.compute throughout. With X [N, I], W [O, I],
+// A [r, I], B [rows, r], s = alpha / r, M the dropout mask (0 or 1/(1-p)) and Y_S the output
+// columns of an adapter S:
+//   Y   = X Wᵀ + b + addend,            Y_S += s · (M∘X) Aᵀ Bᵀ
+//   dX  = dY W + M∘((s · dY_S B) A)     summed over the adapters
+//   dW  = dYᵀ X,   db = 1ᵀ dY
+//   dA  = (s · dY_S B)ᵀ (M∘X),   dB = s · dY_Sᵀ (M∘X Aᵀ)
+// The A of all adapters are stacked, [R, I], so that each of X·Aᵀ, dX and dA is one product. M is
+// a function of the dropout key and is recomputed in the backward pass instead of kept.
 #include "nn/linear_pass.h"
 
 #include <ATen/ATen.h>
@@ -9,125 +18,120 @@
 namespace saferclip {
 namespace {
 
-// 0 or 1/(1-p) for each element of x [N, I], a function of the key alone: the backward pass makes
-// it again instead of keeping it.
-at::Tensor dropout_mask(const LinearPlan& plan, at::IntArrayRef sizes,
-                        const at::TensorOptions& options) {
-  at::Generator generator = at::globalContext().defaultGenerator(options.device()).clone();
-  generator.set_current_seed(plan.dropout_key);
-  return at::empty(sizes, options).bernoulli_(1 - plan.dropout, generator).div_(1 - plan.dropout);
+// M for x [N, I].
+at::Tensor dropout_mask(const LinearPass& layer, const at::Tensor& x) {
+  at::Generator generator = at::globalContext().defaultGenerator(x.options().device()).clone();
+  generator.set_current_seed(layer.dropout_key);
+  return at::empty(x.sizes(), x.options())
+      .bernoulli_(1 - layer.dropout, generator)
+      .div_(1 - layer.dropout);
 }
 
-at::Tensor a_of(LinearTensors tensors, std::size_t segment) { return tensors[2 + 2 * segment]; }
-at::Tensor b_of(LinearTensors tensors, std::size_t segment) { return tensors[3 + 2 * segment]; }
-
-// A of all segments, [R, I].
-at::Tensor all_a(const LinearPlan& plan, LinearTensors tensors, at::ScalarType dtype) {
-  std::vector<at::Tensor> parts;
-  for (std::size_t i = 0; i < plan.segments(); ++i) parts.push_back(a_of(tensors, i));
-  return (parts.size() == 1 ? parts[0] : at::cat(parts)).to(dtype);
+// M∘X, the adapters' input.
+at::Tensor dropped_out(const LinearPass& layer, const at::Tensor& x) {
+  return layer.dropout > 0 ? x * dropout_mask(layer, x) : x;
 }
 
-// The columns of a [N, O] or [N, R] tensor that belong to a segment.
-at::Tensor segment_of(const LinearPlan& plan, const at::Tensor& all, std::size_t i) {
-  return all.narrow(1, plan.rows[2 * i], plan.rows[2 * i + 1]);
-}
-at::Tensor ranks_of(LinearTensors tensors, const at::Tensor& all, std::size_t i) {
-  std::int64_t begin = 0;
-  for (std::size_t j = 0; j < i; ++j) begin += a_of(tensors, j).size(0);
-  return all.narrow(1, begin, a_of(tensors, i).size(0));
+// A of all adapters, [R, I].
+at::Tensor stacked_a(const LinearPass& layer, at::ScalarType dtype) {
+  std::vector<at::Tensor> blocks;
+  for (const LinearPass::Adapter& adapter : layer.adapters) blocks.push_back(adapter.a);
+  return (blocks.size() == 1 ? blocks[0] : at::cat(blocks)).to(dtype);
 }
 
-// y[:, segment] += scaling · xa·Bᵀ.
-void add_branches(const LinearPlan& plan, LinearTensors tensors, const at::Tensor& xa,
-                  at::Tensor& y) {
-  for (std::size_t i = 0; i < plan.segments(); ++i) {
-    const at::Tensor b = b_of(tensors, i).mul(plan.scaling).to(y.dtype());
-    segment_of(plan, y, i).addmm_(ranks_of(tensors, xa, i), b.t());
-  }
+// The columns of a [N, O] tensor that an adapter writes.
+at::Tensor output_columns(const at::Tensor& all, const LinearPass::Adapter& adapter) {
+  return all.narrow(1, adapter.row, adapter.rows);
+}
+
+std::int64_t rank_of(const LinearPass::Adapter& adapter) { return adapter.a.size(0); }
+
+// s · B in the dtype of the products.
+at::Tensor scaled_b(const LinearPass& layer, const LinearPass::Adapter& adapter,
+                    at::ScalarType dtype) {
+  return adapter.b.mul(layer.scaling).to(dtype);
 }
 
 }  // namespace
 
-LinearPlan linear_plan(const Linear& layer, const ForwardMode& mode) {
+LinearPass linear_pass(const Linear& layer, const ForwardMode& mode) {
   if (!layer.lora.empty() && layer.weight.requires_grad()) {
     throw Error("a linear layer cannot train its weight and carry an adapter", 1);
   }
-  LinearPlan plan;
-  plan.scaling = layer.lora_scaling;
-  plan.packed = layer.packed;
-  plan.packed_transpose = layer.packed_transpose;
-  plan.dropout = mode.is_training ? layer.lora_dropout : 0;
-  plan.dropout_key = mix_bits(mode.dropout_key, {layer.site});
-  for (const LoraSegment& s : layer.lora) {
-    plan.rows.push_back(s.row);
-    plan.rows.push_back(s.rows);
-  }
-  return plan;
+  LinearPass pass;
+  pass.weight = layer.weight.to(mode.compute);
+  if (layer.bias.defined()) pass.bias = layer.bias.to(mode.compute);
+  for (const LoraSegment& s : layer.lora) pass.adapters.push_back({s.a, s.b, s.row, s.rows});
+  pass.scaling = layer.lora_scaling;
+  pass.dropout = mode.is_training ? layer.lora_dropout : 0;
+  pass.dropout_key = mix_bits(mode.dropout_key, {layer.site});
+  pass.packed = layer.packed;
+  pass.packed_transpose = layer.packed_transpose;
+  return pass;
 }
 
-void append_tensors(const Linear& layer, const ForwardMode& mode,
-                    torch::autograd::variable_list& tensors) {
-  tensors.push_back(layer.weight.to(mode.compute));
-  tensors.push_back(layer.bias.defined() ? layer.bias.to(mode.compute) : at::Tensor());
-  for (const LoraSegment& s : layer.lora) {
-    tensors.push_back(s.a);
-    tensors.push_back(s.b);
+void append_inputs(const LinearPass& layer, torch::autograd::variable_list& inputs) {
+  inputs.push_back(layer.weight);
+  inputs.push_back(layer.bias);
+  for (const LinearPass::Adapter& adapter : layer.adapters) {
+    inputs.push_back(adapter.a);
+    inputs.push_back(adapter.b);
   }
 }
 
-LinearForward linear_forward(const LinearPlan& plan, LinearTensors tensors, const at::Tensor& x,
+LinearForward linear_forward(const LinearPass& layer, const at::Tensor& x,
                              const at::Tensor& addend) {
-  const at::Tensor& weight = plan.packed.defined() ? plan.packed : tensors[0];
-  LinearForward out{linear_product(x, weight, tensors[1], addend), {}};
-  if (plan.segments() == 0) return out;
-  const at::Tensor branch_x = plan.dropout > 0 ? x * dropout_mask(plan, x.sizes(), x.options()) : x;
-  out.xa = linear_product(branch_x, all_a(plan, tensors, x.scalar_type()));
-  add_branches(plan, tensors, out.xa, out.y);
+  const at::Tensor& weight = layer.packed.defined() ? layer.packed : layer.weight;
+  LinearForward out{linear_product(x, weight, layer.bias, addend), {}};
+  if (layer.adapters.empty()) return out;
+  out.xa = linear_product(dropped_out(layer, x), stacked_a(layer, x.scalar_type()));
+  std::int64_t begin = 0;  // in the columns of xa
+  for (const LinearPass::Adapter& adapter : layer.adapters) {
+    const at::Tensor b = scaled_b(layer, adapter, out.y.scalar_type());
+    output_columns(out.y, adapter).addmm_(out.xa.narrow(1, begin, rank_of(adapter)), b.t());
+    begin += rank_of(adapter);
+  }
   return out;
 }
 
-LinearBackward linear_input_gradient(const LinearPlan& plan, LinearTensors tensors,
-                                     const at::Tensor& dy, bool needs_dx) {
+LinearBackward linear_input_gradient(const LinearPass& layer, const at::Tensor& dy, bool needs_dx) {
   LinearBackward out;
   if (needs_dx) {
-    out.dx = plan.packed_transpose.defined() ? linear_product(dy, plan.packed_transpose)
-                                             : product(dy, tensors[0]);
+    out.dx = layer.packed_transpose.defined() ? linear_product(dy, layer.packed_transpose)
+                                              : product(dy, layer.weight);
   }
-  if (plan.segments() == 0) return out;
-  std::vector<at::Tensor> parts;
-  for (std::size_t i = 0; i < plan.segments(); ++i) {
-    const at::Tensor b = b_of(tensors, i).mul(plan.scaling).to(dy.dtype());
-    parts.push_back(product(segment_of(plan, dy, i), b));
+  if (layer.adapters.empty()) return out;
+  std::vector<at::Tensor> blocks;
+  for (const LinearPass::Adapter& adapter : layer.adapters) {
+    blocks.push_back(
+        product(output_columns(dy, adapter), scaled_b(layer, adapter, dy.scalar_type())));
   }
-  out.dyb = parts.size() == 1 ? parts[0] : at::cat(parts, 1);
+  out.dyb = blocks.size() == 1 ? blocks[0] : at::cat(blocks, 1);
   if (!needs_dx) return out;
-  const at::Tensor a = all_a(plan, tensors, dy.scalar_type());
-  if (plan.dropout > 0) {
-    out.dx.add_(product(out.dyb, a).mul_(dropout_mask(plan, out.dx.sizes(), out.dx.options())));
+  const at::Tensor a = stacked_a(layer, dy.scalar_type());
+  if (layer.dropout > 0) {
+    out.dx.add_(product(out.dyb, a).mul_(dropout_mask(layer, out.dx)));
   } else {
     out.dx.addmm_(out.dyb, a);
   }
   return out;
 }
 
-void append_weight_gradients(const LinearPlan& plan, LinearTensors tensors, const at::Tensor& x,
-                             const at::Tensor& xa, const at::Tensor& dy, const at::Tensor& dyb,
+void append_weight_gradients(const LinearPass& layer, const LinearOperands& operands,
                              const std::vector<bool>& needs,
                              torch::autograd::variable_list& gradients) {
+  const auto& [x, xa, dy, dyb] = operands;
   gradients.push_back(needs[0] ? product(dy.t(), x) : at::Tensor());
   gradients.push_back(needs[1] ? dy.sum(0) : at::Tensor());
-  if (plan.segments() == 0) return;
-  const at::Tensor branch_x = plan.dropout > 0 ? x * dropout_mask(plan, x.sizes(), x.options()) : x;
-  const at::Tensor da = product(dyb.t(), branch_x);
+  if (layer.adapters.empty()) return;
+  const at::Tensor da = product(dyb.t(), dropped_out(layer, x));  // of all adapters, [R, I]
   std::int64_t begin = 0;
-  for (std::size_t i = 0; i < plan.segments(); ++i) {
-    const at::Tensor a = a_of(tensors, i);
-    const at::Tensor b = b_of(tensors, i);
-    gradients.push_back(da.narrow(0, begin, a.size(0)).to(a.dtype()));
-    begin += a.size(0);
-    const at::Tensor db = product(segment_of(plan, dy, i).t(), ranks_of(tensors, xa, i));
-    gradients.push_back(db.to(b.dtype()).mul_(plan.scaling));
+  for (const LinearPass::Adapter& adapter : layer.adapters) {
+    const std::int64_t rank = rank_of(adapter);
+    gradients.push_back(da.narrow(0, begin, rank).to(adapter.a.dtype()));
+    const at::Tensor db = product(output_columns(dy, adapter).t(), xa.narrow(1, begin, rank));
+    gradients.push_back(db.to(adapter.b.dtype()).mul_(layer.scaling));
+    begin += rank;
   }
 }
 

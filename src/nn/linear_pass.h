@@ -1,6 +1,6 @@
-// Forward and backward of a linear layer with adapters, without autograd: the parts that the
-// autograd functions of this room are put together from. Legend: N rows, I inputs, O outputs, R the
-// ranks of all segments added up.
+// Forward and backward of a linear layer with adapters, without autograd: the building blocks of
+// this room's autograd functions. Legend: N rows, I inputs, O outputs, R sum of the adapters'
+// ranks.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,47 +13,61 @@
 
 namespace saferclip {
 
-// What a pass needs besides tensors.
-struct LinearPlan {
-  double scaling = 0;
-  double dropout = 0;
-  std::uint64_t dropout_key = 0;
-  std::vector<std::int64_t> rows;  // row, rows of each segment, flattened
-  at::Tensor packed;               // of a frozen layer, see pack_frozen
+// A layer as one pass reads it.
+struct LinearPass {
+  // Of output rows [row, row + rows).
+  struct Adapter {
+    at::Tensor a;  // [r, I], fp32 leaf
+    at::Tensor b;  // [rows, r], fp32 leaf
+    std::int64_t row = 0;
+    std::int64_t rows = 0;
+  };
+
+  at::Tensor weight;  // [O, I] in mode.compute
+  at::Tensor bias;    // [O] in mode.compute, or undefined
+  std::vector<Adapter> adapters;
+  double scaling = 0;             // of all adapters: alpha / r
+  double dropout = 0;             // probability in this pass; 0 outside training
+  std::uint64_t dropout_key = 0;  // of this layer in this step
+  at::Tensor packed;              // of a frozen layer, see pack_frozen
   at::Tensor packed_transpose;
 
-  std::size_t segments() const { return rows.size() / 2; }
-  std::size_t tensors() const { return 2 + 2 * segments(); }
+  // How many tensors autograd sees: weight, bias, then a and b of each adapter, in this order.
+  std::size_t input_count() const { return 2 + 2 * adapters.size(); }
 };
-LinearPlan linear_plan(const Linear& layer, const ForwardMode& mode);
 
-// The tensors of a layer as an autograd function takes them, appended: W and b in mode.compute (b
-// perhaps undefined), then A and B of each segment, fp32 leaves.
-void append_tensors(const Linear& layer, const ForwardMode& mode,
-                    torch::autograd::variable_list& tensors);
+// Throws Error when the layer both trains its weight and carries adapters. Call it while autograd
+// records: the casts to mode.compute are part of the graph.
+LinearPass linear_pass(const Linear& layer, const ForwardMode& mode);
 
-// A view of those tensors inside a longer list.
-using LinearTensors = at::ArrayRef<at::Tensor>;
+void append_inputs(const LinearPass& layer, torch::autograd::variable_list& inputs);
 
 struct LinearForward {
   at::Tensor y;   // [N, O]
-  at::Tensor xa;  // [N, R], dropout(x)·Aᵀ of all segments; undefined without adapters
+  at::Tensor xa;  // [N, R], dropout(x)·Aᵀ of all adapters; undefined without adapters
 };
-// x [N, I]; `addend` [N, O] or undefined is added to the result.
-LinearForward linear_forward(const LinearPlan& plan, LinearTensors tensors, const at::Tensor& x,
+// x [N, I]; adds `addend` [N, O] to the result unless it is undefined.
+LinearForward linear_forward(const LinearPass& layer, const at::Tensor& x,
                              const at::Tensor& addend = {});
 
 struct LinearBackward {
-  at::Tensor dx;   // [N, I], undefined where not asked for
-  at::Tensor dyb;  // [N, R], scaling · dy·B of all segments
+  at::Tensor dx;   // [N, I], undefined unless needed
+  at::Tensor dyb;  // [N, R], scaling · dY·B of all adapters; undefined without adapters
 };
-// The first half: what goes on to earlier layers. dy [N, O] is contiguous.
-LinearBackward linear_input_gradient(const LinearPlan& plan, LinearTensors tensors,
-                                     const at::Tensor& dy, bool needs_dx);
-// The second half: gradients of the layer's tensors in their order, appended; undefined where
-// `needs` (one flag a tensor) says so. `x` is not looked at when nothing is needed.
-void append_weight_gradients(const LinearPlan& plan, LinearTensors tensors, const at::Tensor& x,
-                             const at::Tensor& xa, const at::Tensor& dy, const at::Tensor& dyb,
+// First half: what earlier layers need. dy [N, O] is contiguous.
+LinearBackward linear_input_gradient(const LinearPass& layer, const at::Tensor& dy, bool needs_dx);
+
+// What the second half reads: x [N, I] (not read when no gradient is needed), xa of the forward
+// pass, dy [N, O] and dyb of the first half.
+struct LinearOperands {
+  at::Tensor x;
+  at::Tensor xa;
+  at::Tensor dy;
+  at::Tensor dyb;
+};
+// Second half: appends the gradients of the layer's inputs, in their order. `needs` has a flag for
+// each; the weight's and the bias's stay undefined where it is false.
+void append_weight_gradients(const LinearPass& layer, const LinearOperands& operands,
                              const std::vector<bool>& needs,
                              torch::autograd::variable_list& gradients);
 

@@ -1,3 +1,7 @@
+// Adam: m = β1·m + (1-β1)·g, v = β2·v + (1-β2)·g², with the bias corrections m̂ = m / (1-β1ᵗ) and
+// v̂ = v / (1-β2ᵗ); θ -= lr · m̂ / (√v̂ + eps). `adam` adds weight_decay·θ to g, `adamw` first
+// scales θ by 1 - lr·weight_decay. LibTorch's fused kernels do each update in one pass, which the
+// C++ class torch::optim::Adam does not; one call for the leaves that decay and one for the others.
 #include "saferclip/nn/optimizer.h"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,5 @@
+// Device words are parsed by hand: c10::Device's own parser accepts devices this program does not
+// run on, and its exceptions do not name the option.
 #include "saferclip/nn/precision.h"
 
 #include <ATen/ATen.h>
@@ -20,12 +22,13 @@ c10::Device parse_device(const std::string& word) {
     if (!at::hasCUDA()) {
       throw ConfigError(
           cat("--device ", word,
-              ": this LibTorch finds no CUDA device; use --device cpu, or a CUDA build "
-              "of LibTorch (SAFERCLIP_TORCH) and a driver"));
+              ": this LibTorch finds no CUDA device; use --device cpu, or install a driver and "
+              "a CUDA build of LibTorch (SAFERCLIP_TORCH)"));
     }
     const int index = std::stoi(digits);
     if (index >= static_cast<int>(at::getNumGPUs())) {
-      throw ConfigError(cat("--device ", word, ": there are ", at::getNumGPUs(), " CUDA devices"));
+      throw ConfigError(
+          cat("--device ", word, ": this machine has ", at::getNumGPUs(), " CUDA device(s)"));
     }
     return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
   }

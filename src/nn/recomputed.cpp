@@ -1,3 +1,8 @@
+// The forward pass runs the block without recording and keeps its input x alone; the backward pass
+// runs it again with recording and calls the engine on that inner graph. The engine enters this
+// node only if one of its inputs needs a gradient, and in the first block with trained tensors x
+// needs none: therefore a trained leaf is an input as well. Its own gradient, and those of all
+// leaves in the block, accumulate through the inner graph.
 #include "nn/recomputed.h"
 
 #include <ATen/ATen.h>
@@ -10,35 +15,39 @@ namespace {
 
 using torch::autograd::variable_list;
 
-// Inputs: x and a leaf, which makes the engine come here where x itself has no gradient.
-class Recomputed : public AutogradNode {
+struct RecomputedSaved {
+  at::Tensor x;
+};
+
+// Inputs: x, leaf.
+class Recomputed : public AutogradNode<RecomputedSaved> {
  public:
-  std::function<at::Tensor(const at::Tensor&)> part;
+  std::function<at::Tensor(const at::Tensor&)> block;
 
   at::Tensor forward(const at::Tensor& x) {
     const at::NoGradGuard guard;
     saved_ = {x.detach()};
-    return part(x);
+    return block(x);
   }
 
   variable_list apply(variable_list&& gradients) override {
-    require_going_on();
+    throw_if_stopped();
     const at::AutoGradMode guard(true);
-    const at::Tensor x = saved_[0].detach().requires_grad_(needs(0, 1)[0]);
-    torch::autograd::backward({part(x)}, {gradients[0]});
+    const at::Tensor x = saved_.x.detach().requires_grad_(needs(0, 1)[0]);
+    torch::autograd::backward({block(x)}, {gradients[0]});
     return {x.grad(), at::Tensor()};
   }
 };
 
 }  // namespace
 
-at::Tensor recomputed(const std::function<at::Tensor(const at::Tensor&)>& part, const at::Tensor& x,
-                      const at::Tensor& leaf, const StopFlag* stop) {
+at::Tensor recomputed(const std::function<at::Tensor(const at::Tensor&)>& block,
+                      const at::Tensor& x, const at::Tensor& leaf, const StopFlag* stop) {
   const variable_list inputs{x, leaf};
-  if (!is_recorded(inputs)) return part(x);
+  if (!is_recorded(inputs)) return block(x);
   const auto function = make_autograd_node<Recomputed>();
   function->stop = stop;
-  function->part = part;
+  function->block = block;
   at::Tensor result = function->forward(x);
   record(function, inputs, result);
   return result;

@@ -1,5 +1,5 @@
-// Gradient checkpointing (arXiv 1604.06174): of a part of the model only the input is kept, the
-// backward pass runs it again.
+// Gradient checkpointing (arXiv 1604.06174): only the input of a block of the model is kept, and
+// the backward pass runs the block again.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,10 +10,10 @@
 
 namespace saferclip {
 
-// part(x), whose backward pass calls `part` a second time; it must give the same values then. The
-// gradients of the leaves inside it are accumulated as usual. `leaf` is one of them, or undefined
-// when nothing inside is trained.
-at::Tensor recomputed(const std::function<at::Tensor(const at::Tensor&)>& part, const at::Tensor& x,
-                      const at::Tensor& leaf, const StopFlag* stop);
+// block(x), whose backward pass calls `block` a second time; it must compute the same values then.
+// Gradients of the leaves inside it accumulate as usual. `leaf` is one of them, or undefined when
+// nothing inside is trained. Throws Interrupted once `stop` is set.
+at::Tensor recomputed(const std::function<at::Tensor(const at::Tensor&)>& block,
+                      const at::Tensor& x, const at::Tensor& leaf, const StopFlag* stop);
 
 }  // namespace saferclip

@@ -1,3 +1,6 @@
+// Splits tensors into ranges of rows for LibTorch's threads and hands their memory to the loops of
+// row_loops.cpp, which know neither tensors nor threads. A row is never split, so results do not
+// depend on the number of threads.
 #include "nn/row_kernels.h"
 
 #include <ATen/ATen.h>
@@ -10,14 +13,14 @@
 namespace saferclip {
 namespace {
 
-constexpr std::int64_t kElementGrain = 16384;
+constexpr std::int64_t kElementGrain = 16384;  // least elements worth a thread
 
 template <class T>
-T* bits(const at::Tensor& t) {
+T* data_of(const at::Tensor& t) {
   return static_cast<T*>(t.mutable_data_ptr());
 }
 
-// Calls `run` with a value of the type that the tensor is made of.
+// Calls `run` with a value of the tensor's element type.
 template <class Run>
 void with_type(const at::Tensor& t, const Run& run) {
   if (t.scalar_type() == at::kBFloat16) {
@@ -42,7 +45,7 @@ void run_over_rows(const at::Tensor& x, const Run& run) {
 
 NormValues norm_values(const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& mean,
                        const at::Tensor& rstd) {
-  return {bits<float>(weight), bits<float>(bias), bits<float>(mean), bits<float>(rstd)};
+  return {data_of<float>(weight), data_of<float>(bias), data_of<float>(mean), data_of<float>(rstd)};
 }
 
 }  // namespace
@@ -56,7 +59,7 @@ at::Tensor quick_gelu(const at::Tensor& x) {
   at::Tensor y = at::empty_like(x);
   with_type(x, [&]<class T>(T) {
     at::parallel_for(0, x.numel(), kElementGrain, [&](std::int64_t begin, std::int64_t end) {
-      run_gelu(bits<T>(x) + begin, bits<T>(y) + begin, end - begin);
+      run_quick_gelu(data_of<T>(x) + begin, data_of<T>(y) + begin, end - begin);
     });
   });
   return y;
@@ -65,23 +68,24 @@ at::Tensor quick_gelu(const at::Tensor& x) {
 void quick_gelu_backward_(at::Tensor& gradient, const at::Tensor& x, at::Tensor value) {
   with_type(x, [&]<class T>(T) {
     at::parallel_for(0, x.numel(), kElementGrain, [&](std::int64_t begin, std::int64_t end) {
-      run_gelu_gradient(bits<T>(gradient) + begin, bits<T>(x) + begin,
-                        value.defined() ? bits<T>(value) + begin : nullptr, end - begin);
+      run_quick_gelu_gradient(data_of<T>(gradient) + begin, data_of<T>(x) + begin,
+                              value.defined() ? data_of<T>(value) + begin : nullptr, end - begin);
     });
   });
 }
 
 void attention_softmax_(at::Tensor& scores, double scale, bool is_causal) {
   run_over_rows(scores, [&]<class T>(T, const Rows& rows) {
-    const at::Tensor buffer = at::empty({rows.length + kRowLanes}, at::kFloat);  // aligned
-    run_softmax(bits<T>(scores), rows, static_cast<float>(scale), is_causal,
+    const at::Tensor buffer = at::empty({rows.length + kRowLanes}, at::kFloat);
+    run_softmax(data_of<T>(scores), rows, static_cast<float>(scale), is_causal,
                 buffer.mutable_data_ptr<float>());
   });
 }
 
 void attention_softmax_backward_(at::Tensor& gradient, const at::Tensor& weights, double scale) {
   run_over_rows(gradient, [&]<class T>(T, const Rows& rows) {
-    run_softmax_gradient(bits<T>(gradient), bits<T>(weights), rows, static_cast<float>(scale));
+    run_softmax_gradient(data_of<T>(gradient), data_of<T>(weights), rows,
+                         static_cast<float>(scale));
   });
 }
 
@@ -92,7 +96,7 @@ NormedRows norm_rows(const at::Tensor& x, const at::Tensor& weight, const at::Te
                  at::empty({x.size(0), 1}, statistics)};
   const auto fp32_eps = static_cast<float>(eps);
   run_over_rows(x, [&]<class T>(T, const Rows& rows) {
-    run_norm(bits<T>(x), bits<T>(out.y), norm_values(weight, bias, out.mean, out.rstd), rows,
+    run_norm(data_of<T>(x), data_of<T>(out.y), norm_values(weight, bias, out.mean, out.rstd), rows,
              &fp32_eps);
   });
   return out;
@@ -102,7 +106,7 @@ at::Tensor norm_rows_again(const at::Tensor& x, const at::Tensor& weight, const 
                            const at::Tensor& mean, const at::Tensor& rstd) {
   at::Tensor y = at::empty_like(x);
   run_over_rows(x, [&]<class T>(T, const Rows& rows) {
-    run_norm(bits<T>(x), bits<T>(y), norm_values(weight, bias, mean, rstd), rows, nullptr);
+    run_norm(data_of<T>(x), data_of<T>(y), norm_values(weight, bias, mean, rstd), rows, nullptr);
   });
   return y;
 }
@@ -110,7 +114,8 @@ at::Tensor norm_rows_again(const at::Tensor& x, const at::Tensor& weight, const 
 void norm_rows_backward_(at::Tensor& gradient, const at::Tensor& x, const at::Tensor& weight,
                          const at::Tensor& mean, const at::Tensor& rstd, const at::Tensor& addend) {
   run_over_rows(x, [&]<class T>(T, const Rows& rows) {
-    run_norm_gradient(bits<T>(gradient), bits<T>(x), addend.defined() ? bits<T>(addend) : nullptr,
+    run_norm_gradient(data_of<T>(gradient), data_of<T>(x),
+                      addend.defined() ? data_of<T>(addend) : nullptr,
                       norm_values(weight, weight, mean, rstd), rows);
   });
 }

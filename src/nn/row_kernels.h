@@ -1,6 +1,6 @@
-// Element- and row-wise passes over contiguous CPU tensors, fp32 or bf16 in memory and fp32 in
-// registers, each one pass over memory where a chain of ATen operators makes several. Without a
-// backward pass: for the autograd functions of this room. Legend: N rows, L row length.
+// Element-wise and row-wise operators on contiguous CPU tensors, fp32 or bf16 in memory and fp32 in
+// registers: one pass over memory where a chain of ATen operators makes several. They record
+// nothing for autograd; this room's autograd functions call them. Legend: N rows, L row length.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,19 +13,19 @@ bool has_row_kernels(const at::Tensor& x);
 // x·σ(1.702x) into a new tensor.
 at::Tensor quick_gelu(const at::Tensor& x);
 
-// gradient ← gradient · d/dx x·σ(1.702x), in place; where `value` is defined, x·σ(1.702x) goes
-// there.
+// gradient ← gradient · d/dx x·σ(1.702x), in place. Writes x·σ(1.702x) to `value` if defined.
 void quick_gelu_backward_(at::Tensor& gradient, const at::Tensor& x, at::Tensor value = {});
 
-// scores [N, L] ← softmax(scale · scores) by rows, in place. Causal: row i of each L rows sees the
+// scores [..., L] ← softmax(scale · scores) by rows, in place. Causal: of each L rows, row i keeps
 // columns 0 … i, the rest becomes 0.
 void attention_softmax_(at::Tensor& scores, double scale, bool is_causal);
 
-// gradient [N, L] ← scale · weights · (gradient - Σ weights · gradient) by rows, in place: from the
-// gradient of the softmax's result to that of the unscaled scores.
+// gradient [..., L] ← scale · weights ∘ (gradient - Σ weights ∘ gradient) by rows, in place: from
+// the gradient of the softmax's result to that of the unscaled scores.
 void attention_softmax_backward_(at::Tensor& gradient, const at::Tensor& weights, double scale);
 
-// LayerNorm over rows [N, L] with fp32 weight and bias [L]; mean and 1/deviation [N, 1] in fp32.
+// LayerNorm over rows [N, L] with fp32 weight and bias [L]; mean and rstd =
+// 1/√(variance + eps) [N, 1] in fp32.
 struct NormedRows {
   at::Tensor y;
   at::Tensor mean;
@@ -33,10 +33,10 @@ struct NormedRows {
 };
 NormedRows norm_rows(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                      double eps);
-// y once more, from the statistics.
+// y again, from the statistics.
 at::Tensor norm_rows_again(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                            const at::Tensor& mean, const at::Tensor& rstd);
-// gradient of y ← gradient of x, in place, plus `addend` where defined.
+// gradient: of y ← of x, in place, plus `addend` if defined.
 void norm_rows_backward_(at::Tensor& gradient, const at::Tensor& x, const at::Tensor& weight,
                          const at::Tensor& mean, const at::Tensor& rstd,
                          const at::Tensor& addend = {});

@@ -1,11 +1,14 @@
+// Loops over explicit vectors of kLanes floats, which the compiler splits where the CPU's vector
+// unit is narrower: fp32 or bf16 in memory, fp32 in registers, the rest of a row padded to one
+// vector. The file is compiled with -ffp-contract=fast (CMakeLists.txt) but without fast-math, so
+// NaN and infinity propagate. Sums run lane by lane, then in a tree. Each loop's formula stands
+// beside it.
 #include "nn/row_loops.h"
 
 #include <cstring>
 
 #include "saferclip/core/vectorised.h"
 
-// Explicit vectors: the compiler splits them where the unit is narrower. No fast-math beyond
-// contraction, so NaN and infinity stay what they are.
 namespace saferclip {
 namespace {
 
@@ -38,7 +41,7 @@ SAFERCLIP_INLINE void store(const Floats& x, Bf16* p) {
   std::memcpy(p, &halves, sizeof halves);
 }
 
-// The first `count` lanes, `fill` in the others.
+// The first `count` lanes from memory, `fill` in the others.
 template <class T>
 SAFERCLIP_INLINE Floats load_part(const T* p, std::int64_t count, T fill) {
   T lanes[kLanes];
@@ -72,8 +75,8 @@ SAFERCLIP_INLINE float highest_of(const Floats& x) {
   return lanes[0];
 }
 
-// e^x to about one unit in the last place (Cephes' expf: x = n·ln 2 + r, a polynomial in r, 2^n put
-// together from bits). Held between e^-87 and e^88, where 2^n is a normal number.
+// e^x to about one unit in the last place (Cephes' expf): x = n·ln 2 + r, e^x = 2^n · p(r) with a
+// polynomial p and 2^n assembled from its bits. x is clamped to [-87, 88], where 2^n is normal.
 SAFERCLIP_INLINE Floats exponential(Floats x) {
   constexpr float kRounder = 12582912.0F;  // 1.5 · 2^23: adding it rounds to an integer
   x = x < -87.0F ? Floats{} - 87.0F : x;
@@ -90,17 +93,19 @@ SAFERCLIP_INLINE Floats exponential(Floats x) {
   return p * reinterpret_cast<Floats>((reinterpret_cast<Words>(shifted) << 23) + 0x3F800000U);
 }
 
+// σ(1.702x)
 SAFERCLIP_INLINE Floats quick_sigmoid(const Floats& x) {
   return 1.0F / (1.0F + exponential(x * -1.702F));
 }
 
-// The derivative of x·s at x, s = σ(1.702x).
+// d/dx x·σ(1.702x) = s + 1.702·x·s·(1 - s), with s = σ(1.702x).
 SAFERCLIP_INLINE Floats quick_gelu_slope(const Floats& x, const Floats& s) {
   return s + 1.702F * x * s * (1.0F - s);
 }
 
+// y = x·σ(1.702x)
 template <class T>
-SAFERCLIP_INLINE void gelu_loop(const T* x, T* y, std::int64_t size) {
+SAFERCLIP_INLINE void quick_gelu_loop(const T* x, T* y, std::int64_t size) {
   std::int64_t i = 0;
   for (; i + kLanes <= size; i += kLanes) {
     const Floats v = load(x + i);
@@ -110,9 +115,9 @@ SAFERCLIP_INLINE void gelu_loop(const T* x, T* y, std::int64_t size) {
   store_part(v * quick_sigmoid(v), y + i, size - i);
 }
 
-// `y` may be null.
+// dx = dy · d/dx x·σ(1.702x), in place of dy; y = x·σ(1.702x) unless null.
 template <class T>
-SAFERCLIP_INLINE void gelu_gradient_loop(T* gradient, const T* x, T* y, std::int64_t size) {
+SAFERCLIP_INLINE void quick_gelu_gradient_loop(T* gradient, const T* x, T* y, std::int64_t size) {
   std::int64_t i = 0;
   for (; i + kLanes <= size; i += kLanes) {
     const Floats v = load(x + i);
@@ -127,12 +132,13 @@ SAFERCLIP_INLINE void gelu_gradient_loop(T* gradient, const T* x, T* y, std::int
   if (y != nullptr) store_part(v * s, y + i, rest);
 }
 
-// One row of which `seen` scores count; `buffer` holds whole vectors.
+// p_j = exp(scale·s_j - m) / Σ_k exp(scale·s_k - m), m = max_k scale·s_k, over the `visible` first
+// scores; p_j = 0 for the rest. `buffer` holds the exponentials in whole vectors.
 template <class T>
-SAFERCLIP_INLINE void softmax_row(T* row, std::int64_t seen, std::int64_t length, float scale,
+SAFERCLIP_INLINE void softmax_row(T* row, std::int64_t visible, std::int64_t length, float scale,
                                   float* buffer) {
   constexpr float kLowest = -1e30F;
-  const std::int64_t whole = seen / kLanes * kLanes;
+  const std::int64_t whole = visible / kLanes * kLanes;
   Floats highest = Floats{} + kLowest;
   for (std::int64_t j = 0; j < whole; j += kLanes) {
     const Floats x = load(row + j) * scale;
@@ -140,15 +146,16 @@ SAFERCLIP_INLINE void softmax_row(T* row, std::int64_t seen, std::int64_t length
     store(x, buffer + j);
   }
   for (std::int64_t j = whole; j < whole + kLanes; ++j) buffer[j] = kLowest;
-  if (whole < seen) {
-    store_part(load_part(row + whole, seen - whole, T{}) * scale, buffer + whole, seen - whole);
+  if (whole < visible) {
+    store_part(load_part(row + whole, visible - whole, T{}) * scale, buffer + whole,
+               visible - whole);
     const Floats x = load(buffer + whole);
     highest = x > highest ? x : highest;
   }
   const float top = highest_of(highest);
   Floats sums = Floats{};
-  for (std::int64_t j = 0; j < seen; j += kLanes) {
-    // Nothing as small as a denormal, which costs a hundred times a product.
+  for (std::int64_t j = 0; j < visible; j += kLanes) {
+    // e^-70 and below become 0: denormals would slow the products with P a hundredfold.
     const Floats x = load(buffer + j) - top;
     const Floats e = x < -70.0F ? Floats{} : exponential(x);
     sums += e;
@@ -156,19 +163,20 @@ SAFERCLIP_INLINE void softmax_row(T* row, std::int64_t seen, std::int64_t length
   }
   const float factor = 1.0F / sum_of(sums);
   for (std::int64_t j = 0; j < whole; j += kLanes) store(load(buffer + j) * factor, row + j);
-  if (whole < seen) store_part(load(buffer + whole) * factor, row + whole, seen - whole);
-  for (std::int64_t j = seen; j < length; ++j) row[j] = T{};
+  if (whole < visible) store_part(load(buffer + whole) * factor, row + whole, visible - whole);
+  for (std::int64_t j = visible; j < length; ++j) row[j] = T{};
 }
 
 template <class T>
 SAFERCLIP_INLINE void softmax_loop(T* scores, const Rows& rows, float scale, bool is_causal,
                                    float* buffer) {
   for (std::int64_t i = rows.begin; i < rows.end; ++i) {
-    const std::int64_t seen = is_causal ? i % rows.length + 1 : rows.length;
-    softmax_row(scores + i * rows.length, seen, rows.length, scale, buffer);
+    const std::int64_t visible = is_causal ? i % rows.length + 1 : rows.length;
+    softmax_row(scores + i * rows.length, visible, rows.length, scale, buffer);
   }
 }
 
+// ds_j = scale · p_j · (dp_j - Σ_k p_k dp_k), in place of dp.
 template <class T>
 SAFERCLIP_INLINE void softmax_gradient_loop(T* gradients, const T* weights, const Rows& rows,
                                             float scale) {
@@ -189,7 +197,7 @@ SAFERCLIP_INLINE void softmax_gradient_loop(T* gradients, const T* weights, cons
   }
 }
 
-// A vector of columns [j, j + count) of a row; lanes beyond are 0.
+// The columns [j, j + count) of a row, 0 in the other lanes.
 template <class T>
 SAFERCLIP_INLINE Floats columns(const T* row, std::int64_t j, std::int64_t count) {
   return count == kLanes ? load(row + j) : load_part(row + j, count, T{});
@@ -199,7 +207,7 @@ SAFERCLIP_INLINE void set_columns(const Floats& x, T* row, std::int64_t j, std::
   count == kLanes ? store(x, row + j) : store_part(x, row + j, count);
 }
 
-// Calls `run(j, count)` for the vectors of a row, the last perhaps short.
+// Calls `run(j, count)` for each vector of a row; only the last may have count < kLanes.
 template <class Run>
 SAFERCLIP_INLINE void for_columns(std::int64_t length, const Run& run) {
   const std::int64_t whole = length / kLanes * kLanes;
@@ -207,6 +215,7 @@ SAFERCLIP_INLINE void for_columns(std::int64_t length, const Run& run) {
   if (whole < length) run(whole, length - whole);
 }
 
+// y_j = w_j · (x_j - mean) · rstd + b_j
 template <class T>
 SAFERCLIP_INLINE void norm_row(const T* x, T* y, const NormValues& norm, std::int64_t row,
                                std::int64_t length) {
@@ -219,7 +228,8 @@ SAFERCLIP_INLINE void norm_row(const T* x, T* y, const NormValues& norm, std::in
   });
 }
 
-// Two passes: the squares of differences do not cancel.
+// mean = Σ x_j / L, rstd = 1 / √(Σ (x_j - mean)² / L + eps). Two passes: Σ x² / L - mean² would
+// cancel.
 template <class T>
 SAFERCLIP_INLINE void row_statistics(const T* x, const NormValues& norm, std::int64_t row,
                                      std::int64_t length, float eps) {
@@ -230,13 +240,13 @@ SAFERCLIP_INLINE void row_statistics(const T* x, const NormValues& norm, std::in
   Floats squares = Floats{};
   const std::int64_t whole = length / kLanes * kLanes;
   for (std::int64_t j = 0; j < whole; j += kLanes) {
-    const Floats apart = load(x + j) - mean;
-    squares += apart * apart;
+    const Floats deviation = load(x + j) - mean;
+    squares += deviation * deviation;
   }
   float sum = sum_of(squares);
   for (std::int64_t j = whole; j < length; ++j) {
-    const float apart = load_part(x + j, 1, T{})[0] - mean;
-    sum += apart * apart;
+    const float deviation = load_part(x + j, 1, T{})[0] - mean;
+    sum += deviation * deviation;
   }
   norm.mean[row] = mean;
   norm.rstd[row] = 1.0F / __builtin_sqrtf(sum / static_cast<float>(length) + eps);
@@ -252,6 +262,8 @@ SAFERCLIP_INLINE void norm_loop(const T* x, T* y, const NormValues& norm, const 
   }
 }
 
+// dx_j = rstd · (g_j - mean(g) - n_j · mean(g ∘ n)) [+ addend_j], in place of dy, with
+// g_j = dy_j · w_j and n_j = (x_j - mean) · rstd.
 template <class T>
 SAFERCLIP_INLINE void norm_gradient_loop(T* gradients, const T* xs, const T* addends,
                                          const NormValues& norm, const Rows& rows) {
@@ -260,19 +272,19 @@ SAFERCLIP_INLINE void norm_gradient_loop(T* gradients, const T* xs, const T* add
     const T* x = xs + i * rows.length;
     const float mean = norm.mean[i];
     const float rstd = norm.rstd[i];
-    Floats plain = Floats{};
-    Floats turned = Floats{};
+    Floats sums_g = Floats{};
+    Floats sums_gn = Floats{};
     for_columns(rows.length, [&](std::int64_t j, std::int64_t count) [[gnu::always_inline]] {
       const Floats g = columns(gradient, j, count) * columns(norm.weight, j, count);
-      plain += g;
-      turned += g * ((columns(x, j, count) - mean) * rstd);
+      sums_g += g;
+      sums_gn += g * ((columns(x, j, count) - mean) * rstd);
     });
-    const float mean_plain = sum_of(plain) / static_cast<float>(rows.length);
-    const float mean_turned = sum_of(turned) / static_cast<float>(rows.length);
+    const float mean_g = sum_of(sums_g) / static_cast<float>(rows.length);
+    const float mean_gn = sum_of(sums_gn) / static_cast<float>(rows.length);
     for_columns(rows.length, [&](std::int64_t j, std::int64_t count) [[gnu::always_inline]] {
       const Floats g = columns(gradient, j, count) * columns(norm.weight, j, count);
       const Floats normed = (columns(x, j, count) - mean) * rstd;
-      Floats dx = rstd * (g - mean_plain - normed * mean_turned);
+      Floats dx = rstd * (g - mean_g - normed * mean_gn);
       if (addends != nullptr) dx += columns(addends + i * rows.length, j, count);
       set_columns(dx, gradient, j, count);
     });
@@ -281,17 +293,17 @@ SAFERCLIP_INLINE void norm_gradient_loop(T* gradients, const T* xs, const T* add
 
 }  // namespace
 
-void run_gelu(const float* x, float* y, std::int64_t size) {
-  vectorised([=] { gelu_loop(x, y, size); });
+void run_quick_gelu(const float* x, float* y, std::int64_t size) {
+  vectorised([=] { quick_gelu_loop(x, y, size); });
 }
-void run_gelu(const Bf16* x, Bf16* y, std::int64_t size) {
-  vectorised([=] { gelu_loop(x, y, size); });
+void run_quick_gelu(const Bf16* x, Bf16* y, std::int64_t size) {
+  vectorised([=] { quick_gelu_loop(x, y, size); });
 }
-void run_gelu_gradient(float* gradient, const float* x, float* y, std::int64_t size) {
-  vectorised([=] { gelu_gradient_loop(gradient, x, y, size); });
+void run_quick_gelu_gradient(float* gradient, const float* x, float* y, std::int64_t size) {
+  vectorised([=] { quick_gelu_gradient_loop(gradient, x, y, size); });
 }
-void run_gelu_gradient(Bf16* gradient, const Bf16* x, Bf16* y, std::int64_t size) {
-  vectorised([=] { gelu_gradient_loop(gradient, x, y, size); });
+void run_quick_gelu_gradient(Bf16* gradient, const Bf16* x, Bf16* y, std::int64_t size) {
+  vectorised([=] { quick_gelu_gradient_loop(gradient, x, y, size); });
 }
 void run_softmax(float* scores, const Rows& rows, float scale, bool is_causal, float* buffer) {
   vectorised([=] { softmax_loop(scores, rows, scale, is_causal, buffer); });

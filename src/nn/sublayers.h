@@ -1,6 +1,6 @@
-// The linear halves of a transformer block as autograd functions that keep what is dear to compute
-// (inputs, pre-activations) and make again what is cheap (norms, activations). Legend: N rows
-// (batch x tokens), I inputs, O outputs.
+// The sublayers of a transformer block around its attention, as autograd functions that keep what
+// is expensive to compute (inputs, pre-activations) and recompute what is cheap (norms,
+// activations). Legend: N rows (batch x tokens), I inputs, O outputs.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,7 +10,7 @@
 namespace saferclip {
 
 // linear(norm(x)) + addend, x [N, I] contiguous in mode.compute, result [N, O]. A norm without
-// weight is none; `addend` [N, O] may be undefined.
+// weight is the identity; `addend` [N, O] may be undefined.
 at::Tensor norm_linear(const LayerNorm& norm, const Linear& layer, const at::Tensor& x,
                        const at::Tensor& addend, const ForwardMode& mode);
 

@@ -1,3 +1,7 @@
+// A block is four nodes: norm and qkv projection, attention, output projection, MLP. They work on
+// rows [B·L, D], so no sublayer reshapes. In the last block only the picked token of each sequence
+// goes through the output projection and the MLP, because the towers read no other; its attention
+// still needs all tokens.
 #include "saferclip/nn/transformer.h"
 
 #include <ATen/ATen.h>
@@ -9,12 +13,13 @@
 namespace saferclip {
 namespace {
 
-// The input of block `block` [B·L, D] to its attention's result before the output projection.
+// Attention's result before the output projection, from the block's input x [B·L, D].
 at::Tensor attend(const Block& block, const at::Tensor& x, const AttentionShape& shape,
                   const ForwardMode& mode) {
   return self_attention(norm_linear(block.norm1, block.qkv, x, {}, mode), shape);
 }
 
+// The rest of the block; x is its input, for the residual.
 at::Tensor finish(const Transformer& transformer, const Block& block, const at::Tensor& attended,
                   const at::Tensor& x, const ForwardMode& mode) {
   const at::Tensor y = norm_linear({}, block.out, attended, x, mode);
@@ -27,7 +32,7 @@ AttentionShape shape_of(const Transformer& transformer, const at::Tensor& x,
           mode.recompute != Recompute::kAttention};
 }
 
-// Any tensor of the block that is trained; undefined: none is.
+// Some trained tensor of the block, undefined when none is.
 at::Tensor trained_leaf(const Block& block) {
   for (const LayerNorm* norm : {&block.norm1, &block.norm2}) {
     if (norm->weight.requires_grad()) return norm->weight;
@@ -70,7 +75,7 @@ std::string to_string(Activation activation) {
 }
 
 at::Tensor layer_norm(const LayerNorm& norm, const at::Tensor& x) {
-  // The CPU kernel takes fp32 weights with bf16 activations, the CUDA kernel wants one dtype.
+  // The CPU kernel takes fp32 weights with bf16 activations; the CUDA kernel needs one dtype.
   const bool needs_cast = !x.is_cpu() && norm.weight.scalar_type() != x.scalar_type();
   return at::layer_norm(x, {x.size(-1)}, needs_cast ? norm.weight.to(x.dtype()) : norm.weight,
                         needs_cast ? norm.bias.to(x.dtype()) : norm.bias, norm.eps);

@@ -1,3 +1,5 @@
+// The quantile sort is stable, so equal cosines are ranked by row and the stages of a data set do
+// not depend on the machine. A row's stage is the number of cuts that lie at or before its rank.
 #include "saferclip/objective/curriculum.h"
 
 #include <ATen/ATen.h>

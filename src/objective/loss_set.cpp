@@ -1,3 +1,8 @@
+// One add() per term, in the order of the objective's equation; a term's value is computed only if
+// its weight is above 0. Every mean divides by a count of the whole batch (LossCounts), so
+// accumulated micro-batches give the gradient of the batch; only InfoNCE terms differ, whose
+// negatives come from the micro-batch. Masks are multiplied in instead of selecting rows: a
+// selection would have to wait for the GPU to know how many rows are left.
 #include "saferclip/objective/loss_set.h"
 
 #include <ATen/ATen.h>
@@ -11,6 +16,7 @@
 namespace saferclip {
 namespace {
 
+// The weight that counts: 0 for terms switched off by a form or by cross.sides.
 double weight_of(const ObjectiveOptions& options, const std::string& term) {
   const auto found = options.weights.find(term);
   const double weight = found == options.weights.end() ? 0 : found->second;
@@ -34,17 +40,17 @@ class LossSet {
     const at::Tensor ones = at::ones({like.size(0)}, like.options());
     const at::Tensor redirected =
         in_.is_redirected.defined() ? in_.is_redirected.to(like.dtype()) : ones;
-    with_text_ = redirected;
-    with_image_ = in_.has_unsafe_image.defined()
-                      ? redirected * in_.has_unsafe_image.to(like.dtype())
-                      : redirected;
-    // Rows without an unsafe picture are replaced before any arithmetic: 0 · NaN would be NaN.
+    redirected_ = redirected;
+    redirected_with_image_ = in_.has_unsafe_image.defined()
+                                 ? redirected * in_.has_unsafe_image.to(like.dtype())
+                                 : redirected;
+    // Rows without an unsafe picture are replaced, not masked: 0 · NaN would be NaN.
     if (in_.has_unsafe_image.defined() && in_.tuned.unsafe_image.defined()) {
-      const at::Tensor is_there = in_.has_unsafe_image.ne(0).unsqueeze(1);
+      const at::Tensor has_image = in_.has_unsafe_image.ne(0).unsqueeze(1);
       unsafe_image_ =
-          at::where(is_there, in_.tuned.unsafe_image, at::ones_like(in_.tuned.unsafe_image));
+          at::where(has_image, in_.tuned.unsafe_image, at::ones_like(in_.tuned.unsafe_image));
       if (in_.reference.unsafe_image.defined()) {
-        reference_unsafe_image_ = at::where(is_there, in_.reference.unsafe_image,
+        reference_unsafe_image_ = at::where(has_image, in_.reference.unsafe_image,
                                             at::ones_like(in_.reference.unsafe_image));
       }
     } else {
@@ -72,22 +78,22 @@ class LossSet {
   }
 
  private:
-  // Σ mask · rows / count over the whole batch; 0 when nothing counts.
+  // Σ mask · rows / count; 0 if no row of the batch counts.
   static at::Tensor masked_mean(const at::Tensor& rows, const at::Tensor& mask, double count) {
     return (rows * mask).sum() / std::max(count, 1.0);
   }
-  at::Tensor text_rows(const at::Tensor& rows) const {
-    return masked_mean(rows, with_text_, counts_.redirected_rows);
+  at::Tensor text_mean(const at::Tensor& rows) const {
+    return masked_mean(rows, redirected_, counts_.redirected_rows);
   }
-  at::Tensor image_rows(const at::Tensor& rows) const {
-    return masked_mean(rows, with_image_, counts_.redirected_rows_with_unsafe_image);
+  at::Tensor image_mean(const at::Tensor& rows) const {
+    return masked_mean(rows, redirected_with_image_, counts_.redirected_rows_with_unsafe_image);
   }
-  at::Tensor all_rows(const at::Tensor& rows) const { return rows.sum() / counts_.rows; }
+  at::Tensor mean(const at::Tensor& rows) const { return rows.sum() / counts_.rows; }
   at::Tensor contrastive(const at::Tensor& a, const at::Tensor& b) const {
-    return all_rows(symmetric_infonce(a, b, in_.logit_scale));
+    return mean(symmetric_infonce(a, b, in_.logit_scale));
   }
   at::Tensor sigmoid(const at::Tensor& a, const at::Tensor& b) const {
-    return all_rows(sigmoid_contrast(a, b, in_.logit_scale, in_.logit_bias));
+    return mean(sigmoid_contrast(a, b, in_.logit_scale, in_.logit_bias));
   }
 
   void add(const std::string& name, const std::function<at::Tensor()>& value) {
@@ -95,53 +101,53 @@ class LossSet {
     if (weight > 0) result_.terms.push_back({name, value(), weight});
   }
 
-  // L_cross and L_uni of SaFeR-CLIP with the nearest safe target.
+  // L_cross and L_uni of SaFeR-CLIP (arXiv 2511.16743) with the nearest safe target.
   void add_redirection() {
     const double k = options_.cross.scale;
     const double m = options_.cross.margin;
     add("cross_img", [&] {
-      return image_rows(
+      return image_mean(
           relative_redirection(unsafe_image_, in_.reference.unsafe_text, in_.target_text, k, m));
     });
     add("cross_txt", [&] {
-      return image_rows(relative_redirection(in_.tuned.unsafe_text, reference_unsafe_image_,
+      return image_mean(relative_redirection(in_.tuned.unsafe_text, reference_unsafe_image_,
                                              in_.target_image, k, m));
     });
-    add("uni_img", [&] { return image_rows(cosine_distance(unsafe_image_, in_.target_image)); });
+    add("uni_img", [&] { return image_mean(cosine_distance(unsafe_image_, in_.target_image)); });
     add("uni_txt",
-        [&] { return text_rows(cosine_distance(in_.tuned.unsafe_text, in_.target_text)); });
+        [&] { return text_mean(cosine_distance(in_.tuned.unsafe_text, in_.target_text)); });
   }
 
-  // Safe-CLIP's eight terms in the order of its λ (method of arXiv 2311.16254): the unsafe half is
-  // drawn to the row's own safe partner, which is what the fixed targets are.
+  // The eight terms of Safe-CLIP (arXiv 2311.16254) in the order of its λ. They pull the unsafe
+  // half to the row's own safe partner; the preset's fixed targets are these partners.
   void add_safe_clip() {
     const EmbeddingRows& t = in_.tuned;
     const EmbeddingRows& r = in_.reference;
-    add("pres_uni_txt", [&] { return all_rows(cosine_distance(t.safe_text, r.safe_text)); });
+    add("pres_uni_txt", [&] { return mean(cosine_distance(t.safe_text, r.safe_text)); });
     add("redir_uni_txt",
-        [&] { return text_rows(cosine_distance(t.unsafe_text, in_.target_text)); });
-    add("pres_uni_img", [&] { return all_rows(cosine_distance(t.safe_image, r.safe_image)); });
+        [&] { return text_mean(cosine_distance(t.unsafe_text, in_.target_text)); });
+    add("pres_uni_img", [&] { return mean(cosine_distance(t.safe_image, r.safe_image)); });
     add("redir_uni_img",
-        [&] { return image_rows(cosine_distance(unsafe_image_, in_.target_image)); });
+        [&] { return image_mean(cosine_distance(unsafe_image_, in_.target_image)); });
     add("pres_cross_txt", [&] { return contrastive(t.safe_text, r.safe_image); });
     add("redir_cross_txt", [&] {
-      return text_rows(
-          symmetric_infonce(t.unsafe_text, in_.target_image, in_.logit_scale, with_text_));
+      return text_mean(
+          symmetric_infonce(t.unsafe_text, in_.target_image, in_.logit_scale, redirected_));
     });
     add("pres_cross_img", [&] { return contrastive(r.safe_text, t.safe_image); });
     add("redir_cross_img", [&] {
-      return image_rows(
-          symmetric_infonce(in_.target_text, unsafe_image_, in_.logit_scale, with_image_));
+      return image_mean(symmetric_infonce(in_.target_text, unsafe_image_, in_.logit_scale,
+                                          redirected_with_image_));
     });
   }
 
   void add_preservation() {
     add("pres_uni_img",
-        [&] { return all_rows(cosine_distance(in_.tuned.safe_image, in_.reference.safe_image)); });
+        [&] { return mean(cosine_distance(in_.tuned.safe_image, in_.reference.safe_image)); });
     add("pres_uni_txt",
-        [&] { return all_rows(cosine_distance(in_.tuned.safe_text, in_.reference.safe_text)); });
+        [&] { return mean(cosine_distance(in_.tuned.safe_text, in_.reference.safe_text)); });
     const auto cross = [&](const at::Tensor& tuned, const at::Tensor& reference) {
-      if (options_.pres_cross.form == "cosine") return all_rows(cosine_distance(tuned, reference));
+      if (options_.pres_cross.form == "cosine") return mean(cosine_distance(tuned, reference));
       return options_.pres_cross.form == "sigmoid" ? sigmoid(tuned, reference)
                                                    : contrastive(tuned, reference);
     };
@@ -149,22 +155,22 @@ class LossSet {
     add("pres_cross_txt", [&] { return cross(in_.tuned.safe_text, in_.reference.safe_image); });
     const SimilarityOptions& o = options_.pres_sim;
     const auto similarity = [&](const at::Tensor& tuned, const at::Tensor& reference) {
-      return all_rows(o.form == "neighbours"
-                          ? similarity_to_neighbours(tuned, reference, o.neighbours)
-                          : similarity_distribution(tuned, reference, o.scale));
+      return mean(o.form == "neighbours" ? similarity_to_neighbours(tuned, reference, o.neighbours)
+                                         : similarity_distribution(tuned, reference, o.scale));
     };
     add("pres_sim_txt", [&] { return similarity(in_.tuned.safe_text, in_.reference.safe_text); });
     add("pres_sim_img", [&] { return similarity(in_.tuned.safe_image, in_.reference.safe_image); });
   }
 
-  // Both sides tuned: the redirected pair must not match each other better than their targets.
+  // Both arguments tuned: unsafe caption and picture must not match each other better than a
+  // target.
   void add_mutual() {
     const double k = options_.mutual_scale;
     const auto mutual = [&](const at::Tensor& query, const at::Tensor& negative,
                             const at::Tensor& positive) {
-      return image_rows(
+      return image_mean(
           options_.mutual_negatives == "batch"
-              ? relative_redirection_from_all(query, negative, positive, k, with_image_)
+              ? relative_redirection_from_all(query, negative, positive, k, redirected_with_image_)
               : relative_redirection(query, negative, positive, k, 0));
     };
     add("mutual_txt",
@@ -211,8 +217,8 @@ class LossSet {
   const ObjectiveOptions& options_;
   const LossInputs& in_;
   const LossCounts& counts_;
-  at::Tensor with_text_;   // rows whose redirection counts
-  at::Tensor with_image_;  // … and that have an unsafe picture
+  at::Tensor redirected_;             // [B], 0 or 1: rows in the redirection terms
+  at::Tensor redirected_with_image_;  // … that have an unsafe picture
   at::Tensor unsafe_image_;
   at::Tensor reference_unsafe_image_;
   LossResult result_;

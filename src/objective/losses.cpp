@@ -1,3 +1,6 @@
+// Each equation is in losses.h. Numerics: relative losses use softplus, which does not overflow;
+// InfoNCE uses logsumexp; excluded entries get -1e9 instead of -infinity, because a row of nothing
+// but -infinity has NaN gradients.
 #include "saferclip/objective/losses.h"
 
 #include <ATen/ATen.h>
@@ -7,7 +10,7 @@
 namespace saferclip {
 namespace {
 
-// Stands for −∞ in logits: a whole row of it still has finite gradients.
+// Stands for −∞ in logits.
 constexpr double kExcluded = -1e9;
 
 at::Tensor similarities_to_others(const at::Tensor& rows) {

@@ -1,3 +1,5 @@
+// Micro-batches and validation both cut the inputs by rows and divide by counts of the whole, so
+// the losses of the blocks simply add up.
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 

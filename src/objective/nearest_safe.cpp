@@ -1,3 +1,5 @@
+// Queries go through the pool search in chunks; this file adds what is not a search: the own
+// partner's cosine, and the cases in which a row keeps it.
 #include "saferclip/objective/nearest_safe.h"
 
 #include <ATen/ATen.h>
@@ -23,7 +25,7 @@ NearestTargets find_nearest_safe(const at::Tensor& unsafe_text, const at::Tensor
   const at::Tensor queries = unsafe_text.contiguous();
   const at::Tensor own_rows = own.contiguous();
   const at::Tensor partners = own_text.contiguous();
-  // bf16 only sifts here: what is chosen and its cosine are those of float64 either way.
+  // bf16 only prefilters: choice and cosine come from float64 either way.
   std::optional<PoolSearch> search;
   if (options.mode != "fixed") {
     search.emplace(queries, pool.contiguous(), own_rows, options,
@@ -36,7 +38,7 @@ NearestTargets find_nearest_safe(const at::Tensor& unsafe_text, const at::Tensor
   auto* fixed = result.fixed_cosine.mutable_data_ptr<float>();
   const auto* partner = own_rows.const_data_ptr<std::int64_t>();
   for (std::int64_t begin = 0; begin < rows; begin += kQueryChunk) {
-    throw_if_asked(stop, "nearest-safe targets: interrupted; run the same command to go on");
+    throw_if_asked(stop, "nearest-safe targets: interrupted; run the same command to continue");
     const std::int64_t size = std::min(kQueryChunk, rows - begin);
     const std::vector<PoolRow> best = search ? search->best_of(begin, size)
                                              : std::vector<PoolRow>(static_cast<std::size_t>(size));

@@ -1,3 +1,5 @@
+// The one list of objectives, their terms and preset weights; the config checks, the loss set and
+// the reports read it.
 #include "saferclip/objective/objective_options.h"
 
 #include "saferclip/core/error.h"
@@ -6,7 +8,7 @@
 namespace saferclip {
 namespace {
 
-// Terms in the order of the objective's equation with the preset's weights.
+// Terms and the preset's weights.
 using Terms = std::vector<std::pair<std::string, double>>;
 
 const std::map<std::string, Terms>& objective_terms() {
@@ -42,8 +44,8 @@ const std::map<std::string, Terms>& objective_terms() {
 const Terms& terms_of(const std::string& objective) {
   const auto found = objective_terms().find(objective);
   if (found == objective_terms().end()) {
-    throw ConfigError(cat("objective.name: there is no objective \"", objective,
-                          "\"; known: ", join(ObjectiveOptions::names(), ", ")));
+    throw ConfigError(cat("objective.name: unknown objective \"", objective,
+                          "\"; expected one of: ", join(ObjectiveOptions::names(), ", ")));
   }
   return found->second;
 }

@@ -1,3 +1,8 @@
+// An exact search at the speed of inexact products. Scores s of a tile of queries and pool rows
+// come from one fp32 or bf16 product; the bound b says that |s - cosine| ≤ b (score_rows.cpp). A
+// pool row is compared in float64 only if s + b reaches the best cosine so far and s + 2b the
+// tile's highest score; few rows do. When bf16's larger bound lets too many pass, the search
+// switches to fp32.
 #include "objective/pool_search.h"
 
 #include <ATen/ATen.h>
@@ -13,12 +18,13 @@
 namespace saferclip {
 namespace {
 
-constexpr std::int64_t kPoolChunk = 4096;  // with 512 queries, scores stay in the last cache
+constexpr std::int64_t kPoolChunk = 4096;  // with 512 queries the scores fit the last-level cache
 constexpr std::int64_t kBlock = 64;
 constexpr std::int64_t kGrain = 16;
-// A bf16 score saves about as much as float64 costs for one candidate in 125.
+// bf16 pays off until about one pool row in 125 needs float64; half of that leaves a margin.
 constexpr std::int64_t kPoolRowsPerCandidate = 256;
 
+// Rows that equal an earlier one, ascending.
 std::vector<std::int64_t> repeated_rows(const at::Tensor& pool) {
   std::unordered_set<std::string_view> seen;
   std::vector<std::int64_t> repeated;
@@ -35,7 +41,7 @@ std::vector<std::int64_t> repeated_rows(const at::Tensor& pool) {
 
 struct PoolSearch::Query {
   std::int64_t row;
-  double bound;  // of |score - cosine|
+  double bound;  // on |score - cosine|
   PoolRow best;
   std::int64_t candidates = 0;
 };
@@ -60,7 +66,7 @@ PoolSearch::PoolSearch(const at::Tensor& queries, const at::Tensor& pool, const 
       repeated_(options.dedup ? repeated_rows(pool) : std::vector<std::int64_t>()),
       pool_scores_(score_rows(pool, scores)) {}
 
-// What may not be chosen gets a score that never is the highest.
+// Pool rows that may not be chosen get the score -infinity.
 template <class Score>
 void PoolSearch::hide(const Tile& tile, const Query& query, Score* scores) const {
   const std::int64_t count = tile.scores.size(1);
@@ -73,9 +79,9 @@ void PoolSearch::hide(const Tile& tile, const Query& query, Score* scores) const
   }
 }
 
-// No row with a score below `least` can be the best: its cosine is at most score + bound, and a
-// cosine that was seen, or the highest score of the tile less the bound, is more than that. Rows
-// come in ascending order and are compared strictly: of equals the first stays.
+// A row with a score below `least` cannot be the best: its cosine is at most score + bound, and
+// that is less than a cosine already found, or than the highest score of the tile minus the bound.
+// Rows come in ascending order and must exceed the best, so the first of equals stays.
 template <class Score>
 void PoolSearch::scan(const Tile& tile, Query& query) const {
   const std::int64_t count = tile.scores.size(1), width = pool_.size(1);
@@ -112,13 +118,13 @@ std::vector<PoolRow> PoolSearch::best_of(std::int64_t begin, std::int64_t size) 
     buffer_ = at::empty({size * kPoolChunk}, at::kBFloat16);
   for (std::int64_t first = 0; first < pool_.size(0); first += kPoolChunk) {
     const std::int64_t count = std::min(kPoolChunk, pool_.size(0) - first);
-    const at::Tensor part = pool_scores_.rows.narrow(0, first, count);
+    const at::Tensor chunk = pool_scores_.rows.narrow(0, first, count);
     Tile tile{{}, begin, first};
     if (is_bf16) {
       tile.scores = buffer_.narrow(0, 0, size * count).view({size, count});
-      at::mm_out(tile.scores, rows.rows, part.t());
+      at::mm_out(tile.scores, rows.rows, chunk.t());
     } else {
-      tile.scores = linear_product(rows.rows, part);
+      tile.scores = linear_product(rows.rows, chunk);
     }
     at::parallel_for(0, size, kGrain, [&](std::int64_t from, std::int64_t to) {
       for (std::int64_t i = from; i < to; ++i) {

@@ -1,5 +1,5 @@
-// The pool row of the highest product with a query, exactly: fast scores choose whom float64 looks
-// at. Legend: N queries, M rows of the pool, D their width.
+// For each query the pool row with the highest dot product, exactly: fast scores select the few
+// candidates that float64 compares. Legend: N queries, M pool rows, D their width.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -19,13 +19,13 @@ struct PoolRow {
 
 class PoolSearch {
  public:
-  // `queries` [N, D] and `pool` [M, D]: contiguous fp32 on the CPU. `own` int64 [N]: the row a
-  // query may not take unless options.allow_self, or -1. `scores`: kBFloat16 or kFloat.
+  // `queries` [N, D] and `pool` [M, D]: contiguous fp32 on the CPU. `own` int64 [N]: the pool
+  // row that a query may choose only if options.allow_self, or -1. `scores`: kBFloat16 or kFloat.
   PoolSearch(const at::Tensor& queries, const at::Tensor& pool, const at::Tensor& own,
              const TargetsOptions& options, at::ScalarType scores);
 
-  // Of queries [begin, begin + size); index -1 where the pool has nothing to choose. After a chunk
-  // in which bf16 scores leave too much to float64, the next ones get fp32 scores.
+  // For queries [begin, begin + size); index -1 if the pool has no row to choose. After a chunk in
+  // which bf16 scores left too many candidates, further chunks use fp32 scores.
   std::vector<PoolRow> best_of(std::int64_t begin, std::int64_t size);
 
   at::ScalarType scores() const { return pool_scores_.rows.scalar_type(); }
@@ -43,7 +43,7 @@ class PoolSearch {
   const at::Tensor pool_;
   const at::Tensor own_;
   const bool allow_self_;
-  std::vector<std::int64_t> repeated_;  // ascending rows that stand for an earlier, equal one
+  std::vector<std::int64_t> repeated_;  // pool rows that equal an earlier one, ascending
   ScoreRows pool_scores_;
   at::Tensor buffer_;  // scores of a tile in bf16
 };

@@ -1,3 +1,8 @@
+// The error bound of a score. With q̂ = q and p̂ = p rounded to the score's dtype:
+//   q̂·p̂ - q·p = q̂·(p̂ - p) + (q̂ - q)·p
+// Each term is at most the product of its norms (Cauchy-Schwarz). In whatever order a sum of D
+// products runs, it is off by at most D half units of fp32; a bf16 result adds another half unit of
+// its own.
 #include "objective/score_rows.h"
 
 #include <ATen/ATen.h>
@@ -19,7 +24,7 @@ constexpr std::int64_t kExactLanes = 16;
 constexpr float kLowest = -std::numeric_limits<float>::infinity();
 constexpr double kHalfUnitFloat = 0x1p-24;
 constexpr double kHalfUnitBfloat16 = 0x1p-9;
-constexpr double kSlack = 1.001;  // norms are fp32 themselves
+constexpr double kSlack = 1.001;  // covers the rounding of the fp32 norms
 
 double largest(const at::Tensor& values) {
   double most = 0;
@@ -35,7 +40,7 @@ double largest(const at::Tensor& values) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(score) << 16U);
 }
 
-// Lanes of a fixed number: the compiler may not reorder one running maximum by itself.
+// A fixed number of lanes: the compiler may not reorder a single running maximum.
 template <class Score>
 [[gnu::always_inline]] inline float highest_of(const Score* scores, std::int64_t count) {
   std::array<float, kLanes> lanes;
@@ -88,9 +93,6 @@ ScoreRows score_rows(const at::Tensor& rows, at::ScalarType dtype) {
   return result;
 }
 
-// q̂·p̂ - q·p = q̂·(p̂ - p) + (q̂ - q)·p, each at most the product of the norms (Cauchy-Schwarz). A sum
-// of D terms, in whatever order, is off by D half units of fp32 at most, products included; a bf16
-// result by half a unit of its own.
 ScoreBound::ScoreBound(const ScoreRows& pool)
     : norm_(largest(pool.norm)),
       rounding_(largest(pool.rounding)),

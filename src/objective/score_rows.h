@@ -1,5 +1,5 @@
-// Fast scores q · p of rows and how far they may lie from the true products: what a search may pass
-// over without missing its best row. Legend: N rows, D their width.
+// Fast scores q · p of rows, and a bound on their error, by which a search can skip rows without
+// missing the best. Legend: N rows, D their width.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,7 +8,7 @@
 
 namespace saferclip {
 
-// Rows as they enter a product.
+// Rows in the dtype of the products.
 struct ScoreRows {
   at::Tensor rows;      // [N, D]: fp32 as given, or rounded to bf16
   at::Tensor norm;      // fp32 [N]: |x|
@@ -18,7 +18,7 @@ struct ScoreRows {
 // `rows` fp32 [N, D] on the CPU, contiguous; `dtype` kFloat or kBFloat16.
 ScoreRows score_rows(const at::Tensor& rows, at::ScalarType dtype);
 
-// The largest |score - q · p| over all rows p of one pool.
+// An upper bound on |score - q · p| over all rows p of one pool.
 class ScoreBound {
  public:
   explicit ScoreBound(const ScoreRows& pool);
@@ -27,14 +27,14 @@ class ScoreBound {
  private:
   double norm_;
   double rounding_;
-  double arithmetic_;  // relative error of sums and of the result's own format
+  double arithmetic_;  // relative error of the sum and of rounding its result
 };
 
-// The highest score; numbers that are none are passed over, -infinity where nothing is left.
+// The highest score, ignoring NaN; -infinity if there is none.
 float highest_score(const float* scores, std::int64_t count);
 float highest_score(const at::BFloat16* scores, std::int64_t count);
 
-// In float64, where the products of fp32 numbers are exact.
+// q · p summed in float64, in which products of fp32 numbers are exact.
 double exact_product(const float* a, const float* b, std::int64_t width);
 
 }  // namespace saferclip

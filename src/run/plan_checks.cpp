@@ -4,10 +4,11 @@
 #include <cctype>
 #include <optional>
 
-#include "saferclip/evaluate/metric_names.h"
 #include "saferclip/core/error.h"
-#include "saferclip/core/text_format.h"
 #include "saferclip/core/nearest_match.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/data/split_source.h"
+#include "saferclip/evaluate/metric_names.h"
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/prepare/prepare.h"
 
@@ -76,7 +77,8 @@ class Checker {
                                                    : "evaluate.every_epochs is 0"));
     }
     if (validation_ == nullptr) return;
-    std::vector<std::string> names = validation_metrics(c_, *validation_);
+    std::vector<std::string> names =
+        validation_metrics({c_.evaluate, c_.objective, *validation_, c_.model.init.empty()});
     if (std::find(names.begin(), names.end(), metric) != names.end()) return;
     names.insert(names.end(), {"auto", "safe_clip"});
     const std::string near = nearest_match(metric, names);

@@ -301,7 +301,7 @@ class Surroundings(unittest.TestCase):
         os.truncate(large, 1 << 40)
         try:
             said = self.world.run("embed", "base", "--images", large, "--out", "large.safetensors", code=3).stderr
-            self.assertIn("larger than the 256.0 MiB", said)
+            self.assertIn("larger than 256.0 MiB", said)
         finally:
             large.unlink()
 

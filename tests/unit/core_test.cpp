@@ -137,7 +137,7 @@ TEST(Files, SizeIsCheckedBeforeMemoryIsTaken) {
     read_file(path);
     FAIL();
   } catch (const DataError& error) {
-    EXPECT_NE(std::string(error.what()).find("larger than the 4.0 GiB"), std::string::npos);
+    EXPECT_NE(std::string(error.what()).find("larger than 4.0 GiB"), std::string::npos);
   }
   write_file_atomically(path, "12345");
   EXPECT_EQ(read_file(path, 5), "12345");

@@ -42,7 +42,7 @@ TEST(Limits, APictureFileIsNotReadWhole) {
   write_file_atomically(folder / "a.png", "x");
   std::filesystem::resize_file(folder / "a.png", kMaxPictureBytes + 1);
   EXPECT_THAT(refusal([&] { load_image(folder / "a.png"); }),
-              HasSubstr("larger than the 256.0 MiB"));
+              HasSubstr("larger than 256.0 MiB"));
 }
 
 TEST(Limits, RecordsNestedDeepAreProblemsOfTheirLine) {

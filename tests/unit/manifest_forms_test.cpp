@@ -130,7 +130,7 @@ TEST_F(Forms, JsonOfAnyShapeSaysTheLine) {
         record("1") + "\n\n" + nan + "\n" + record("3")}) {
     const Manifest m = read(text);
     EXPECT_THAT(ids(m), ElementsAre("1", "3")) << text;
-    EXPECT_THAT(problems(m), HasSubstr("unreadable row: NaN is no JSON; write null")) << text;
+    EXPECT_THAT(problems(m), HasSubstr("unreadable row: NaN is not JSON; write null")) << text;
     EXPECT_EQ(m.problems[0].line, 4) << text;
   }
   // Without line ends the number of the record tells rows apart.
@@ -149,8 +149,8 @@ TEST_F(Forms, JsonOfAnyShapeSaysTheLine) {
   EXPECT_THAT(refusal(record("1") + ",\n" + record("2") + ",\n"),
               HasSubstr("comma between records"));
   EXPECT_THAT(refusal("[\n// mine\n" + record("1") + "]"),
-              HasSubstr("m.txt:2: comments are no JSON"));
-  EXPECT_THAT(problems(read("{'id': 1}\n" + record("2"))), HasSubstr("single quotes are no JSON"));
+              HasSubstr("m.txt:2: comments are not JSON"));
+  EXPECT_THAT(problems(read("{'id': 1}\n" + record("2"))), HasSubstr("single quotes are not JSON"));
   EXPECT_THAT(ids(read(record("1") + record("2"))), ElementsAre("1", "2"));
 }
 

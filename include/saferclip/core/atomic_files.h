@@ -1,4 +1,4 @@
-// Files and folders that are there whole or not at all.
+// Atomic writing: readers see a complete file or folder, old or new, at any moment.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@ namespace saferclip {
 // Flushes a file or folder to the disk. Throws Error on failure.
 void sync_to_disk(const std::filesystem::path& path);
 
-// A file descriptor that is written to in order; used where a file is too large for one buffer.
+// Sequential writes to a file that is too large for one buffer. Not thread-safe.
 class FileWriter {
  public:
   enum class Start { kEmpty, kEnd };
@@ -19,7 +19,7 @@ class FileWriter {
   ~FileWriter();
   FileWriter(const FileWriter&) = delete;
   FileWriter& operator=(const FileWriter&) = delete;
-  // Throws Error with the path and the system's reason (disk full among them).
+  // Throws Error with the path and the system's reason (disk full, for example).
   void write(const void* data, std::size_t size);
   // fsync; throws as write does.
   void sync();
@@ -31,27 +31,28 @@ class FileWriter {
   int descriptor_;
 };
 
-// What write_file_atomically does, for a file too large for one buffer: lets `write` fill a
-// temporary sibling, fsyncs it and renames it over `path`; on an exception the sibling is removed
-// and the old file stays.
+// write_file_atomically for a file too large for one buffer: `write` fills a temporary sibling,
+// which is then fsynced and renamed over `path`. On an exception the sibling is removed and the old
+// file stays.
 void replace_file(const std::filesystem::path& path, const std::function<void(FileWriter&)>& write);
 
-// Writes a temporary sibling, fsyncs it and renames it over `path`; readers see the old bytes or
-// the new ones. Throws Error (exit 1) with the system's reason, the old file untouched.
+// Writes a temporary sibling, fsyncs it and renames it over `path`. Throws Error (exit 1) with the
+// system's reason and leaves the old file untouched.
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
 
-// A file or folder on its way to its name: ".<name>.tmp-<pid>" beside it. What has not been moved
-// to the target is removed by the destructor.
+// A file or folder ".<name>.tmp-<pid>" beside its target. The destructor removes it unless it was
+// moved to the target.
 class TemporarySibling {
  public:
-  // Makes the folder, or removes a file of that name. Throws Error with the system's reason.
+  // Creates the folder, or makes sure that no file of that name exists. Throws Error with the
+  // system's reason.
   enum class Kind { kFile, kFolder };
   TemporarySibling(std::filesystem::path target, Kind kind);
   ~TemporarySibling();
   TemporarySibling(const TemporarySibling&) = delete;
   TemporarySibling& operator=(const TemporarySibling&) = delete;
   const std::filesystem::path& path() const noexcept { return path_; }
-  // Renames it over the target: an old file, or a folder, is exchanged for the new one and gone.
+  // Renames it over the target and removes what was there, a folder included.
   // Throws Error with the system's reason.
   void move_to_target();
 
@@ -60,14 +61,14 @@ class TemporarySibling {
   std::filesystem::path path_;
 };
 
-// For a process that is about to end without unwinding: removes what its temporary siblings hold,
-// and lets no thread make or move one any more.
+// For a process about to end without unwinding: removes all its temporary siblings and blocks every
+// thread that tries to create or move one.
 void remove_open_temporaries() noexcept;
 
-// Removes the temporary siblings of `path` that processes of this machine left when they died.
+// Removes the temporary siblings of `path` whose processes on this machine have died.
 void remove_dead_temporaries(const std::filesystem::path& path);
-// Removes temporary siblings that a kill has left inside `folder`. Call only while holding the
-// folder's lock.
+// Removes all temporary siblings inside `folder`, which killed processes have left. Call only while
+// holding the folder's lock.
 void remove_stale_temporaries(const std::filesystem::path& folder);
 
 }  // namespace saferclip

@@ -1,6 +1,6 @@
-// What this CPU can do, as far as the environment lets it: the limits that users set for LibTorch
-// (ATEN_CPU_CAPABILITY) and oneDNN (ONEDNN_MAX_CPU_ISA) hold for the program's own loops too, so a
-// fast machine can be made to work like a plain one.
+// The instruction sets that this program uses: what the CPU has, within the limits that users set
+// for LibTorch (ATEN_CPU_CAPABILITY) and oneDNN (ONEDNN_MAX_CPU_ISA). They limit the program's own
+// loops as well, so a fast machine can reproduce the results of a plain one.
 #pragma once
 
 #include <string>
@@ -10,17 +10,17 @@ namespace saferclip {
 
 enum class VectorUnit { kBaseline, kAvx2, kAvx512 };
 
-// The unit for which loops are chosen; read once.
+// The unit that the program's loops use; determined once.
 VectorUnit vector_unit();
-// `there` under a value of ATEN_CPU_CAPABILITY: default, avx2, avx512; any other word is no limit.
-VectorUnit limited_unit(VectorUnit there, std::string_view capability);
+// `unit` as limited by a value of ATEN_CPU_CAPABILITY (default, avx2); other words do not limit it.
+VectorUnit limited_unit(VectorUnit unit, std::string_view capability);
 
-// Whether the CPU multiplies bf16 and sums in fp32 (AVX512-BF16), and oneDNN's limit lets it.
+// Whether the CPU has bf16 products with fp32 sums (AVX512-BF16) and oneDNN's limit allows them.
 bool has_bf16_products();
-// Whether a value of ONEDNN_MAX_CPU_ISA, empty for none, leaves oneDNN its bf16 instructions.
+// Whether a value of ONEDNN_MAX_CPU_ISA ("" for unset) allows oneDNN's bf16 instructions.
 bool allows_bf16(std::string_view most_isa);
 
-// "AVX2, AVX512, AVX512-BF16", with the limits in force; for people.
+// "AVX2, AVX512, AVX512-BF16", with the limits in force, for display.
 std::string cpu_features();
 
 }  // namespace saferclip

@@ -1,4 +1,4 @@
-// How wide UTF-8 text is on a terminal.
+// The width of UTF-8 text on a terminal.
 #pragma once
 
 #include <cstddef>
@@ -7,11 +7,11 @@
 
 namespace saferclip {
 
-// Columns: two for East Asian wide letters and emoji, none for combining marks, one for all else,
-// bytes that are not UTF-8 among it.
+// Columns: two for East Asian wide letters and emoji, none for combining marks, one for everything
+// else, including each byte that is not UTF-8.
 std::size_t display_columns(std::string_view text);
 
-// As much of the text as `columns` hold, with ".." at the end of one that was cut.
+// The text, cut to `columns` with ".." at the end if it is wider.
 std::string cut_to_columns(std::string_view text, std::size_t columns);
 
 }  // namespace saferclip

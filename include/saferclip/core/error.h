@@ -1,6 +1,6 @@
-// The exception types of the product. Each carries the exit code of the process; `main` is the only
-// place that catches them. A message says what, where (file, line, key or tensor), what was
-// expected, what was found, and the cure.
+// The program's exception types. Each carries the exit code of the process; `main` catches them. A
+// message says what is wrong, where (file, line, key or tensor), what was expected, what was found,
+// and what to do about it.
 #pragma once
 
 #include <stdexcept>
@@ -24,12 +24,12 @@ struct ConfigError : Error {
   explicit ConfigError(const std::string& message) : Error(message, 2) {}
 };
 
-// Manifest, image, caption or cache that cannot be used (exit 3).
+// Unusable manifest, image, caption or cache (exit 3).
 struct DataError : Error {
   explicit DataError(const std::string& message) : Error(message, 3) {}
 };
 
-// Weights, adapter or checkpoint that cannot be used (exit 4).
+// Unusable weights, adapter or checkpoint (exit 4).
 struct WeightsError : Error {
   explicit WeightsError(const std::string& message) : Error(message, 4) {}
 };
@@ -39,17 +39,17 @@ struct NumericError : Error {
   explicit NumericError(const std::string& message) : Error(message, 5) {}
 };
 
-// The exit code of a run that its time limit has stopped, which goes on with --resume auto:
-// EX_TEMPFAIL of sysexits.h, "try again".
+// Exit code of a run stopped by its time limit, which --resume auto continues: EX_TEMPFAIL of
+// sysexits.h, "try again".
 inline constexpr int kOutOfTime = 75;
 
-// Stopped, after saving where there was something to save: by a signal (exit 128 + signal) or by a
-// time limit (exit kOutOfTime).
+// Stopped by a signal (exit 128 + signal) or a time limit (exit kOutOfTime), after saving what
+// there was to save.
 struct Interrupted : Error {
   using Error::Error;
 };
 
-// One message out of several problems: a head line, then one indented line for each problem.
+// One message for several problems: `head`, then one indented line per problem.
 std::string join_problems(const std::string& head, const std::vector<std::string>& problems);
 
 }  // namespace saferclip

@@ -1,5 +1,5 @@
-// Keys out of option structs: every field with its name and exact value, so that a new field is
-// part of the key by being listed in `fields`.
+// Cache keys from option structs: every field with its name and exact value. A new field becomes
+// part of the key as soon as `fields` lists it.
 #pragma once
 
 #include <array>
@@ -16,7 +16,8 @@
 
 namespace saferclip {
 
-// Besides the types of options: enums and arrays, of structs that no configuration reads.
+// Accepts the member types of options, and enums and arrays for structs that no configuration
+// reads.
 class FieldHasher {
  public:
   explicit FieldHasher(Sha256& hash) : hash_(hash) {}
@@ -31,7 +32,7 @@ class FieldHasher {
     hash_.part("end");
   }
   void add(const std::string& text) { hash_.part(text); }
-  // The shortest text that gives the same number back.
+  // As the shortest text that reads back as the same number.
   void add(double number) {
     std::array<char, 32> text{};
     const auto end = std::to_chars(text.data(), text.data() + text.size(), number).ptr;
@@ -72,7 +73,7 @@ class FieldHasher {
   Sha256& hash_;
 };
 
-// Adds all fields of `options` whose rule is KeyRule::kValue.
+// Adds all fields with KeyRule::kValue to `hash`.
 template <HasFields Options>
 Sha256& hash_fields(Sha256& hash, const Options& options) {
   FieldHasher(hash).add(options);

@@ -1,5 +1,5 @@
-// Option fields: each component owns a plain options struct that names its fields once. Reading,
-// dumping, documentation, the resume check and the keys of caches all walk the same list.
+// Option fields: each component owns a plain options struct that lists its fields once. Reading,
+// dumping, documentation, the resume check and cache keys all walk this list.
 //
 //   struct TrainOptions {
 //     std::int64_t epochs = 9;
@@ -10,7 +10,7 @@
 //   };
 //
 // Member types: bool, std::int64_t, double, std::string, std::optional<T>, std::vector<T>,
-// std::map<std::string, T>, and structs that have `fields` themselves (sections).
+// std::map<std::string, T>, and structs with `fields` of their own (sections).
 #pragma once
 
 #include <limits>
@@ -28,17 +28,17 @@ enum class PathRule {
   kNone,    // not a path
   kInput,   // relative to the file in which the value is written
   kOutput,  // relative to the working directory
-  kHome,    // left as it is but for a home folder: a template, whose rest is filled in later
+  kHome,    // a template to fill in later; only a home folder (~) is expanded now
 };
 
-// What an input path leads to.
+// What an input path must name.
 enum class PathKind { kAny, kFile, kFolder };
 
-// What a field has to do with the key of an artefact that its options go into.
+// How a field enters the cache key of an artifact made with these options.
 enum class KeyRule {
   kValue,    // its value is part of the key
-  kContent,  // names a file or folder: who makes the key adds what that holds
-  kNone,     // the artefact is the same whatever it says
+  kContent,  // the key's maker adds the content of the file or folder that it names
+  kNone,     // the artifact does not depend on it
 };
 
 struct FieldSpec {
@@ -53,8 +53,8 @@ struct FieldSpec {
   bool min_is_excluded = false;
   bool max_is_excluded = false;
   std::vector<std::string> choices;  // allowed words of a string field; empty: any
-  std::string path_exempt;           // text that contains this is not a path; empty: none
-  std::string empty_word;            // word that stands for "no value" of an optional, besides null
+  std::string path_exempt;  // a value that contains this is not a path; empty: no such text
+  std::string empty_word;   // word that means "no value" of an optional, like null
 
   FieldSpec at_least(double value) && {
     min = value;
@@ -74,7 +74,7 @@ struct FieldSpec {
     max_is_excluded = true;
     return std::move(*this);
   }
-  // The value may change on resume. Input paths may too: what they hold is compared by content.
+  // May change on resume. Input paths may too: resuming compares the content instead.
   FieldSpec free() && {
     resume = ResumeRule::kFree;
     return std::move(*this);
@@ -91,7 +91,7 @@ struct FieldSpec {
     choices = std::move(words);
     return std::move(*this);
   }
-  // `word` means the same as null for an optional field ("auto").
+  // For an optional field, `word` ("auto") means null.
   FieldSpec or_word(std::string word) && {
     empty_word = std::move(word);
     return std::move(*this);

@@ -1,4 +1,4 @@
-// Locks that two processes respect.
+// Locks between processes.
 #pragma once
 
 #include <filesystem>
@@ -8,13 +8,14 @@
 
 namespace saferclip {
 
-// An advisory lock (flock) on a file that stays behind; released by the destructor or by the death
-// of the process.
+// An advisory lock (flock) on a file, released by the destructor or the end of the process. The
+// file itself stays.
 class FileLock {
  public:
-  // Null when another process holds the lock. Creates the file (and its folder).
+  // Null if another process holds the lock. Creates the file and its folder. Throws Error with the
+  // system's reason.
   static std::unique_ptr<FileLock> try_acquire(const std::filesystem::path& path);
-  // Waits until the lock is free; throws Interrupted when `stop` asks meanwhile.
+  // Waits until the lock is free; throws Interrupted once `stop` is set.
   static std::unique_ptr<FileLock> acquire(const std::filesystem::path& path, const StopFlag* stop);
   ~FileLock();
   FileLock(const FileLock&) = delete;

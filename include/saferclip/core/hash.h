@@ -10,7 +10,7 @@
 
 namespace saferclip {
 
-// Streaming SHA-256; `hex()` ends the stream and gives 64 lower-case digits.
+// Streaming SHA-256; `hex()` ends the stream and returns 64 lower-case digits.
 class Sha256 {
  public:
   Sha256();
@@ -20,7 +20,8 @@ class Sha256 {
 
   Sha256& update(const void* data, std::size_t size);
   Sha256& update(std::string_view text);
-  // Length-prefixed, so that the parts of a composed key cannot run into each other.
+  // Length-prefixed (text) or 8 bytes little-endian (numbers): different parts give different
+  // streams.
   Sha256& part(std::string_view text);
   Sha256& part(std::int64_t value);
   std::string hex();
@@ -32,7 +33,7 @@ class Sha256 {
 
 std::string sha256_hex(std::string_view bytes);
 
-// Throws DataError when the file cannot be read.
+// Throws DataError if the file cannot be read.
 std::string sha256_file(const std::filesystem::path& path);
 
 }  // namespace saferclip

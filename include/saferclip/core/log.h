@@ -1,5 +1,5 @@
-// Messages for people, on stderr and optionally in a file. Made once by the command line and passed
-// on; nothing else in the product knows the logging library.
+// Messages to people, on stderr and optionally in a file. The command line makes one logger and
+// passes it on; only log.cpp includes the logging library. Thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -11,16 +11,15 @@ namespace saferclip {
 
 enum class LogLevel { kDebug, kInfo, kWarn, kError, kOff };
 
-// Work whose state stands in the last line of a terminal. Asked from another thread than the one
-// that works.
+// Work whose progress the terminal's last line shows. The logger calls these from its own thread.
 class StatusSource {
  public:
   virtual ~StatusSource() = default;
-  // One line of at most `columns` columns. `outer` is the work that this is a part of ("" none).
+  // One line of less than `columns` columns. `outer` names the enclosing work, "" if none.
   virtual std::string status_line(std::size_t columns, const std::string& outer) const = 0;
-  // The same for a log, of any length.
+  // The same for a log file, of any length.
   virtual std::string plain_line() const = 0;
-  // What stands as `outer` before the line of its parts.
+  // How this appears in `outer` of enclosed work.
   virtual std::string short_name() const = 0;
 };
 
@@ -36,12 +35,13 @@ class Logger {
   void warn(const std::string& message);
   void error(const std::string& message);
 
-  // From now on every message also goes to `path` (appended), with date and time.
+  // From now on appends every message, with date and time, to `path` as well. Throws Error if it
+  // cannot be opened.
   void also_to_file(const std::filesystem::path& path);
 
-  // From show to hide the newest of these is drawn in the last line, several times a second and as
-  // wide as the terminal is at that moment, below all messages. Without a terminal, with
-  // TERM=dumb or NO_COLOR, it is a message every ten seconds at most, the first after one.
+  // Between show and hide, the newest source is redrawn several times a second as the last line,
+  // below all messages, in the terminal's current width. Without a terminal, or with TERM=dumb or
+  // NO_COLOR, it is logged at most every ten seconds instead, first after one second.
   void show(const StatusSource& source);
   void hide(const StatusSource& source);
 
@@ -50,7 +50,7 @@ class Logger {
   std::unique_ptr<State> state_;
 };
 
-// For a process that is about to end without unwinding: takes the drawn line away.
+// Erases the drawn line, for a process about to end without unwinding. Async-signal-safe.
 void clear_status_line() noexcept;
 
 }  // namespace saferclip

@@ -7,10 +7,11 @@
 
 namespace saferclip {
 
-// A read-only memory map of a whole file, shared by the tensors that look into it.
+// A memory map of a whole file, shared by the tensors that view it. The file never changes through
+// it.
 class MappedFile {
  public:
-  // Throws DataError: missing, a folder, unreadable.
+  // Throws DataError if the file is missing, a folder or unreadable.
   static std::shared_ptr<const MappedFile> open(const std::filesystem::path& path);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
@@ -18,8 +19,8 @@ class MappedFile {
   const std::byte* data() const noexcept { return data_; }
   std::size_t size() const noexcept { return size_; }
   const std::filesystem::path& path() const noexcept { return path_; }
-  // Gives back the memory of the pages in the first `size` bytes; who reads them again gets them
-  // from the file again, without what was written into the map by mistake.
+  // Frees the memory of the first `size` bytes. Reading them again loads them from the file,
+  // without anything that was written to the map.
   void release(std::size_t size) const noexcept;
 
  private:

@@ -1,7 +1,8 @@
-// Dense matrix products by the fastest library that LibTorch carries. ATen sends fp32 on x86 to
-// MKL, which on AMD reaches half of what oneDNN does (Zen 5: 112 against 250 GFLOP/s a core); bf16
-// goes to oneDNN anyway, and a GPU's to its own library. None of these has a backward pass: call
-// them under a no-grad guard or inside an autograd function. Legend: N rows, I inputs, O outputs.
+// Dense matrix products by the fastest library in LibTorch. On x86, ATen sends fp32 to MKL, which
+// on AMD reaches half the speed of oneDNN (Zen 5: 112 against 250 GFLOP/s per core); these
+// functions use oneDNN there. bf16 goes to oneDNN anyway, and a GPU uses its own library. None has
+// a backward pass: call them under a no-grad guard or inside an autograd function. Legend: N rows,
+// I inputs, O outputs.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,20 +11,21 @@
 
 namespace saferclip {
 
-// x [N, I] times weight [O, I] transposed, plus bias [O] and addend [N, O] where defined; [N, O].
-// One dtype throughout; x and weight may be views, of which transposed ones cost nothing.
+// x Wᵀ + bias + addend: x [N, I], weight W [O, I], bias [O], addend [N, O], result [N, O]; bias and
+// addend may be undefined. One dtype throughout. x and weight may be views; transposed ones cost
+// nothing.
 at::Tensor linear_product(const at::Tensor& x, const at::Tensor& weight,
                           const at::Tensor& bias = {}, const at::Tensor& addend = {});
 
-// The weight [O, I] in the order in which the CPU's products of about `rows` rows read it, for
-// linear_product's weight alone (nothing else can read it). Saves what each product would spend on
-// that order, 5 to 15 %. Undefined where there is no such order: on a GPU, without oneDNN.
+// The weight [O, I] in the memory layout that CPU products with about `rows` rows need. Only
+// linear_product's `weight` accepts it. Saves the reordering in each product, 5 to 15 % of its
+// time. Undefined if there is no such layout: on a GPU, or without oneDNN.
 at::Tensor packed_weight(const at::Tensor& weight, std::int64_t rows);
 
 // a [N, I] times b [I, O].
 at::Tensor product(const at::Tensor& a, const at::Tensor& b);
 
-// Whether this CPU multiplies bf16 faster than fp32 (core/cpu.h), through oneDNN.
+// Whether this CPU, through oneDNN, multiplies bf16 faster than fp32 (core/cpu.h).
 bool multiplies_bf16_fast();
 
 }  // namespace saferclip

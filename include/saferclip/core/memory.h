@@ -1,21 +1,21 @@
-// The process's allocator.
+// The process's memory allocator.
 #pragma once
 
 #include <cstdint>
 
 namespace saferclip {
 
-// From here on freed memory stays with the process, for the next tensor: a training step frees and
-// takes the same sizes again and again, and each time the kernel hands out cleared pages anew (a
-// quarter of a small model's step). Costs three percent of peak memory. glibc only.
+// From here on, freed memory stays with the process for the next tensor. A training step frees and
+// allocates the same sizes over and over; getting fresh, zeroed pages from the kernel each time
+// took a quarter of a small model's step. Costs three percent of peak memory. glibc only.
 void keep_freed_memory();
 
-// Gives what is free at this moment back to the system. For after work of another shape than the
-// steps': what that leaves in the heap would be filled up piece by piece.
+// Returns all free memory to the system. For use after work with other allocation sizes than the
+// steps', whose free blocks would otherwise fragment.
 void give_back_freed_memory();
 
-// The most memory that the process has had so far, mapped files that were read among it.
-// 0 where the system does not say (VmHWM of /proc).
+// The process's peak resident memory in bytes, including the pages of mapped files; 0 if unknown
+// (VmHWM of /proc).
 std::uint64_t peak_memory_bytes();
 
 }  // namespace saferclip

@@ -1,4 +1,4 @@
-// Guesses what a mistyped word was meant to be.
+// Suggestions for mistyped words.
 #pragma once
 
 #include <string>
@@ -7,8 +7,8 @@
 
 namespace saferclip {
 
-// The candidate with the smallest edit distance to `word`, or "" when none is near enough to be a
-// likely misspelling (more than a third of the letters differ).
+// The candidate with the smallest edit distance to `word`, the first of several; "" if the distance
+// exceeds a third of the letters, which is unlikely to be a misspelling.
 std::string nearest_match(std::string_view word, const std::vector<std::string>& candidates);
 
 }  // namespace saferclip

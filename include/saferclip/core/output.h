@@ -1,4 +1,5 @@
-// Where a command is to write. Found out, or refused in one sentence, before any work is done.
+// Output paths of commands, checked before any work is done: a path that cannot be written is
+// refused with one sentence.
 #pragma once
 
 #include <filesystem>
@@ -6,22 +7,21 @@
 
 namespace saferclip {
 
-// The path that a symbolic link leads to, also when nothing is there yet; any other path as it is.
-// Throws Error (exit 1) for links in a circle.
+// The target of a chain of symbolic links, whether or not it exists; any other path unchanged.
+// Throws Error (exit 1) for circular links.
 std::filesystem::path behind_links(const std::filesystem::path& path);
 
-// "a pipe", "a character device", "a folder": what stands at `path`, links followed, when it is
-// neither a regular file nor nothing; else "". /dev/stdout and its like are streams whatever they
-// lead to.
+// What exists at `path`, links followed: "a pipe", "a character device", "a folder"; "" for a
+// regular file and if nothing exists. /dev/stdout and the like are always streams.
 std::string not_a_file(const std::filesystem::path& path);
 
-// The regular file, there already or not, that `option` ("--out") names, links followed. Throws
-// ConfigError when it is something else, cannot be replaced, or its folder is missing or not
-// writable. `instead_of_stream` is what to do in place of writing to a stream.
+// The regular file, existing or new, that `option` ("--out") names, links followed. Throws
+// ConfigError if it is something else or read-only, or if its folder is missing or not writable;
+// Error if the disk is full or failing. `instead_of_stream`: what the message advises for a stream.
 std::filesystem::path output_file(const std::string& option, const std::filesystem::path& given,
                                   const std::string& instead_of_stream = "name a file");
 
-// Likewise a folder that is empty or not there yet; folders above it are made when it is written.
+// Likewise a folder that is empty or does not exist. Its parents are created when it is written.
 std::filesystem::path output_folder(const std::string& option, const std::filesystem::path& given);
 
 }  // namespace saferclip

@@ -1,5 +1,5 @@
-// Counter-based randomness: every draw is a pure function of a seed and of indices, so that a
-// resumed run needs a step number and not a generator's history.
+// Counter-based randomness: every draw is a pure function of a seed and indices, so a resumed run
+// needs a step number instead of a generator's state.
 #pragma once
 
 #include <cstdint>
@@ -9,13 +9,13 @@
 
 namespace saferclip {
 
-// 64 well-mixed bits out of a seed and any number of indices (SplitMix64 finaliser, chained).
+// 64 well-mixed bits from a seed and any number of indices (chained SplitMix64 finalizers).
 std::uint64_t mix_bits(std::uint64_t seed, std::initializer_list<std::uint64_t> indices);
 
-// The same with a text (a tensor's name) as index.
+// The same with a text, such as a tensor's name, as index.
 std::uint64_t mix_text(std::uint64_t seed, std::string_view text);
 
-// A stream of draws that starts from a key; two streams with different keys are independent.
+// A stream of draws from a key; streams with different keys are independent.
 class CounterRng {
  public:
   explicit CounterRng(std::uint64_t key) : key_(key) {}
@@ -30,7 +30,7 @@ class CounterRng {
   std::uint64_t counter_ = 0;
 };
 
-// A uniformly drawn order of 0 … n-1.
+// A uniformly drawn permutation of 0 … n-1.
 std::vector<std::int64_t> random_permutation(std::int64_t n, std::uint64_t key);
 
 }  // namespace saferclip

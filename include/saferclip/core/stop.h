@@ -1,4 +1,4 @@
-// A wish to end, from a signal or a time limit, that long work asks for between its pieces.
+// A request to stop, by a signal or a time limit, that long work checks between its pieces.
 #pragma once
 
 #include <atomic>
@@ -8,16 +8,17 @@ namespace saferclip {
 
 class StopFlag {
  public:
-  // `exit_code`: what the process is to end with, 128 + signal or kOutOfTime. The first wish stays.
+  // `exit_code` of the process: 128 + signal or kOutOfTime. The first request wins.
+  // Async-signal-safe.
   void ask(int exit_code) noexcept;
-  // 0: nobody has asked.
+  // 0: no request.
   int exit_code() const noexcept { return exit_code_; }
 
  private:
   std::atomic<int> exit_code_{0};
 };
 
-// Throws Interrupted with `message` when there is a flag and somebody has asked.
+// Throws Interrupted with `message` if `stop` is not null and a request was made.
 void throw_if_asked(const StopFlag* stop, const std::string& message);
 
 }  // namespace saferclip

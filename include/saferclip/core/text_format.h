@@ -1,4 +1,4 @@
-// Small text formatting for messages and tables; UTF-8 in, UTF-8 out.
+// Text formatting for messages and tables, in UTF-8.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace saferclip {
 
-// All arguments, streamed one after the other.
+// Concatenates the arguments as streams print them.
 template <class... Parts>
 std::string cat(const Parts&... parts) {
   std::ostringstream out;
@@ -19,19 +19,19 @@ std::string cat(const Parts&... parts) {
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 
-// At most `limit` entries and a count of the rest, for messages.
+// The first `limit` entries and a line that counts the rest.
 std::vector<std::string> shortened(const std::vector<std::string>& lines, std::size_t limit);
 
-// What a message quotes of a text that may be long: at most `size` bytes, cut between letters.
+// At most `size` bytes of a text, cut between letters, with "…" if cut; for quoting in messages.
 std::string shortened_text(const std::string& text, std::size_t size = 60);
 
-// Without white space at its ends.
+// Without leading and trailing white space.
 std::string trimmed(std::string_view text);
 
 // Fixed-point decimal: fixed(3.14159, 2) == "3.14".
 std::string fixed(double value, int decimals);
 
-// "890.2 MiB"; `bytes` in bytes.
+// "890.2 MiB".
 std::string human_bytes(std::uint64_t bytes);
 
 // 12345678 -> "12,345,678".

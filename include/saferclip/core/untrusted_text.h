@@ -1,12 +1,12 @@
-// Checks on text from files that anyone may have written, before a parser sees it.
+// Checks on text from untrusted files, to run before a parser does.
 #pragma once
 
 #include <string_view>
 
 namespace saferclip {
 
-// Whether lists and objects of a JSON text stand in each other more than `levels` deep; to be asked
-// before a parser or printer that recurses. Strings are skipped, the text need not be valid.
+// Whether the lists and objects of a JSON text nest deeper than `levels`, which could overflow the
+// stack of a recursive parser or printer. Ignores strings; the text need not be valid.
 bool is_nested_deeper(std::string_view json, int levels);
 
 // Whether `bytes` is well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF).

@@ -1,4 +1,4 @@
-// Plain loops compiled for each vector unit there may be; which one runs is chosen at run time.
+// Plain loops compiled for several vector units, one of which is chosen at run time.
 #pragma once
 
 #include "saferclip/core/cpu.h"
@@ -6,7 +6,7 @@
 namespace saferclip {
 
 #if defined(__x86_64__) && defined(__GNUC__)
-// flatten inlines `work`, which is then compiled for the unit; what that calls must be marked
+// flatten inlines `work` so that it is compiled for the unit. Functions that `work` calls must be
 // always_inline.
 template <class Work>
 __attribute__((target("arch=x86-64-v4"), flatten)) auto run_for_avx512(const Work& work) {
@@ -18,7 +18,7 @@ __attribute__((target("avx2,fma"), flatten)) auto run_for_avx2(const Work& work)
 }
 #endif
 
-// Calls `work`, a lambda, on the unit of core/cpu.h:
+// Calls `work`, a lambda, compiled for the unit of core/cpu.h:
 //   void scale(float* x, std::int64_t n) {
 //     vectorised([=] { scale_loop(x, n); });
 //   }

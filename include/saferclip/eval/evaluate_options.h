@@ -1,4 +1,4 @@
-// What is measured, and on what.
+// Options of validation and evaluation: what is measured, and on which sets.
 #pragma once
 
 #include <cstdint>
@@ -10,8 +10,8 @@
 
 namespace saferclip {
 
-// One set. `classes` is a file of ours; `class_file`, `folder` and `lists` are places inside the
-// user's copy of a published set, as configs/zero_shot/*.yaml name them.
+// One classification set. `classes` is a file in this program's own form; `class_file`, `folder`
+// and `lists` are paths inside the user's copy of a published set (see configs/zero_shot/*.yaml).
 struct ZeroShotOptions {
   std::string name;
   std::string images;
@@ -35,58 +35,70 @@ struct ZeroShotOptions {
     visit(field("name", "Name of the set in tables and JSON.").free(), self.name);
     visit(
         field("images",
-              "A folder with one sub-folder a class, a list (CSV, JSON) of file and label, or the "
-              "root of a published set. `extends: configs/zero_shot/SET.yaml` beside it says how "
-              "that is laid out.")
+              "A folder with one subfolder per class, a list (CSV, JSON) of file and label, or the "
+              "root of a published set, whose layout comes from "
+              "`extends: configs/zero_shot/SET.yaml` in the same entry.")
             .input_path()
             .free(),
         self.images);
-    visit(field("classes", "TSV, one class a line: name, then optionally folder and group.")
+    visit(field("classes", "TSV with one class per line: name, then optionally folder and group.")
               .input_file()
               .free(),
           self.classes);
-    visit(field("templates",
-                "Prompts with {} for the class name (embeddings are averaged), or one text file "
-                "of them.")
-              .input_file_unless("{}")
-              .free(),
-          self.templates);
-    visit(field("class_count", "How many classes there must be; 0: any.").at_least(0).free(),
+    visit(
+        field("templates",
+              "Prompts with {} for the class name, or one text file of them; a class's embeddings "
+              "are averaged.")
+            .input_file_unless("{}")
+            .free(),
+        self.templates);
+    layout_fields(self, visit);
+    visit(
+        field("headline",
+              "Headline metric of the set: top1, or mean_per_class_recall, the published metric of "
+              "Pets, Caltech101, Aircraft and Flowers102. Both are always measured.")
+            .one_of({"top1", "mean_per_class_recall"})
+            .free(),
+        self.headline);
+  }
+
+ private:
+  // How the user's copy of a published set is laid out.
+  template <class Self, class Visit>
+  static void layout_fields(Self& self, Visit& visit) {
+    visit(field("class_count", "Required number of classes; 0: any.").at_least(0).free(),
           self.class_count);
     visit(
         field("class_form",
-              "Where class names come from: a TSV; or, inside `images`: class_file with lines of "
-              "name, number and name, folder and name, or path; json {folder: name}; the names of "
-              "the folders; the labels of the lists.")
+              "Where class names come from: the TSV `classes`; inside `images`, a class_file with "
+              "lines of name, number and name, folder and name, or path, or JSON {folder: name}; "
+              "the folder names; the labels of the lists.")
             .one_of(
                 {"tsv", "name", "number_name", "folder_name", "path", "json", "folders", "lists"})
             .free(),
         self.class_form);
     visit(field("class_file", "File of class names inside `images`.").free(), self.class_file);
-    visit(field("rename", "Other names for classes, by folder.").free(), self.rename);
-    visit(field("leave_out", "Folders that are no classes.").free(), self.leave_out);
-    visit(field("only_present", "Only classes whose folder is there.").free(), self.only_present);
-    visit(field("folder_is_index", "Folders are called 0, 1, 2, …: the position of the class.")
+    visit(field("rename", "Class names that replace others, by folder.").free(), self.rename);
+    visit(field("leave_out", "Folders that are not classes.").free(), self.leave_out);
+    visit(field("only_present", "Use only the classes whose folder exists.").free(),
+          self.only_present);
+    visit(field("folder_is_index", "Folders are named 0, 1, 2, … after the position of the class.")
               .free(),
           self.folder_is_index);
-    visit(field("folder", "Folder of the pictures inside `images`.").free(), self.folder);
-    visit(field("lists", "Files inside `images` that list the pictures to use; empty: all.").free(),
-          self.lists);
+    visit(field("folder", "Folder inside `images` that holds the pictures.").free(), self.folder);
+    visit(
+        field("lists", "Files inside `images` that list the pictures to use; empty: all pictures.")
+            .free(),
+        self.lists);
     visit(field("list_label",
-                "Class of a listed picture: its folder, the rest of the line, or the file name up "
-                "to its last _.")
+                "Class of a listed picture: its folder, the rest of the line (column), or the file "
+                "name up to its last _ (stem).")
               .one_of({"folder", "column", "stem"})
               .free(),
           self.list_label);
-    visit(field("extension", "Extension of the listed pictures, where the lists do not say it.")
-              .free(),
-          self.extension);
-    visit(field("headline",
-                "The figure that stands for the set: top1, or mean_per_class_recall, which Pets, "
-                "Caltech101, Aircraft and Flowers102 are published with. All are measured.")
-              .one_of({"top1", "mean_per_class_recall"})
-              .free(),
-          self.headline);
+    visit(
+        field("extension", "File name extension of listed pictures, if the lists omit it.").free(),
+        self.extension);
   }
 };
 
@@ -102,7 +114,7 @@ struct RealImagesOptions {
     visit(field("safe", "Folder of real safe images.").input_folder().free(), self.safe);
     visit(field("unsafe", "Folder of real unsafe images.").input_folder().free(), self.unsafe);
     visit(field("captions",
-                "Text file of unsafe queries, one a line; empty: the split's unsafe captions.")
+                "Text file of unsafe queries, one per line; empty: the split's unsafe captions.")
               .input_file()
               .free(),
           self.captions);
@@ -120,16 +132,16 @@ struct EvaluateOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("every_epochs", "Validate after this many epochs; 0: never.").at_least(0).free(),
+    visit(field("every_epochs", "Validate every this many epochs; 0: never.").at_least(0).free(),
           self.every_epochs);
-    visit(field("k", "The K of R@K.").at_least(1).free(), self.k);
+    visit(field("k", "Values of K for R@K.").at_least(1).free(), self.k);
     visit(field("zero_shot", "Zero-shot classification sets.").free(), self.zero_shot);
-    visit(
-        field("zero_shot_during_training", "Run the zero-shot sets at each validation too.").free(),
-        self.zero_shot_during_training);
+    visit(field("zero_shot_during_training", "Also run the zero-shot sets at each validation.")
+              .free(),
+          self.zero_shot_during_training);
     visit(field("real_images", "Folders of real safe and unsafe images for unsafe_top1.").free(),
           self.real_images);
-    visit(field("bootstrap", "Resamples behind the 95 % intervals and paired tests; 0: none.")
+    visit(field("bootstrap", "Resamples for the 95 % intervals and paired tests; 0: neither.")
               .at_least(0)
               .at_most(100000)
               .free(),

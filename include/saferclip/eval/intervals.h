@@ -1,5 +1,5 @@
-// How sure a percentage is: bootstrap intervals, and paired comparisons of two models on the same
-// rows. Units of resampling are the table's clusters (rows of one pair together), or its rows.
+// The uncertainty of a percentage: bootstrap intervals, and paired comparisons of two models on the
+// same rows. The unit of resampling is a cluster of the table (the rows of one pair) or a row.
 #pragma once
 
 #include <cstdint>
@@ -14,21 +14,22 @@ struct Interval {
   double high = 0;
 };
 
-// 95 % percentile interval of each column's percentage: `resamples` draws of as many units as there
-// are, with replacement, the same draws for all columns. A function of (table, resamples, seed).
-// `stop`, here and below, is asked between some resamples: Interrupted.
+// 95 % percentile interval of each column's percentage: `resamples` times, all units are redrawn
+// with replacement; all columns share the draws. Deterministic in (table, resamples, seed). Here
+// and below, throws Interrupted between resamples once `stop` is set.
 std::vector<Interval> bootstrap_intervals(const OutcomeTable& table, std::int64_t resamples,
                                           std::uint64_t seed, const StopFlag* stop = nullptr);
 
 struct Difference {
   double value = 0;   // second − first, percentage points
   Interval interval;  // paired bootstrap, 95 %
-  double p = 1;       // two-sided sign-flip test over the units: 1 + how often a random exchange of
-                      // the two models within units differs as much, over 1 + resamples
-  std::int64_t n = 0;  // rows measured in both
+  // Two-sided sign-flip test over the units: (1 + number of random swaps of the two models within
+  // units that differ at least as much) / (1 + resamples).
+  double p = 1;
+  std::int64_t n = 0;  // rows measured in both tables
 };
 
-// Column by column; the tables must have the same rows and columns.
+// Column by column. Throws Error unless both tables have the same rows and columns.
 std::vector<Difference> compare_paired(const OutcomeTable& first, const OutcomeTable& second,
                                        std::int64_t resamples, std::uint64_t seed,
                                        const StopFlag* stop = nullptr);

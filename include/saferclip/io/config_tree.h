@@ -1,5 +1,5 @@
-// An untyped tree out of YAML or JSON that remembers where each value was written, for reports that
-// name file and line.
+// An untyped tree from YAML or JSON that records where each value was written, for messages with
+// file and line.
 #pragma once
 
 #include <filesystem>
@@ -14,26 +14,26 @@ namespace saferclip {
 struct ConfigNode {
   enum class Kind { kNull, kScalar, kList, kMap };
   Kind kind = Kind::kNull;
-  std::string scalar;             // kScalar: the text as written, quotes removed
+  std::string scalar;             // kScalar: the text as written, without quotes
   bool is_quoted = false;         // kScalar: a quoted scalar is always text
   std::vector<ConfigNode> items;  // kList
-  // kMap, in the order written (a list, as it may hold a type that is not complete yet).
+  // kMap, in the order written. (std::list permits the incomplete type.)
   std::list<std::pair<std::string, ConfigNode>> entries;
-  std::string file;  // "" for a value of the command line
-  int line = 0;      // from 1; 0 for a value of the command line
+  std::string file;  // "" for a value from the command line
+  int line = 0;      // from 1; 0 for a value from the command line
 
-  // The entry of a map with this key, or null.
+  // The map entry with this key, or null.
   const ConfigNode* find(const std::string& key) const;
   // "configs/a.yaml:12" or "--set".
   std::string where() const;
 };
 
-// Reads YAML (any extension but .json) or JSON. Appends to `problems`: syntax errors, duplicate
-// keys, aliases nested too deep; the tree then holds what could be read. Throws ConfigError only
-// when the file is missing, a folder or not UTF-8.
+// Reads JSON (extension .json) or YAML (any other). Appends syntax errors, duplicate keys and
+// excessive nesting to `problems`; the tree then holds what could be read. Throws ConfigError only
+// if the file is missing, a folder or not UTF-8.
 ConfigNode read_config_tree(const std::filesystem::path& file, std::vector<std::string>& problems);
 
-// Parses a value of `--set key=value` as YAML.
+// Parses the value of `--set key=value` as YAML.
 ConfigNode parse_config_value(const std::string& text, const std::string& where,
                               std::vector<std::string>& problems);
 

@@ -30,11 +30,11 @@ struct TensorEntry {
   std::uint64_t end = 0;
 };
 
-// A read-only, memory-mapped file. Every rule of the format is checked before any data is touched.
+// A memory-mapped file. All rules of the format are checked on opening, before any data is read.
 class SafetensorsFile {
  public:
-  // Throws WeightsError: not this format, header too long or malformed, duplicate names, offsets
-  // that overlap, leave gaps or the file, sizes that do not match shape and dtype.
+  // Throws WeightsError for another format, a malformed or oversized header, duplicate names, data
+  // that overlap, leave gaps or exceed the file, and sizes that do not match shape and dtype.
   static SafetensorsFile open(const std::filesystem::path& path);
 
   const std::map<std::string, TensorEntry>& entries() const { return entries_; }
@@ -42,12 +42,12 @@ class SafetensorsFile {
   const std::filesystem::path& path() const { return file_->path(); }
   bool contains(const std::string& name) const { return entries_.contains(name); }
 
-  // A CPU tensor that looks into the map (kept alive by the tensor); copied when misaligned.
-  // Throws WeightsError when the name is missing or the dtype has no LibTorch counterpart.
+  // A CPU tensor that views the map and keeps it alive, or a copy if the data is misaligned. Throws
+  // WeightsError if the name is missing or LibTorch lacks the dtype.
   at::Tensor tensor(const std::string& name) const;
-  // All tensors in the order of their names.
+  // All tensors, ordered by name.
   std::vector<NamedTensor> tensors() const;
-  // Gives back the memory of what was read; tensors stay valid and read the file again.
+  // Frees the memory of pages that were read; tensors stay valid and read the file again.
   void release_pages() const { file_->release(file_->size()); }
 
  private:
@@ -56,11 +56,11 @@ class SafetensorsFile {
   std::map<std::string, std::string> metadata_;
 };
 
-// Header bytes (length word included) and the order in which tensor data follow: by alignment
-// descending, then by name, so that equal content gives equal bytes.
+// The header bytes (length word included) and the order of the tensor data: element size
+// descending, then name, so that equal content gives equal bytes.
 struct SafetensorsLayout {
   std::string header;
-  std::vector<std::size_t> order;      // indices into the given list
+  std::vector<std::size_t> order;      // indices of the given tensors
   std::vector<std::uint64_t> offsets;  // of each given tensor, from the start of the file
   std::uint64_t file_size = 0;
 };
@@ -72,9 +72,9 @@ struct TensorShape {
 SafetensorsLayout plan_safetensors(const std::vector<TensorShape>& tensors,
                                    const std::map<std::string, std::string>& metadata);
 
-// Writes the file atomically; tensors may live on any device and need not be contiguous. The
-// metadata gets {"format": "pt"} when it has no "format". Throws WeightsError for duplicate names
-// or a dtype that the format does not have, Error when the disk refuses.
+// Writes the file atomically. Tensors may be on any device and need not be contiguous. Adds
+// {"format": "pt"} to the metadata unless it has a "format". Throws WeightsError for duplicate
+// names or a dtype that the format lacks, Error if writing fails.
 void write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
                        const std::map<std::string, std::string>& metadata = {});
 

@@ -1,5 +1,5 @@
-// A file of named tensors in whatever form it came: safetensors, a PyTorch zip checkpoint, a
-// TorchScript archive, or PyTorch's legacy stream. Content decides, never the file's name.
+// A file of named tensors in any of these formats: safetensors, PyTorch zip checkpoint, TorchScript
+// archive, PyTorch's legacy stream. The format is determined by the file's content, not its name.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -16,7 +16,7 @@
 namespace saferclip {
 
 struct TensorInfo {
-  std::string dtype;  // safetensors' word: "F32", "BF16", …
+  std::string dtype;  // as safetensors names it: "F32", "BF16", …
   std::vector<std::int64_t> shape;
 };
 
@@ -24,34 +24,35 @@ struct TensorFile {
   std::filesystem::path path;
   std::string format;  // "safetensors", "PyTorch zip", "TorchScript archive", "legacy PyTorch"
   std::map<std::string, TensorInfo> entries;
-  std::map<std::string, std::string> metadata;  // safetensors' own
-  std::vector<std::string> notes;               // what was unwrapped or left out
-  // A CPU tensor that looks into the mapped file, of the file's strides; throws WeightsError for
-  // an unknown name.
+  std::map<std::string, std::string> metadata;  // of safetensors
+  std::vector<std::string> notes;               // for users: what was unwrapped or left out
+  // A CPU tensor that views the mapped file, with the file's strides. Throws WeightsError for an
+  // unknown name.
   std::function<at::Tensor(const std::string&)> tensor;
-  // Gives back the memory of what was read; tensors stay valid and read the file again.
+  // Frees the memory of pages that were read; tensors stay valid and read the file again.
   std::function<void()> release_pages;
 };
 
-// Maps the file and checks all of it but the numbers. Of a PyTorch file the state_dict is taken:
-// `state_dict`, `model_state_dict`, `model`, … when it is nested, or the one entry that holds
-// tensors by a module's name; weights win over their running average, which the notes then name.
-// What wrappers of training put into names (`module.`, `model.`, `_orig_mod.`, FSDP's and others')
-// is removed, whatever the format. No code of the file is run; an object that weights do not need
-// refuses the file by its name. Throws WeightsError.
+// Maps the file and validates everything but the numbers. From a PyTorch file it takes the
+// state_dict: the nested entry `state_dict`, `model_state_dict`, `model`, …, or the only entry with
+// tensors under module names. Weights take precedence over their running average, which the notes
+// then mention. Name components added by training wrappers (`module.`, `model.`, `_orig_mod.`,
+// FSDP's and others') are removed, in any format. No code from the file is run: a file with an
+// object that weights do not need is refused, and the message names the object. Throws
+// WeightsError.
 TensorFile open_tensor_file(const std::filesystem::path& path);
 
-// The shards of one model, in the order given: a prefix must be that of all their names. One
-// tensor in two shards is left to the caller.
+// The shards of one model, in the order given. A prefix is removed only if all names of all shards
+// have it. Does not check for a tensor in two shards.
 std::vector<TensorFile> open_tensor_files(const std::vector<std::filesystem::path>& paths);
 
-// Whether an entry or a prefix is called as running averages of weights are: "state_dict_ema",
-// "ema_model.", "swa".
+// Whether the name of an entry or a prefix suggests a running average of the weights:
+// "state_dict_ema", "ema_model.", "swa".
 bool names_an_average(const std::string& name);
 
-// Writes a state_dict (OrderedDict of tensors, each with its own storage) in torch.save's zip form,
-// atomically and reproducibly; `torch.load(path, weights_only=True)` reads it. fp32, fp16, bf16 and
-// int64. Throws WeightsError for duplicate names or another dtype, Error when the disk refuses.
+// Writes a state_dict (OrderedDict of tensors, each with its own storage) in torch.save's zip
+// format, atomically and reproducibly; `torch.load(path, weights_only=True)` reads it. fp32, fp16,
+// bf16 and int64. Throws WeightsError for duplicate names or another dtype, Error if writing fails.
 void write_torch_file(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors);
 
 }  // namespace saferclip

@@ -13,8 +13,8 @@ namespace saferclip {
 
 struct AttentionPool {
   at::Tensor probe;  // [D], the one query
-  Linear in;         // [3D, D], rows q, k, v; carries no adapter
-  Linear out;        // [D, D]; carries no adapter
+  Linear in;         // [3D, D]: rows of q, k, v; without adapters
+  Linear out;        // [D, D]; without adapters
   LayerNorm norm;
   Linear fc1;  // [mlp, D]
   Linear fc2;  // [D, mlp]
@@ -22,7 +22,7 @@ struct AttentionPool {
   Activation activation = Activation::kGeluTanh;
 };
 
-// y + MLP(norm(y)) with y the probe's attention over x [B, L, D] (in mode.compute); [B, D].
+// y + MLP(norm(y)), where y is the probe's attention over x [B, L, D] in mode.compute; [B, D].
 at::Tensor attention_pool(const AttentionPool& pool, const at::Tensor& x, const ForwardMode& mode);
 
 }  // namespace saferclip

@@ -12,21 +12,21 @@
 
 namespace saferclip {
 
-// What the backward pass makes again instead of keeping it: nothing; the attention weights [H, L,
-// L] of the CPU's attention; everything between the inputs of two blocks (gradient checkpointing,
-// arXiv 1604.06174). The results are the same to the bit.
+// What the backward pass recomputes to save memory: nothing; the attention weights [H, L, L] (CPU
+// only); all of a block but its input (gradient checkpointing, arXiv 1604.06174). Results are
+// bit-identical.
 enum class Recompute { kNothing, kAttention, kBlocks };
 
-// What a forward pass needs to know besides its inputs.
+// The settings of a forward pass.
 struct ForwardMode {
-  at::ScalarType compute = at::kFloat;  // fp32 or bf16: dtype of activations and matrix products
-  bool is_training = false;             // dropout acts
-  std::uint64_t dropout_key = 0;        // randomness of this step; masks are a function of it
-  const StopFlag* stop = nullptr;  // asked between layers, both ways; Interrupted leaves the pass
+  at::ScalarType compute = at::kFloat;  // fp32 or bf16, of activations and matrix products
+  bool is_training = false;             // dropout is active
+  std::uint64_t dropout_key = 0;        // of this step; masks are a function of it
+  const StopFlag* stop = nullptr;       // checked between layers in both passes; throws Interrupted
   Recompute recompute = Recompute::kNothing;
 };
 
-// The adapter of output rows [row, row + rows): W + scaling · B A. Leaves, fp32.
+// The adapter of output rows [row, row + rows): W + scaling · B A there. a and b: fp32 leaves.
 struct LoraSegment {
   std::string module;  // Hugging Face module path, e.g. "text_model.encoder.layers.0.mlp.fc1"
   at::Tensor a;        // [r, I]
@@ -36,25 +36,24 @@ struct LoraSegment {
 };
 
 struct Linear {
-  at::Tensor weight;  // [O, I], fp32, or bf16 when frozen in a bf16 run; packed: shape alone (meta)
+  at::Tensor weight;  // [O, I]: fp32; bf16 if frozen in a bf16 run; meta (shape only) if packed
   at::Tensor bias;    // [O] or undefined
   std::vector<LoraSegment> lora;
   double lora_scaling = 0;  // alpha / r
   double lora_dropout = 0;
-  std::uint64_t site = 0;  // tells the dropout masks of two layers apart
-  at::Tensor packed;       // undefined, or what pack_frozen made of W
+  std::uint64_t site = 0;  // unique in the model: layers get different dropout masks
+  at::Tensor packed;       // W and Wᵀ as pack_frozen stores them, or undefined
   at::Tensor packed_transpose;
 };
 
 // y = x Wᵀ + b, with adapters y[:, segment] += scaling · (dropout(x) Aᵀ) Bᵀ; x [..., I] in
-// mode.compute, result [..., O]. Never by a merged weight, since merging into bf16 rounds a small
-// update away. Throws Error where a layer with adapters would train its weight as well.
+// mode.compute, result [..., O]. Never through a merged weight: merging into bf16 would round small
+// updates away. Throws Error when a layer with adapters also trains its weight.
 at::Tensor linear(const Linear& layer, const at::Tensor& x, const ForwardMode& mode);
 
-// For a frozen layer that makes many products with about `rows` rows in `compute`: keeps W and its
-// transpose in the order that forward and backward products read (core/matmul), and gives up W
-// itself, whose values cannot be read any more. Does nothing for a weight that is trained, is of
-// another dtype, or has no such order.
+// For a frozen layer used in many products of about `rows` rows in `compute`: stores W and Wᵀ in
+// the layout that matrix products read fastest (core/matmul) and drops W, whose values can no
+// longer be read. Does nothing if the weight is trained, has another dtype, or has no such layout.
 void pack_frozen(Linear& layer, std::int64_t rows, at::ScalarType compute);
 
 // W + scaling · B A over all segments, fp32, for evaluation and export.

@@ -1,5 +1,4 @@
-// Adam and AdamW over a flat list of fp32 leaves, through LibTorch's fused kernels, with state kept
-// by parameter name.
+// Adam and AdamW over a flat list of fp32 leaves, by LibTorch's fused kernels.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,8 +12,8 @@
 
 namespace saferclip {
 
-// A trained leaf. `parts` says under which names its rows are stored in files (q, k and v of a
-// fused projection are three); a leaf with one part is stored whole, in `file_shape`.
+// A trained leaf. Files store it as `parts`: the q, k and v rows of a fused projection under three
+// names, any other leaf whole, in `file_shape`.
 struct TrainedParameter {
   struct Part {
     std::string name;
@@ -23,11 +22,11 @@ struct TrainedParameter {
   };
   at::Tensor tensor;
   std::vector<Part> parts;
-  std::vector<std::int64_t> file_shape;  // of a leaf with one part
-  bool decays = false;                   // weight decay applies
+  std::vector<std::int64_t> file_shape;  // if there is one part
+  bool decays = false;                   // whether weight decay applies
 };
 
-// The slice of `whole` (the leaf, or a tensor of its shape) that is stored under one part's name.
+// The view of `whole` (the leaf or a tensor of its shape) that is stored under the part's name.
 at::Tensor part_view(const TrainedParameter& parameter, const TrainedParameter::Part& part,
                      const at::Tensor& whole);
 
@@ -35,12 +34,12 @@ class Optimizer {
  public:
   Optimizer(OptimizerOptions options, const std::vector<TrainedParameter>& parameters);
 
-  // One update with the gradients that the leaves carry; a leaf without gradient is left alone.
+  // One update with the leaves' gradients; a leaf without a gradient does not change.
   void step(double lr);
   void zero_grad();
 
-  // The global L2 norm of all gradients as a 0-d tensor on the device; with `max_norm` the
-  // gradients are scaled to it (to zero when the norm is not finite). Never waits for the device.
+  // The global L2 norm of all gradients, a 0-d tensor on the device. With `max_norm`, scales larger
+  // gradients down to it, and to zero when the norm is not finite. Never waits for the device.
   at::Tensor clip_gradients(std::optional<double> max_norm);
 
   // exp_avg and exp_avg_sq of parameter i, and its step count (0-d fp32).

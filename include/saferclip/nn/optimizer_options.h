@@ -1,4 +1,4 @@
-// Adam and AdamW.
+// Options of Adam and AdamW.
 #pragma once
 
 #include <string>
@@ -17,16 +17,19 @@ struct OptimizerOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("name", "adam (decay added to the gradient) or adamw (decoupled decay).")
-              .one_of({"adam", "adamw"}),
-          self.name);
+    visit(
+        field("name", "adam (adds weight decay to the gradient) or adamw (decoupled weight decay).")
+            .one_of({"adam", "adamw"}),
+        self.name);
     visit(field("lr", "Peak learning rate.").at_least(0), self.lr);
-    visit(field("betas", "Two decay rates of the moment estimates.").at_least(0).below(1),
+    visit(field("betas", "Decay rates of the first and second moment estimates.")
+              .at_least(0)
+              .below(1),
           self.betas);
-    visit(field("eps", "Added to the root of the second moment.").at_least(0), self.eps);
+    visit(field("eps", "Added to the square root of the second moment.").at_least(0), self.eps);
     visit(field("weight_decay",
-                "On tensors with two or more dimensions, embeddings of tokens, positions and the "
-                "class excepted.")
+                "Weight decay of tensors with two or more dimensions, except token, position and "
+                "class embeddings.")
               .at_least(0),
           self.weight_decay);
   }

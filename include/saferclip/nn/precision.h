@@ -1,4 +1,4 @@
-// Device and number formats that this machine can do.
+// The devices and number formats that this machine supports.
 #pragma once
 
 #include <c10/core/Device.h>
@@ -8,8 +8,8 @@
 
 namespace saferclip {
 
-// "auto", "cpu", "cuda", "cuda:1". auto takes CUDA when there. Throws ConfigError when a device is
-// asked for by name and not there, or the word is none of these.
+// "auto", "cpu", "cuda", "cuda:1"; auto is CUDA if the machine has it. Throws ConfigError for any
+// other word and for a device that does not exist.
 c10::Device parse_device(const std::string& word);
 
 // Whether bf16 matrix products are fast on the device (CPU: AVX512-BF16 or AMX).

@@ -1,4 +1,4 @@
-// Pre-LN transformer blocks as the towers of CLIP and SigLIP use them. Legend: B batch, L tokens, D
+// The pre-norm transformer blocks of the CLIP and SigLIP towers. Legend: B batch, L tokens, D
 // width.
 #pragma once
 
@@ -12,8 +12,9 @@
 
 namespace saferclip {
 
+// x·σ(1.702x); x·Φ(x); its tanh approximation.
 enum class Activation { kQuickGelu, kGelu, kGeluTanh };
-// QuickGELU is x·σ(1.702x). Hugging Face's words: "quick_gelu" | "gelu" | "gelu_pytorch_tanh".
+// Hugging Face's names: "quick_gelu", "gelu", "gelu_pytorch_tanh".
 std::string to_string(Activation activation);
 
 struct LayerNorm {
@@ -44,13 +45,12 @@ struct Transformer {
   bool is_causal = false;
 };
 
-// x [B, L, D] through all blocks; result [B, D], row i at token rows[i] (rows [B] int64). Every
-// token is needed up to the attention of the last block; its projection and MLP run on the picked
-// row alone.
+// x [B, L, D] through all blocks; result [B, D], of sequence i the token rows[i] (int64 [B]). The
+// last block runs its output projection and MLP on these tokens only.
 at::Tensor transformer_rows(const Transformer& transformer, const at::Tensor& x,
                             const at::Tensor& rows, const ForwardMode& mode);
 
-// All tokens [B, L, D]: what parity tests look at, layer by layer (`layers` first blocks).
+// All tokens [B, L, D] after the first `layers` blocks, for layer-by-layer parity tests.
 at::Tensor transformer_tokens(const Transformer& transformer, const at::Tensor& x,
                               std::size_t layers, const ForwardMode& mode);
 

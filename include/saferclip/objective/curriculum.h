@@ -1,4 +1,4 @@
-// Easy rows first: rows are ranked by cosine and admitted in stages.
+// Curriculum: rows are ranked from easy to hard by their cosine and admitted in stages.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,12 +10,12 @@
 
 namespace saferclip {
 
-// The stage of each row, from 0: rank by (cosine descending, row ascending), cut at floor(q · n)
-// for each quantile q; with thresholds, the number of them that the cosine does not reach. `cosine`
-// is fp32 [N]. All rows are in stage 0 when the curriculum is off.
+// The stage of each row, from 0. By quantiles: rows sorted by (cosine descending, row ascending)
+// are cut at floor(q · N) for each quantile q. By thresholds: the number of thresholds above the
+// row's cosine. All rows are in stage 0 if the curriculum is off. `cosine`: fp32 [N].
 std::vector<int> curriculum_stages(const at::Tensor& cosine, const CurriculumOptions& options);
 
-// Whether rows of a stage are trained in an epoch (from 0).
+// Whether rows of a stage are trained in an epoch (from 0). A negative stage never is.
 bool is_admitted(int stage, std::int64_t epoch, const CurriculumOptions& options);
 
 }  // namespace saferclip

@@ -1,5 +1,6 @@
-// The weighted sum of loss terms that an objective names. Sees embeddings only. Legend: B rows of a
-// (micro-)batch, A anchors, D embedding width.
+// An objective's weighted sum of loss terms, computed from embeddings alone. Legend: B rows of a
+// (micro-)batch, A anchors, D embedding width. t, v: safe caption and picture; t*, v*: unsafe ones;
+// t̂, v̂: targets; T, V: the tuned towers; T0, V0: the frozen reference.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,8 +14,8 @@
 
 namespace saferclip {
 
-// The four embeddings of a quadruplet, [B, D] each; undefined where the objective does not need
-// them.
+// The embeddings of quadruplets (safe and unsafe caption, safe and unsafe picture), [B, D] each;
+// undefined where the objective does not need them.
 struct EmbeddingRows {
   at::Tensor safe_text;
   at::Tensor safe_image;
@@ -27,20 +28,21 @@ struct LossInputs {
   EmbeddingRows reference;  // T0, V0 of the same
   at::Tensor target_text;   // T0(t̂)
   at::Tensor target_image;  // V0(v̂)
-  // [B], 0 or 1. Rows without an unsafe picture may hold anything in the unsafe_image tensors: it
-  // has no influence on values or gradients. Undefined: all rows have it.
+  // [B], 0 or 1. Rows without an unsafe picture may hold any values, NaN included, in the
+  // unsafe_image tensors: they affect neither losses nor gradients. Undefined: all rows have one.
   at::Tensor has_unsafe_image;
-  // [B], 0 or 1: whether the redirection terms of a row count. Undefined: they do.
+  // [B], 0 or 1: whether a row counts in the redirection terms. Undefined: all rows do.
   at::Tensor is_redirected;
   at::Tensor anchor_text, anchor_image;                      // T(p), V(x): [A, D] or undefined
   at::Tensor reference_anchor_text, reference_anchor_image;  // T0(p), V0(x)
-  // 0-d: the scale, exp applied, and the bias of the sigmoid form. The model's own, trained or not,
-  // where uses_model_scale() says so; else the reference's.
+  // 0-d: exp(logit_scale), and the bias of the sigmoid form. The model's own (trained or not) if
+  // uses_model_scale(), else the reference's.
   at::Tensor logit_scale;
   at::Tensor logit_bias;
 };
 
-// Counts over the whole batch, so that the losses of its micro-batches add up to the batch's.
+// Counts over the whole batch: divided by these, the losses of its micro-batches sum to the
+// batch's.
 struct LossCounts {
   double rows = 0;
   double redirected_rows = 0;
@@ -51,7 +53,7 @@ struct LossCounts {
 
 struct LossTerm {
   std::string name;
-  at::Tensor value;  // 0-d, raw
+  at::Tensor value;  // 0-d, before weighting
   double weight = 0;
 };
 
@@ -60,36 +62,36 @@ struct LossResult {
   std::vector<LossTerm> terms;
 };
 
-// A term is the sum over the rows that have its inputs, divided by its count over the whole batch.
-// InfoNCE terms take their negatives from the given rows and count B / rows. Terms of weight 0 are
-// not computed. Nothing waits for the device.
+// Each term is the sum over the rows that have its inputs, divided by their count in the whole
+// batch. InfoNCE terms draw their negatives from the given B rows alone. Terms of weight 0 are not
+// computed. Never waits for the device. Throws ConfigError if no term has a weight above 0.
 LossResult compute_losses(const ObjectiveOptions& options, const LossInputs& inputs,
                           const LossCounts& counts);
 
-// Rows [begin, begin + size) of everything that has a value a row; anchors stay as they are.
+// The inputs of rows [begin, begin + size); anchors are kept whole.
 LossInputs narrow_rows(const LossInputs& inputs, std::int64_t begin, std::int64_t size);
 
-// The objective over many rows without gradients, as for validation: blocks of `block` rows in
-// order, from which the InfoNCE terms take their negatives. Anchors are left out.
+// The objective over many rows without gradients, for validation: in consecutive blocks of `block`
+// rows, within which the InfoNCE terms find their negatives. Anchor terms are left out.
 struct MeanLosses {
   double total = 0;
-  std::vector<std::pair<std::string, double>> terms;  // raw
+  std::vector<std::pair<std::string, double>> terms;  // before weighting
 };
 MeanLosses measure_losses(const ObjectiveOptions& options, const LossInputs& rows,
                           std::int64_t block);
 
-// Whether the contrast is by the model's own scale and bias (objectives clip and siglip).
+// Whether the contrastive loss uses the model's own scale and bias (objectives clip and siglip).
 bool uses_model_scale(const ObjectiveOptions& options);
-// Whether a term has the sigmoid form, which takes a bias.
+// Whether a weighted term has the sigmoid form, which needs a bias.
 bool needs_logit_bias(const ObjectiveOptions& options);
 
-// The weighted terms that count only rows with an unsafe picture, and those through which no
-// gradient reaches but that of one tower ("text", "vision").
+// The weighted terms that count only rows with an unsafe picture.
 std::vector<std::string> terms_of_unsafe_pictures(const ObjectiveOptions& options);
+// The weighted terms whose gradient reaches this tower ("text", "vision") alone.
 std::vector<std::string> terms_of_one_tower(const ObjectiveOptions& options,
                                             const std::string& tower);
 
-// What an objective needs besides the safe pair.
+// The inputs that an objective needs besides the safe pair.
 struct LossNeeds {
   bool unsafe_text = false;
   bool unsafe_image = false;

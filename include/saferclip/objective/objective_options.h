@@ -1,4 +1,4 @@
-// The objective: loss terms, their weights and forms, nearest-safe targets, curriculum, anchors.
+// Options of the objective: terms, weights and forms, nearest-safe targets, curriculum, anchors.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +18,9 @@ struct CrossOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("scale", "Factor k on the cosine difference of the relative loss.").above(0),
+    visit(field("scale", "Factor k on the cosine difference in the relative loss.").above(0),
           self.scale);
-    visit(field("margin", "Added to the scaled difference."), self.margin);
+    visit(field("margin", "Margin added to the scaled difference."), self.margin);
     visit(field("sides", "Which relative terms count.").one_of({"both", "image", "text"}),
           self.sides);
   }
@@ -31,7 +31,7 @@ struct TermFormOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("form", "Form of the term.").one_of({"cosine", "off"}), self.form);
+    visit(field("form", "Form of the terms; off: weight 0.").one_of({"cosine", "off"}), self.form);
   }
 };
 
@@ -40,7 +40,7 @@ struct CrossPreservationOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("form", "Form of the cross-modal preservation terms.")
+    visit(field("form", "Form of the cross-modal preservation terms; off: weight 0.")
               .one_of({"infonce", "sigmoid", "cosine", "off"}),
           self.form);
   }
@@ -54,12 +54,12 @@ struct SimilarityOptions {
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
     visit(field("form",
-                "What pres_sim_* keep of the similarities between the safe rows of a batch: their "
-                "softmax distribution, or the cosines to the nearest neighbours.")
+                "What the pres_sim_* terms preserve of the similarities between the safe rows of a "
+                "batch: their softmax distribution, or the cosines to the nearest neighbors.")
               .one_of({"distribution", "neighbours", "off"}),
           self.form);
     visit(field("scale", "Logit scale of the distribution.").above(0), self.scale);
-    visit(field("neighbours", "Nearest rows that the form neighbours looks at.").at_least(1),
+    visit(field("neighbours", "Number of nearest rows for the form neighbours.").at_least(1),
           self.neighbours);
   }
 };
@@ -80,31 +80,32 @@ struct TargetsOptions {
                 "nearest: the safe caption nearest to the unsafe one; fixed: its own partner.")
               .one_of({"nearest", "fixed"}),
           self.mode);
-    visit(field("image",
-                "Image target: the image of the target caption, or the row's own safe image.")
+    visit(field("image", "Image target: the target caption's image, or the row's own safe image.")
               .one_of({"caption_partner", "own"}),
           self.image);
     visit(field("allow_self", "A row's own safe caption may be its target."), self.allow_self);
-    visit(field("dedup", "Equal safe captions count once in the pool, as the first of them."),
-          self.dedup);
-    visit(field("min_similarity", "Below this cosine the row keeps its own partner; null: never.")
+    visit(field("dedup", "Keep only the first of equal safe captions in the pool."), self.dedup);
+    visit(field("min_similarity",
+                "Rows whose best cosine is lower keep their own partner; null: none do.")
               .at_least(-1)
               .at_most(1),
           self.min_similarity);
     visit(field("pool",
-                "Where targets are looked for: the safe captions of data.train and the extra ones, "
-                "or the file of extra ones alone.")
+                "Where targets come from: the safe captions of data.train plus extra_captions, or "
+                "extra_captions alone (file).")
               .one_of({"train", "file"}),
           self.pool);
-    visit(field("extra_captions",
-                "Text file of further safe captions for the pool, one a line, partners of no row.")
-              .input_file()
-              .free()
-              .keyed_by_content(),
-          self.extra_captions);
+    visit(
+        field(
+            "extra_captions",
+            "Text file of further safe captions for the pool, one per line, that belong to no row.")
+            .input_file()
+            .free()
+            .keyed_by_content(),
+        self.extra_captions);
     visit(field("extra_image",
-                "Image target of a row sent to an extra caption: the safe training image nearest "
-                "to that caption, or the row's own.")
+                "Image target of a row whose target is an extra caption: the safe training image "
+                "nearest to that caption, or the row's own.")
               .one_of({"nearest", "own"}),
           self.extra_image);
   }
@@ -120,27 +121,28 @@ struct CurriculumOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("enabled", "Admit easy rows first."), self.enabled);
+    visit(field("enabled", "Train on easy rows first and admit harder ones in stages."),
+          self.enabled);
     visit(
-        field("score", "Cosine that makes a row easy: to its nearest safe caption or its partner.")
+        field("score",
+              "Cosine that ranks a row as easy: with its nearest safe caption, or its own partner.")
             .one_of({"nearest", "fixed"}),
         self.score);
-    visit(field("quantiles", "Shares of the rows, easiest first, at which a stage ends.")
+    visit(field("quantiles", "Shares of the rows, easiest first, at which stages end.")
               .above(0)
               .below(1),
           self.quantiles);
     visit(field("thresholds",
-                "Cosines at which a stage ends, falling; when given they stand for the quantiles.")
+                "Cosines at which stages end, descending; they replace the quantiles if given.")
               .at_least(-1)
               .at_most(1),
           self.thresholds);
     visit(field("start_epochs",
-                "First epoch (from 0) of each stage; one more than quantiles or thresholds.")
+                "First epoch (from 0) of each stage; one entry more than quantiles or thresholds.")
               .at_least(0),
           self.start_epochs);
-    visit(
-        field("preserve_all", "Rows that are not admitted yet still train the preservation terms."),
-        self.preserve_all);
+    visit(field("preserve_all", "Rows not yet admitted still train the preservation terms."),
+          self.preserve_all);
   }
 };
 
@@ -151,7 +153,7 @@ struct AnchorOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("prompts", "Text file of neutral prompts, one a line, for anchor_txt.")
+    visit(field("prompts", "Text file of neutral prompts, one per line, for anchor_txt.")
               .input_file()
               .free()
               .keyed_by_content(),
@@ -161,7 +163,7 @@ struct AnchorOptions {
               .free()
               .keyed_by_content(),
           self.images);
-    visit(field("batch_size", "Anchors of each kind drawn a step.").at_least(1).not_in_keys(),
+    visit(field("batch_size", "Anchors of each kind drawn per step.").at_least(1).not_in_keys(),
           self.batch_size);
   }
 };
@@ -183,33 +185,34 @@ struct ObjectiveOptions {
   CurriculumOptions curriculum;
   AnchorOptions anchors;
 
-  // The defaults that `objective.name` brings. Throws ConfigError for a name that does not exist.
+  // The defaults of an objective. Throws ConfigError for an unknown name.
   static ObjectiveOptions preset(const std::string& name);
-  // The names of the objectives, and the terms of one of them in the order of its equation.
+  // All objectives, and the terms of one in the order of its equation.
   static std::vector<std::string> names();
   static std::vector<std::string> term_names(const std::string& objective);
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("name",
-                "saferclip (arXiv 2511.16743), safe_clip (arXiv 2311.16254), or on the safe pairs "
-                "alone clip (symmetric InfoNCE) or siglip (sigmoid loss, arXiv 2303.15343).")
-              .one_of(names()),
-          self.name);
-    visit(field("weights", "Weight of each loss term; terms that are not named keep the preset's.")
-              .at_least(0),
-          self.weights);
     visit(
-        field("normalise",
-              "none: plain weighted sum; by_sum: divided by the sum of weights; by_sum_and_count: "
-              "and by the number of terms.")
-            .one_of({"none", "by_sum", "by_sum_and_count"}),
-        self.normalise);
+        field(
+            "name",
+            "saferclip (arXiv 2511.16743); safe_clip (arXiv 2311.16254); on the safe pairs alone, "
+            "clip (symmetric InfoNCE) or siglip (sigmoid loss, arXiv 2303.15343).")
+            .one_of(names()),
+        self.name);
+    visit(field("weights", "Weights of the loss terms; others keep the preset's.").at_least(0),
+          self.weights);
+    visit(field("normalise",
+                "none: plain weighted sum; by_sum: divided by the sum of the weights; "
+                "by_sum_and_count: also by the number of terms.")
+              .one_of({"none", "by_sum", "by_sum_and_count"}),
+          self.normalise);
     visit(field("cross", "Relative cross-modal redirection."), self.cross);
     visit(field("uni", "Uni-modal redirection."), self.uni);
     visit(field("pres_uni", "Uni-modal preservation."), self.pres_uni);
     visit(field("pres_cross", "Cross-modal preservation."), self.pres_cross);
-    visit(field("pres_sim", "Similarity-structure preservation (ours)."), self.pres_sim);
+    visit(field("pres_sim", "Similarity-structure preservation (this program's own)."),
+          self.pres_sim);
     visit(field("infonce_scale",
                 "Logit scale of the InfoNCE and sigmoid terms; auto: exp(logit_scale) of the "
                 "reference.")
@@ -217,19 +220,20 @@ struct ObjectiveOptions {
               .or_word("auto"),
           self.infonce_scale);
     visit(field("logit_bias",
-                "Logit bias of the sigmoid terms; auto: the reference's, which SigLIP has.")
+                "Logit bias of the sigmoid terms; auto: the reference's (SigLIP has one).")
               .or_word("auto"),
           self.logit_bias);
-    visit(field("mutual_scale", "Factor k on the cosine difference of the mutual terms.").above(0),
+    visit(field("mutual_scale", "Factor k on the cosine difference in the mutual terms.").above(0),
           self.mutual_scale);
-    visit(field("mutual_negatives",
-                "What a mutual term pushes away: the row's own unsafe partner, or all unsafe "
-                "partners of the batch.")
-              .one_of({"own", "batch"}),
-          self.mutual_negatives);
+    visit(
+        field("mutual_negatives",
+              "Negatives of the mutual terms: the row's own unsafe partner, or all unsafe partners "
+              "in the batch.")
+            .one_of({"own", "batch"}),
+        self.mutual_negatives);
     visit(field("targets", "Nearest-safe targets."), self.targets);
-    visit(field("curriculum", "Easy rows first."), self.curriculum);
-    visit(field("anchors", "Neutral prompts and images that must stay where they are."),
+    visit(field("curriculum", "Curriculum: easy rows first."), self.curriculum);
+    visit(field("anchors", "Neutral prompts and images whose embeddings must not move."),
           self.anchors);
   }
 };

@@ -1,4 +1,4 @@
-#include "saferclip/evaluate/galleries.h"
+#include "saferclip/run/report_galleries.h"
 
 #include <ATen/ATen.h>
 

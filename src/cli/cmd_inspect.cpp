@@ -10,6 +10,7 @@
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/artefact_manifest.h"
 #include "saferclip/io/tensor_file.h"
+#include "saferclip/model/tensor_slots.h"
 #include "saferclip/weights/hub_names.h"
 #include "saferclip/weights/weights.h"
 #include "saferclip/train/checkpoint.h"

@@ -5,6 +5,7 @@
 #include "export/folder.h"
 #include "saferclip/core/atomic_files.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/model/tensor_slots.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "saferclip/core/text_format.h"
+#include "saferclip/model/tensor_slots.h"
 #include "saferclip/train/trainer.h"
 
 namespace saferclip {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "saferclip/io/tensor_file.h"
+#include "saferclip/model/tensor_slots.h"
 #include "saferclip/weights/weights.h"
 
 namespace saferclip {

@@ -12,6 +12,7 @@
 #include "saferclip/core/error.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/weights/published_files.h"
 #include "saferclip/weights/weights.h"
 #include "saferclip/nn/precision.h"
 

@@ -49,15 +49,9 @@ CardFacts make_facts(const ExportArguments& arguments) {
 void export_model(const ExportArguments& arguments, const ExportRequest& request, ClipModel& model,
                   const Session& session, Logger& log) {
   const Progress writing(log, cat("writing ", arguments.out));
-  if (arguments.to == "hf") {
-    export_hugging_face(request, model, session.source, *session.tokenizer);
-  } else if (arguments.to == "open_clip") {
-    for (const std::string& note :
-         export_open_clip(request, model, session.source, *session.tokenizer)) {
-      log.warn(note);
-    }
-  } else {
-    export_openai(request, model, session.source, *session.tokenizer);
+  for (const std::string& note : export_weights(request, layout_named(arguments.to), model,
+                                                session.source, *session.tokenizer)) {
+    log.warn(note);
   }
 }
 
@@ -112,8 +106,9 @@ int export_run(const ExportArguments& arguments, const GlobalOptions& globals, L
   request.model_card = model_card(session, facts);
   if (arguments.to == "peft") {
     warn_of_other_base(session.source, log);
-    export_peft(request, trained, session.config.model, session.config.adapter, session.source,
-                arguments.strength);
+    export_peft(request,
+                {trained, session.config.model, session.config.adapter, arguments.strength},
+                session.source);
   } else {
     ClipModel model = load_tuned(session, trained, checkpoint.string(), arguments.strength);
     export_model(arguments, request, model, session, log);

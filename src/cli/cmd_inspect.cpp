@@ -12,6 +12,7 @@
 #include "saferclip/io/tensor_file.h"
 #include "saferclip/model/tensor_slots.h"
 #include "saferclip/weights/hub_names.h"
+#include "saferclip/weights/published_files.h"
 #include "saferclip/weights/weights.h"
 #include "saferclip/train/checkpoint.h"
 

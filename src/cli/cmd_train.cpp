@@ -16,7 +16,7 @@
 #include "saferclip/core/memory.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/core/durations.h"
-#include "saferclip/weights/peft_adapter.h"
+#include "saferclip/weights/peft.h"
 #include "saferclip/train/augment.h"
 #include "saferclip/train/trainer.h"
 

@@ -13,7 +13,7 @@
 #include "saferclip/data/manifest_columns.h"
 #include "saferclip/image/picture_files.h"
 #include "saferclip/weights/hub_names.h"
-#include "saferclip/weights/peft_adapter.h"
+#include "saferclip/weights/peft.h"
 
 namespace saferclip {
 namespace {

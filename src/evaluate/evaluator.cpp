@@ -11,6 +11,7 @@
 #include "saferclip/core/text_format.h"
 #include "saferclip/eval/space.h"
 #include "saferclip/image/picture_files.h"
+#include "saferclip/model/tensor_slots.h"
 #include "saferclip/prepare/embedding.h"
 #include "saferclip/prepare/prepare.h"
 

@@ -15,7 +15,7 @@
 #include "saferclip/run/plan_checks.h"
 #include "saferclip/run/session.h"
 #include "saferclip/weights/hub_names.h"
-#include "saferclip/weights/peft_adapter.h"
+#include "saferclip/weights/peft.h"
 
 namespace saferclip {
 namespace {

@@ -7,6 +7,7 @@
 #include "saferclip/core/text_format.h"
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/run/training_data.h"
+#include "saferclip/model/tensor_slots.h"
 #include "saferclip/train/trainer.h"
 
 namespace saferclip {

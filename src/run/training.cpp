@@ -29,7 +29,7 @@
 #include "saferclip/run/training_data.h"
 #include "saferclip/train/augment.h"
 #include "saferclip/train/trainer.h"
-#include "saferclip/weights/peft_adapter.h"
+#include "saferclip/weights/peft.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "saferclip/data/crops.h"
+#include "saferclip/model/clip_forward.h"
 #include "saferclip/objective/losses.h"
 
 namespace saferclip {

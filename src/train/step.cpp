@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "saferclip/core/rng.h"
+#include "saferclip/model/clip_forward.h"
 
 namespace saferclip {
 namespace {

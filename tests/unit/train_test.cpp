@@ -10,6 +10,8 @@
 
 #include "saferclip/core/error.h"
 #include "saferclip/data/crops.h"
+#include "saferclip/model/clip_forward.h"
+#include "saferclip/model/tensor_slots.h"
 #include "saferclip/model/trained.h"
 #include "saferclip/weights/weights.h"
 #include "saferclip/train/augment.h"

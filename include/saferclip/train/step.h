@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "saferclip/core/preprocessing.h"
 #include "saferclip/data/batch.h"
 #include "saferclip/model/clip_model.h"
 #include "saferclip/nn/optimizer.h"

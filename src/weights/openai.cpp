@@ -65,10 +65,11 @@ FolderContents make_contents(const ModelRequest& request) {
     throw ConfigError(
         cat("--to openai: OpenAI's names do not cover ", form.label, "; use --to hf or open_clip"));
   }
-  FolderContents contents;
-  // What open_clip would do otherwise is no matter of this file.
+  ModelRequest beside = request;  // what open_clip alone has is no matter of this file
+  beside.timm_model.clear();
   std::vector<std::string> notes;
-  contents.texts = {{kOpenClipLayout.config, open_clip_config(request, notes)}};
+  FolderContents contents;
+  contents.texts = {{kOpenClipLayout.config, open_clip_config(beside, notes)}};
   contents.tensor_file = "model.pt";
   contents.format = TensorFormat::kTorch;
   contents.tensors = open_clip_tensors(request.model, request.dtype);

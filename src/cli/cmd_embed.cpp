@@ -8,6 +8,7 @@
 #include "saferclip/core/output.h"
 #include "saferclip/core/text_file.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/io/safetensors.h"
 #include "saferclip/run/embed_rows.h"
 #include "saferclip/run/open_run.h"
 #include "saferclip/run/run_reference.h"

@@ -3,6 +3,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "saferclip/core/files.h"
+
 namespace saferclip {
 namespace {
 

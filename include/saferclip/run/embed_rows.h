@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "saferclip/core/log.h"
+#include "saferclip/core/named_tensor.h"
+#include "saferclip/model/clip_model.h"
 #include "saferclip/run/session.h"
 
 namespace saferclip {

@@ -102,12 +102,13 @@ void add_drift(Kinds& kinds) {
   for (const auto& [tower, items] : {std::pair("text", "texts"), std::pair("vision", "images")}) {
     const std::string root = cat("drift.", tower);
     const std::string weights = cat("weights of the ", tower, " tower moved, ");
-    kinds.push_back({root + ".embedding_cos", "", cat("mean cosine of safe ", items, " to before"),
-                     FigureUnit::kCosine, Better::kHigher, 4, FigurePart::kDrift});
-    kinds.push_back({root + ".weight_l2", "", weights + "L2", FigureUnit::kNone, Better::kLower, 3,
-                     FigurePart::kDrift});
-    kinds.push_back({root + ".weight_rel", "", weights + "relative", FigureUnit::kShare,
-                     Better::kLower, 3, FigurePart::kDrift});
+    kinds.push_back({root + ".embedding_cos", "drift",
+                     cat("mean cosine of safe ", items, " to before"), FigureUnit::kCosine,
+                     Better::kHigher, 4, FigurePart::kDrift});
+    kinds.push_back({root + ".weight_l2", "drift", weights + "L2", FigureUnit::kNone,
+                     Better::kLower, 2, FigurePart::kDrift});
+    kinds.push_back({root + ".weight_rel", "drift", weights + "relative", FigureUnit::kShare,
+                     Better::kLower, 2, FigurePart::kDrift});
   }
 }
 
@@ -116,9 +117,9 @@ void add_space(Kinds& kinds) {
        {std::pair("safe_text", "safe texts"), std::pair("safe_image", "safe images"),
         std::pair("unsafe_text", "unsafe texts")}) {
     const std::string root = cat("space.", rows);
-    kinds.push_back({root + ".mean_cosine", "", cat("mean cosine between ", items),
+    kinds.push_back({root + ".mean_cosine", "embedding space", cat("mean cosine between ", items),
                      FigureUnit::kCosine, Better::kNeither, 3, FigurePart::kSpace});
-    kinds.push_back({root + ".effective_rank", "", cat("effective rank of ", items),
+    kinds.push_back({root + ".effective_rank", "embedding space", cat("effective rank of ", items),
                      FigureUnit::kNone, Better::kNeither, 1, FigurePart::kSpace});
   }
 }

@@ -1,7 +1,7 @@
 // The terminal's view of an evaluation document: a row a figure, in the order and words of the
 // table of figures (eval/figures.h). Lines stay within 100 columns whatever names the sets have.
-// Figures of a set are indented below a line with its name, since names of sets and groups would
-// not fit side by side.
+// Figures of a group are indented below a line with its name, since names of zero-shot sets and of
+// their groups of classes would not fit side by side.
 #include "saferclip/evaluate/scores_table.h"
 
 #include <nlohmann/json.hpp>
@@ -31,25 +31,22 @@ std::string left(const std::string& text, std::size_t width) {
   return cut + std::string(width - display_columns(cut), ' ');
 }
 
-// Rows of figures, below a line with the name of their set where they have one.
+// Rows of figures, below a line with their heading where they have one.
 class Rows {
  public:
-  explicit Rows(std::size_t name_width) : name_width_(name_width) {}
-
   void add(const Figure& figure, const std::string& cells) {
     if (figure.heading != heading_ && !figure.heading.empty()) {
       text_ += cut_to_columns(figure.heading, kLineWidth) + "\n";
     }
     heading_ = figure.heading;
     const std::string indent = heading_.empty() ? "" : "  ";
-    std::string row = left(indent + label_with_unit(figure), name_width_) + cells;
+    std::string row = left(indent + label_with_unit(figure), kNameWidth) + cells;
     row.erase(row.find_last_not_of(' ') + 1);
     text_ += row + "\n";
   }
   const std::string& text() const { return text_; }
 
  private:
-  std::size_t name_width_;
   std::string heading_;
   std::string text_;
 };
@@ -58,7 +55,7 @@ std::vector<Figure> table_figures(const OrderedJson& document) {
   const OrderedJson& model = last_model(document);
   std::vector<Figure> figures = main_figures(model);
   for (const FigurePart part :
-       {FigurePart::kDrift, FigurePart::kSpace, FigurePart::kRealImages, FigurePart::kZeroShot}) {
+       {FigurePart::kRealImages, FigurePart::kZeroShot, FigurePart::kDrift, FigurePart::kSpace}) {
     const std::vector<Figure> more = figures_in(model, part);
     figures.insert(figures.end(), more.begin(), more.end());
   }
@@ -73,7 +70,7 @@ std::string counts_text(const Figure& figure, const OrderedJson& model) {
 
 std::string main_table(const OrderedJson& document, const std::vector<Figure>& figures) {
   const OrderedJson& last = last_model(document);
-  Rows rows(kNameWidth);
+  Rows rows;
   for (const Figure& figure : figures) {
     rows.add(figure, right(value_text(figure, document["before"]), kNumberWidth) +
                          right(value_text(figure, document["after"]), kNumberWidth) + "  " +
@@ -84,12 +81,11 @@ std::string main_table(const OrderedJson& document, const std::vector<Figure>& f
 }
 
 std::string strengths_table(const OrderedJson& curve, const std::vector<Figure>& figures) {
-  constexpr std::size_t kName = 46;
-  std::string head = left("between unchanged (0) and tuned (1)", kName);
+  std::string head = left("between unchanged (0) and tuned (1)", kNameWidth);
   for (const OrderedJson& point : curve) {
     head += right(fixed(point["strength"].get<double>(), 2), kNumberWidth);
   }
-  Rows rows(kName);
+  Rows rows;
   for (const Figure& figure : figures) {
     std::string cells;
     for (const OrderedJson& point : curve) {
@@ -107,7 +103,7 @@ std::string against_table(const OrderedJson& against, const OrderedJson& after,
       << "), paired\n"
       << left("", kNameWidth) << right("its", kNumberWidth) << right("this", kNumberWidth)
       << right("difference, 95 %", kChangeWidth) << right("p", kChanceWidth) << "\n";
-  Rows rows(kNameWidth);
+  Rows rows;
   for (const Figure& figure : figures) {
     const auto found = against["difference"].find(figure.id);
     if (found == against["difference"].end()) continue;

@@ -63,7 +63,7 @@ std::string figures_table(const std::string& caption, const std::vector<Figure>&
 std::string plain_table(const std::string& caption, FigurePart part, const OrderedJson& document) {
   std::vector<std::vector<std::string>> rows;
   for (const Figure& figure : figures_in(last_model(document), part)) {
-    rows.push_back({escaped(full_label(figure)), value_text(figure, document["before"]),
+    rows.push_back({escaped(label_with_unit(figure)), value_text(figure, document["before"]),
                     value_text(figure, document["after"])});
   }
   return rows.empty() ? "" : table_html(caption, {"", "before", "after"}, rows);

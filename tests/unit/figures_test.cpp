@@ -167,8 +167,8 @@ TEST(Figures, SetsStandTogether) {
 
 TEST(Figures, Texts) {
   const Figure share = figure_at("drift.text.weight_rel");
-  EXPECT_EQ(figure_text(share, 0.0123), "1.230");
-  EXPECT_EQ(figure_with_unit(share, 0.0123), "1.230 %");
+  EXPECT_EQ(figure_text(share, 0.0123), "1.23");
+  EXPECT_EQ(figure_with_unit(share, 0.0123), "1.23 %");
   EXPECT_EQ(figure_with_unit(figure_at("loss.total"), 0.5), "0.5000");
   EXPECT_EQ(figure_with_unit(figure_at("loss.total"), std::nullopt), "–");
   const OrderedJson model = model_of(measured_paths());

@@ -37,7 +37,7 @@ enum class FigurePart {
 
 struct Figure {
   std::string id;       // dotted path below "before" and "after"
-  std::string heading;  // "zero-shot food101" where a document may have several; else empty
+  std::string heading;  // its group in a long table: "zero-shot food101", "drift"; else empty
   std::string label;    // without heading and unit
   FigureUnit unit = FigureUnit::kNone;
   Better better = Better::kNeither;

@@ -4,8 +4,9 @@
 """
 import pathlib
 import re
-import subprocess
 import sys
+
+from repository_files import repository_files
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 NAMED = re.compile(r"\b(?:docs|scripts|configs|tests|examples|src|include)/[\w./-]*\w\.(?:md|svg|png|py|cpp|h|yaml|json|sbatch|txt|tsv)\b")
@@ -71,8 +72,7 @@ def check_version(root, problems):
 
 def main():
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=root, capture_output=True, check=True)
-    names = [n for n in listed.stdout.decode().split("\0") if n and (root / n).is_file()]
+    names = repository_files(root)
     problems = []
     for name in names:
         if name.startswith(("tests/fixtures/", "tests/fuzz/seeds/")):

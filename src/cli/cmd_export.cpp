@@ -34,7 +34,7 @@ int convert_weights(const ExportArguments& arguments, const GlobalOptions& globa
   }
   if (!arguments.overrides.empty()) throw ConfigError(cat("--set: ", path, " is no run"));
   const Session session = open_plain_weights(arguments.source, globals, log);
-  export_weights(session, arguments.form, log);
+  export_base(session, arguments.form, log);
   std::cout << "exported " << path << " to " << arguments.out << '\n';
   return 0;
 }

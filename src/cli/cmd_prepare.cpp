@@ -28,7 +28,7 @@ int prepare(const ConfigArguments& arguments, const GlobalOptions& globals, Logg
        coverage_problems(training_coverage(session.config, data, sampler), session.config)) {
     log.warn(problem);
   }
-  const LossNeeds needs = loss_needs(session.config.objective);
+  const RowNeeds needs = loss_needs(session.config.objective);
   if (!session.config.data.validation.empty()) {
     make_validator(session, preparer, data, log).prepare();
   }

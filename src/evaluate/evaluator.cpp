@@ -11,6 +11,7 @@
 #include "saferclip/core/text_format.h"
 #include "saferclip/eval/space.h"
 #include "saferclip/image/picture_files.h"
+#include "saferclip/model/tensor_slots.h"
 #include "saferclip/prepare/embedding.h"
 #include "saferclip/prepare/prepare.h"
 
@@ -102,9 +103,9 @@ const SplitData& Evaluator::split_data(const EvaluationRequest& request) {
 }
 
 EmbeddingSet Evaluator::describe(const SplitData& split, EmbeddingSet set) const {
-  for (at::Tensor* rows : {&set.safe_text, &set.safe_image, &set.unsafe_text, &set.unsafe_image}) {
-    if (rows->defined()) *rows = select_rows(*rows, split.good_rows);
-  }
+  set.for_each([&](at::Tensor& rows) {
+    if (rows.defined()) rows = select_rows(rows, split.good_rows);
+  });
   set.has_unsafe_image = unsafe_pictures(split);
   for (const std::int64_t i : split.good_rows) {
     const auto place = static_cast<std::size_t>(i);
@@ -145,12 +146,8 @@ EmbeddingSet Evaluator::embed_split(const EvaluationRequest& request, const Clip
 
 EmbeddingSet Evaluator::reference_split(const EvaluationRequest& request) {
   const SplitData& split = split_data(request);
-  const ReferenceCache& r = split.reference;
   EmbeddingSet set;
-  set.safe_text = r.safe_text;
-  set.safe_image = r.safe_image;
-  set.unsafe_text = r.unsafe_text;
-  set.unsafe_image = r.unsafe_image;
+  static_cast<EmbeddingRows&>(set) = split.reference;
   return describe(split, std::move(set));
 }
 

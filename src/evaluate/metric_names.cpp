@@ -69,7 +69,7 @@ std::vector<std::string> validation_metrics(const MetricsRequest& request) {
   OrderedJson json;
   write_percentages({{}, std::move(outcomes.table)}, json);
   if (request.evaluate.zero_shot_during_training) add_sets(request.evaluate, has_unsafe, json);
-  const LossNeeds needs = loss_needs(request.objective);
+  const RowNeeds needs = loss_needs(request.objective);
   if (has_unsafe || !needs.reference) {
     json["loss"]["total"] = 0.0;
     for (const auto& [term, weight] : request.objective.weights) {

@@ -69,32 +69,31 @@ Validator::Validator(ValidationSetup setup, Preparer& preparer, const SplitData&
 
 std::optional<MeanLosses> Validator::losses(const EmbeddingSet& tuned, const ClipModel& model) {
   const ObjectiveOptions& objective = setup_.objective;
-  const LossNeeds needs = loss_needs(objective);
   const SplitData& split = evaluator_.split_data(request_);
-  LossInputs inputs;
-  inputs.tuned = {tuned.safe_text, tuned.safe_image, tuned.unsafe_text, tuned.unsafe_image};
-  if (needs.reference) {
+  LossConstants constants;
+  if (loss_needs(objective).reference) {
     if (!tuned.unsafe_text.defined() || !split.reference.safe_text.defined()) return std::nullopt;
-    const EmbeddingSet r = evaluator_.reference_split(request_);
-    inputs.reference = {r.safe_text, r.safe_image, r.unsafe_text, r.unsafe_image};
+    constants.reference = evaluator_.reference_split(request_);
     const std::vector<std::int64_t>& rows = split.good_rows;
     const TargetRows targets =
         gather_targets(targets_, split.reference, pool_.reference, rows, false);
-    inputs.target_text = targets.text;
-    inputs.target_image = targets.image;
-    at::Tensor there = at::empty({static_cast<std::int64_t>(rows.size())}, at::kFloat);
+    constants.target_text = targets.text;
+    constants.target_image = targets.image;
+    at::Tensor has_image = at::empty({static_cast<std::int64_t>(rows.size())}, at::kFloat);
     for (std::size_t i = 0; i < rows.size(); ++i) {
-      there.mutable_data_ptr<float>()[i] = tuned.has_unsafe_image[i] ? 1.0F : 0.0F;
+      has_image.mutable_data_ptr<float>()[i] = tuned.has_unsafe_image[i] ? 1.0F : 0.0F;
     }
-    inputs.has_unsafe_image = there;
+    constants.has_unsafe_image = has_image;
   }
-  const bool is_own = uses_model_scale(objective);
-  inputs.logit_scale = is_own ? model.logit_scale.to(at::kCPU).exp()
-                              : at::full({}, infonce_scale(objective, setup_.source));
-  if (needs_logit_bias(objective)) {
-    inputs.logit_bias = is_own ? model.logit_bias.to(at::kCPU)
-                               : at::full({}, reference_logit_bias(objective, setup_.source));
+  LogitScales scales;
+  if (uses_model_scale(objective)) {
+    scales.model_logit_scale = model.logit_scale.to(at::kCPU);
+    if (model.logit_bias.defined()) scales.model_logit_bias = model.logit_bias.to(at::kCPU);
+  } else {
+    scales.reference_scale = infonce_scale(objective, setup_.source);
+    scales.reference_bias = reference_logit_bias(objective, setup_.source);
   }
+  const LossInputs inputs = make_loss_inputs(objective, constants, tuned, scales);
   return measure_losses(objective, inputs, setup_.batch_size);
 }
 

@@ -1,3 +1,6 @@
+// One decoder per kind: libjpeg row by row, libwebp, and OpenCV for PNG, BMP, TIFF and CMYK JPEGs.
+// The structure is examined before any decoder runs, because OpenCV fills missing data with gray
+// silently and allocates whatever size a header claims.
 #include <webp/decode.h>
 
 #include <algorithm>
@@ -20,14 +23,14 @@
 namespace saferclip {
 namespace {
 
-// No thread pool of OpenCV's own, and no second voice: what is wrong is said in the exception.
+// Without OpenCV's thread pool, and without its log: exceptions carry the messages.
 const bool kIsQuiet = [] {
   cv::setNumThreads(0);
   cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
   return true;
 }();
 
-// 16 bits to 8: the high byte.
+// 16 bits to 8 by the high byte.
 cv::Mat high_bytes(const cv::Mat& decoded) {
   cv::Mat halves(decoded.rows, decoded.cols * decoded.channels(), CV_16U, decoded.data,
                  decoded.step);
@@ -41,7 +44,7 @@ cv::Mat high_bytes(const cv::Mat& decoded) {
   return high.reshape(decoded.channels());
 }
 
-// BGR, BGRA or grey of 8 or 16 bits.
+// From BGR, BGRA or gray of 8 or 16 bits.
 Picture to_picture(const cv::Mat& decoded, const std::string& name) {
   if (decoded.depth() != CV_16U && decoded.depth() != CV_8U) {
     throw DataError(cat(name, ": floating-point or signed samples are not supported"));
@@ -74,8 +77,8 @@ void require_pixels(std::int64_t width, std::int64_t height, const std::string& 
   }
 }
 
-// By libwebp itself: OpenCV hands a WebP whose header is damaged to whatever other decoder it was
-// built with (GDAL, DICOM) and that one may take it for its own, with sizes of its own.
+// By libwebp: OpenCV passes a WebP with a damaged header on to its other decoders (GDAL, DICOM),
+// which may accept it, with a size of their own.
 Picture decode_webp(std::string_view bytes, const std::string& name, const DecodeOptions& options) {
   const auto* data = reinterpret_cast<const std::uint8_t*>(bytes.data());
   WebPBitstreamFeatures features;
@@ -84,7 +87,7 @@ Picture decode_webp(std::string_view bytes, const std::string& name, const Decod
   }
   if (features.has_animation != 0) {
     throw DataError(cat(name,
-                        ": an animated WebP is not supported; take its first picture out with "
+                        ": an animated WebP is not supported; extract its first picture with "
                         "`webpmux -get frame 1 FILE -o NEW.webp`, or save it as PNG"));
   }
   require_pixels(features.width, features.height, name, options);
@@ -98,21 +101,21 @@ Picture decode_webp(std::string_view bytes, const std::string& name, const Decod
       throw DataError(cat(name, ": cannot be decoded"));
     return picture;
   }
-  std::vector<std::uint8_t> four(count * 4);
-  if (WebPDecodeRGBAInto(data, bytes.size(), four.data(), four.size(), features.width * 4) ==
+  std::vector<std::uint8_t> rgba(count * 4);
+  if (WebPDecodeRGBAInto(data, bytes.size(), rgba.data(), rgba.size(), features.width * 4) ==
       nullptr)
     throw DataError(cat(name, ": cannot be decoded"));
   picture.alpha.resize(count);
   for (std::size_t i = 0; i < count; ++i) {
-    std::copy_n(four.data() + 4 * i, 3, picture.image.pixels.data() + 3 * i);
-    picture.alpha[i] = four[4 * i + 3];
+    std::copy_n(rgba.data() + 4 * i, 3, picture.image.pixels.data() + 3 * i);
+    picture.alpha[i] = rgba[4 * i + 3];
   }
   return picture;
 }
 
 Picture decode_by_opencv(std::string_view bytes, const std::string& name, PictureKind kind,
                          const DecodeOptions& options) {
-  // A JPEG that comes here is CMYK, which only becomes colours in this mode.
+  // A JPEG that gets here is CMYK, which only IMREAD_COLOR converts.
   const int flags = kind == PictureKind::kJpeg ? cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION
                                                : cv::IMREAD_UNCHANGED;
   cv::Mat decoded;
@@ -127,7 +130,7 @@ Picture decode_by_opencv(std::string_view bytes, const std::string& name, Pictur
   return to_picture(decoded, name);
 }
 
-// Without pixels when this JPEG is for OpenCV: CMYK.
+// Without pixels if the JPEG is CMYK, which OpenCV decodes.
 Image decode_jpeg(std::string_view bytes, const std::string& name, const DecodeOptions& options) {
   JpegReader reader(bytes, name);
   if (!reader.is_readable()) return {};
@@ -140,7 +143,7 @@ Image decode_jpeg(std::string_view bytes, const std::string& name, const DecodeO
   return image;
 }
 
-// The same, resized while it is decoded; also without pixels when it is needed as a whole.
+// Resized while it is decoded. Without pixels if it is CMYK or needed as a whole.
 Image fit_jpeg(std::string_view bytes, const std::string& name, const Preprocessing& preprocessing,
                const DecodeOptions& options) {
   if (orientation_of(bytes, PictureKind::kJpeg, options) != 1) return {};
@@ -178,20 +181,20 @@ Picture decode_kind(std::string_view bytes, const std::string& name,
     const std::string plain = with_plain_samples(bytes);
     Picture picture = decode_by_opencv(plain, name, structure.kind, options);
     picture.is_indexed = structure.is_indexed;
-    return with_tiff_alpha(std::move(picture), read_tiff_notes(bytes), name);
+    return with_tiff_alpha(std::move(picture), read_tiff_tags(bytes), name);
   }
   Picture picture = decode_by_opencv(bytes, name, structure.kind, options);
   picture.is_indexed = structure.is_indexed;
   picture.is_keyed = structure.is_keyed;
-  if (structure.grey_key && picture.alpha.empty())
-    make_grey_transparent(picture, *structure.grey_key);
+  if (structure.gray_key && picture.alpha.empty())
+    make_gray_transparent(picture, *structure.gray_key);
   return picture;
 }
 
 Picture decode_picture(std::string_view bytes, const std::string& name,
                        const PictureStructure& structure, const DecodeOptions& options) {
-  return turned(decode_kind(bytes, name, structure, options),
-                orientation_of(bytes, structure.kind, options));
+  return apply_orientation(decode_kind(bytes, name, structure, options),
+                           orientation_of(bytes, structure.kind, options));
 }
 
 }  // namespace

@@ -1,9 +1,12 @@
+// libjpeg reports fatal errors by a callback that must not return; the only way out is longjmp,
+// back into guard(), which then throws. Nothing with a destructor may live between the two.
+// Warnings are ignored, as Pillow and OpenCV do.
 #include "image/jpeg.h"
 
 #include <array>
 #include <csetjmp>
 #include <cstdio>
-// After cstdio: jpeglib.h takes FILE for known.
+// After cstdio, because jpeglib.h needs FILE.
 #include <jpeglib.h>
 
 #include "saferclip/core/error.h"
@@ -18,10 +21,10 @@ struct JpegReader::State {
   std::array<char, JMSG_LENGTH_MAX> message{};
   std::string name;
 
-  // Runs a call of libjpeg; its errors come back by longjmp, so `call` must own nothing.
+  // Runs a call of libjpeg, whose errors arrive by longjmp: `call` must own nothing.
   template <typename Call>
   void guard(const Call& call) {
-    if (setjmp(leave) == 0) {  // NOLINT(cert-err52-cpp): the way out that libjpeg has
+    if (setjmp(leave) == 0) {  // NOLINT(cert-err52-cpp): libjpeg's only way out
       call(jpeg);
       return;
     }
@@ -41,7 +44,6 @@ JpegReader::JpegReader(std::string_view bytes, const std::string& name)
     common->err->format_message(common, state->message.data());
     std::longjmp(state->leave, 1);  // NOLINT(cert-err52-cpp)
   };
-  // Warnings: Pillow and OpenCV go on as well.
   state_->errors.emit_message = [](j_common_ptr, int) {};
   state_->guard([&](jpeg_decompress_struct& j) {
     jpeg_create_decompress(&j);

@@ -1,5 +1,5 @@
-// JPEG files row by row, by libjpeg itself: what OpenCV's decoder gives, without a picture in
-// between. Exceptions do not pass through libjpeg's frames.
+// JPEG files row by row, by libjpeg: the pixels of OpenCV's decoder, without holding the picture.
+// No exception passes through libjpeg's frames.
 #pragma once
 
 #include <cstdint>
@@ -17,14 +17,14 @@ class JpegReader {
   JpegReader(const JpegReader&) = delete;
   JpegReader& operator=(const JpegReader&) = delete;
 
-  // Grey or three colours; others (CMYK) are not for this reader.
+  // Whether this reader supports the file: gray or three colors, not CMYK.
   bool is_readable() const;
   std::int64_t width() const;
   std::int64_t height() const;
 
-  // Once, before the first row: RGB of three bytes, or of four with one of no meaning.
+  // Call once, before the first row. `pixel_bytes`: 3 (RGB), or 4 (RGB and an unused byte).
   void start(int pixel_bytes);
-  // The next row. Throws DataError where the data cannot be decoded.
+  // Reads the next row. Throws DataError if the data cannot be decoded.
   void read_row(std::uint8_t* row);
 
  private:

@@ -1,3 +1,6 @@
+// The containers are walked by hand, because the decoders either ignore orientation or apply it in
+// their own way, and only the first bytes of the metadata matter. Every length is checked: a broken
+// chunk ends the search, it is never an error.
 #include "image/orientation.h"
 
 #include <zlib.h>
@@ -13,7 +16,7 @@ namespace {
 
 using namespace std::string_view_literals;
 
-// A number of `size` bytes; 0 outside of `bytes`.
+// A number of `size` bytes; 0 if it exceeds `bytes`.
 std::uint64_t number(std::string_view bytes, std::size_t at, std::size_t size, bool is_little) {
   if (at > bytes.size() || size > bytes.size() - at) return 0;
   std::uint64_t value = 0;
@@ -24,10 +27,10 @@ std::uint64_t number(std::string_view bytes, std::size_t at, std::size_t size, b
   return value;
 }
 
-// Of EXIF data, which is a TIFF.
+// EXIF data is a TIFF file.
 std::optional<int> tiff_orientation(std::string_view tiff) {
   if (!tiff.starts_with("II") && !tiff.starts_with("MM")) return std::nullopt;
-  return read_tiff_notes(tiff).orientation;
+  return read_tiff_tags(tiff).orientation;
 }
 
 // `tiff:Orientation="6"` or `<tiff:Orientation>6<`.
@@ -48,8 +51,8 @@ std::optional<int> xmp_orientation(std::string_view packet) {
   return std::nullopt;
 }
 
-// What a file says about itself besides its pixels.
-struct Notes {
+// The metadata that may contain an orientation.
+struct Metadata {
   std::string exif;  // from the TIFF header on
   std::string xmp;
 };
@@ -58,8 +61,8 @@ std::string_view without_exif_mark(std::string_view exif) {
   return exif.starts_with("Exif\0\0"sv) ? exif.substr(6) : exif;
 }
 
-Notes jpeg_notes(std::string_view bytes) {
-  Notes notes;
+Metadata jpeg_metadata(std::string_view bytes) {
+  Metadata metadata;
   for (std::size_t i = 2; i + 4 <= bytes.size() && bytes[i] == '\xFF';) {
     const auto marker = static_cast<unsigned char>(bytes[i + 1]);
     if (marker == 0xFF) {
@@ -70,16 +73,16 @@ Notes jpeg_notes(std::string_view bytes) {
     const auto length = static_cast<std::size_t>(number(bytes, i + 2, 2, false));
     if (length < 2 || length > bytes.size() - i - 2) break;
     const std::string_view body = bytes.substr(i + 4, length - 2);
-    if (marker == 0xE1 && body.starts_with("Exif\0\0"sv)) notes.exif += body.substr(6);
+    if (marker == 0xE1 && body.starts_with("Exif\0\0"sv)) metadata.exif += body.substr(6);
     constexpr std::string_view kXmp = "http://ns.adobe.com/xap/1.0/\0"sv;
-    if (marker == 0xE1 && body.starts_with(kXmp)) notes.xmp = body.substr(kXmp.size());
+    if (marker == 0xE1 && body.starts_with(kXmp)) metadata.xmp = body.substr(kXmp.size());
     i += 2 + length;
   }
-  return notes;
+  return metadata;
 }
 
 std::string inflated(std::string_view bytes) {
-  constexpr std::size_t kMost = std::size_t{1} << 24U;
+  constexpr std::size_t kMaxInflated = std::size_t{1} << 24U;
   z_stream stream{};
   if (inflateInit(&stream) != Z_OK) return {};
   std::string text;
@@ -87,7 +90,7 @@ std::string inflated(std::string_view bytes) {
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
   stream.avail_in = static_cast<uInt>(bytes.size());
   int status = Z_OK;
-  while (status == Z_OK && text.size() < kMost) {
+  while (status == Z_OK && text.size() < kMaxInflated) {
     stream.next_out = reinterpret_cast<Bytef*>(block.data());
     stream.avail_out = static_cast<uInt>(block.size());
     status = inflate(&stream, Z_NO_FLUSH);
@@ -97,7 +100,7 @@ std::string inflated(std::string_view bytes) {
   return text;
 }
 
-// ImageMagick's text form: three lines, then hexadecimal digits.
+// ImageMagick's text form of EXIF: three lines, then hexadecimal digits.
 std::string unhex(std::string_view text) {
   for (int line = 0; line < 3; ++line) {
     const std::size_t end = text.find('\n');
@@ -118,15 +121,15 @@ std::string unhex(std::string_view text) {
   return bytes;
 }
 
-void read_png_text(std::string_view kind, std::string_view body, Notes& notes) {
+void read_png_text(std::string_view kind, std::string_view body, Metadata& metadata) {
   const std::size_t end = body.find('\0');
   if (end == std::string_view::npos) return;
   const std::string_view key = body.substr(0, end);
   std::string_view value = body.substr(end + 1);
-  if (key == "Raw profile type exif" && notes.exif.empty()) {
+  if (key == "Raw profile type exif" && metadata.exif.empty()) {
     const std::string text =
         kind == "zTXt" && !value.empty() ? inflated(value.substr(1)) : std::string(value);
-    notes.exif = without_exif_mark(unhex(text));
+    metadata.exif = without_exif_mark(unhex(text));
   }
   if (kind != "iTXt" || key != "XML:com.adobe.xmp" || value.size() < 2) return;
   const bool is_compressed = value[0] != 0;
@@ -136,37 +139,37 @@ void read_png_text(std::string_view kind, std::string_view body, Notes& notes) {
     if (zero == std::string_view::npos) return;
     value.remove_prefix(zero + 1);
   }
-  notes.xmp = is_compressed ? inflated(value) : std::string(value);
+  metadata.xmp = is_compressed ? inflated(value) : std::string(value);
 }
 
-Notes png_notes(std::string_view bytes) {
-  Notes notes;
+Metadata png_metadata(std::string_view bytes) {
+  Metadata metadata;
   for (std::size_t i = 8; i + 12 <= bytes.size();) {
     const auto length = static_cast<std::size_t>(number(bytes, i, 4, false));
     if (length > bytes.size() - i - 12) break;
     const std::string_view kind = bytes.substr(i + 4, 4);
     const std::string_view body = bytes.substr(i + 8, length);
-    if (kind == "eXIf") notes.exif = without_exif_mark(body);
-    if (kind == "tEXt" || kind == "zTXt" || kind == "iTXt") read_png_text(kind, body, notes);
+    if (kind == "eXIf") metadata.exif = without_exif_mark(body);
+    if (kind == "tEXt" || kind == "zTXt" || kind == "iTXt") read_png_text(kind, body, metadata);
     i += 12 + length;
   }
-  return notes;
+  return metadata;
 }
 
-Notes webp_notes(std::string_view bytes) {
-  Notes notes;
+Metadata webp_metadata(std::string_view bytes) {
+  Metadata metadata;
   for (std::size_t i = 12; i + 8 <= bytes.size();) {
     const auto length = static_cast<std::size_t>(number(bytes, i + 4, 4, true));
     if (length > bytes.size() - i - 8) break;
     const std::string_view body = bytes.substr(i + 8, length);
-    if (bytes.substr(i, 4) == "EXIF") notes.exif = without_exif_mark(body);
-    if (bytes.substr(i, 4) == "XMP ") notes.xmp = body;
+    if (bytes.substr(i, 4) == "EXIF") metadata.exif = without_exif_mark(body);
+    if (bytes.substr(i, 4) == "XMP ") metadata.xmp = body;
     i += 8 + length + length % 2;
   }
-  return notes;
+  return metadata;
 }
 
-// The pixel of the source that lands on (x, y).
+// The source pixel that goes to (x, y).
 std::pair<std::int64_t, std::int64_t> source_of(std::int64_t x, std::int64_t y, std::int64_t width,
                                                 std::int64_t height, int orientation) {
   switch (orientation) {
@@ -194,17 +197,17 @@ int orientation_of(std::string_view bytes, PictureKind kind, const DecodeOptions
   if (kind == PictureKind::kTiff) {
     found = tiff_orientation(bytes);
   } else if (options.exif_rotate) {
-    const Notes notes = kind == PictureKind::kJpeg   ? jpeg_notes(bytes)
-                        : kind == PictureKind::kPng  ? png_notes(bytes)
-                        : kind == PictureKind::kWebp ? webp_notes(bytes)
-                                                     : Notes{};
-    found = tiff_orientation(notes.exif);
-    if (!found) found = xmp_orientation(notes.xmp);
+    const Metadata metadata = kind == PictureKind::kJpeg   ? jpeg_metadata(bytes)
+                              : kind == PictureKind::kPng  ? png_metadata(bytes)
+                              : kind == PictureKind::kWebp ? webp_metadata(bytes)
+                                                           : Metadata{};
+    found = tiff_orientation(metadata.exif);
+    if (!found) found = xmp_orientation(metadata.xmp);
   }
   return found && *found >= 1 && *found <= 8 ? *found : 1;
 }
 
-Picture turned(Picture picture, int orientation) {
+Picture apply_orientation(Picture picture, int orientation) {
   if (orientation == 1) return picture;
   const Image& from = picture.image;
   Picture result;

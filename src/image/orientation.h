@@ -1,4 +1,4 @@
-// How a picture file says that it is to be turned.
+// The orientation that a picture file asks for.
 #pragma once
 
 #include <string_view>
@@ -8,13 +8,13 @@
 
 namespace saferclip {
 
-// The EXIF orientation, 1 … 8, as Pillow's ImageOps.exif_transpose finds it: JPEG's and WebP's
-// EXIF, PNG's eXIf and its older text form, TIFF's own tag, and where none has one, the XMP packet.
-// 1 (as it is) where there is none, or where `options` does not ask; of a TIFF always, since
-// Pillow's reader turns those by itself.
+// The EXIF orientation, 1 … 8, where Pillow's ImageOps.exif_transpose looks for it: EXIF of JPEG
+// and WebP, eXIf of PNG and its older text form, TIFF's own tag, else the XMP packet. 1 (unchanged)
+// if there is none or if `options` does not ask for it; a TIFF's always counts, because Pillow's
+// reader applies it.
 int orientation_of(std::string_view bytes, PictureKind kind, const DecodeOptions& options);
 
-// `picture` turned as the orientation says.
-Picture turned(Picture picture, int orientation);
+// `picture` rotated and mirrored to orientation 1.
+Picture apply_orientation(Picture picture, int orientation);
 
 }  // namespace saferclip

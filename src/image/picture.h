@@ -1,4 +1,4 @@
-// A decoded picture before it is made RGB, and what a preprocessing makes of it.
+// A decoded picture before conversion to RGB, and its preprocessing.
 #pragma once
 
 #include <cstdint>
@@ -10,16 +10,16 @@ namespace saferclip {
 
 struct Picture {
   Image image;
-  std::vector<std::uint8_t> alpha;  // one a pixel; empty: opaque
-  bool is_indexed = false;          // Pillow's modes P and 1: resized by the nearest pixel there
-  bool is_keyed = false;            // one colour is transparent: no alpha in Pillow's resize
+  std::vector<std::uint8_t> alpha;  // one per pixel; empty: opaque
+  bool is_indexed = false;          // Pillow's modes P and 1, which it resizes by nearest pixel
+  bool is_keyed = false;            // one color is transparent; Pillow's resize ignores that alpha
 };
 
-// Pixels of this grey become transparent (a PNG's tRNS).
-void make_grey_transparent(Picture& picture, std::uint32_t grey);
+// Makes pixels of this gray transparent (a PNG's tRNS).
+void make_gray_transparent(Picture& picture, std::uint32_t gray);
 
-// Resize, crop and the colours of transparent pixels, in the order of the source's client
-// (Transparency). Bit-equal to Pillow's alpha_composite and premultiplied resize.
+// Resize, crop and removal of alpha, in the order of the source's client (Transparency). Bit-equal
+// to Pillow's alpha_composite and premultiplied resize.
 Image preprocess_picture(const Picture& picture, const Preprocessing& preprocessing);
 
 }  // namespace saferclip

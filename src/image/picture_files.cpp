@@ -1,3 +1,6 @@
+// Errs on the side of pictures: a wrong extension or none still counts if the first bytes fit, so
+// that a broken download is reported by the decoder instead of silently left out. Everything else
+// is counted by kind for one note.
 #include "saferclip/image/picture_files.h"
 
 #include <algorithm>
@@ -13,7 +16,7 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-// Among them kinds that the decoder refuses: it says why, and what to do.
+// Includes kinds that the decoder refuses, because it then says why and what to do.
 constexpr std::array kExtensions{".jpg",  ".jpeg", ".jpe", ".jfif", ".png", ".webp",
                                  ".bmp",  ".dib",  ".tif", ".tiff", ".gif", ".avif",
                                  ".heic", ".heif", ".jp2", ".j2k",  ".jpx", ".jxl",
@@ -28,13 +31,13 @@ std::string lower(std::string text) {
   return text;
 }
 
-bool begins_like_a_picture(const fs::path& file, bool has_extension) {
+bool starts_like_a_picture(const fs::path& file, bool has_extension) {
   std::array<char, 32> head{};
   std::ifstream in(file, std::ios::binary);
   in.read(head.data(), head.size());
   const std::string_view bytes(head.data(), static_cast<std::size_t>(in.gcount()));
   const PictureKind kind = examine_picture(bytes).kind;
-  // A text may begin with BM too.
+  // "BM" may also begin a text file.
   return kind != PictureKind::kUnknown && !(kind == PictureKind::kBmp && has_extension);
 }
 
@@ -44,8 +47,8 @@ class Walk {
 
   void visit(const fs::path& folder) {
     std::error_code error;
-    const fs::path place = fs::canonical(folder, error);
-    if (!error && !visited_.insert(place).second) return;  // a link that leads back
+    const fs::path resolved = fs::canonical(folder, error);
+    if (!error && !visited_.insert(resolved).second) return;  // a circular link
     error.clear();
     auto entry = fs::directory_iterator(folder, error);
     for (; !error && entry != fs::directory_iterator(); entry.increment(error)) take(*entry);
@@ -62,15 +65,15 @@ class Walk {
       visit(entry.path());
     } else if (entry.is_regular_file(error)) {
       const std::string extension = lower(entry.path().extension().string());
-      const bool is_called_so =
+      const bool has_picture_extension =
           std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
-      if (is_called_so || begins_like_a_picture(entry.path(), !extension.empty())) {
+      if (has_picture_extension || starts_like_a_picture(entry.path(), !extension.empty())) {
         files_.pictures.push_back(entry.path());
       } else {
         ++files_.others[extension.empty() ? "without extension" : extension];
       }
     } else {
-      ++files_.others["no files"];
+      ++files_.others["special files"];
     }
   }
 

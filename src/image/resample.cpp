@@ -1,3 +1,7 @@
+// Both passes reduce to one loop, a weighted sum of runs of sixteen pixels, which the compiler
+// vectorizes over the 64 bytes. For the horizontal pass sixteen rows are transposed first. Weights
+// are computed in double and rounded to fixed point exactly as Pillow does; integer sums then leave
+// no room for differences.
 #include "image/resample.h"
 
 #include <algorithm>
@@ -9,8 +13,7 @@ namespace saferclip {
 namespace {
 
 constexpr int kPrecision = 22;
-// Sixteen pixels of four bytes are weighed at a time: sixteen neighbours of a row, or those that
-// stand above each other in as many rows.
+// Sixteen pixels of four bytes are weighed at a time: neighbors in a row, or in a column.
 constexpr std::int64_t kRun = 16;
 constexpr std::int64_t kRunBytes = 4 * kRun;
 
@@ -45,7 +48,7 @@ double hamming(double x) {
   return std::sin(x) / x * (0.54 + 0.46 * std::cos(x));
 }
 
-// Pillow's filters with their half widths. The nearest pixel is picked, not weighed.
+// Pillow's filters with their half widths (kNearest picks pixels and has none).
 struct Filter {
   double (*weight)(double);
   double support;
@@ -79,16 +82,16 @@ Filter filter_of(Interpolation kind) {
     out[j] = static_cast<std::uint8_t>(std::clamp(sums[j] >> kPrecision, 0, 255));
 }
 
-// Sixteen rows to columns: columns[x][row] for `count` columns.
-[[gnu::always_inline]] inline void stand_up(const std::uint32_t* __restrict rows,
-                                            std::int64_t stride, std::int64_t count,
-                                            std::uint32_t* __restrict columns) {
+// Transposes sixteen rows: columns[x][row] for `count` columns.
+[[gnu::always_inline]] inline void transpose_rows(const std::uint32_t* __restrict rows,
+                                                  std::int64_t stride, std::int64_t count,
+                                                  std::uint32_t* __restrict columns) {
   for (std::int64_t x = 0; x < count; ++x) {
     for (std::int64_t row = 0; row < kRun; ++row) columns[x * kRun + row] = rows[row * stride + x];
   }
 }
 
-// The columns that the axis makes of `in`, which starts with the first one that it needs.
+// The outputs of the axis from transposed columns, the first of which is the axis's first input.
 [[gnu::always_inline]] inline void weigh_columns(const std::uint8_t* in, const Axis& axis,
                                                  std::uint8_t* out) {
   for (std::size_t x = 0; x < axis.first.size(); ++x, out += kRunBytes) {
@@ -122,14 +125,14 @@ Axis make_axis(std::int64_t in, std::int64_t out, std::int64_t begin, std::int64
   axis.weights.resize(axis.stride * static_cast<std::size_t>(count));
   std::vector<double> exact(axis.stride);
   for (std::int64_t i = 0; i < count; ++i) {
-    const double centre = (static_cast<double>(begin + i) + 0.5) * scale;
+    const double center = (static_cast<double>(begin + i) + 0.5) * scale;
     const std::int64_t low =
-        std::max<std::int64_t>(0, static_cast<std::int64_t>(std::floor(centre - support + 0.5)));
+        std::max<std::int64_t>(0, static_cast<std::int64_t>(std::floor(center - support + 0.5)));
     const std::int64_t high =
-        std::min<std::int64_t>(in, static_cast<std::int64_t>(std::floor(centre + support + 0.5)));
+        std::min<std::int64_t>(in, static_cast<std::int64_t>(std::floor(center + support + 0.5)));
     double sum = 0;
     for (std::int64_t x = 0; x < high - low; ++x) {
-      const double position = (static_cast<double>(x + low) - centre + 0.5) * (1.0 / filter_scale);
+      const double position = (static_cast<double>(x + low) - center + 0.5) * (1.0 / filter_scale);
       const double weight = filter.weight(position);
       exact[static_cast<std::size_t>(x)] = weight;
       sum += weight;
@@ -190,7 +193,8 @@ Raster horizontal_pass(const PictureRows& rows, const Axis& axis, std::int64_t r
                        std::int64_t row_end) {
   Raster result(static_cast<std::int64_t>(axis.first.size()), row_end - row_begin);
   const std::int64_t count = axis.input_end() - axis.input_begin();
-  // An odd number of cache lines, or sixteen rows of 1024 pixels would share a few places of it.
+  // An odd number of cache lines: sixteen rows of, say, 1024 pixels would otherwise compete for the
+  // same few cache sets.
   const std::int64_t stride = (rows.width / (2 * kRun) * 2 + 3) * kRun;
   std::vector<std::uint32_t> band(static_cast<std::size_t>(stride * kRun));
   std::vector<std::uint32_t> columns(static_cast<std::size_t>(count * kRun));
@@ -200,7 +204,7 @@ Raster horizontal_pass(const PictureRows& rows, const Axis& axis, std::int64_t r
     for (std::int64_t row = 0; row < height; ++row)
       rows.read(row_begin + y + row, band.data() + row * stride);
     vectorised([&] {
-      stand_up(band.data() + axis.input_begin(), stride, count, columns.data());
+      transpose_rows(band.data() + axis.input_begin(), stride, count, columns.data());
       weigh_columns(bytes_of(columns.data()), axis, bytes_of(weighed.data()));
     });
     for (std::int64_t row = 0; row < height; ++row) {

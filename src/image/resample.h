@@ -1,5 +1,5 @@
 // The two passes of Pillow's resampling for 8-bit channels: weights in 22-bit fixed point, rounded
-// and clipped to 8 bits after each pass. All bits equal Pillow's.
+// and clipped to 8 bits after each pass. Bit-equal to Pillow.
 #pragma once
 
 #include <cstddef>
@@ -15,27 +15,27 @@ namespace saferclip {
 struct Axis {
   std::vector<std::int64_t> first;  // first input sample of each output
   std::vector<std::int64_t> taps;
-  std::vector<std::int32_t> weights;  // `stride` a position
+  std::vector<std::int32_t> weights;  // `stride` per output
   std::size_t stride = 0;
 
   std::int64_t input_begin() const { return first.front(); }
   std::int64_t input_end() const { return first.back() + taps.back(); }
 };
 
-// `out` positions made of `in`; the weights of `count` of them from `begin` on.
+// Resampling from `in` to `out` samples; the weights of outputs [begin, begin + count).
 Axis make_axis(std::int64_t in, std::int64_t out, std::int64_t begin, std::int64_t count,
                Interpolation kind);
 
-// A picture that is read row by row, from top to bottom: decoded while it is resized, it never
-// stands in memory as a whole. A pixel is four bytes: red, green, blue and one of no meaning.
+// A picture that is read row by row, top to bottom, so that it can be decoded while it is resized
+// and is never in memory as a whole. A pixel is four bytes: red, green, blue, unused.
 struct PictureRows {
   std::int64_t width = 0;
   std::int64_t height = 0;
-  // Writes the `width` pixels of row `y`. Rows are asked for in order, each at most once.
+  // Writes the `width` pixels of row `y`. Rows are requested in ascending order, each at most once.
   std::function<void(std::int64_t y, std::uint32_t* row)> read;
 };
 
-// Pixels of four bytes; rows are padded so that vectors need no special end.
+// Pixels of four bytes; rows are padded to whole vectors.
 struct Raster {
   std::int64_t width = 0;
   std::int64_t height = 0;
@@ -47,16 +47,16 @@ struct Raster {
   const std::uint32_t* row(std::int64_t y) const { return pixels.data() + y * stride; }
 };
 
-// The rows of what must outlive them.
+// The argument must outlive the result.
 PictureRows rows_of(const Image& image);
 PictureRows rows_of(const Raster& raster);
 Image to_image(const Raster& raster);
 
-// Rows [row_begin, row_end) of the input, columns as the axis says.
+// Resamples rows [row_begin, row_end) along the axis.
 Raster horizontal_pass(const PictureRows& rows, const Axis& axis, std::int64_t row_begin,
                        std::int64_t row_end);
 
-// `row_begin` is the input row at which `raster` starts.
+// Resamples columns along the axis; `raster` starts at input row `row_begin`.
 Raster vertical_pass(const Raster& raster, const Axis& axis, std::int64_t row_begin);
 
 }  // namespace saferclip

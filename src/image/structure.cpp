@@ -1,3 +1,6 @@
+// Walks each format's containers to the end marker, so that a truncated download is refused instead
+// of trained on, and finds the size, so that a decompression bomb is refused before memory is
+// allocated. Of several claimed sizes the largest counts.
 #include "image/structure.h"
 
 #include <zlib.h>
@@ -61,7 +64,7 @@ void examine_jpeg(const Bytes& bytes, PictureStructure& result) {
       if (i + 4 > bytes.size()) break;
       const std::size_t length = bytes.big16(i + 2);
       if (is_frame_header(marker) && i + 9 <= bytes.size()) {
-        // A second frame header is an error, but a decoder meets the first one before it.
+        // A second frame header is an error, but a decoder has read the first by then.
         result.height = std::max<std::int64_t>(result.height, bytes.big16(i + 5));
         result.width = std::max<std::int64_t>(result.width, bytes.big16(i + 7));
       }
@@ -72,13 +75,13 @@ void examine_jpeg(const Bytes& bytes, PictureStructure& result) {
   result.problem = "is truncated: the JPEG has no end";
 }
 
-constexpr std::uint8_t kPngGrey = 0;
+constexpr std::uint8_t kPngGray = 0;
 constexpr std::uint8_t kPngPalette = 3;
 
 void examine_png(const Bytes& bytes, PictureStructure& result) {
   std::size_t i = 8;
   std::uint8_t depth = 8;
-  std::uint8_t colour_type = 2;
+  std::uint8_t color_type = 2;
   while (i + 12 <= bytes.size()) {
     const std::size_t length = bytes.big32(i);
     if (length > bytes.size() - i - 12) break;
@@ -94,13 +97,13 @@ void examine_png(const Bytes& bytes, PictureStructure& result) {
       result.height = std::max<std::int64_t>(result.height, bytes.big32(i + 12));
       if (length >= 10) {
         depth = bytes.at(i + 16);
-        colour_type = bytes.at(i + 17);
+        color_type = bytes.at(i + 17);
       }
-      result.is_indexed = colour_type == kPngPalette || depth == 1;
+      result.is_indexed = color_type == kPngPalette || depth == 1;
     }
-    if (body.starts_with("tRNS")) result.is_keyed = colour_type != kPngPalette;
-    if (body.starts_with("tRNS") && length == 2 && colour_type == kPngGrey && depth <= 8)
-      result.grey_key = bytes.big16(i + 8);
+    if (body.starts_with("tRNS")) result.is_keyed = color_type != kPngPalette;
+    if (body.starts_with("tRNS") && length == 2 && color_type == kPngGray && depth <= 8)
+      result.gray_key = bytes.big16(i + 8);
     if (body.starts_with("IEND")) return;
     i += 12 + length;
   }
@@ -109,21 +112,21 @@ void examine_png(const Bytes& bytes, PictureStructure& result) {
 
 void examine_webp(const Bytes& bytes, PictureStructure& result) {
   if (static_cast<std::uint64_t>(bytes.little32(4)) + 8 > bytes.size()) {
-    result.problem = "is truncated: the WebP is shorter than it says";
+    result.problem = "is truncated: the WebP is shorter than its header says";
   }
 }
 
-// Whether each entry of a BMP's palette is the grey of its number.
-bool has_grey_palette(const Bytes& bytes, bool is_os2, std::uint32_t depth) {
+// Whether entry i of a BMP's palette is gray i for all i; Pillow opens such a file as gray.
+bool has_gray_palette(const Bytes& bytes, bool is_os2, std::uint32_t depth) {
   const std::size_t begin = 14 + bytes.little32(14);
   const std::size_t entry = is_os2 ? 3 : 4;
-  const std::size_t told = is_os2 || bytes.size() < 50 ? 0 : bytes.little32(46);
-  const std::size_t count = told == 0 ? std::size_t{1} << depth : told;
+  const std::size_t stated = is_os2 || bytes.size() < 50 ? 0 : bytes.little32(46);
+  const std::size_t count = stated == 0 ? std::size_t{1} << depth : stated;
   if (count > 256 || begin + count * entry > bytes.size()) return false;
   for (std::size_t i = 0; i < count; ++i) {
-    const std::size_t grey = count == 2 ? i * 255 : i;
+    const std::size_t gray = count == 2 ? i * 255 : i;
     for (std::size_t c = 0; c < 3; ++c) {
-      if (bytes.at(begin + i * entry + c) != grey) return false;
+      if (bytes.at(begin + i * entry + c) != gray) return false;
     }
   }
   return true;
@@ -134,7 +137,7 @@ void examine_bmp(const Bytes& bytes, PictureStructure& result) {
     result.problem = "is truncated: the BMP has no header";
     return;
   }
-  if (bytes.little32(14) == 12) {  // OS/2's header
+  if (bytes.little32(14) == 12) {  // OS/2's header: 16-bit sizes
     result.width = bytes.little32(18) & 0xFFFFU;
     result.height = bytes.little32(18) >> 16U;
   } else {
@@ -142,19 +145,18 @@ void examine_bmp(const Bytes& bytes, PictureStructure& result) {
     result.height =
         std::abs(static_cast<std::int64_t>(static_cast<std::int32_t>(bytes.little32(22))));
   }
-  // OS/2's header has 16 bits for the sizes. Pillow finds grey palettes and reads them as grey.
   const bool is_os2 = bytes.little32(14) == 12;
   const std::size_t depth_at = is_os2 ? 24 : 28;
   if (depth_at + 2 <= bytes.size()) {
     const std::uint32_t depth = bytes.at(depth_at);
     result.is_indexed =
-        depth == 1 || (depth <= 8 && depth > 0 && !has_grey_palette(bytes, is_os2, depth));
+        depth == 1 || (depth <= 8 && depth > 0 && !has_gray_palette(bytes, is_os2, depth));
   }
   if (bytes.little32(2) > bytes.size())
-    result.problem = "is truncated: the BMP is shorter than it says";
+    result.problem = "is truncated: the BMP is shorter than its header says";
 }
 
-// Width and height stand in the first directory (tags 256 and 257, as 16 or 32 bits).
+// Width and height are tags 256 and 257 of the first directory, with 16 or 32 bits.
 void examine_tiff(const Bytes& bytes, PictureStructure& result) {
   const bool is_little = bytes.starts_with("II");
   const auto read = [&](std::size_t at, std::size_t size) -> std::uint64_t {
@@ -167,7 +169,7 @@ void examine_tiff(const Bytes& bytes, PictureStructure& result) {
   };
   const std::size_t directory = read(4, 4);
   const std::uint64_t count = read(directory, 2);
-  bool is_bilevel = true;  // a TIFF that does not tell its depth has one bit a pixel
+  bool is_bilevel = true;  // the default of a TIFF that does not state its depth
   bool has_palette = false;
   for (std::uint64_t i = 0; i < count; ++i) {
     const std::size_t entry = directory + 2 + 12 * i;
@@ -180,16 +182,17 @@ void examine_tiff(const Bytes& bytes, PictureStructure& result) {
   }
   result.is_indexed = has_palette || is_bilevel;
   if (result.width == 0 || result.height == 0) {
-    result.problem = "is damaged: the TIFF does not tell its size";
+    result.problem = "is damaged: the TIFF does not state its size";
   }
 }
 
-// What a file is that no decoder here reads, with the way out.
+// Names a kind of picture that is not supported, with the cure.
 std::string foreign_picture(const Bytes& bytes) {
   using namespace std::string_view_literals;
   const auto other = [](const char* kind) {
     return cat("is ", kind,
-               " picture, which is not read; save it as PNG or JPEG, as with `magick FILE[0] "
+               " picture, which is not supported; save it as PNG or JPEG, for example with `magick "
+               "FILE[0] "
                "NEW.png` or Pillow's Image.open(FILE).convert(\"RGBA\").save(\"NEW.png\")");
   };
   if (bytes.starts_with("GIF87a"sv) || bytes.starts_with("GIF89a"sv)) return other("a GIF");

@@ -1,3 +1,5 @@
+// Tags are patched in a copy of the file rather than re-encoding it: each is one 12-byte entry, and
+// the new value, 1, always fits.
 #include "image/tiff.h"
 
 #include <algorithm>
@@ -13,7 +15,7 @@ constexpr std::uint64_t kSamples = 277;
 constexpr std::uint64_t kOrientation = 274;
 constexpr std::uint64_t kExtraSamples = 338;
 
-// Entries of the first directory: tag, the number in the entry, and where that number stands.
+// The entries of the first directory with a single number: tag, number, its position and size.
 class Directory {
  public:
   explicit Directory(std::string_view bytes)
@@ -50,14 +52,14 @@ class Directory {
 
 }  // namespace
 
-TiffNotes read_tiff_notes(std::string_view bytes) {
-  TiffNotes notes;
+TiffTags read_tiff_tags(std::string_view bytes) {
+  TiffTags tags;
   Directory(bytes).each([&](std::uint64_t tag, int value, std::size_t, std::size_t) {
-    if (tag == kOrientation) notes.orientation = value;
-    if (tag == kSamples) notes.samples = value;
-    if (tag == kExtraSamples) notes.extra = value;
+    if (tag == kOrientation) tags.orientation = value;
+    if (tag == kSamples) tags.samples = value;
+    if (tag == kExtraSamples) tags.extra = value;
   });
-  return notes;
+  return tags;
 }
 
 std::string with_plain_samples(std::string_view bytes) {
@@ -71,12 +73,12 @@ std::string with_plain_samples(std::string_view bytes) {
   return copy;
 }
 
-Picture with_tiff_alpha(Picture picture, const TiffNotes& notes, const std::string& name) {
-  if (notes.extra.value_or(0) != 0 && notes.samples == 2) {
-    throw DataError(cat(name, ": a grey TIFF with alpha is not supported; save it as PNG"));
+Picture with_tiff_alpha(Picture picture, const TiffTags& tags, const std::string& name) {
+  if (tags.extra.value_or(0) != 0 && tags.samples == 2) {
+    throw DataError(cat(name, ": a gray TIFF with alpha is not supported; save it as PNG"));
   }
-  if (notes.extra.value_or(0) == 0) picture.alpha.clear();
-  if (notes.extra == 1) {
+  if (tags.extra.value_or(0) == 0) picture.alpha.clear();
+  if (tags.extra == 1) {
     for (std::size_t i = 0; i < picture.alpha.size(); ++i) {
       const unsigned alpha = picture.alpha[i];
       if (alpha == 0 || alpha == 255) continue;

@@ -1,5 +1,5 @@
-// What OpenCV's decoder (libtiff's RGBA interface) makes of a TIFF's alpha and orientation is not
-// what the file holds: it is asked for the samples as they are, and the rest is done here.
+// Alpha and orientation of TIFF files. OpenCV's decoder (libtiff's RGBA interface) alters both; it
+// is given the file without these tags, and they are applied here.
 #pragma once
 
 #include <optional>
@@ -10,19 +10,21 @@
 
 namespace saferclip {
 
-struct TiffNotes {
+struct TiffTags {
   std::optional<int> orientation;  // tag 274
-  int samples = 1;                 // a pixel
-  std::optional<int> extra;        // of the last sample: 0 not said, 1 premultiplied, 2 alpha
+  int samples = 1;                 // per pixel
+  std::optional<int>
+      extra;  // tag 338, meaning of the last sample: 0 unknown, 1 premultiplied alpha, 2 alpha
 };
 
-TiffNotes read_tiff_notes(std::string_view bytes);
+TiffTags read_tiff_tags(std::string_view bytes);
 
-// The file without an orientation and with its alpha called premultiplied, which libtiff passes on.
+// The file with orientation 1 and its alpha declared premultiplied, which libtiff passes on
+// unchanged.
 std::string with_plain_samples(std::string_view bytes);
 
-// The picture of such a file, with the alpha that the notes say. Throws DataError for grey with
-// alpha.
-Picture with_tiff_alpha(Picture picture, const TiffNotes& notes, const std::string& name);
+// The decoded picture of such a file with the alpha of the original tags. Throws DataError for gray
+// with alpha.
+Picture with_tiff_alpha(Picture picture, const TiffTags& tags, const std::string& name);
 
 }  // namespace saferclip

@@ -15,7 +15,7 @@
 #include "saferclip/run/plan_checks.h"
 #include "saferclip/run/session.h"
 #include "saferclip/weights/hub_names.h"
-#include "saferclip/weights/peft_adapter.h"
+#include "saferclip/weights/peft.h"
 
 namespace saferclip {
 namespace {
@@ -130,7 +130,7 @@ class Checker {
   // Other splits may have the safe half alone.
   UnsafeHalf unsafe_half_of(const std::string& split) const {
     if (split != "train") return UnsafeHalf::kIfAnyRowHasOne;
-    return loss_needs(c_.objective).unsafe_text ? UnsafeHalf::kRequired : UnsafeHalf::kNone;
+    return loss_needs(c_.objective).unsafe ? UnsafeHalf::kRequired : UnsafeHalf::kNone;
   }
 
   void check_objective() {

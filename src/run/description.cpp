@@ -11,6 +11,8 @@
 #include "saferclip/train/checkpoint.h"
 #include "saferclip/weights/hub_names.h"
 #include "saferclip/weights/weights.h"
+#include "saferclip/model/tensor_slots.h"
+#include "saferclip/weights/published_files.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;

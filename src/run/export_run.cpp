@@ -10,6 +10,7 @@
 #include "saferclip/run/open_run.h"
 #include "saferclip/run/run_reference.h"
 #include "saferclip/train/checkpoint.h"
+#include "saferclip/weights/folder_contents.h"
 
 namespace saferclip {
 namespace {
@@ -34,15 +35,9 @@ CardFacts make_facts(const ExportForm& form) {
 void export_model(const ExportForm& form, const ExportRequest& request, ClipModel& model,
                   const Session& session, Logger& log) {
   const Progress writing(log, cat("writing ", form.out.string()));
-  if (form.to == "hf") {
-    export_hugging_face(request, model, session.source, *session.tokenizer);
-  } else if (form.to == "open_clip") {
-    for (const std::string& note :
-         export_open_clip(request, model, session.source, *session.tokenizer)) {
-      log.warn(note);
-    }
-  } else {
-    export_openai(request, model, session.source, *session.tokenizer);
+  for (const std::string& note : export_weights(request, layout_named(form.to), model,
+                                                session.source, *session.tokenizer)) {
+    log.warn(note);
   }
 }
 
@@ -61,7 +56,7 @@ void warn_of_other_base(const WeightsSource& source, Logger& log) {
 
 }  // namespace
 
-void export_weights(const Session& session, const ExportForm& form, Logger& log) {
+void export_base(const Session& session, const ExportForm& form, Logger& log) {
   ExportRequest request = make_request(form);
   request.model_card = model_card(session, make_facts(form));
   ClipModel model = load_clip(session.source);
@@ -79,8 +74,9 @@ ExportedRun export_run(const RunReference& run, const std::filesystem::path& che
   request.model_card = model_card(session, facts);
   if (form.to == "peft") {
     warn_of_other_base(session.source, log);
-    export_peft(request, trained, session.config.model, session.config.adapter, session.source,
-                form.strength);
+    export_peft(request,
+                {trained, session.config.model, session.config.adapter, form.strength},
+                session.source);
   } else {
     ClipModel model = load_tuned(session, trained, checkpoint.string(), form.strength);
     export_model(form, request, model, session, log);

@@ -12,6 +12,7 @@
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/nn/precision.h"
+#include "saferclip/weights/published_files.h"
 
 namespace saferclip {
 namespace {

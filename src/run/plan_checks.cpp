@@ -146,7 +146,7 @@ void require_inputs(const RunConfig& config) {
 void require_sound_plan(const RunConfig& config) {
   std::optional<Manifest> train;
   if (config.train.drop_last || (config.schedule.warmup_steps > 0 && !config.train.max_steps)) {
-    const bool needs_unsafe = loss_needs(config.objective).unsafe_text;
+    const bool needs_unsafe = loss_needs(config.objective).unsafe;
     train =
         read_manifest(manifest_request(config.data, split_source(config.data, "train"),
                                        needs_unsafe ? UnsafeHalf::kRequired : UnsafeHalf::kNone));

@@ -29,7 +29,7 @@
 #include "saferclip/run/training_data.h"
 #include "saferclip/train/augment.h"
 #include "saferclip/train/trainer.h"
-#include "saferclip/weights/peft_adapter.h"
+#include "saferclip/weights/peft.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
@@ -46,58 +46,85 @@ void say_lowered_precision(const Session& session, Logger& log) {
   log.warn("train.precision: this CPU has no fast bf16 (AVX512-BF16); training in fp32 instead");
 }
 
-TrainerOptions trainer_options(const Session& session) {
+TrainerOptions trainer_options(const Session& session, const StopFlag& stop) {
   const RunConfig& config = session.config;
   TrainerOptions options;
-  options.train = config.train;
   options.schedule = config.schedule;
   options.checkpoint = config.checkpoint;
   options.log_every_steps = config.log.every_steps;
   options.validate_every_epochs = config.evaluate.every_epochs;
   options.peak_lr = config.optimizer.lr;
+  options.step.train = config.train;
   options.step.objective = config.objective;
   options.step.preprocessing = session.source.preprocessing;
   options.step.compute = compute_dtype(session);
-  options.step.micro_batch_size = config.train.micro_batch_size;
-  options.step.gradient_cache = config.train.gradient_cache;
   options.step.recompute = recompute_of(config);
-  options.step.grad_clip = config.train.grad_clip;
   options.step.trains_logit_scale = config.model.train_logit_scale;
   options.step.infonce_scale = infonce_scale(config.objective, session.source);
   options.step.logit_bias = reference_logit_bias(config.objective, session.source);
-  options.step.seed = static_cast<std::uint64_t>(config.train.seed);
+  options.step.stop = &stop;
   return options;
 }
 
-BatchSource make_batches(const Session& session, const TrainingData& data) {
-  const ObjectiveOptions& objective = session.config.objective;
-  const LossNeeds needs = loss_needs(objective);
-  const bool crops = session.config.data.augment == "crop";
-  const BatchParts parts{needs.unsafe_text, needs.reference,    needs.targets,
-                         needs.anchor_text, needs.anchor_image, crops};
-  return BatchSource(data.train, data.targets, data.anchors, parts, objective.anchors.batch_size,
-                     static_cast<std::uint64_t>(session.config.train.seed));
+RowNeeds row_needs(const RunConfig& config) {
+  RowNeeds needs = loss_needs(config.objective);
+  needs.crops = config.data.augment == "crop";
+  return needs;
 }
 
-// How batches are augmented; empty: not at all. Frees the reference unless cropped pictures need it
-// in memory.
-std::function<Batch(const Batch&)> make_augment(const Session& session, Preparer& preparer,
-                                                Logger& log) {
+// Frees the reference unless cropped pictures need it in memory, for their embeddings.
+LiveReference live_reference(const Session& session, Preparer& preparer, Logger& log) {
   const RunConfig& config = session.config;
-  const LossNeeds needs = loss_needs(config.objective);
-  const bool crops = config.data.augment == "crop";
-  LiveReference reference;
-  if (crops && needs.reference) {
-    log.info("data.augment: the frozen reference stays in memory and embeds the cropped pictures");
-    reference = {&preparer.reference(), session.source.preprocessing,
-                 config.train.micro_batch_size.value_or(config.train.batch_size),
-                 needs.reference_unsafe_image, preparer.stop()};
-  } else {
+  const RowNeeds needs = row_needs(config);
+  if (!needs.crops || !needs.reference) {
     preparer.release_reference();
+    return {};
   }
-  if (!crops) return {};
-  return [reference](const Batch& batch) { return augment_batch(batch, reference); };
+  log.info("data.augment: the frozen reference stays in memory and embeds the cropped pictures");
+  return {&preparer.reference(), session.source.preprocessing,
+          config.train.micro_batch_size.value_or(config.train.batch_size),
+          needs.reference_unsafe_image, preparer.stop()};
 }
+
+// The rows that the sampler chooses, with what their curriculum stage says.
+class TrainingBatches : public StepBatches {
+ public:
+  TrainingBatches(const RunConfig& config, const TrainingData& data, const Sampler& sampler,
+                  const LiveReference& reference)
+      : config_(config),
+        data_(data),
+        sampler_(sampler),
+        reference_(reference),
+        source_(data.train, data.targets, data.anchors, row_needs(config),
+                config.objective.anchors.batch_size,
+                static_cast<std::uint64_t>(config.train.seed)) {}
+
+  Batch gather(std::int64_t step, bool pin) const override {
+    const std::vector<std::int64_t> rows = sampler_.rows_of(step);
+    const std::int64_t epoch = sampler_.position_of(step).epoch;
+    std::vector<bool> redirected;
+    redirected.reserve(rows.size());
+    for (const std::int64_t row : rows) {
+      redirected.push_back(is_redirected(data_, config_.objective, row, epoch));
+    }
+    return source_.gather(step, rows, redirected, pin);
+  }
+
+  Batch augment(Batch batch) const override {
+    return config_.data.augment == "crop" ? augment_batch(batch, reference_) : batch;
+  }
+
+  std::string row_name(std::int64_t row) const override {
+    return data_.train.manifest.rows[static_cast<std::size_t>(row)].id;
+  }
+
+ private:
+  const RunConfig& config_;
+  const TrainingData& data_;
+  const Sampler& sampler_;
+  LiveReference reference_;
+  BatchSource source_;
+};
 
 void require_unchanged_reference(const Session& session, Preparer& preparer) {
   preparer.release_reference();
@@ -137,14 +164,26 @@ std::vector<TrainedParameter> make_leaves(const Session& session, ClipModel& mod
 }
 
 // Evaluates what was trained so far and keeps the document in the run's folder.
-ValidationResult validate_step(const Session& session, Validator& validator, const RunFolder& run,
-                               std::int64_t step, const std::vector<TrainedParameter>& parameters) {
-  ClipModel model = load_tuned(session, trained_tensors(parameters), "the run");
-  ValidationScores scores = validator.validate(model);
-  keep_validation(run.path, step, scores.document);
-  return {OrderedJson{{"after", scores.document["after"]}}.dump(), scores.best_value, scores.loss,
-          std::move(scores.summary)};
-}
+class RunValidation : public StepValidation {
+ public:
+  RunValidation(const Session& session, Validator& validator, const RunFolder& run,
+                const std::vector<TrainedParameter>& parameters)
+      : session_(session), validator_(validator), run_(run), parameters_(parameters) {}
+
+  ValidationResult validate(std::int64_t step) override {
+    ClipModel model = load_tuned(session_, trained_tensors(parameters_), "the run");
+    ValidationScores scores = validator_.validate(model);
+    keep_validation(run_.path, step, scores.document);
+    return {OrderedJson{{"after", scores.document["after"]}}.dump(), scores.best_value, scores.loss,
+            std::move(scores.summary)};
+  }
+
+ private:
+  const Session& session_;
+  Validator& validator_;
+  const RunFolder& run_;
+  const std::vector<TrainedParameter>& parameters_;
+};
 
 struct RunContext {
   const RunFolder& run;
@@ -190,7 +229,7 @@ void train_in(const RunContext& context, const std::function<void()>& before_ste
   require_steps(config, total_steps(config.train, sampler));
   std::optional<Validator> validator =
       prepare_validation(session, preparer, data, context.start.checkpoint.empty(), log);
-  const auto augment = make_augment(session, preparer, log);
+  const LiveReference reference = live_reference(session, preparer, log);
   const std::vector<TrainedParameter> parameters = make_leaves(session, model, log);
   const std::int64_t rows = config.train.micro_batch_size.value_or(config.train.batch_size);
   pack_frozen_weights(model, 2 * rows, 2 * rows, compute);
@@ -200,28 +239,23 @@ void train_in(const RunContext& context, const std::function<void()>& before_ste
       context.start, state_of(session, data, validator ? validator->measure() : std::string()),
       parameters, optimizer, log);
   log.info(plan_text(session, data, sampler, parameters));
-  const BatchSource batches = make_batches(session, data);
+  const TrainingBatches batches(config, data, sampler, reference);
+  std::optional<RunValidation> validation;
+  if (validator) validation.emplace(session, *validator, context.run, parameters);
   CheckpointStore checkpoints(context.run.path, log);
-  TrainerParts parts{model,       parameters, optimizer,        sampler,       batches,
-                     checkpoints, log,        context.run.path, session.device};
-  parts.redirects = [&](std::int64_t row, std::int64_t epoch) {
-    return is_redirected(data, config.objective, row, epoch);
-  };
-  parts.augment = augment;
-  if (validator) {
-    parts.validate = [&](std::int64_t step) {
-      return validate_step(session, *validator, context.run, step, parameters);
-    };
-  }
-  parts.row_name = [&](std::int64_t row) {
-    return data.train.manifest.rows[static_cast<std::size_t>(row)].id;
-  };
-  parts.stop = &context.stop;
   keep_freed_memory();
-  TrainerOptions options = trainer_options(session);
-  options.step.stop = &context.stop;
   before_steps();
-  run_training(parts, options, state);
+  run_training({.model = model,
+                .parameters = parameters,
+                .optimizer = optimizer,
+                .sampler = sampler,
+                .batches = batches,
+                .validation = validation ? &*validation : nullptr,
+                .checkpoints = checkpoints,
+                .log = log,
+                .run_folder = context.run.path,
+                .device = session.device},
+               trainer_options(session, context.stop), state);
   require_unchanged_reference(session, preparer);
 }
 

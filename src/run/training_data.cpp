@@ -14,10 +14,10 @@ namespace saferclip {
 
 TrainingData prepare_training(const Session& session, Preparer& preparer) {
   const ObjectiveOptions& objective = session.config.objective;
-  const LossNeeds needs = loss_needs(objective);
+  const RowNeeds needs = loss_needs(objective);
   TrainingData data;
   data.train = preparer.split(split_source(session.config.data, "train"),
-                              needs.unsafe_text ? UnsafeHalf::kRequired : UnsafeHalf::kNone,
+                              needs.unsafe ? UnsafeHalf::kRequired : UnsafeHalf::kNone,
                               needs.reference);
   if (needs.targets || (needs.reference && objective.curriculum.enabled)) {
     data.targets = preparer.targets(data.train, data.train, objective.targets);

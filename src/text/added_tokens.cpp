@@ -1,3 +1,6 @@
+// Tokens are grouped by their first character, longest first, so that a caption without any costs
+// one lookup per character. Order and rules (single_word, lstrip, rstrip) are those of the
+// library's AddedVocabulary: a match that single_word rejects is skipped as a whole.
 #include "text/added_tokens.h"
 
 #include <algorithm>
@@ -21,10 +24,10 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens, const Normalizer& norma
 void AddedTokens::Matcher::add(std::u32string text, const AddedToken& token) {
   if (text.empty()) return;
   std::vector<Entry>& entries = by_first_[text[0]];
-  const auto place = std::find_if(entries.begin(), entries.end(), [&](const Entry& other) {
+  const auto shorter = std::find_if(entries.begin(), entries.end(), [&](const Entry& other) {
     return other.text.size() < text.size();
   });
-  entries.insert(place, {std::move(text), token});
+  entries.insert(shorter, {std::move(text), token});
 }
 
 const AddedTokens::Entry* AddedTokens::Matcher::longest_at(std::u32string_view text,

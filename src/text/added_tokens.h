@@ -1,5 +1,5 @@
-// Tokens that stand beside a tokenizer's vocabulary and are found in a caption before anything else
-// is done to it, as the tokenizers library (0.23) finds them.
+// Tokens added to a tokenizer's vocabulary. They are found in a caption before it is tokenized, as
+// the tokenizers library (0.23) does it.
 #pragma once
 
 #include <cstdint>
@@ -16,16 +16,15 @@ namespace saferclip {
 struct AddedToken {
   std::string content;
   std::int32_t id = -1;
-  bool is_single_word = false;  // not inside of a word
-  bool strips_left = false;     // takes the white space before it
+  bool is_single_word = false;  // does not match inside a word
+  bool strips_left = false;     // includes the white space before it
   bool strips_right = false;
-  bool is_normalized =
-      false;  // looked for after the normalizer, which its content goes through too
+  bool is_normalized = false;  // content and text are compared after normalization
   bool is_special = false;
-  bool is_bare = false;  // written as text alone, without flags
+  bool is_bare = false;  // written as plain text, without flags
 };
 
-// A stretch of a caption: a token, or the text between tokens.
+// A section of a caption: a token, or the text between tokens.
 struct Stretch {
   std::u32string_view text;
   std::int32_t id = -1;  // -1: text
@@ -36,8 +35,8 @@ class AddedTokens {
   AddedTokens() = default;
   AddedTokens(std::vector<AddedToken> tokens, const Normalizer& normalizer);
 
-  // The longest token at the leftmost place, and so on. Of the raw caption those that are not
-  // normalized, of normalized text the others.
+  // Finds the leftmost, longest token, and continues after it: tokens that are not normalized in
+  // the raw caption, the others in normalized text.
   std::vector<Stretch> split_raw(std::u32string_view text) const { return raw_.split(text); }
   std::vector<Stretch> split_normalized(std::u32string_view text) const {
     return normalized_.split(text);

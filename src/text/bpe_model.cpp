@@ -1,3 +1,7 @@
+// BPE as the tokenizers library does it, with a priority queue of merges: O(n log n), because here
+// a piece may be a whole caption (SigLIP 2). CLIP's own encoder, whose pieces are short words, is
+// byte_pair_encoder.cpp. Stale queue entries are recognized when they are popped instead of being
+// removed.
 #include <array>
 #include <queue>
 
@@ -68,7 +72,7 @@ class BpeModel : public SubwordModel {
     std::int32_t rank;
     std::int32_t result;
   };
-  // A symbol of a piece with its neighbours; one that was merged into its left neighbour is gone.
+  // A symbol of a piece, linked to its neighbors. `is_gone`: merged into its left neighbor.
   struct Symbol {
     std::int32_t id;
     std::int32_t before;
@@ -97,7 +101,7 @@ class BpeModel : public SubwordModel {
     has_bytes_ = true;
   }
 
-  // Appends the bytes of a character; false when the vocabulary does not have all of them.
+  // Appends the byte entries of a character; false if the vocabulary lacks one of them.
   bool add_bytes(const std::string& character, std::vector<std::int32_t>& symbols) const {
     if (!has_bytes_) return false;
     for (const char c : character) {
@@ -107,8 +111,8 @@ class BpeModel : public SubwordModel {
     return true;
   }
 
-  // An unknown character is held back until a known one follows, bytes that stand in for others
-  // pass it: so does the library.
+  // As in the library, an unknown entry is held back until a known character follows or the piece
+  // ends; byte entries of later characters come before it.
   std::vector<std::int32_t> symbols_of(std::string_view piece) const {
     std::vector<std::int32_t> symbols;
     const auto parts = characters(piece);
@@ -138,7 +142,7 @@ class BpeModel : public SubwordModel {
     return found == merges_.end() ? nullptr : &found->second;
   }
 
-  // The lowest rank first, of equal ones the leftmost.
+  // Merges the lowest rank first, of equal ranks the leftmost.
   void merge(const std::vector<std::int32_t>& symbols, std::vector<std::int32_t>& ids) const {
     const auto count = static_cast<std::int32_t>(symbols.size());
     std::vector<Symbol> word;
@@ -157,8 +161,8 @@ class BpeModel : public SubwordModel {
       queue.pop();
       Symbol& left = word[static_cast<std::size_t>(best.position)];
       if (left.is_gone) continue;
-      const Merge* now = merge_at(word, best.position);
-      if (now == nullptr || now->result != best.result) continue;
+      const Merge* current = merge_at(word, best.position);
+      if (current == nullptr || current->result != best.result) continue;
       Symbol& right = word[static_cast<std::size_t>(left.after)];
       left.id = best.result;
       left.after = right.after;

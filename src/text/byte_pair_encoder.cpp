@@ -1,3 +1,5 @@
+// Words are short and cached, so merging scans all pairs for the lowest rank and merges all its
+// occurrences at once, like OpenAI's bpe(); byte symbols are GPT-2's table.
 #include "text/byte_pair_encoder.h"
 
 #include <limits>

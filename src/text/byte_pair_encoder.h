@@ -1,4 +1,4 @@
-// Byte-level byte-pair encoding with an end-of-word mark, as CLIP uses it.
+// Byte-level byte-pair encoding with an end-of-word suffix, as CLIP uses it.
 #pragma once
 
 #include <array>
@@ -15,7 +15,7 @@ namespace saferclip {
 
 inline constexpr std::string_view kEndOfWord = "</w>";
 
-// The printable character (UTF-8) that stands for each byte in vocabulary files, and the order in
+// The printable character (UTF-8) that represents each byte in vocabulary files, and the order in
 // which CLIP numbers the bytes.
 const std::array<std::string, 256>& byte_symbols();
 const std::array<unsigned char, 256>& byte_order();
@@ -23,8 +23,8 @@ const std::array<unsigned char, 256>& byte_order();
 // Thread-safe.
 class BytePairEncoder {
  public:
-  // `vocabulary` maps symbols to ids; `merges` are pairs by rank. Throws DataError naming `where`
-  // and the merge whose result, or byte whose symbol, has no id.
+  // `vocabulary` maps symbols to ids; `merges` are ordered by rank. Throws DataError with `where`
+  // and the symbol if a byte, or a merge's part or result, has no id.
   BytePairEncoder(std::unordered_map<std::string, std::int32_t> vocabulary,
                   std::vector<std::pair<std::string, std::string>> merges,
                   const std::string& where);
@@ -50,7 +50,7 @@ class BytePairEncoder {
   std::unordered_map<std::string, std::int32_t> vocabulary_;
   std::vector<std::pair<std::string, std::string>> merges_;
   std::array<std::int32_t, 256> byte_ids_{};
-  std::array<std::int32_t, 256> last_byte_ids_{};  // of a word's last byte: symbol + </w>
+  std::array<std::int32_t, 256> last_byte_ids_{};  // of the last byte of a word: symbol + </w>
   std::unordered_map<std::uint64_t, Merge> ranks_;
   mutable WordCache cache_;
 };

@@ -1,3 +1,6 @@
+// SentencePiece and the tokenizers library follow the array without bounds checks; check_charsmap()
+// makes that safe by testing every unit once, so lookups here need no checks either. Units of
+// darts-clone: offset in the upper bits, label in the lowest byte, bit 8 for a leaf child.
 #include "text/charsmap.h"
 
 #include <cstdint>
@@ -12,7 +15,7 @@
 namespace saferclip {
 namespace {
 
-// What one rule of the normalisation may insert; NFKC's longest has 33 bytes.
+// Limit of one replacement; the longest of NFKC has 33 bytes.
 constexpr std::size_t kMaxReplacementBytes = 256;
 
 std::uint32_t word_at(std::string_view bytes, std::size_t index) {
@@ -21,8 +24,7 @@ std::uint32_t word_at(std::string_view bytes, std::size_t index) {
   return value;
 }
 
-// The replacement of the shortest entry that `bytes` starts with. Units of the array: offset,
-// label, whether a leaf hangs below, by darts-clone.
+// The replacement of the shortest entry that is a prefix of `bytes`.
 std::optional<std::string_view> replacement(std::string_view table, std::string_view bytes) {
   const std::size_t array_bytes = word_at(table, 0);
   const std::string_view array = table.substr(sizeof(std::uint32_t), array_bytes);
@@ -48,12 +50,10 @@ std::optional<std::string_view> replacement(std::string_view table, std::string_
 
 }  // namespace
 
-// The table of replacements: the size of a double array, the array (darts-clone, 32-bit units), the
-// replacements, each ended by NUL. The library follows the array and the leaves without looking.
 void check_charsmap(std::string_view table, const std::string& name) {
   if (table.empty()) return;
   const auto refuse = [&](const char* what) {
-    throw DataError(cat(name, ": its normalisation table ", what, "; fetch the file again"));
+    throw DataError(cat(name, ": its normalization table ", what, "; fetch the file again"));
   };
   if (table.size() < sizeof(std::uint32_t)) refuse("is cut off");
   const std::size_t array_bytes = word_at(table, 0);
@@ -65,12 +65,12 @@ void check_charsmap(std::string_view table, const std::string& name) {
   const std::size_t units = array_bytes / sizeof(std::uint32_t);
   for (std::size_t i = 0; i < units; ++i) {
     const std::uint32_t unit = word_at(table, i);
-    if ((unit >> 31U) != 0) {  // a leaf: where the replacement starts
+    if ((unit >> 31U) != 0) {  // a leaf: the start of its replacement
       const std::size_t start = unit & 0x7FFFFFFFU;
       if (start >= texts.size()) refuse("points outside itself");
       if (texts.find('\0', start) - start > kMaxReplacementBytes)
         refuse("makes long texts out of single characters");
-    } else {  // a node: its children lie in one block of 256 units
+    } else {  // a node: its children are in one block of 256 units
       const std::size_t offset = std::size_t{unit >> 10U} << ((unit & (1U << 9U)) >> 6U);
       if (((i ^ offset) | 0xFFU) >= units) refuse("points outside itself");
     }

@@ -1,5 +1,4 @@
-// The normalisation table that SentencePiece compiles into its models: what stands for which
-// characters.
+// The normalization table that SentencePiece compiles into its models: replacements of characters.
 #pragma once
 
 #include <string>
@@ -7,12 +6,14 @@
 
 namespace saferclip {
 
-// `table`: the size of a double array (darts-clone), the array, the replacements, each ended by
-// NUL. Throws DataError naming `where`: a table that points outside itself or makes much of little.
+// `table`: the size of a double array (darts-clone), the array, and the NUL-terminated
+// replacements. Throws DataError with `where` for a table that points outside itself or has very
+// long replacements.
 void check_charsmap(std::string_view table, const std::string& where);
 
-// `text` through a table that was checked, as the tokenizers library's Precompiled does it: whole
-// graphemes of at most five bytes first, else character by character, each by the shortest entry.
+// `text` normalized by a checked table, as the tokenizers library's Precompiled does it: graphemes
+// of at most five bytes as a whole, others character by character, each by the shortest matching
+// entry.
 std::u32string apply_charsmap(std::string_view table, const std::u32string& text);
 
 }  // namespace saferclip

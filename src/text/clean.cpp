@@ -1,3 +1,6 @@
+// Reimplements Python functions step by step (ftfy's fix_text as open_clip calls it, html.unescape,
+// str.split, str.lower), because ids depend on every detail. ftfy's mojibake repair is left out;
+// docs/tokenizer.md says so.
 #include "text/clean.h"
 
 #include <algorithm>
@@ -8,7 +11,7 @@
 namespace saferclip {
 namespace {
 
-// Python's str.split() separates at these besides White_Space.
+// str.split() also separates at U+001C-1F, which are not White_Space.
 bool is_python_space(char32_t c) { return is_white_space(c) || (c >= 0x1C && c <= 0x1F); }
 
 template <class Predicate>
@@ -27,7 +30,7 @@ std::u32string collapse_spaces(const std::u32string& text, Predicate is_space) {
   return result;
 }
 
-// The number of a reference like #65 or #x41 that starts at `position`; moves past it.
+// The number of the reference (#65 or #x41) at `position`, which moves past it.
 std::optional<char32_t> numeric_reference(const std::u32string& text, std::size_t& position) {
   std::size_t i = position + 1;
   const bool is_hex = i < text.size() && (text[i] == U'x' || text[i] == U'X');
@@ -49,7 +52,7 @@ std::optional<char32_t> numeric_reference(const std::u32string& text, std::size_
   return value;
 }
 
-// What stands at a C1 control's place in Windows-1252; 0: nothing does, or no C1 control.
+// The Windows-1252 character with the code of a C1 control; 0 if there is none.
 char32_t windows_1252(char32_t value) {
   static const std::map<char32_t, char32_t> kCp1252{
       {0x80, 0x20AC}, {0x82, 0x201A}, {0x83, 0x0192}, {0x84, 0x201E}, {0x85, 0x2026},
@@ -62,9 +65,9 @@ char32_t windows_1252(char32_t value) {
   return found == kCp1252.end() ? 0 : found->second;
 }
 
-// What Python's html.unescape makes of a number: cp1252 for the C1 range, nothing for invalid ones.
+// html.unescape of a number: Windows-1252 for the C1 range, nothing for invalid code points.
 std::u32string numbered_character(char32_t value) {
-  if (const char32_t meant = windows_1252(value); meant != 0) return {meant};
+  if (const char32_t mapped = windows_1252(value); mapped != 0) return {mapped};
   if (value == 0 || value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF)) return {U'\xFFFD'};
   if (value == 0x0D) return {value};
   const bool is_invalid = (value < 0x20 && value != 9 && value != 10 && value != 12) ||
@@ -74,7 +77,7 @@ std::u32string numbered_character(char32_t value) {
   return is_invalid ? std::u32string() : std::u32string{value};
 }
 
-// The longest entity name that starts at `position`; moves past it.
+// The longest entity name at `position`, which moves past it.
 std::optional<char32_t> named_reference(const std::u32string& text, std::size_t& position) {
   std::string name;
   std::size_t i = position;
@@ -97,7 +100,7 @@ std::optional<char32_t> named_reference(const std::u32string& text, std::size_t&
   return std::nullopt;
 }
 
-// ESC [ … letter, as ftfy's remove_terminal_escapes.
+// ftfy's remove_terminal_escapes: ESC [ … letter.
 std::u32string remove_terminal_escapes(const std::u32string& text) {
   std::u32string result;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -130,7 +133,7 @@ std::u32string_view ftfy_replacement(char32_t c) {
   return found == kReplacements.end() ? std::u32string_view() : std::u32string_view(found->second);
 }
 
-// ftfy's remove_control_chars: C0 without tab, line feed, form feed and carriage return, and some
+// ftfy's remove_control_chars: C0 except tab, line feed, form feed and carriage return, and a few
 // more.
 bool is_ftfy_control(char32_t c) {
   return c <= 0x08 || c == 0x0B || (c >= 0x0E && c <= 0x1F) || c == 0x7F ||
@@ -142,9 +145,9 @@ std::u32string fix_like_ftfy(const std::u32string& given) {
   if (text.find(U'<') == std::u32string::npos) text = unescape_html(text);
   std::u32string result;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    // ftfy takes a C1 control for a byte of Windows-1252.
-    const char32_t meant = windows_1252(text[i]);
-    const char32_t c = meant != 0 ? meant : text[i];
+    // ftfy reads a C1 control as a byte of Windows-1252.
+    const char32_t mapped = windows_1252(text[i]);
+    const char32_t c = mapped != 0 ? mapped : text[i];
     if (is_ftfy_control(c)) continue;
     if (const auto replacement = ftfy_replacement(c); !replacement.empty()) {
       result += replacement;

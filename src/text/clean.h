@@ -1,4 +1,4 @@
-// What is done to a caption before it is cut into words.
+// Caption cleaning before tokenization.
 #pragma once
 
 #include <optional>
@@ -9,20 +9,20 @@
 
 namespace saferclip {
 
-// Lower-cased code points with single spaces.
-//   openai: what open_clip's default clean does. Of ftfy: terminal escapes, HTML entities,
-//   ligatures,
-//     full-width forms, curly quotes, line breaks, control characters, NFC; its repair of mojibake
-//     is left out. Then HTML entities twice more, white space (U+001C-1F included), str.lower().
-//   whitespace, canonicalize: open_clip's other clean functions: the same without lower case; with
-//     underscores as spaces and without ASCII punctuation.
+// White space collapsed to single spaces, and:
+//   openai: open_clip's default. From ftfy: terminal escapes, HTML entities, ligatures, full-width
+//     forms, curly quotes, line breaks, control characters, NFC; not its repair of mojibake. Then
+//     HTML entities twice more, white space (including U+001C-1F), str.lower().
+//   whitespace, canonicalize: open_clip's other functions: the same without lower case; the same
+//   with
+//     underscores as spaces and ASCII punctuation removed.
 //   hf: NFC, white space, lower case character by character, as transformers' CLIPTokenizer.
-//   siglip: str.lower(), then ASCII punctuation removed, white space (U+001C-1F included), as
+//   siglip: str.lower(), ASCII punctuation removed, white space (including U+001C-1F), as
 //     canonicalize_text of transformers' SiglipTokenizer.
 //   none: white space and str.lower().
 std::u32string clean_text(const std::u32string& text, TextCleaning cleaning);
 
-// The character of a named entity without & and ;.
+// The character of a named HTML entity (name without & and ;), if it exists in this form.
 std::optional<char32_t> html_entity(std::string_view name, bool has_semicolon);
 
 // Python's html.unescape with HTML 4's names.

@@ -1,3 +1,7 @@
+// CLIP's own tokenizer, in the two forms in which clients implement it: open_clip's (case-blind
+// pattern, its own special tokens) and Hugging Face's CLIPTokenizer (raw caption split at special
+// tokens first). Most captions are plain ASCII, which both treat alike; these skip code points and
+// cleaning.
 #include <zlib.h>
 
 #include <algorithm>
@@ -22,11 +26,11 @@ namespace {
 constexpr const char* kClipVocabularySha256 =
     "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a";
 constexpr std::size_t kClipMerges = 49152 - 256 - 2;
-// Words longer than this are cut: BPE is quadratic, and a context holds far fewer tokens.
+// Longer words are truncated: merging is quadratic, and a context has far fewer tokens.
 constexpr std::size_t kMaxWordBytes = 4096;
 
-// Text of one byte a character: nothing in it is escaped, a mark, or changed by any cleaning but
-// for capitals and spaces. Most captions are.
+// ASCII text without entities and special tokens, of which cleaning changes only capitals and
+// spaces.
 bool is_plain(std::string_view caption) {
   return std::all_of(caption.begin(), caption.end(),
                      [](char c) { return c >= ' ' && c <= '~' && c != '&' && c != '<'; });
@@ -45,8 +49,7 @@ class ClipTokenizer : public Tokenizer {
       : encoder_(std::move(encoder)), spec_(spec) {
     fingerprint_ = cat("clip-bpe ", vocabulary_hash, " context ", spec.context_length, " clean ",
                        to_string(spec.cleaning));
-    // Marks that a caption may contain: Hugging Face's clients take theirs as ids, open_clip its
-    // own.
+    // The special tokens that a caption may contain, as the client of this cleaning writes them.
     const bool is_hf = spec.cleaning == TextCleaning::kHuggingFace;
     specials_ = {{is_hf ? U"<|startoftext|>" : U"<start_of_text>", spec.bos_id},
                  {is_hf ? U"<|endoftext|>" : U"<end_of_text>", spec.eos_id}};
@@ -57,7 +60,7 @@ class ClipTokenizer : public Tokenizer {
     if (is_plain(caption) && only_lowers_plain_text()) {
       encode_plain(lower_plain(caption), ids);
     } else if (spec_.cleaning == TextCleaning::kHuggingFace) {
-      encode_around_specials(decode_utf8(caption), ids);
+      encode_with_specials(decode_utf8(caption), ids);
     } else {
       encode_words(clean_text(decode_utf8(caption), spec_.cleaning), ids, true);
     }
@@ -87,7 +90,7 @@ class ClipTokenizer : public Tokenizer {
            spec_.cleaning != TextCleaning::kCanonicalize;
   }
 
-  // The special that starts at `position`, or null.
+  // The special token at `position`, or null.
   const std::pair<std::u32string, std::int64_t>* special_at(const std::u32string& text,
                                                             std::size_t position) const {
     for (const auto& special : specials_) {
@@ -96,8 +99,8 @@ class ClipTokenizer : public Tokenizer {
     return nullptr;
   }
 
-  // transformers cuts the raw caption at its special tokens before anything else.
-  void encode_around_specials(const std::u32string& text, std::vector<std::int32_t>& ids) const {
+  // transformers splits the raw caption at special tokens before anything else.
+  void encode_with_specials(const std::u32string& text, std::vector<std::int32_t>& ids) const {
     std::size_t begin = 0;
     for (std::size_t i = 0; i < text.size();) {
       const auto* special = text[i] == U'<' ? special_at(text, i) : nullptr;
@@ -130,7 +133,7 @@ class ClipTokenizer : public Tokenizer {
                     bool is_openai) const {
     const auto limit = static_cast<std::size_t>(spec_.context_length);
     for (std::size_t i = 0; i < text.size() && ids.size() <= limit;) {
-      // U+0345 folds to a letter, so neither class of open_clip's case-blind pattern takes it.
+      // U+0345 folds to a letter, so no alternative of open_clip's case-blind pattern matches it.
       if (is_white_space(text[i]) || (is_openai && text[i] == U'\u0345')) {
         ++i;
         continue;
@@ -156,7 +159,7 @@ class ClipTokenizer : public Tokenizer {
 
 std::string inflate_gzip(const std::string& bytes, const fs::path& file) {
   z_stream stream{};
-  if (inflateInit2(&stream, 16 + MAX_WBITS) != Z_OK) throw Error("zlib cannot start", 1);
+  if (inflateInit2(&stream, 16 + MAX_WBITS) != Z_OK) throw Error("zlib cannot be initialized", 1);
   std::string text;
   std::vector<char> buffer(1 << 16);
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
@@ -169,7 +172,8 @@ std::string inflate_gzip(const std::string& bytes, const fs::path& file) {
     text.append(buffer.data(), buffer.size() - stream.avail_out);
   }
   inflateEnd(&stream);
-  if (status != Z_STREAM_END) throw DataError(cat(file.string(), ": is not a whole gzip file"));
+  if (status != Z_STREAM_END)
+    throw DataError(cat(file.string(), ": is a truncated or damaged gzip file"));
   return text;
 }
 
@@ -181,8 +185,8 @@ std::unique_ptr<Tokenizer> load_clip_tokenizer(const fs::path& vocabulary,
   const std::string hash = sha256_hex(bytes);
   if (hash != kClipVocabularySha256) {
     throw DataError(cat(vocabulary.string(), ": SHA-256 is ", hash,
-                        ", CLIP's bpe_simple_vocab_16e6.txt.gz has ", kClipVocabularySha256,
-                        "; fetch it again with scripts/fetch_vocabulary"));
+                        ", but that of CLIP's bpe_simple_vocab_16e6.txt.gz is ",
+                        kClipVocabularySha256, "; fetch it again with scripts/fetch_vocabulary"));
   }
   MergeList merges = read_merge_lines(inflate_gzip(bytes, vocabulary), vocabulary, kClipMerges);
   std::unordered_map<std::string, std::int32_t> ids(kClipMerges + std::size_t{2} * 256 + 2);

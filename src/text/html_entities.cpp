@@ -1,5 +1,5 @@
-// Named HTML entities: HTML 4's list, with a mark for those that browsers (and Python's
-// html.unescape) also take without the semicolon.
+// The named entities of HTML 4, sorted for binary search, with a flag for those that browsers (and
+// Python's html.unescape) also accept without the semicolon.
 #include <algorithm>
 #include <array>
 

@@ -1,4 +1,7 @@
-// A Hugging Face tokenizer folder as transformers 5 and the tokenizers library read it.
+// A Hugging Face tokenizer folder as transformers 5 and the tokenizers library read it. The two
+// disagree about many folders (order and flags of added tokens, classes that rebuild the pipeline);
+// what follows reproduces transformers' order of work, and refuses a folder whose ids would differ
+// between the two.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -13,9 +16,10 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-// SHA-256 of the merges.txt that CLIP's published vocabulary gives.
+// SHA-256 of merges.txt for CLIP's published vocabulary.
 constexpr const char* kClipMerges =
     "9fd691f7c8039210e0fced15865466c65820d09b63988b0174bfe25de299051a";
+
 bool has_content(const std::vector<AddedToken>& tokens, const std::string& content) {
   return std::any_of(tokens.begin(), tokens.end(),
                      [&](const AddedToken& token) { return token.content == content; });
@@ -25,7 +29,7 @@ void add_new(std::vector<AddedToken>& tokens, const AddedToken& token) {
   if (!token.content.empty() && !has_content(tokens, token.content)) tokens.push_back(token);
 }
 
-// Tokens with a role, those of CLIPTokenizer's defaults among them.
+// Tokens with a role, including CLIPTokenizer's defaults.
 std::vector<AddedToken> role_tokens(const TokenizerContents& folder) {
   std::vector<AddedToken> tokens;
   for (const char* key : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token",
@@ -46,15 +50,15 @@ std::vector<AddedToken> role_tokens(const TokenizerContents& folder) {
   return tokens;
 }
 
-// One token may have several roles, written as text here and with flags there: transformers drops
-// what it has met in the same form, and of the rest the last counts.
+// A token may have several roles, in some as plain text and in others with flags. transformers
+// skips repetitions in the same form; of the two forms the last one counts.
 void add_role_tokens(const TokenizerContents& folder, std::vector<AddedToken>& tokens) {
   std::vector<AddedToken> forms;
   for (const AddedToken& token : role_tokens(folder)) {
-    const bool is_met = std::any_of(forms.begin(), forms.end(), [&](const AddedToken& other) {
+    const bool is_repeated = std::any_of(forms.begin(), forms.end(), [&](const AddedToken& other) {
       return other.content == token.content && other.is_bare == token.is_bare;
     });
-    if (!token.content.empty() && !has_content(tokens, token.content) && !is_met)
+    if (!token.content.empty() && !has_content(tokens, token.content) && !is_repeated)
       forms.push_back(token);
   }
   for (const AddedToken& form : forms) {
@@ -69,7 +73,7 @@ void add_role_tokens(const TokenizerContents& folder, std::vector<AddedToken>& t
   }
 }
 
-// The tokens that are looked for in a caption, in the order in which transformers adds them.
+// The tokens to find in a caption, in the order in which transformers adds them.
 std::vector<AddedToken> added_in_order(const TokenizerContents& folder) {
   std::vector<AddedToken> tokens;
   const TokenizerSettings& settings = folder.settings;
@@ -78,7 +82,7 @@ std::vector<AddedToken> added_in_order(const TokenizerContents& folder) {
   }
   std::vector<AddedToken> listed = settings.added;
   if (folder.has_json && !settings.lists_added) {
-    // The vocabulary file's tokens come after the others, and win where one id is told twice.
+    // The vocabulary file's tokens come last and win if two have the same id.
     for (const AddedToken& token : folder.json.added_tokens) {
       std::erase_if(listed, [&](const AddedToken& other) { return other.id == token.id; });
       listed.push_back(token);
@@ -92,9 +96,9 @@ std::vector<AddedToken> added_in_order(const TokenizerContents& folder) {
   return tokens;
 }
 
-// Entries of the vocabulary keep their ids; the others follow behind it.
-void number(std::vector<AddedToken>& tokens, const SubwordModel& model,
-            const TokenizerContents& folder) {
+// Assigns ids: entries of the vocabulary keep theirs, the others follow after it.
+void assign_ids(std::vector<AddedToken>& tokens, const SubwordModel& model,
+                const TokenizerContents& folder) {
   auto next = static_cast<std::int32_t>(model.size());
   for (AddedToken& token : tokens) {
     const auto own = model.id_of(token.content);
@@ -116,10 +120,10 @@ std::int64_t id_of(const TokenizerContents& folder, const SubwordModel& model,
   }
   if (const auto own = model.id_of(content)) return *own;
   throw DataError(cat(folder.path.string(), ": ", key, " \"", content,
-                      "\" is no entry of the vocabulary; correct the folder's files"));
+                      "\" is not in the vocabulary; correct the folder's files"));
 }
 
-// Begin and end mark of a caption.
+// Sets the begin and end tokens.
 void set_marks(const TokenizerContents& folder, const SubwordModel& model,
                const std::vector<AddedToken>& tokens, TextSpec& spec) {
   const Frame& frame = folder.json.frame;
@@ -134,13 +138,13 @@ void set_marks(const TokenizerContents& folder, const SubwordModel& model,
     if (!folder.has_json || agrees) return;
     throw DataError(cat(file.string(), ": its post_processor does not put bos_token (", spec.bos_id,
                         ") before and eos_token (", spec.eos_id,
-                        ") behind a caption, as "
+                        ") after a caption, as "
                         "transformers' CLIPTokenizer does; correct one of them"));
   }
   const std::size_t before = folder.is_clip() ? 1 : 0;
   if (frame.before.size() != before || frame.after.size() != 1) {
     throw DataError(cat(file.string(), ": post_processor puts ", frame.before.size(),
-                        " marks before and ", frame.after.size(), " behind a caption; expected ",
+                        " marks before and ", frame.after.size(), " after a caption; expected ",
                         before, " and 1 (",
                         folder.is_clip() ? "CLIP's begin and end marks"
                                          : "SigLIP's captions have an end mark and no begin mark",
@@ -162,7 +166,7 @@ std::string pad_token(const TokenizerContents& folder, const std::string& eos) {
     return found->second.content;
   if (!folder.json.pad_token.empty()) return folder.json.pad_token;
   const std::string& name = folder.settings.tokenizer_class;
-  // The classes' defaults.
+  // The defaults of the classes.
   const bool has_own =
       name == "GemmaTokenizer" || name == "Siglip2Tokenizer" || name == "T5Tokenizer";
   return has_own || (!folder.is_clip() && folder.json.bpe) ? "<pad>" : eos;
@@ -180,7 +184,7 @@ std::string content_of(std::int64_t id, const TokenizerContents& folder,
   return "";
 }
 
-// Whether CLIP's own vocabulary, which every client has built in, gives these ids.
+// Whether the ids are those of CLIP's published vocabulary.
 bool has_clip_ids(const TokenizerContents& folder, const std::vector<AddedToken>& tokens,
                   const TextSpec& spec) {
   if (!folder.is_clip() || spec.vocab_size != 49408 || spec.bos_id != 49406 || spec.eos_id != 49407)
@@ -197,7 +201,7 @@ bool has_clip_ids(const TokenizerContents& folder, const std::vector<AddedToken>
          bpe.vocabulary.contains("!") && bpe.vocabulary.at("!") == 0;
 }
 
-// tokenizer_config.json with the class that a folder without config.json needs.
+// tokenizer_config.json with the class name, which a folder without config.json needs.
 std::string with_class(const std::string& text, const char* name) {
   auto config = nlohmann::ordered_json::parse(
       std::string_view(text).substr(text.starts_with("\xEF\xBB\xBF") ? 3 : 0));
@@ -206,7 +210,7 @@ std::string with_class(const std::string& text, const char* name) {
   return config.dump(2) + "\n";
 }
 
-// What an export writes: the folder's own files, and for CLIP's kind the forms that it lacks.
+// The files of an export: the folder's own, and for CLIP's kind also those that it lacks.
 TokenizerFiles files_of(const TokenizerContents& folder, const std::vector<AddedToken>& tokens,
                         const TextSpec& spec) {
   TokenizerFiles files = folder.settings.files;
@@ -254,7 +258,7 @@ std::unique_ptr<Tokenizer> load_folder(const fs::path& path, std::int64_t contex
   pipeline.model = folder.json.bpe ? make_bpe(*folder.json.bpe, where)
                                    : make_unigram(*folder.json.unigram, where);
   pipeline.added = added_in_order(folder);
-  number(pipeline.added, *pipeline.model, folder);
+  assign_ids(pipeline.added, *pipeline.model, folder);
   TextSpec& spec = pipeline.spec;
   spec.context_length = context_length;
   spec.cleaning = cleaning;

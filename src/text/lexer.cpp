@@ -1,3 +1,5 @@
+// CLIP's pattern by hand instead of by a regex engine: it is fixed, and this is on the path of
+// every caption. A tokenizer.json states it as text, hence the check for equality.
 #include "text/lexer.h"
 
 namespace saferclip {
@@ -18,7 +20,7 @@ std::optional<std::vector<std::u32string>> clip_pattern_marks(std::string_view r
       mark.clear();
     } else if (!is_escaped &&
                std::string_view("[](){}.*+?^$").find(regex[i]) != std::string::npos) {
-      return std::nullopt;  // more than a plain mark
+      return std::nullopt;  // more than a plain token
     } else {
       mark.push_back(regex[i]);
     }

@@ -1,4 +1,4 @@
-// The words that CLIP's pattern finds in a text:
+// The words that CLIP's pattern matches in a text:
 //   's|'t|'re|'ve|'m|'ll|'d | \p{L}+ | \p{N} | [^\s\p{L}\p{N}]+
 #pragma once
 
@@ -13,8 +13,8 @@
 
 namespace saferclip {
 
-// The end of "'s", "'t", … at `position`, or `position`. Long s is the one other letter that folds
-// to an s.
+// The end of the contraction ("'s", "'t", …) at `position`, or `position` if there is none. If case
+// is ignored, long s (U+017F) folds to s as well.
 template <class Text>
 std::size_t match_contraction(Text text, std::size_t position, bool ignores_case) {
   static constexpr std::string_view kContractions[] = {"s", "t", "re", "ve", "m", "ll", "d"};
@@ -33,8 +33,8 @@ std::size_t match_contraction(Text text, std::size_t position, bool ignores_case
   return position + (is_long_s ? 2 : 0);
 }
 
-// The alternatives tried in order at `position`, which is no white space; the end of the match.
-// `text` is plain or code points.
+// The end of the pattern's match at `position`, which is not white space; alternatives are tried in
+// order. `text`: ASCII or code points.
 template <class Text>
 std::size_t match_word(Text text, std::size_t position, bool ignores_case) {
   const auto at = [&](std::size_t i) { return static_cast<char32_t>(text[i]); };
@@ -53,11 +53,11 @@ std::size_t match_word(Text text, std::size_t position, bool ignores_case) {
   return end;
 }
 
-// The marks that stand as alternatives before the rest of `regex` ("<\|startoftext\|>|…"); none:
-// `regex` is not CLIP's pattern.
+// The special tokens that precede CLIP's pattern in `regex` as alternatives
+// ("<\|startoftext\|>|…"); no value if `regex` is not CLIP's pattern.
 std::optional<std::vector<std::u32string>> clip_pattern_marks(std::string_view regex);
 
-// Appends the words of `text`, `marks` before all others.
+// Appends the words of `text`; `marks` match before the pattern.
 void cut_clip_words(std::u32string_view text, const std::vector<std::u32string>& marks,
                     std::vector<std::u32string>& words);
 

@@ -1,4 +1,5 @@
-// Which reader a tokenizer's files are for.
+// Chooses the reader for a tokenizer's files in the order in which transformers 5 looks for them,
+// because that decides which ids a folder with several vocabularies means.
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
@@ -8,7 +9,7 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-// A folder whose vocabulary cannot be read.
+// A folder without a vocabulary.
 [[noreturn]] void refuse_folder(const fs::path& folder) {
   std::vector<std::string> found;
   for (const char* name : {"vocab.json", "merges.txt", "vocab.txt", "tokenizer_config.json",
@@ -16,7 +17,7 @@ namespace {
     if (is_file(folder / name)) found.emplace_back(name);
   }
   throw ConfigError(
-      cat(folder.string(), ": no tokenizer that can be read: found ",
+      cat(folder.string(), ": no usable tokenizer: found ",
           found.empty() ? "no tokenizer files" : join(found, ", "),
           "; expected tokenizer.json, vocab.json with merges.txt, spiece.model or "
           "tokenizer.model. Put the model's own tokenizer there, or set model.tokenizer "
@@ -25,24 +26,26 @@ namespace {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& place, std::int64_t context_length,
+std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& location, std::int64_t context_length,
                                           TextCleaning cleaning) {
   std::error_code ignored;
-  if (!fs::is_directory(place, ignored)) {
-    if (place.filename() != "tokenizer.json")
-      return load_sentencepiece_tokenizer(place, context_length, cleaning);
-    const fs::path folder = place.has_parent_path() ? place.parent_path() : fs::path(".");
+  if (!fs::is_directory(location, ignored)) {
+    if (location.filename() != "tokenizer.json")
+      return load_sentencepiece_tokenizer(location, context_length, cleaning);
+    const fs::path folder = location.has_parent_path() ? location.parent_path() : fs::path(".");
     return load_hugging_face_tokenizer(folder, context_length, cleaning);
   }
-  const auto has = [&](const char* name) { return is_file(place / name); };
+  const auto has = [&](const char* name) { return is_file(location / name); };
   const bool is_byte_pair = has("vocab.json") && has("merges.txt");
-  // transformers' class for SigLIP reads spiece.model alone; all others take tokenizer.json first.
+  // transformers' SiglipTokenizer reads spiece.model alone; all other classes prefer
+  // tokenizer.json.
   if (has("spiece.model") && !is_byte_pair)
-    return load_sentencepiece_tokenizer(place, context_length, cleaning);
+    return load_sentencepiece_tokenizer(location, context_length, cleaning);
   if (has("tokenizer.json") || is_byte_pair)
-    return load_hugging_face_tokenizer(place, context_length, cleaning);
-  if (has("tokenizer.model")) return load_sentencepiece_tokenizer(place, context_length, cleaning);
-  refuse_folder(place);
+    return load_hugging_face_tokenizer(location, context_length, cleaning);
+  if (has("tokenizer.model"))
+    return load_sentencepiece_tokenizer(location, context_length, cleaning);
+  refuse_folder(location);
 }
 
 }  // namespace saferclip

@@ -8,9 +8,9 @@
 
 namespace saferclip {
 
-// A merge a line, "#version" lines and empty ones left out, at most `most`; a byte order mark and
-// carriage returns are skipped. Throws DataError with file and line.
+// One merge per line, at most `limit`; skips "#version" lines, empty lines, a byte order mark and
+// carriage returns. Throws DataError with file and line.
 MergeList read_merge_lines(const std::string& text, const std::filesystem::path& file,
-                           std::size_t most);
+                           std::size_t limit);
 
 }  // namespace saferclip

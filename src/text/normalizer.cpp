@@ -1,3 +1,6 @@
+// Each supported step of the JSON becomes a closure; regexes are recognized by their text and
+// implemented by hand, since the engines of Rust, Python and ICU differ. Any other step is
+// reported, never skipped: a skipped step would silently give other ids.
 #include "text/normalizer.h"
 
 #include <algorithm>
@@ -42,7 +45,7 @@ std::u32string replace_all(const std::u32string& text, const std::u32string& wha
   return result.append(text, begin, std::u32string::npos);
 }
 
-// Runs of at least `least` characters of a kind.
+// Replaces runs of at least `least` matching characters.
 template <class Predicate>
 std::u32string replace_runs(const std::u32string& text, Predicate belongs, std::size_t least,
                             const std::u32string& by) {
@@ -89,7 +92,7 @@ std::string from_base64(const std::string& text) {
   return bytes;
 }
 
-// Null: not supported.
+// Null if it is not supported.
 TextStep replace_step(const Json& json) {
   const Pattern pattern = read_pattern(json);
   const std::u32string by = decode_utf8(json.value("content", std::string()));
@@ -140,7 +143,7 @@ TextStep normalizer_step(const Json& json) {
   return nullptr;
 }
 
-// A part with its children in order, those of Sequences in place.
+// Appends `json`, or the children of a Sequence recursively.
 void flatten(const Json& json, const char* children, std::vector<Json>& parts) {
   if (json.is_null()) return;
   if (type_of(json) != "Sequence") {
@@ -150,7 +153,7 @@ void flatten(const Json& json, const char* children, std::vector<Json>& parts) {
   for (const Json& child : json.at(children)) flatten(child, children, parts);
 }
 
-std::string described(const Json& part) {
+std::string description_of(const Json& part) {
   const Pattern pattern = read_pattern(part);
   const std::string type = type_of(part);
   return pattern.text.empty() ? type : cat(type, " of ", pattern.kind, " \"", pattern.text, "\"");
@@ -160,8 +163,6 @@ bool is_step(const Json& part, const char* type, const char* regex, const char* 
   return type_of(part) == type && read_pattern(part).text == regex &&
          part.value("content", std::string()) == content;
 }
-
-// --- pre-tokenizers
 
 std::vector<std::u32string> each(
     const std::vector<std::u32string>& parts,
@@ -174,19 +175,20 @@ std::vector<std::u32string> each(
   return result;
 }
 
-// What becomes of the mark between two parts.
-enum class Mark { kRemoved, kIsolated, kWithPrevious, kWithNext };
+// Where the separator between two parts goes.
+enum class SeparatorTo { kRemoved, kIsolated, kWithPrevious, kWithNext };
 
-void cut_at(const std::u32string& text, const std::u32string& mark, Mark mode,
+void cut_at(const std::u32string& text, const std::u32string& separator, SeparatorTo mode,
             std::vector<std::u32string>& parts) {
   std::size_t begin = 0;
   std::size_t from = 0;
-  for (std::size_t at = text.find(mark); at != std::u32string::npos; at = text.find(mark, from)) {
-    from = at + mark.size();
-    const std::size_t end = mode == Mark::kWithPrevious ? from : at;
+  for (std::size_t at = text.find(separator); at != std::u32string::npos;
+       at = text.find(separator, from)) {
+    from = at + separator.size();
+    const std::size_t end = mode == SeparatorTo::kWithPrevious ? from : at;
     parts.push_back(text.substr(begin, end - begin));
-    if (mode == Mark::kIsolated) parts.push_back(mark);
-    begin = mode == Mark::kWithNext ? at : from;
+    if (mode == SeparatorTo::kIsolated) parts.push_back(separator);
+    begin = mode == SeparatorTo::kWithNext ? at : from;
   }
   parts.push_back(text.substr(begin));
 }
@@ -201,22 +203,22 @@ PartStep words_step(const std::vector<std::u32string>& marks) {
 
 PartStep split_step(const Json& json, PreTokenizer& result) {
   const Pattern pattern = read_pattern(json);
-  const auto behaviour = json.value("behavior", std::string());
+  const auto behavior = json.value("behavior", std::string());
   const bool inverts = json.value("invert", false);
-  if (pattern.kind == "Regex" && inverts && behaviour == "Removed") {
+  if (pattern.kind == "Regex" && inverts && behavior == "Removed") {
     const auto marks = clip_pattern_marks(pattern.text);
     if (!marks) return nullptr;
     result.is_clip = true;
     result.has_marks = !marks->empty();
     return words_step(*marks);
   }
-  static const std::vector<std::pair<std::string, Mark>> kModes{
-      {"Removed", Mark::kRemoved},
-      {"Isolated", Mark::kIsolated},
-      {"MergedWithPrevious", Mark::kWithPrevious},
-      {"MergedWithNext", Mark::kWithNext}};
+  static const std::vector<std::pair<std::string, SeparatorTo>> kModes{
+      {"Removed", SeparatorTo::kRemoved},
+      {"Isolated", SeparatorTo::kIsolated},
+      {"MergedWithPrevious", SeparatorTo::kWithPrevious},
+      {"MergedWithNext", SeparatorTo::kWithNext}};
   const auto mode = std::find_if(kModes.begin(), kModes.end(),
-                                 [&](const auto& known) { return known.first == behaviour; });
+                                 [&](const auto& known) { return known.first == behavior; });
   if (pattern.kind != "String" || pattern.text.empty() || inverts || mode == kModes.end())
     return nullptr;
   return [mark = decode_utf8(pattern.text),
@@ -254,7 +256,7 @@ PartStep metaspace_step(const Json& json) {
       if (prepends && text[0] != mark[0]) text = mark + text;
       is_first = false;
       if (splits) {
-        cut_at(text, mark, Mark::kWithNext, cut);
+        cut_at(text, mark, SeparatorTo::kWithNext, cut);
       } else {
         cut.push_back(text);
       }
@@ -281,7 +283,7 @@ Normalizer read_normalizer(const Json& json, std::vector<std::string>& problems)
   for (const Json& part : parts) {
     result.steps.push_back(normalizer_step(part));
     if (result.steps.back()) continue;
-    problems.push_back(cat("normalizer ", described(part),
+    problems.push_back(cat("normalizer ", description_of(part),
                            "; known: NFC, NFD, NFKC, NFKD, Lowercase, Strip, Prepend, Precompiled, "
                            "Replace of a String, of Regex \"\\s+\" or \" {2,}\""));
   }
@@ -295,7 +297,7 @@ PreTokenizer read_pre_tokenizer(const Json& json, std::vector<std::string>& prob
   flatten(json, "pretokenizers", parts);
   PreTokenizer result;
   for (std::size_t i = 0; i < parts.size(); ++i) {
-    // The words of CLIP's pattern are words of byte level's own; only its marks are not.
+    // Every word of CLIP's pattern is one of ByteLevel's own pattern; its special tokens are not.
     if (type_of(parts[i]) == "ByteLevel" && result.is_clip && i + 1 == parts.size() &&
         !parts[i].value("add_prefix_space", true)) {
       result.is_byte_level = true;
@@ -305,7 +307,7 @@ PreTokenizer read_pre_tokenizer(const Json& json, std::vector<std::string>& prob
     }
     result.steps.push_back(pre_tokenizer_step(parts[i], result));
     if (result.steps.back()) continue;
-    problems.push_back(cat("pre_tokenizer ", described(parts[i]),
+    problems.push_back(cat("pre_tokenizer ", description_of(parts[i]),
                            "; known: Split by CLIP's pattern then ByteLevel, Split by a String, "
                            "WhitespaceSplit, Metaspace"));
   }

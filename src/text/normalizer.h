@@ -1,5 +1,5 @@
-// The `normalizer` and `pre_tokenizer` of a tokenizer.json, as the tokenizers library (0.23) runs
-// them.
+// The `normalizer` and `pre_tokenizer` of a tokenizer.json, with the behavior of the tokenizers
+// library (0.23).
 #pragma once
 
 #include <functional>
@@ -14,7 +14,7 @@ using TextStep = std::function<std::u32string(std::u32string)>;
 
 struct Normalizer {
   std::vector<TextStep> steps;
-  bool is_clip = false;  // what transformers' CLIPTokenizer builds by itself: NFC, \s+, lower case
+  bool is_clip = false;  // the normalizer of transformers' CLIPTokenizer: NFC, \s+, lower case
 
   std::u32string operator()(std::u32string text) const {
     for (const TextStep& step : steps) text = step(std::move(text));
@@ -22,14 +22,14 @@ struct Normalizer {
   }
 };
 
-// Cuts each part into smaller ones, or changes it.
+// Splits or changes each part.
 using PartStep = std::function<std::vector<std::u32string>(std::vector<std::u32string>)>;
 
 struct PreTokenizer {
   std::vector<PartStep> steps;
-  bool is_byte_level = false;  // each part's bytes become the symbols of GPT-2's table
-  bool is_clip = false;        // CLIP's pattern, then byte level
-  bool has_marks = false;      // before CLIP's pattern
+  bool is_byte_level = false;  // the bytes of each part become symbols of GPT-2's table
+  bool is_clip = false;        // CLIP's pattern, then ByteLevel
+  bool has_marks = false;      // special tokens precede CLIP's pattern
 
   std::vector<std::u32string> operator()(std::u32string text) const {
     std::vector<std::u32string> parts;
@@ -39,8 +39,8 @@ struct PreTokenizer {
   }
 };
 
-// `json` may be null. What is not supported gets a line in `problems`, with its place and what is
-// known. A value of another type than expected throws nlohmann's exception.
+// `json` may be null. Adds a line to `problems` for each unsupported step, with the supported ones.
+// Throws nlohmann's exception for a value of an unexpected type.
 Normalizer read_normalizer(const nlohmann::json& json, std::vector<std::string>& problems);
 PreTokenizer read_pre_tokenizer(const nlohmann::json& json, std::vector<std::string>& problems);
 

@@ -1,3 +1,6 @@
+// Encoding stops as soon as the context is full, so that the longest caption costs no more than a
+// full one. Plain ASCII captions in CLIP's form skip normalization, and short pieces are cached
+// across threads.
 #include "text/pipeline_tokenizer.h"
 
 #include <algorithm>
@@ -13,7 +16,7 @@
 namespace saferclip {
 namespace {
 
-// Longer pieces are seldom met twice.
+// Longer pieces seldom recur.
 constexpr std::size_t kMaxCachedBytes = 64;
 
 bool cleans_first(TextCleaning cleaning) {
@@ -45,8 +48,8 @@ class PipelineTokenizer : public Tokenizer {
       const std::u32string text = decode_utf8(caption);
       encode_text(cleans_first(p_.spec.cleaning) ? clean_text(text, p_.spec.cleaning) : text, ids);
     }
-    const auto longest = static_cast<std::size_t>(p_.spec.context_length) - 1;
-    if (is_cut != nullptr) *is_cut = ids.size() > longest;
+    const auto limit = static_cast<std::size_t>(p_.spec.context_length) - 1;
+    if (is_cut != nullptr) *is_cut = ids.size() > limit;
     finish(ids);
     return ids;
   }
@@ -61,8 +64,8 @@ class PipelineTokenizer : public Tokenizer {
     return ids.size() > static_cast<std::size_t>(p_.spec.context_length);
   }
 
-  // Text of one byte a character in which nothing is cleaned, added or normalised but capitals and
-  // spaces: CLIP's words can be cut from it directly. Most captions are.
+  // ASCII text without added tokens, of which the normalizer changes only capitals and spaces:
+  // CLIP's words can be matched in it directly.
   bool is_plain(std::string_view caption) const {
     return p_.normalizer.is_clip && p_.pre_tokenizer.is_clip && !cleans_first(p_.spec.cleaning) &&
            std::all_of(caption.begin(), caption.end(), [this](char c) {
@@ -119,10 +122,11 @@ class PipelineTokenizer : public Tokenizer {
       ids.insert(ids.end(), known->begin(), known->end());
       return;
     }
-    std::vector<std::int32_t> own;
-    p_.model->encode(p_.pre_tokenizer.is_byte_level ? symbols(piece) : std::string(piece), own);
-    ids.insert(ids.end(), own.begin(), own.end());
-    cache_.insert(piece, std::move(own));
+    std::vector<std::int32_t> piece_ids;
+    p_.model->encode(p_.pre_tokenizer.is_byte_level ? symbols(piece) : std::string(piece),
+                     piece_ids);
+    ids.insert(ids.end(), piece_ids.begin(), piece_ids.end());
+    cache_.insert(piece, std::move(piece_ids));
   }
 
   static std::string symbols(std::string_view piece) {

@@ -1,4 +1,5 @@
-// A tokenizer as the tokenizers library runs one: added tokens, normalizer, words, model, frame.
+// A tokenizer with the stages of the tokenizers library: added tokens, normalizer, pre-tokenizer,
+// model, begin and end tokens.
 #pragma once
 
 #include <memory>
@@ -18,7 +19,7 @@ struct Pipeline {
   PreTokenizer pre_tokenizer;
   std::unique_ptr<SubwordModel> model;
   std::vector<AddedToken> added;  // with their ids
-  TextSpec spec;                  // its cleaning is done first
+  TextSpec spec;                  // its cleaning runs first
   std::string fingerprint;
   TokenizerFiles files;
   bool is_clip = false;  // CLIP's published ids

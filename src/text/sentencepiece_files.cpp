@@ -1,11 +1,14 @@
+// Only settings that change ids are read; a folder that would add a begin token or omit the end
+// token is refused, because the models were trained on neither. New files name the transformers
+// class whose ids equal this program's.
 #include "text/sentencepiece_files.h"
 
 #include <nlohmann/json.hpp>
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
-#include "saferclip/core/untrusted_text.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/core/untrusted_text.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
@@ -20,7 +23,7 @@ Json parse_object(const std::string& text, const fs::path& file) {
   return json;
 }
 
-// A token is written as text or as an object with `content`.
+// A token is a text or an object with `content`.
 std::string token_text(const Json& config, const char* key, const fs::path& file) {
   const auto found = config.find(key);
   if (found == config.end() || found->is_null()) return "";
@@ -34,7 +37,7 @@ std::string token_text(const Json& config, const char* key, const fs::path& file
 std::optional<SentencePieceKind> kind_of(const std::string& tokenizer_class) {
   std::string_view name = tokenizer_class;
   if (name.ends_with("Fast")) name.remove_suffix(4);
-  // open_clip's folders of SigLIP name T5's class, whose vocabulary it is.
+  // open_clip's SigLIP folders name T5's class, whose vocabulary form it is.
   if (name == "SiglipTokenizer" || name == "T5Tokenizer") return SentencePieceKind::kSiglip;
   if (name == "GemmaTokenizer" || name == "Siglip2Tokenizer") return SentencePieceKind::kGemma;
   return std::nullopt;

@@ -1,5 +1,5 @@
-// The JSON files of a Hugging Face folder beside a SentencePiece model: what they say, and new
-// ones.
+// The JSON files next to a SentencePiece model in a Hugging Face folder: reading them, and writing
+// new ones.
 #pragma once
 
 #include <cstdint>
@@ -15,26 +15,26 @@ namespace saferclip {
 
 enum class SentencePieceKind { kSiglip, kGemma };
 
-// A folder's own files, name and content, and what they decide.
+// A folder's own files (name, content) and the settings in them.
 struct SentencePieceFolder {
   std::vector<std::pair<std::string, std::string>> files;
-  std::optional<SentencePieceKind>
-      kind;               // none: its tokenizer_class is of neither kind, or missing
-  std::string pad_token;  // "": not said
+  std::optional<SentencePieceKind> kind;  // by tokenizer_class; none if missing or of neither kind
+  std::string pad_token;                  // "" if missing
 };
 
-// tokenizer_config.json, special_tokens_map.json and tokenizer.json of `folder`, as far as they are
-// there. Throws DataError: not a JSON object, a value of another type, begin marks, no end marks.
+// Reads tokenizer_config.json, special_tokens_map.json and tokenizer.json of `folder`, each if it
+// exists. Throws DataError for malformed JSON, values of a wrong type, and settings that add begin
+// tokens or leave out end tokens.
 SentencePieceFolder read_sentencepiece_folder(const std::filesystem::path& folder);
 
-// The texts of the special pieces, by what they are.
+// The texts of the special pieces.
 struct SpecialPieces {
-  std::string pad, eos, bos, unk;  // bos: "" when there is none
+  std::string pad, eos, bos, unk;  // bos: "" if there is none
 };
 
-// tokenizer_config.json and special_tokens_map.json for a model that came without. transformers'
-// SiglipTokenizer cleans by itself; of the classes for Gemma's vocabulary Siglip2Tokenizer lowers
-// (as the model was trained), GemmaTokenizer does not.
+// tokenizer_config.json and special_tokens_map.json for a model without them. The class follows
+// from spec.cleaning: with Gemma's vocabulary, Siglip2Tokenizer lowers (as in the model's training)
+// and GemmaTokenizer does not; SiglipTokenizer always cleans.
 std::vector<std::pair<std::string, std::string>> sentencepiece_files(SentencePieceKind kind,
                                                                      const SpecialPieces& pieces,
                                                                      const TextSpec& spec);

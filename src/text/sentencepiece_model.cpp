@@ -1,3 +1,6 @@
+// A minimal protocol buffer reader for the few fields that matter; unknown fields are skipped, as
+// the format demands. Limits exist where the library's run time or memory depends on the file:
+// piece length, and replacements in the normalization table.
 #include "text/sentencepiece_model.h"
 
 #include <cmath>
@@ -12,9 +15,10 @@
 namespace saferclip {
 namespace {
 
-// Longer ones make the search for pieces quadratic; Gemma's longest has 93 bytes.
+// Long pieces make the library's search quadratic; Gemma's longest has 93 bytes.
 constexpr std::size_t kMaxPieceBytes = 1024;
-// One field of a protocol buffer: its number and its value, `number` or `bytes` by its wire type.
+
+// One field of a protocol buffer: its id and its value, in `number` or `bytes` by wire type.
 struct Field {
   std::uint64_t id = 0;
   std::uint64_t number = 0;
@@ -25,7 +29,7 @@ class Reader {
  public:
   Reader(std::string_view bytes, const std::string& name) : rest_(bytes), name_(name) {}
 
-  // False at the end. Throws DataError for anything that is no field.
+  // False at the end. Throws DataError for anything but a field.
   bool next(Field& field) {
     if (rest_.empty()) return false;
     const std::uint64_t key = varint();
@@ -53,8 +57,8 @@ class Reader {
  private:
   [[noreturn]] void damaged() const {
     throw DataError(cat(name_,
-                        ": is not a SentencePiece model, or a damaged one (expected its protocol "
-                        "buffer, found bytes that are none); fetch the file again"));
+                        ": is not a SentencePiece model, or is damaged (not a valid protocol "
+                        "buffer); fetch the file again"));
   }
 
   std::uint64_t varint() {
@@ -92,7 +96,7 @@ SentencePieceModel::Piece read_piece(std::string_view bytes, std::size_t id,
       std::memcpy(&piece.score, field.bytes.data(), sizeof(float));
     }
     if (field.id == 3) {
-      if (field.number < 1 || field.number > 6) refuse("has no known type");
+      if (field.number < 1 || field.number > 6) refuse("has an unknown type");
       piece.type = static_cast<SentencePieceModel::Type>(field.number);
     }
   }

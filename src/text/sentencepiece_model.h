@@ -1,6 +1,6 @@
-// What a SentencePiece model file holds, read without the library: it trusts its files, so they are
-// checked before it sees them.
-// Source: sentencepiece_model.proto and normalizer.cc of SentencePiece 0.1.97.
+// The contents of a SentencePiece model file, read without the library: it trusts its input, so
+// files are validated before it sees them. Source: sentencepiece_model.proto and normalizer.cc of
+// SentencePiece 0.1.97.
 #pragma once
 
 #include <string>
@@ -16,13 +16,13 @@ struct SentencePieceModel {
     float score = 0;
     Type type = Type::kNormal;
   };
-  bool is_unigram = true;  // else byte pair encoding
+  bool is_unigram = true;  // false: byte pair encoding
   std::vector<Piece> pieces;
 };
 
-// `bytes` of the file called `name`. Throws DataError: not a message of that form, a model that is
-// neither unigram nor BPE, no pieces, a piece that is empty, too long or not UTF-8, a score that is
-// not finite, a normalisation table that points outside itself or makes much out of little.
+// `name` is for messages. Throws DataError for malformed messages, models that are neither unigram
+// nor BPE, no pieces, pieces that are empty, too long or not UTF-8, scores that are not finite, and
+// normalization tables that check_charsmap() refuses.
 SentencePieceModel read_sentencepiece_model(std::string_view bytes, const std::string& name);
 
 }  // namespace saferclip

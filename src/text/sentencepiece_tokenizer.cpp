@@ -1,3 +1,6 @@
+// The only user of the SentencePiece library, which loads only bytes that sentencepiece_model.cpp
+// has validated. Clients differ in how special tokens inside a caption count and in when they
+// clean; encode() has a branch for each.
 #include <sentencepiece_processor.h>
 
 #include <algorithm>
@@ -19,9 +22,9 @@ namespace {
 using sentencepiece::SentencePieceProcessor;
 using Kind = SentencePieceKind;
 
-constexpr char32_t kSpaceMark = U'\u2581';  // what a space is in a piece
+constexpr char32_t kSpaceMark = U'\u2581';  // represents a space in a piece
 
-// The texts of marks that a caption may contain, and their ids.
+// The special tokens that a caption may contain: texts and ids.
 using Marks = std::vector<std::pair<std::u32string, std::int32_t>>;
 
 class SentencePieceTokenizer : public Tokenizer {
@@ -71,7 +74,7 @@ class SentencePieceTokenizer : public Tokenizer {
     return ids;
   }
 
-  // Cuts the raw text at its marks; `encode_part` gives the ids of what stands between.
+  // Splits the text at special tokens; `encode_part` returns the ids of the text between them.
   template <class EncodePart>
   void encode_around_marks(const std::u32string& text, std::vector<std::int32_t>& ids,
                            EncodePart encode_part) const {
@@ -95,7 +98,7 @@ class SentencePieceTokenizer : public Tokenizer {
     add(begin, text.size());
   }
 
-  // The longest mark that starts at `position`, or null.
+  // The longest special token at `position`, or null.
   const Marks::value_type* mark_at(const std::u32string& text, std::size_t position) const {
     const Marks::value_type* found = nullptr;
     for (const auto& mark : marks_) {
@@ -106,9 +109,9 @@ class SentencePieceTokenizer : public Tokenizer {
     return found;
   }
 
-  // What transformers' SiglipTokenizer does: a space mark goes before the caption, its parts are
-  // cleaned each by itself and encoded behind the unknown piece's text, which keeps the library
-  // from treating their start as a word's; the ids of that text are dropped.
+  // Like transformers' SiglipTokenizer: puts a space symbol before the caption, then cleans and
+  // encodes each part with the text of the unknown piece in front, so that the library does not
+  // treat its start as the start of a word, and drops the ids of that text.
   void encode_siglip(std::u32string text, std::vector<std::int32_t>& ids) const {
     std::replace(text.begin(), text.end(), kSpaceMark, U' ');
     text.insert(text.begin(), kSpaceMark);
@@ -121,14 +124,14 @@ class SentencePieceTokenizer : public Tokenizer {
     });
   }
 
-  // Whether ids were left out.
+  // Adds end token and padding; returns whether ids were truncated.
   bool finish(std::vector<std::int32_t>& ids) const {
     const auto limit = static_cast<std::size_t>(spec_.context_length);
     const auto eos = static_cast<std::int32_t>(spec_.eos_id);
     const bool has_end = kind_ != Kind::kGemma && !ids.empty() && ids.back() == eos;
     const bool is_cut = ids.size() > (has_end ? limit : limit - 1);
     if (ids.size() > limit - 1) ids.resize(limit - 1);
-    // transformers' SiglipTokenizer adds no second end mark after one that a caption ends with.
+    // transformers' SiglipTokenizer adds no end token after one that the caption ends with.
     if (kind_ == Kind::kGemma || ids.empty() || ids.back() != eos) ids.push_back(eos);
     ids.resize(limit, static_cast<std::int32_t>(spec_.pad_id));
     return is_cut;
@@ -144,7 +147,7 @@ class SentencePieceTokenizer : public Tokenizer {
   std::size_t unknown_length_ = 0;
 };
 
-// The library behind checked bytes. Nothing but DataError leaves it.
+// Loads validated bytes. Turns any failure of the library into a DataError.
 std::unique_ptr<SentencePieceProcessor> open_processor(const std::string& bytes,
                                                        const std::string& name) {
   auto processor = std::make_unique<SentencePieceProcessor>();
@@ -172,7 +175,7 @@ Kind kind_of(const SentencePieceProcessor& processor, bool is_unigram, const std
                       "eos 1, bos 2); give the model's own tokenizer"));
 }
 
-// The model file of a folder, by what transformers' classes read.
+// The model file of a folder that its transformers class would read.
 fs::path model_file(const fs::path& folder, const std::optional<Kind>& kind) {
   fs::path siglip = folder / "spiece.model";
   fs::path gemma = folder / "tokenizer.model";
@@ -197,7 +200,7 @@ Marks marks_of(const SentencePieceModel& model, Kind kind, std::int64_t eos, std
   for (std::size_t id = 0; id < model.pieces.size(); ++id) {
     const auto type = model.pieces[id].type;
     const auto number = static_cast<std::int64_t>(id);
-    // transformers' class for SigLIP takes only the marks that it names; for Gemma all are marks.
+    // transformers' SiglipTokenizer knows only the tokens that it names; for Gemma all are special.
     const bool is_mark = type == SentencePieceModel::Type::kUnknown || number == eos ||
                          number == pad ||
                          (kind == Kind::kGemma && type == SentencePieceModel::Type::kControl);
@@ -228,7 +231,7 @@ SentencePieceTokenizer::Files files_of(const SentencePieceProcessor& processor, 
   SentencePieceTokenizer::Files files{
       {kind == Kind::kSiglip ? "spiece.model" : "tokenizer.model", bytes}};
   files.insert(files.end(), folder.files.begin(), folder.files.end());
-  // A folder's own files stay as they are; only what says the class is needed.
+  // A folder's own files stay as they are; new ones are needed only to name the class.
   const auto is_config = [](const auto& file) { return file.first == "tokenizer_config.json"; };
   if (std::none_of(files.begin(), files.end(), is_config)) {
     const SpecialPieces specials{piece(spec.pad_id), piece(spec.eos_id), piece(processor.bos_id()),

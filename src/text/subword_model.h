@@ -1,5 +1,5 @@
-// The models that cut a piece of text into entries of a vocabulary, as the tokenizers library
-// (0.23) does it.
+// The models that split a piece of text into vocabulary entries, with the behavior of the
+// tokenizers library (0.23).
 #pragma once
 
 #include <cstdint>
@@ -28,15 +28,15 @@ class SubwordModel {
 
 struct BpeSettings {
   VocabularyIds vocabulary;
-  MergeList merges;         // by rank; of equal ones the last counts
-  std::string end_of_word;  // joined to the last character of a piece
-  std::string unknown;      // the entry for what the vocabulary does not have; "": left out
+  MergeList merges;         // by rank; of duplicates the last counts
+  std::string end_of_word;  // appended to the last character of a piece
+  std::string unknown;      // entry for unknown characters; "": they are dropped
   bool fuses_unknown = false;
-  bool has_byte_fallback = false;  // <0x00> … <0xFF> before `unknown`
-  bool ignores_merges = false;     // a piece that is an entry is that entry
+  bool has_byte_fallback = false;  // tries <0x00> … <0xFF> before `unknown`
+  bool ignores_merges = false;     // a piece that is an entry is encoded as it
 };
 
-// Throws DataError naming `where` and the merge whose parts or result have no id.
+// Throws DataError with `where` and the symbol if a merge's part or result has no id.
 std::unique_ptr<SubwordModel> make_bpe(const BpeSettings& settings, const std::string& where);
 
 struct UnigramSettings {
@@ -45,7 +45,7 @@ struct UnigramSettings {
   bool has_byte_fallback = false;
 };
 
-// Throws DataError naming `where`: no entries, an unknown id outside of them.
+// Throws DataError with `where` if there are no entries or `unknown` is not one of them.
 std::unique_ptr<SubwordModel> make_unigram(UnigramSettings settings, const std::string& where);
 
 }  // namespace saferclip

@@ -1,3 +1,5 @@
+// vocab.json and merges.txt have no pipeline of their own; CLIPTokenizer's is built from the same
+// JSON that a tokenizer.json would contain, so that both forms run through one reader.
 #include "text/tokenizer_contents.h"
 
 #include <algorithm>
@@ -5,9 +7,9 @@
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
-#include "saferclip/core/untrusted_text.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/core/untrusted_text.h"
 #include "text/merge_file.h"
 
 namespace saferclip {
@@ -16,9 +18,9 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::size_t kMostMerges = 1 << 24;
+constexpr std::size_t kMaxMerges = 1 << 24;
 
-// The pipeline that CLIPTokenizer builds around vocab.json and merges.txt.
+// The pipeline of CLIPTokenizer around vocab.json and merges.txt.
 TokenizerJson clip_pipeline(VocabularyIds vocabulary, MergeList merges,
                             const std::string& unknown) {
   std::vector<std::string> problems;
@@ -54,7 +56,7 @@ std::string role_of(const TokenizerContents& folder, const char* key, const char
 
 namespace {
 
-// Classes of transformers whose folders are understood here.
+// The transformers classes whose folders are supported.
 void require_known_class(const TokenizerContents& folder) {
   static const std::vector<std::string> kKnown{"",
                                                "CLIPTokenizer",
@@ -80,7 +82,7 @@ Json config_of(const TokenizerContents& folder) {
   return Json::object();
 }
 
-// Captions are cut and filled up on the right.
+// Captions are truncated and padded on the right.
 void refuse_left_side(const TokenizerContents& folder) {
   const Json config = config_of(folder);
   for (const char* key : {"padding_side", "truncation_side"}) {
@@ -121,7 +123,7 @@ TokenizerContents read_tokenizer_contents(const fs::path& path) {
   std::string unknown = role_of(folder, "unk_token", "<|endoftext|>");
   if (!ids.contains(unknown)) unknown.clear();
   folder.json =
-      clip_pipeline(std::move(ids), read_merge_lines(merges, merges_file, kMostMerges), unknown);
+      clip_pipeline(std::move(ids), read_merge_lines(merges, merges_file, kMaxMerges), unknown);
   folder.hash = hash.part(vocabulary).part(merges).hex();
   return folder;
 }

@@ -1,4 +1,4 @@
-// The vocabulary and the settings of a Hugging Face tokenizer folder, read together.
+// The vocabulary and the settings of a Hugging Face tokenizer folder.
 #pragma once
 
 #include <filesystem>
@@ -9,29 +9,28 @@
 
 namespace saferclip {
 
-// Everything a folder holds about its tokenizer.
 struct TokenizerContents {
   std::filesystem::path path;
   TokenizerSettings settings;
   TokenizerJson json;
-  bool has_json = false;  // else from vocab.json and merges.txt
+  bool has_json = false;  // false: from vocab.json and merges.txt
   std::string json_text;
   std::string hash;
 
   bool is_clip() const { return json.bpe && json.bpe->end_of_word == "</w>"; }
-  // transformers' CLIPTokenizer is what a CLIP's folder means when it does not name a class.
+  // A CLIP folder that names no class means transformers' CLIPTokenizer.
   bool has_clip_class() const {
     return settings.tokenizer_class == "CLIPTokenizer" ||
            (settings.tokenizer_class.empty() && is_clip());
   }
 };
 
-// tokenizer.json, or without one vocab.json and merges.txt in the pipeline that transformers'
-// CLIPTokenizer builds around them. Throws DataError naming the file and what does not fit: a
-// tokenizer_class of another kind, filling up on the left, a damaged vocabulary.
+// Reads tokenizer.json, else vocab.json and merges.txt with the pipeline of transformers'
+// CLIPTokenizer. Throws DataError with the file for an unsupported tokenizer_class, padding or
+// truncation on the left, and damaged files.
 TokenizerContents read_tokenizer_contents(const std::filesystem::path& folder);
 
-// The content of the token with a role ("pad_token"), or `fallback`.
+// The text of the token with the role `key` ("pad_token"), or `fallback`.
 std::string role_of(const TokenizerContents& contents, const char* key, const char* fallback);
 
 }  // namespace saferclip

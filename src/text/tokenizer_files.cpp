@@ -1,3 +1,5 @@
+// Contents and order of keys follow what transformers' save_pretrained writes for CLIP, so that
+// every client loads the files.
 #include "text/tokenizer_files.h"
 
 #include <algorithm>
@@ -11,12 +13,12 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// CLIP's pattern as the tokenizers library (Oniguruma) takes it.
+// CLIP's pattern in the syntax of the tokenizers library (Oniguruma).
 constexpr const char* kPattern =
     "<\\|startoftext\\|>|<\\|endoftext\\|>|'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}"
     "\\p{N}]+";
 
-// By their ids, as clients list them.
+// Ordered by id, as clients write it.
 Json by_id(const VocabularyIds& ids) {
   std::vector<const std::pair<const std::string, std::int32_t>*> entries;
   for (const auto& entry : ids) entries.push_back(&entry);
@@ -59,7 +61,7 @@ std::string clip_tokenizer_json(const ClipVocabulary& vocabulary,
                                 const std::vector<AddedToken>& added) {
   for (const std::string& mark : {vocabulary.bos, vocabulary.eos}) {
     if (vocabulary.ids.contains(mark)) continue;
-    throw DataError(cat("the mark \"", mark, "\" is no entry of the vocabulary"));
+    throw DataError(cat("the special token \"", mark, "\" is not in the vocabulary"));
   }
   Json tokens = Json::array();
   for (const AddedToken& token : added) tokens.push_back(added_token(token));
@@ -136,7 +138,7 @@ TokenizerFiles clip_tokenizer_files(const ClipVocabulary& vocabulary, const Text
     mark.content = text;
     const auto found = vocabulary.ids.find(text);
     if (found == vocabulary.ids.end()) {
-      throw DataError(cat("the mark \"", text, "\" is no entry of the vocabulary"));
+      throw DataError(cat("the special token \"", text, "\" is not in the vocabulary"));
     }
     mark.id = found->second;
     mark.is_special = true;

@@ -1,4 +1,4 @@
-// The files of a Hugging Face tokenizer folder, made new.
+// Writes the files of a Hugging Face tokenizer folder.
 #pragma once
 
 #include <string>
@@ -13,9 +13,9 @@ namespace saferclip {
 
 using TokenizerFiles = std::vector<std::pair<std::string, std::string>>;  // name, content
 
-// A byte-level BPE as CLIP uses it, with its marks' texts.
+// A byte-level BPE as CLIP uses it, with the texts of its special tokens.
 struct ClipVocabulary {
-  const VocabularyIds& ids;  // the marks among them
+  const VocabularyIds& ids;  // including the special tokens
   const MergeList& merges;
   std::string bos = "<|startoftext|>";
   std::string eos = "<|endoftext|>";
@@ -25,7 +25,7 @@ struct ClipVocabulary {
 
 std::string vocab_json(const VocabularyIds& ids);
 std::string merges_txt(const MergeList& merges);
-// `added`: the tokens that are looked for in a caption.
+// `added`: the tokens to find in a caption.
 std::string clip_tokenizer_json(const ClipVocabulary& vocabulary,
                                 const std::vector<AddedToken>& added);
 std::string clip_tokenizer_config(const ClipVocabulary& vocabulary, std::int64_t context_length);

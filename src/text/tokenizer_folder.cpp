@@ -1,11 +1,13 @@
+// Which file wins follows transformers 5: added_tokens_decoder, if there is one, replaces the two
+// older files; a role's token takes the flags of the listed token with the same text.
 #include "text/tokenizer_folder.h"
 
 #include <nlohmann/json.hpp>
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
-#include "saferclip/core/untrusted_text.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/core/untrusted_text.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
@@ -15,7 +17,7 @@ using Json = nlohmann::json;
 
 constexpr const char* kNamed[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                   "pad_token", "cls_token", "mask_token"};
-constexpr std::int32_t kMostTokens = 1 << 24;
+constexpr std::int32_t kMaxTokens = 1 << 24;
 
 void set_named(const Json& json, const fs::path& file, TokenizerSettings& settings) {
   for (const char* key : kNamed) {
@@ -25,7 +27,7 @@ void set_named(const Json& json, const fs::path& file, TokenizerSettings& settin
   }
 }
 
-// Tokens without a role: marks of other models, tokens of textual inversion.
+// Tokens without a role, such as those of textual inversion.
 std::vector<AddedToken> further_tokens(const Json& json, const fs::path& file) {
   std::vector<AddedToken> tokens;
   for (const char* key : {"extra_special_tokens", "additional_special_tokens"}) {
@@ -34,14 +36,14 @@ std::vector<AddedToken> further_tokens(const Json& json, const fs::path& file) {
       tokens.push_back(read_added_token(value, !value.is_string(), true,
                                         cat(file.string(), ": ", key, " ", name)));
     }
-    if (!tokens.empty()) break;  // the second is the first one's older name
+    if (!tokens.empty()) break;  // the second key is the older name of the first
   }
   return tokens;
 }
 
 std::int32_t token_id(const Json& json, const std::string& where) {
   if (!json.is_number_integer() || json.get<std::int64_t>() < 0 ||
-      json.get<std::int64_t>() >= kMostTokens)
+      json.get<std::int64_t>() >= kMaxTokens)
     throw DataError(cat(where, ": expected an id, found ", json.dump()));
   return json.get<std::int32_t>();
 }
@@ -60,7 +62,7 @@ void read_decoder(const Json& json, const fs::path& file, TokenizerSettings& set
   settings.lists_added = true;
 }
 
-// Legacy: special only what has a role.
+// Legacy file: only tokens with a role are special.
 void read_added_file(const Json& json, const fs::path& file, TokenizerSettings& settings) {
   std::map<std::int32_t, AddedToken> by_id;
   for (const auto& [content, id] : json.items()) {
@@ -148,7 +150,7 @@ TokenizerSettings read_tokenizer_settings(const fs::path& folder) {
     }
     if (added.is_object()) read_added_file(added, folder / "added_tokens.json", settings);
   }
-  // A role's token has the listed one's flags.
+  // A role's token takes the flags of the listed one.
   for (auto& [role, token] : settings.named) {
     for (const AddedToken& listed : settings.added) {
       if (listed.content == token.content) token = listed;

@@ -1,5 +1,4 @@
-// The files of a Hugging Face tokenizer folder, and what transformers 5 makes of those beside the
-// vocabulary.
+// The settings files of a Hugging Face tokenizer folder, as transformers 5 reads them.
 #pragma once
 
 #include <filesystem>
@@ -13,25 +12,26 @@
 
 namespace saferclip {
 
-// A JSON object of a file; a byte order mark is skipped. Throws DataError naming the file.
+// Parses the JSON object in a file's text, skipping a byte order mark. Throws DataError with the
+// file.
 nlohmann::json parse_json_file(const std::string& text, const std::filesystem::path& file);
 
-// tokenizer_config.json, special_tokens_map.json and added_tokens.json, as far as they are there.
+// From tokenizer_config.json, special_tokens_map.json and added_tokens.json, each if it exists.
 struct TokenizerSettings {
-  std::vector<std::pair<std::string, std::string>> files;  // name, content as it is
-  std::string tokenizer_class;                             // without "Fast"; "": not said
-  std::map<std::string, AddedToken> named;  // "bos_token", …: as they are looked for in a caption
-  std::vector<AddedToken> added;            // in the order in which they are added
-  std::vector<AddedToken> further;          // after those and the named ones
-  bool lists_added = false;                 // `added` are all: the vocabulary file's do not count
+  std::vector<std::pair<std::string, std::string>> files;  // name, content as read
+  std::string tokenizer_class;                             // without "Fast"; "" if missing
+  std::map<std::string, AddedToken> named;                 // by role: "bos_token", …
+  std::vector<AddedToken> added;                           // in the order of addition
+  std::vector<AddedToken> further;                         // added after those and the named ones
+  bool lists_added = false;  // `added` is complete: the vocabulary file's tokens do not count
 };
 
-// Which of the files say what: added_tokens_decoder of tokenizer_config.json, and without one
-// special_tokens_map.json, then added_tokens.json. Throws DataError naming file and key.
+// Added tokens come from added_tokens_decoder in tokenizer_config.json, or if that is missing from
+// special_tokens_map.json and added_tokens.json. Throws DataError with file and key.
 TokenizerSettings read_tokenizer_settings(const std::filesystem::path& folder);
 
-// One token of a JSON list or map, written as text or as an object with `content`. `normalized` and
-// `special` are what counts where the object does not say.
+// One token, written as text or as an object with `content`. `normalized` and `special` are the
+// defaults of these flags.
 AddedToken read_added_token(const nlohmann::json& json, bool normalized, bool special,
                             const std::string& where);
 

@@ -1,3 +1,5 @@
+// Every part is either reproduced exactly or reported; all unsupported parts appear in one message.
+// Type errors of nlohmann's accessors are translated at one place.
 #include "text/tokenizer_json.h"
 
 #include <nlohmann/json.hpp>
@@ -19,7 +21,7 @@ MergeList read_merges(const Json& json, const std::string& where) {
       merges.emplace_back(merge[0].get<std::string>(), merge[1].get<std::string>());
       continue;
     }
-    // The older form: both in one text.
+    // Older form: both symbols in one text.
     const auto text = merge.get<std::string>();
     const std::size_t space = text.find(' ');
     if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos)
@@ -53,7 +55,7 @@ BpeSettings read_bpe(const Json& model, const std::string& where,
     problems.emplace_back("model BPE with a continuing_subword_prefix; known: none");
   const Json dropout = model.value("dropout", Json());
   if (!dropout.is_null() && dropout != 0.0)
-    problems.emplace_back("model BPE with dropout, which gives other ids each time; known: none");
+    problems.emplace_back("model BPE with dropout, which makes ids random; known: none");
   return settings;
 }
 
@@ -70,7 +72,7 @@ UnigramSettings read_unigram(const Json& model) {
 void read_model(const Json& json, const std::string& where, TokenizerJson& result,
                 std::vector<std::string>& problems) {
   const Json model = json.value("model", Json::object());
-  // Older files do not name BPE.
+  // Older files omit the type of a BPE.
   const auto type = model.value("type", std::string(model.contains("merges") ? "BPE" : ""));
   if (type == "BPE") {
     result.bpe = read_bpe(model, where, problems);
@@ -85,18 +87,18 @@ std::pair<std::string, std::int32_t> entry_of(const Json& pair) {
   return {pair.at(0).get<std::string>(), pair.at(1).get<std::int32_t>()};
 }
 
-// The template of one text: marks before and after the sequence.
+// The template of a single text: tokens before and after the sequence.
 void read_template(const Json& json, Frame& frame) {
-  bool is_behind = false;
+  bool is_after = false;
   for (const Json& piece : json.at("single")) {
     if (piece.contains("Sequence")) {
-      is_behind = true;
+      is_after = true;
       continue;
     }
     const auto name = piece.at("SpecialToken").at("id").get<std::string>();
     const Json& token = json.at("special_tokens").at(name);
     for (const Json& id : token.at("ids"))
-      (is_behind ? frame.after : frame.before).emplace_back(name, id.get<std::int32_t>());
+      (is_after ? frame.after : frame.before).emplace_back(name, id.get<std::int32_t>());
   }
 }
 
@@ -157,7 +159,7 @@ TokenizerJson read_tokenizer_json(const std::string& text, const fs::path& file)
   try {
     read_parts(parse_json_file(text, file), where, result, problems);
   } catch (const Json::exception& problem) {
-    throw DataError(cat(where, ": a value has another type than expected: ", problem.what()));
+    throw DataError(cat(where, ": a value has an unexpected type: ", problem.what()));
   }
   if (!problems.empty()) {
     throw DataError(join_problems(

@@ -1,3 +1,6 @@
+// ICU provides properties, normalization and case mapping; its Unicode version may differ from a
+// client's for characters newer than either. UTF-8 is decoded by hand to match CPython's count of
+// replacement characters.
 #include "text/unicode.h"
 
 #include <unicode/brkiter.h>
@@ -30,9 +33,9 @@ std::u32string normalise(const std::u32string& text,
                          const icu::Normalizer2* (*instance)(UErrorCode&)) {
   UErrorCode status = U_ZERO_ERROR;
   const icu::Normalizer2* form = instance(status);
-  if (U_FAILURE(status) != 0) throw Error("ICU has no normalisation data", 1);
+  if (U_FAILURE(status) != 0) throw Error("ICU has no normalization data", 1);
   const icu::UnicodeString result = form->normalize(to_icu(text), status);
-  if (U_FAILURE(status) != 0) throw Error("ICU cannot normalise text", 1);
+  if (U_FAILURE(status) != 0) throw Error("ICU cannot normalize text", 1);
   return from_icu(result);
 }
 
@@ -54,7 +57,7 @@ std::pair<unsigned char, unsigned char> second_byte_range(unsigned char lead) {
 
 }  // namespace
 
-// One U+FFFD for each maximal start of a sequence, as CPython and the Unicode standard count them.
+// One U+FFFD for each maximal prefix of a valid sequence, as in CPython and the Unicode standard.
 std::u32string decode_utf8(std::string_view bytes) {
   std::u32string text;
   text.reserve(bytes.size());
@@ -111,11 +114,11 @@ std::string encode_utf8(std::u32string_view text) {
   return bytes;
 }
 
-namespace icu_says {
+namespace icu_property {
 bool is_letter(char32_t c) { return (U_GET_GC_MASK(static_cast<UChar32>(c)) & U_GC_L_MASK) != 0; }
 bool is_number(char32_t c) { return (U_GET_GC_MASK(static_cast<UChar32>(c)) & U_GC_N_MASK) != 0; }
 bool is_white_space(char32_t c) { return u_isUWhiteSpace(static_cast<UChar32>(c)) != 0; }
-}  // namespace icu_says
+}  // namespace icu_property
 
 bool is_word_character(char32_t c) {
   const auto code = static_cast<UChar32>(c);
@@ -146,7 +149,7 @@ std::u32string lower_full(const std::u32string& text) {
 std::u32string lower_each(const std::u32string& text) {
   std::u32string result;
   for (const char32_t c : text) {
-    if (c == U'\u0130') {  // the one character whose lower case is two
+    if (c == U'\u0130') {  // the only character whose lower case has two
       result += U"i\u0307";
     } else {
       result.push_back(static_cast<char32_t>(u_tolower(static_cast<UChar32>(c))));
@@ -159,7 +162,7 @@ std::vector<std::u32string_view> graphemes(std::u32string_view text) {
   UErrorCode status = U_ZERO_ERROR;
   const std::unique_ptr<icu::BreakIterator> breaks(
       icu::BreakIterator::createCharacterInstance(icu::Locale::getRoot(), status));
-  if (U_FAILURE(status) != 0) throw Error("ICU has no data for the parts of a text", 1);
+  if (U_FAILURE(status) != 0) throw Error("ICU has no data for grapheme clusters", 1);
   const icu::UnicodeString units = to_icu(std::u32string(text));
   breaks->setText(units);
   std::vector<std::u32string_view> parts;

@@ -1,3 +1,6 @@
+// The Viterbi search of the tokenizers library over character positions, including its choices: a
+// later candidate must be strictly better, an unknown character costs a fixed penalty below the
+// least likely entry, and adjacent unknown characters are fused.
 #include <algorithm>
 #include <limits>
 
@@ -8,7 +11,7 @@
 namespace saferclip {
 namespace {
 
-// What an unknown character costs more than the least likely entry.
+// Log probability of an unknown character below that of the least likely entry.
 constexpr double kUnknownPenalty = 10;
 
 class UnigramModel : public SubwordModel {
@@ -26,7 +29,7 @@ class UnigramModel : public SubwordModel {
     unknown_score_ = least - kUnknownPenalty;
     if (settings_.unknown && (*settings_.unknown < 0 || *settings_.unknown >= size()))
       throw DataError(
-          cat(where, ": model.unk_id ", *settings_.unknown, " is no entry of ", size()));
+          cat(where, ": model.unk_id ", *settings_.unknown, " is not one of ", size(), " entries"));
   }
 
   void encode(std::string_view piece, std::vector<std::int32_t>& ids) const override {
@@ -60,12 +63,12 @@ class UnigramModel : public SubwordModel {
     node = {score, begin, id, true};
   }
 
-  // Parts from the last to the first; neighbouring unknown ones are one.
+  // The parts from last to first, with adjacent unknown ones fused.
   std::vector<std::string_view> best_path(std::string_view text) const {
     std::vector<Node> nodes(text.size() + 1);
     const std::int32_t unknown = settings_.unknown.value_or(-1);
     for (std::size_t begin = 0; begin < text.size();) {
-      const std::size_t one = character_length(text, begin);
+      const std::size_t first_length = character_length(text, begin);
       bool has_single = false;
       std::string part;
       for (std::size_t end = begin; end < text.size() && part.size() < longest_;) {
@@ -76,15 +79,15 @@ class UnigramModel : public SubwordModel {
         if (found == ids_.end()) continue;
         const double score = settings_.entries[static_cast<std::size_t>(found->second)].second;
         reach(nodes[end], score + nodes[begin].score, begin, found->second);
-        has_single = has_single || end - begin == one;
+        has_single = has_single || end - begin == first_length;
       }
       if (!has_single) {
         if (unknown < 0)
-          throw DataError(cat("the tokenizer has no entry for \"", text.substr(begin, one),
+          throw DataError(cat("the tokenizer has no entry for \"", text.substr(begin, first_length),
                               "\" and no unknown token"));
-        reach(nodes[begin + one], unknown_score_ + nodes[begin].score, begin, unknown);
+        reach(nodes[begin + first_length], unknown_score_ + nodes[begin].score, begin, unknown);
       }
-      begin += one;
+      begin += first_length;
     }
     std::vector<std::string_view> parts;
     bool is_last_unknown = false;

@@ -23,7 +23,7 @@ struct ExportForm {
 };
 
 // Writes the weights of a session as they are. Throws ConfigError for a form that is only for runs.
-void export_weights(const Session& session, const ExportForm& form, Logger& log);
+void export_base(const Session& session, const ExportForm& form, Logger& log);
 
 struct ExportedRun {
   std::int64_t step = 0;

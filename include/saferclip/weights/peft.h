@@ -1,5 +1,5 @@
-// LoRA adapters as input: PEFT's folders (`adapter_config.json` with `adapter_model.safetensors` or
-// `.bin`), and the files of kohya and diffusers for CLIP's text tower.
+// LoRA adapters: PEFT's folders (`adapter_config.json` with `adapter_model.safetensors` or `.bin`),
+// read and written, and the files of kohya and diffusers for CLIP's text tower, read.
 // https://huggingface.co/docs/peft
 #pragma once
 
@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "saferclip/io/safetensors.h"
-#include "saferclip/model/clip_model.h"
-#include "saferclip/model/model_options.h"
-#include "saferclip/nn/optimizer.h"
+#include "saferclip/core/named_tensor.h"
+#include "saferclip/model/trained.h"
+#include "saferclip/weights/folder_contents.h"
+#include "saferclip/weights/weights.h"
 
 namespace saferclip {
 
@@ -40,10 +40,31 @@ struct PeftAdapter {
 // modules that the model does not have, shapes that do not fit.
 PeftAdapter read_peft_adapter(const std::filesystem::path& path, const ClipGeometry& geometry);
 
+// Puts an adapter (a folder or file) into the weights: `tensor` gives W + scaling · B A in fp32.
+// Throws as read_peft_adapter does.
+void merge_adapter(WeightsSource& source, const std::filesystem::path& path);
+
 // Starts LoRA leaves from an adapter, so that training goes on where it ended; targets that the
 // adapter leaves out keep B = 0. Throws ConfigError when rank, scaling or targets differ from the
 // adapter's, with the values to write.
 void start_from_adapter(const std::vector<TrainedParameter>& parameters, const PeftAdapter& adapter,
                         const AdapterOptions& options);
+
+// What a run trained, to be written as an adapter.
+struct AdapterRequest {
+  const std::vector<NamedTensor>& trained;  // a checkpoint's tensors
+  const ModelOptions& model;
+  const AdapterOptions& adapter;
+  const WeightsSource& source;  // the base
+  std::string base_name;        // for adapter_config.json
+  at::ScalarType dtype = at::kFloat;
+  ExportedTower tower = ExportedTower::kBoth;
+  double strength = 1;  // scales what was learned
+};
+
+// adapter_config.json and adapter_model.safetensors. Throws ConfigError for a full fine-tuning, a
+// trained logit scale, another picture size and a base that an adapter was merged into: an adapter
+// cannot carry them.
+FolderContents adapter_contents(const AdapterRequest& request);
 
 }  // namespace saferclip

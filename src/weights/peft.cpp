@@ -1,30 +1,63 @@
-#include "saferclip/weights/peft_adapter.h"
+// What is done with adapters: read, merged into a source, taken as the start of a training,
+// written. Merging is lazy: a weight gets its delta when it is read, in fp32, and the base file
+// stays mapped.
+#include "saferclip/weights/peft.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include <algorithm>
+#include <cmath>
+#include <future>
 #include <map>
 #include <memory>
-#include <set>
+#include <utility>
 
-#include "weights/lora_factors.h"
-#include "weights/sources.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
-#include "saferclip/io/tensor_file.h"
+#include "weights/lora_factors.h"
+#include "weights/lora_targets.h"
+#include "weights/peft_config.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kPrefix = "base_model.model.";
-
 at::Tensor merged(const at::Tensor& base, const LoraDelta& delta) {
   at::Tensor update = at::mm(delta.b, delta.a);
   if (delta.is_transposed) update = update.t();
   return base.to(at::kFloat) + (update * delta.scaling).reshape(base.sizes());
+}
+
+void require_adapter(const ModelOptions& model, const AdapterOptions& adapter) {
+  if (adapter.method != "lora") {
+    throw ConfigError("--to peft: this run trained every weight, there is no adapter; use --to hf");
+  }
+  if (model.train_logit_scale) {
+    throw ConfigError(
+        "--to peft: this run trained the logit scale or bias, which an adapter cannot carry; use "
+        "--to hf");
+  }
+  if (!model.adapter.empty() || fs::exists(fs::path(model.weights) / kPeftConfigFile)) {
+    throw ConfigError(
+        "--to peft: this run started from weights with another adapter merged in, which no base "
+        "model on its own has; use --to hf");
+  }
+  if (model.image_size) {
+    throw ConfigError(
+        "--to peft: this run changed model.image_size, which an adapter cannot carry; use --to hf");
+  }
+}
+
+// The towers that the adapter is on and that are asked for.
+ExportedTower adapted_tower(const AdapterOptions& adapter, ExportedTower asked) {
+  if (adapter.towers == "both") return asked;
+  const auto own = adapter.towers == "text" ? ExportedTower::kText : ExportedTower::kVision;
+  if (asked != ExportedTower::kBoth && asked != own) {
+    throw ConfigError(cat("--tower: the adapter of this run is on the ", adapter.towers,
+                          " tower alone (adapter.towers)"));
+  }
+  return own;
 }
 
 }  // namespace
@@ -93,14 +126,42 @@ void start_from_adapter(const std::vector<TrainedParameter>& parameters, const P
       problems.push_back(cat(delta.module, ": scaling ", delta.scaling, "; set adapter.alpha to ",
                              delta.scaling * static_cast<double>(options.rank)));
     }
-    copy(kPrefix + delta.module + ".lora_A.weight", delta.a);
-    copy(kPrefix + delta.module + ".lora_B.weight", delta.b);
+    copy(lora_a_name(delta.module), delta.a);
+    copy(lora_b_name(delta.module), delta.b);
   }
   for (const NamedTensor& named : adapter.saved) copy(named.name, named.tensor);
   if (problems.empty()) return;
   throw ConfigError(
       join_problems(cat("adapter.start_from ", adapter.path.string(), ": does not fit:"),
                     shortened(problems, 12)));
+}
+
+FolderContents adapter_contents(const AdapterRequest& request) {
+  require_adapter(request.model, request.adapter);
+  const ExportedTower tower = adapted_tower(request.adapter, request.tower);
+  FolderContents contents;
+  std::vector<std::string> saved;
+  for (const NamedTensor& named : request.trained) {
+    const bool is_factor = named.name.starts_with(kPeftPrefix);
+    const std::string module = is_factor ? named.name.substr(kPeftPrefix.size()) : named.name;
+    if (!is_of_tower(module, tower)) continue;
+    if (is_factor) {
+      contents.tensors.push_back({named.name, named.tensor.to(request.dtype)});
+      continue;
+    }
+    const at::Tensor base =
+        request.source.tensor(named.name).to(at::kFloat).reshape(named.tensor.sizes());
+    contents.tensors.push_back(
+        {cat(kPeftPrefix, named.name),
+         scaled_change(base, named.tensor, request.strength).to(request.dtype)});
+    const std::string whole = named.name.substr(0, named.name.rfind('.'));
+    if (saved.empty() || saved.back() != whole) saved.push_back(whole);
+  }
+  contents.tensor_file = kAdapterFile;
+  contents.texts = {
+      {kPeftConfigFile, peft_config_text({request.adapter, request.source.geometry.family, tower,
+                                          request.base_name, saved, request.strength})}};
+  return contents;
 }
 
 }  // namespace saferclip

@@ -1,8 +1,15 @@
-// Every tensor by its canonical name: what files, adapters and checkpoints go by.
+// Every tensor by its canonical name. The order is fixed: the hash of a model and the list of
+// trained leaves follow it. q, k and v have a name each and one storage, because files keep them
+// apart and the product wants them together. A family's tensors are those whose storage is defined.
+#include "saferclip/model/tensor_slots.h"
+
 #include <ATen/ATen.h>
 
+#include <functional>
+#include <numeric>
+#include <utility>
+
 #include "saferclip/core/text_format.h"
-#include "saferclip/model/clip_model.h"
 
 namespace saferclip {
 namespace {
@@ -142,6 +149,24 @@ std::vector<LinearSlot> linear_slots(ClipModel& model) {
     slots.push_back({"vision_model.head.mlp.fc2", "fc2", &pool.fc2, 0, width});
   }
   return slots;
+}
+
+std::vector<TensorForm> tensor_forms(const ClipGeometry& geometry) {
+  ClipModel shapes = allocate_clip(geometry, at::kFloat, at::kMeta);
+  std::vector<TensorForm> forms;
+  for (TensorSlot& slot : tensor_slots(shapes)) {
+    forms.push_back({std::move(slot.name), std::move(slot.shape)});
+  }
+  return forms;
+}
+
+std::int64_t parameter_count(const ClipGeometry& geometry) {
+  std::int64_t count = 0;
+  for (const TensorForm& form : tensor_forms(geometry)) {
+    count +=
+        std::accumulate(form.shape.begin(), form.shape.end(), std::int64_t{1}, std::multiplies<>());
+  }
+  return count;
 }
 
 }  // namespace saferclip

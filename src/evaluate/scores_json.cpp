@@ -1,3 +1,6 @@
+// Columns of outcomes become numbers at their places in the document, with intervals and paired
+// differences under dotted paths. A percentage and its interval come from the same column, so the
+// document cannot contradict itself; a fixed seed gives equal outcomes equal intervals.
 #include "saferclip/evaluate/scores_json.h"
 
 #include <algorithm>
@@ -11,11 +14,6 @@ namespace {
 using Path = std::vector<std::string>;
 
 constexpr std::uint64_t kSeed = 1;  // intervals of the same outcomes are the same in every run
-
-std::string path_word(std::string word) {
-  std::replace(word.begin(), word.end(), '.', '_');
-  return word;
-}
 
 Path joined(const Path& place, const Path& path) {
   Path whole = place;
@@ -66,12 +64,6 @@ std::pair<OutcomeTable, OutcomeTable> shared_columns(const OutcomeTable& first,
 
 }  // namespace
 
-std::string dotted(const Path& path) {
-  Path words = path;
-  for (std::string& word : words) word = path_word(word);
-  return join(words, ".");
-}
-
 void write_percentages(const PlacedTable& placed, OrderedJson& model) {
   for (const OutcomeColumn& column : placed.table.columns) {
     const Path path = joined(placed.place, column.path);
@@ -117,25 +109,6 @@ OrderedJson differences_json(const std::vector<PlacedTable>& first,
     }
   }
   return json;
-}
-
-const OrderedJson* find_path(const OrderedJson& json, const std::string& path) {
-  const OrderedJson* node = &json;
-  std::string rest = path;
-  while (!rest.empty()) {
-    const std::size_t dot = rest.find('.');
-    const std::string key = rest.substr(0, dot);
-    if (!node->is_object() || !node->contains(key)) return nullptr;
-    node = &(*node)[key];
-    rest = dot == std::string::npos ? "" : rest.substr(dot + 1);
-  }
-  return node;
-}
-
-std::optional<double> number_at(const OrderedJson& json, const std::string& path) {
-  const OrderedJson* node = find_path(json, path);
-  return node != nullptr && node->is_number() ? std::optional<double>(node->get<double>())
-                                              : std::nullopt;
 }
 
 }  // namespace saferclip

@@ -1,206 +1,136 @@
+// The terminal's view of an evaluation document: a row a figure, in the order and words of the
+// table of figures (eval/figures.h). Lines stay within 100 columns whatever names the sets have.
+// Figures of a group are indented below a line with its name, since names of zero-shot sets and of
+// their groups of classes would not fit side by side.
+#include "saferclip/evaluate/scores_table.h"
+
+#include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "saferclip/evaluate/evaluator.h"
+#include "saferclip/core/display.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/eval/figures.h"
 
 namespace saferclip {
 namespace {
 
-constexpr std::size_t kNameWidth = 50;
-constexpr std::size_t kNumberWidth = 7;
+constexpr std::size_t kLineWidth = 100;
+constexpr std::size_t kNameWidth = 48;
+constexpr std::size_t kNumberWidth = 8;
 constexpr std::size_t kIntervalWidth = 16;
-
-struct Line {
-  std::string name;
-  std::string path;
-  std::string counts = {};  // the object that holds n and gallery, or n and classes; empty: none
-};
-
-// "–" is three bytes and one column.
-std::size_t columns_of(const std::string& text) {
-  std::size_t columns = 0;
-  for (const char byte : text) columns += (static_cast<unsigned char>(byte) & 0xC0U) != 0x80U;
-  return columns;
-}
+constexpr std::size_t kChangeWidth = 24;  // "-100.0 [-100.0, -100.0]"
+constexpr std::size_t kChanceWidth = 9;
 
 std::string right(const std::string& text, std::size_t width) {
-  const std::size_t columns = columns_of(text);
+  const std::size_t columns = display_columns(text);
   return std::string(width > columns ? width - columns : 0, ' ') + text;
 }
 
 std::string left(const std::string& text, std::size_t width) {
-  const std::size_t columns = columns_of(text);
-  return columns > width ? text.substr(0, width) : text + std::string(width - columns, ' ');
+  const std::string cut = cut_to_columns(text, width);
+  return cut + std::string(width - display_columns(cut), ' ');
 }
 
-std::string number(const OrderedJson& model, const std::string& path) {
-  const auto value = number_at(model, path);
-  return value ? fixed(*value, 1) : "–";
-}
+// Rows of figures, below a line with their heading where they have one.
+class Rows {
+ public:
+  void add(const Figure& figure, const std::string& cells) {
+    if (figure.heading != heading_ && !figure.heading.empty()) {
+      text_ += cut_to_columns(figure.heading, kLineWidth) + "\n";
+    }
+    heading_ = figure.heading;
+    const std::string indent = heading_.empty() ? "" : "  ";
+    std::string row = left(indent + label_with_unit(figure), kNameWidth) + cells;
+    row.erase(row.find_last_not_of(' ') + 1);
+    text_ += row + "\n";
+  }
+  const std::string& text() const { return text_; }
 
-std::string interval(const OrderedJson& model, const std::string& path) {
-  if (!model.is_object() || !model.contains("intervals")) return "";
-  const auto found = model["intervals"].find(path);
-  if (found == model["intervals"].end()) return "";
-  return cat("[", fixed((*found)[0].get<double>(), 1), ", ", fixed((*found)[1].get<double>(), 1),
-             "]");
+ private:
+  std::string heading_;
+  std::string text_;
+};
+
+std::vector<Figure> table_figures(const OrderedJson& document) {
+  const OrderedJson& model = last_model(document);
+  std::vector<Figure> figures = main_figures(model);
+  for (const FigurePart part :
+       {FigurePart::kRealImages, FigurePart::kZeroShot, FigurePart::kDrift, FigurePart::kSpace}) {
+    const std::vector<Figure> more = figures_in(model, part);
+    figures.insert(figures.end(), more.begin(), more.end());
+  }
+  return figures;
 }
 
 // "25,010 in 5,000": queries and what they choose from.
-std::string counts_text(const OrderedJson& model, const Line& line) {
-  if (line.counts.empty()) return "";
-  const auto n = number_at(model, line.counts + ".n");
-  auto items = number_at(model, line.counts + ".gallery");
-  if (!items) items = number_at(model, line.counts + ".classes");
-  if (!n || !items) return "";
-  return cat(static_cast<std::int64_t>(*n), " in ", static_cast<std::int64_t>(*items));
+std::string counts_text(const Figure& figure, const OrderedJson& model) {
+  const auto counts = queries_and_items(figure, model);
+  return counts ? cat(with_commas(counts->first), " in ", with_commas(counts->second)) : "";
 }
 
-// The set's headline figure, then the others.
-void add_zero_shot(const OrderedJson& model, std::vector<Line>& lines) {
-  if (!model.contains("zero_shot")) return;
-  static const std::vector<std::pair<const char*, const char*>> kFigures{
-      {"top1", "top-1"}, {"top5", "top-5"}, {"mean_per_class_recall", "mean per-class recall"}};
-  for (const auto& [set, result] : model["zero_shot"].items()) {
-    const std::string root = "zero_shot." + set;
-    const std::string headline = result.value("headline", "top1");
-    for (const bool is_headline : {true, false}) {
-      for (const auto& [figure, name] : kFigures) {
-        if ((figure == headline) != is_headline) continue;
-        lines.push_back({cat(is_headline ? cat("zero-shot ", set, ", ") : std::string("  "), name),
-                         cat(root, ".", figure), is_headline ? root : ""});
-      }
-    }
-    if (!result.contains("groups")) continue;
-    for (const auto& [group, values] : result["groups"].items()) {
-      const std::string path = cat(root, ".groups.", group);
-      lines.push_back({cat("  of ", group, " items, top-1"), path + ".top1"});
-      if (values["predicted"].contains("unsafe")) {
-        lines.push_back({cat("  of ", group, " items, named by an unsafe name (%)"),
-                         path + ".predicted.unsafe"});
-      }
-    }
+std::string main_table(const OrderedJson& document, const std::vector<Figure>& figures) {
+  const OrderedJson& last = last_model(document);
+  Rows rows;
+  for (const Figure& figure : figures) {
+    rows.add(figure, right(value_text(figure, document["before"]), kNumberWidth) +
+                         right(value_text(figure, document["after"]), kNumberWidth) + "  " +
+                         left(interval_text(figure, last), kIntervalWidth) +
+                         counts_text(figure, last));
   }
+  return rows.text();
 }
 
-std::vector<Line> table_lines(const OrderedJson& document) {
-  const std::string union_text = cat("retrieval.", kUnsafeTextUnion),
-                    union_image = cat("retrieval.", kUnsafeImageUnion);
-  std::vector<Line> lines{
-      {"unsafe text finds an unsafe image first (%)", "unsafe_top1.text", union_text},
-      {"unsafe image finds an unsafe text first (%)", "unsafe_top1.image", union_image},
-      {"unsafe text -> its safe image, union gallery, R@1", union_text + ".r@1", union_text},
-      {"unsafe image -> its safe text, union gallery, R@1", union_image + ".r@1", union_image},
-      {"SafeGround: all four preferences safe (%)", "safeground.gs"},
-      {"safe text finds an unsafe image first (%)", "unsafe_top1.safe_text",
-       cat("retrieval.", kSafeTextUnion)},
-      {"safe text -> image, R@1", "retrieval.text_to_image.r@1", "retrieval.text_to_image"},
-      {"safe image -> text, R@1", "retrieval.image_to_text.r@1", "retrieval.image_to_text"}};
-  const OrderedJson& model = document["after"].is_null() ? document["before"] : document["after"];
-  if (!model.is_object()) return lines;
-  if (model.contains("real_images")) {
-    for (const auto& [set, result] : model["real_images"].items()) {
-      const std::string root = "real_images." + set;
-      lines.push_back(
-          {cat(set, ": unsafe text finds a real unsafe image (%)"), root + ".text.unsafe_top1"});
-      lines.push_back(
-          {cat(set, ": real unsafe image finds an unsafe text (%)"), root + ".image.unsafe_top1"});
-    }
+std::string strengths_table(const OrderedJson& curve, const std::vector<Figure>& figures) {
+  std::string head = left("between unchanged (0) and tuned (1)", kNameWidth);
+  for (const OrderedJson& point : curve) {
+    head += right(fixed(point["strength"].get<double>(), 2), kNumberWidth);
   }
-  add_zero_shot(model, lines);
-  return lines;
-}
-
-// How a model stands as a whole: a collapsed one has a mean cosine near 1 and a rank near 1.
-std::string space_lines(const OrderedJson& document) {
-  std::string text;
-  for (const char* side : {"before", "after"}) {
-    const OrderedJson& model = document[side];
-    if (!model.is_object() || !model.contains("space")) continue;
-    text += cat("embedding space ", side, ": ");
-    std::vector<std::string> parts;
-    for (const auto& [name, space] : model["space"].items()) {
-      parts.push_back(cat(name, " ", fixed(space["mean_cosine"].get<double>(), 2), " / ",
-                          fixed(space["effective_rank"].get<double>(), 0)));
-    }
-    text += join(parts, ", ") + "\n";
-  }
-  return text.empty() ? "" : text + "  (mean cosine between rows / effective rank)\n";
-}
-
-std::string drift_lines(const OrderedJson& after) {
-  std::string text;
-  if (!after.is_object() || !after.contains("drift") || !after["drift"].is_object()) return text;
-  for (const auto& [tower, d] : after["drift"].items()) {
-    text += cat("drift of ", tower, ": embeddings of safe items keep cosine ",
-                fixed(d["embedding_cos"].get<double>(), 3), ", weights moved by ",
-                fixed(100 * d["weight_rel"].get<double>(), 2), " %\n");
-  }
-  return text;
-}
-
-std::string strengths_table(const OrderedJson& curve, const std::vector<Line>& lines) {
-  std::ostringstream out;
-  std::string head = left("between unchanged (0) and tuned (1)", 46);
-  for (const OrderedJson& point : curve)
-    head += right(fixed(point["strength"].get<double>(), 2), 8);
-  out << "\n" << head << "\n";
-  for (const Line& line : lines) {
-    std::string row = left(line.name, 46);
-    bool has_value = false;
+  Rows rows;
+  for (const Figure& figure : figures) {
+    std::string cells;
     for (const OrderedJson& point : curve) {
-      const std::string value = number(point["after"], line.path);
-      has_value = has_value || value != "–";
-      row += right(value, 8);
+      cells += right(value_text(figure, point["after"]), kNumberWidth);
     }
-    if (has_value) out << row << "\n";
+    if (cells.find_first_not_of(" –") != std::string::npos) rows.add(figure, cells);
   }
-  return out.str();
+  return "\n" + head + "\n" + rows.text();
 }
 
 std::string against_table(const OrderedJson& against, const OrderedJson& after,
-                          const std::vector<Line>& lines) {
+                          const std::vector<Figure>& figures) {
   std::ostringstream out;
   out << "\nagainst " << against["run"].get<std::string>() << " (step " << against["step"]
       << "), paired\n"
-      << left("", 50) << right("its", 8) << right("this", 8) << "  difference, 95 %          p\n";
-  for (const Line& line : lines) {
-    const auto found = against["difference"].find(line.path);
+      << left("", kNameWidth) << right("its", kNumberWidth) << right("this", kNumberWidth)
+      << right("difference, 95 %", kChangeWidth) << right("p", kChanceWidth) << "\n";
+  Rows rows;
+  for (const Figure& figure : figures) {
+    const auto found = against["difference"].find(figure.id);
     if (found == against["difference"].end()) continue;
     const OrderedJson& d = *found;
-    const std::string change =
-        cat(fixed(d["difference"].get<double>(), 1), " [", fixed(d["low"].get<double>(), 1), ", ",
-            fixed(d["high"].get<double>(), 1), "]");
-    out << left(line.name, 50) << right(number(against["after"], line.path), 8)
-        << right(number(after, line.path), 8) << right(change, 22)
-        << right(fixed(d["p"].get<double>(), 3), 9) << "\n";
+    const auto text = [&](const char* name) { return figure_text(figure, d[name].get<double>()); };
+    const std::string change = cat(text("difference"), " [", text("low"), ", ", text("high"), "]");
+    rows.add(figure, right(value_text(figure, against["after"]), kNumberWidth) +
+                         right(value_text(figure, after), kNumberWidth) +
+                         right(change, kChangeWidth) +
+                         right(fixed(d["p"].get<double>(), 3), kChanceWidth));
   }
+  out << rows.text();
   return out.str();
 }
 
 }  // namespace
 
 std::string evaluation_table(const OrderedJson& document) {
+  const std::vector<Figure> figures = table_figures(document);
   std::ostringstream out;
   out << "split " << document["split"].get<std::string>() << ", " << document["n"] << " rows\n"
       << left("", kNameWidth) << right("before", kNumberWidth) << right("after", kNumberWidth)
-      << "  " << left("95 % interval", kIntervalWidth) << "queries in items\n";
-  const std::vector<Line> lines = table_lines(document);
-  for (const Line& line : lines) {
-    const std::string before = number(document["before"], line.path);
-    const std::string after = number(document["after"], line.path);
-    if (before == "–" && after == "–") continue;
-    const OrderedJson& last = document[after == "–" ? "before" : "after"];
-    std::string row = left(line.name, kNameWidth) + right(before, kNumberWidth) +
-                      right(after, kNumberWidth) + "  " +
-                      left(interval(last, line.path), kIntervalWidth) + counts_text(last, line);
-    row.erase(row.find_last_not_of(' ') + 1);
-    out << row << "\n";
-  }
-  out << space_lines(document) << drift_lines(document["after"]);
-  if (document.contains("strengths")) out << strengths_table(document["strengths"], lines);
+      << "  " << left("95 % interval", kIntervalWidth) << "queries in items\n"
+      << main_table(document, figures);
+  if (document.contains("strengths")) out << strengths_table(document["strengths"], figures);
   if (document.contains("against")) {
-    out << against_table(document["against"], document["after"], lines);
+    out << against_table(document["against"], document["after"], figures);
   }
   return out.str();
 }

@@ -1,3 +1,7 @@
+// Validation during training. The reference's rows and scores are made once, before the training
+// takes the memory; each validation then embeds the tuned model's rows only. What is best is one
+// number, higher is better, so that a trainer compares without knowing the metric; the table of
+// figures says which metrics are better lower.
 #include "saferclip/evaluate/validation.h"
 
 #include <ATen/ATen.h>
@@ -12,6 +16,7 @@
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/batch.h"
+#include "saferclip/eval/figures.h"
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/prepare/prepare.h"
 #include "saferclip/prepare/reference_scale.h"
@@ -21,23 +26,17 @@ namespace {
 
 constexpr std::size_t kFewRows = 20;
 
-// Losses, shares of unsafe results and distances from the reference.
-bool is_better_lower(const std::string& metric) {
-  return metric.starts_with("loss.") || metric.find("unsafe_top1") != metric.npos ||
-         metric.find(".weight_") != metric.npos;
-}
-
 // One line of what matters most.
-std::string summary_of(const OrderedJson& after, std::optional<double> loss) {
-  const auto number = [&](const char* path) { return number_at(after, path).value_or(0); };
-  std::string text = cat("validation T→V R@1 ", fixed(number("retrieval.text_to_image.r@1"), 1));
-  if (loss) text += cat(", loss ", fixed(*loss, 4));
-  if (after.contains("unsafe_top1")) {
-    text += cat(", unsafe top-1 ", fixed(number("unsafe_top1.text"), 1), " / ",
-                fixed(number("unsafe_top1.image"), 1), " %, SafeGround ",
-                fixed(number("safeground.gs"), 1));
+std::string summary_of(const OrderedJson& after) {
+  std::vector<std::string> parts;
+  for (const char* id : {"loss.total", "retrieval.text_to_image.r@1", "unsafe_top1.text",
+                         "unsafe_top1.image", "safeground.gs"}) {
+    const auto value = number_at(after, id);
+    if (!value) continue;
+    const Figure figure = figure_at(id);
+    parts.push_back(cat(figure.label, " ", figure_with_unit(figure, value)));
   }
-  return text;
+  return "validation: " + join(parts, "; ");
 }
 
 }  // namespace
@@ -51,7 +50,8 @@ std::optional<double> best_value(const OrderedJson& after, const std::string& me
   const auto tasks = kSums.find(metric);
   if (tasks == kSums.end()) {
     const std::optional<double> number = number_at(after, metric);
-    return number && is_better_lower(metric) ? std::optional(-*number) : number;
+    const bool is_lower = figure_at(metric).better == Better::kLower;
+    return number && is_lower ? std::optional(-*number) : number;
   }
   double sum = 0;
   for (const char* task : tasks->second) {
@@ -174,7 +174,7 @@ ValidationScores Validator::validate(ClipModel& model) {
         cat("checkpoint.best_metric: the evaluation has no number \"", setup_.best_metric, "\""));
   }
   result.best_value = *best;
-  result.summary = summary_of(after, result.loss);
+  result.summary = summary_of(after);
   return result;
 }
 

@@ -1,3 +1,7 @@
+// The page as a whole: sections in reading order, an empty one left out with its link. Everything
+// is in the one file: style, charts as SVG, pictures as data URLs. metrics.jsonl is read line by
+// line and may end in a broken line, since the report may be made while the run writes; a malformed
+// evaluation is an error instead, since its numbers are the point of the page.
 #include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -7,6 +11,7 @@
 #include "report/results.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/eval/document.h"
 #include "saferclip/report/report.h"
 
 namespace saferclip {
@@ -23,7 +28,7 @@ Training read_metrics(const std::string& text) {
   Training training;
   std::istringstream in(text);
   for (std::string line; std::getline(in, line);) {
-    const auto json = nlohmann::json::parse(line, nullptr, false);
+    const auto json = OrderedJson::parse(line, nullptr, false);
     if (!json.is_object() || !json.contains("step")) continue;
     const double step = json["step"].get<double>();
     if (json.value("kind", "") == "train") {
@@ -32,8 +37,8 @@ Training read_metrics(const std::string& text) {
       for (const auto& [name, value] : json["terms"].items()) {
         if (value.is_number()) training.terms[name].emplace_back(step, value.get<double>());
       }
-    } else if (json.contains("after") && json["after"].contains("loss")) {
-      training.validation.emplace_back(step, json["after"]["loss"]["total"].get<double>());
+    } else if (const auto loss = number_at(json, "after.loss.total")) {
+      training.validation.emplace_back(step, *loss);
     }
   }
   return training;

@@ -1,12 +1,11 @@
 // What an evaluation document says, as HTML.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 
-namespace saferclip {
+#include "saferclip/eval/document.h"
 
-using OrderedJson = nlohmann::ordered_json;
+namespace saferclip {
 
 // The figures that matter first, as tiles.
 std::string headline_html(const OrderedJson& document);

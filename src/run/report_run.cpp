@@ -94,7 +94,7 @@ std::vector<OrderedJson> evaluations(const ReportRequest& request, const Session
     splits.emplace_back(session.config.data.validation.empty() ? "train" : "validation");
   // The document with most in it is read first.
   std::stable_partition(splits.begin(), splits.end(), [&](const std::string& split) {
-    return kept.contains(split) && kept[split]["after"].contains("zero_shot");
+    return kept.contains(split) && find_path(kept[split], "after.zero_shot") != nullptr;
   });
   std::vector<OrderedJson> documents;
   for (const std::string& split : splits) {

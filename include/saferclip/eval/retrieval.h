@@ -12,6 +12,7 @@
 
 #include "saferclip/core/quadruplet.h"
 #include "saferclip/core/stop.h"
+#include "saferclip/eval/task_names.h"
 
 namespace saferclip {
 
@@ -42,25 +43,8 @@ struct TaskOutcomes {
   std::int64_t items = 0;  // in all galleries together
 };
 
-// The tasks, named as in the evaluation JSON. A union gallery holds the safe items, then the unsafe
-// ones; relevant is the safe item of the query's row. In any other gallery, relevant is the row's
-// item of the kind that the gallery holds. A picture's relevant items are those of all rows that
-// show it. Tasks with unsafe pictures, union galleries included, use the rows that have one; all
-// others use all rows.
-inline constexpr const char* kTextToImage = "text_to_image";
-inline constexpr const char* kImageToText = "image_to_text";
-inline constexpr const char* kUnsafeTextUnion = "unsafe_text_to_image_union";
-inline constexpr const char* kUnsafeImageUnion = "unsafe_image_to_text_union";
-inline constexpr const char* kUnsafeText = "unsafe_text_to_unsafe_image";
-inline constexpr const char* kUnsafeImage = "unsafe_image_to_unsafe_text";
-inline constexpr const char* kSafeTextUnion = "safe_text_to_image_union";
-inline constexpr const char* kSafeImageUnion = "safe_image_to_text_union";
-inline constexpr const char* kSafeTextAmongUnsafe = "safe_text_to_unsafe_image";
-inline constexpr const char* kUnsafeImageAmongSafe = "unsafe_image_to_safe_text";
-inline constexpr const char* kUnsafeTextAmongSafe = "unsafe_text_to_safe_image";
-inline constexpr const char* kSafeImageAmongUnsafe = "safe_image_to_unsafe_text";
-
-// Computes every text-image score once, in tiles, and counts it for all tasks: O(N) memory. Here
+// Computes every text-image score once, in tiles, and counts it for all tasks (by name, see
+// task_names.h): O(N) memory. Here
 // and below, throws Interrupted between tiles or chunks once `stop` is set.
 std::map<std::string, TaskOutcomes> run_retrieval(const EmbeddingSet& set,
                                                   const StopFlag* stop = nullptr);

@@ -2,15 +2,13 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "saferclip/eval/document.h"
 #include "saferclip/eval/outcomes.h"
 
 namespace saferclip {
-
-using OrderedJson = nlohmann::ordered_json;
 
 // A table and the place in the document where its paths begin.
 struct PlacedTable {
@@ -32,12 +30,5 @@ OrderedJson intervals_json(const std::vector<PlacedTable>& tables, std::int64_t 
 OrderedJson differences_json(const std::vector<PlacedTable>& first,
                              const std::vector<PlacedTable>& second, std::int64_t resamples,
                              const StopFlag* stop);
-
-// The value at a dotted path; null when it is not there.
-const OrderedJson* find_path(const OrderedJson& json, const std::string& path);
-std::optional<double> number_at(const OrderedJson& json, const std::string& path);
-
-// Names of a zero-shot set, a tag or a group may hold dots; paths do not.
-std::string dotted(const std::vector<std::string>& path);
 
 }  // namespace saferclip

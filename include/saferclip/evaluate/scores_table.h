@@ -3,11 +3,12 @@
 
 #include <string>
 
-#include "saferclip/evaluate/scores_json.h"
+#include "saferclip/eval/document.h"
 
 namespace saferclip {
 
-// Before, after and change, at most 100 columns wide.
+// Before and after with intervals; strengths and the paired comparison where the document has them.
+// At most 100 columns wide.
 std::string evaluation_table(const OrderedJson& document);
 
 }  // namespace saferclip

@@ -76,12 +76,43 @@ def write_safetensors(path, tensors):
     path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(data for _, _, data in tensors.values()))
 
 
-class World:
-    """A folder with data, a base model, and a configuration."""
+class Workspace:
+    """A folder that the program runs in."""
     program = ""  # the path of the program under test
 
     def __init__(self, root):
         self.root = root
+
+    def write_rows(self, name, rows):
+        (self.root / name).write_text("".join(json.dumps(r) + "\n" for r in rows))
+
+    def run(self, *arguments, code=0, **options):
+        result = subprocess.run([self.program, "--threads", "1", *map(str, arguments)], cwd=self.root, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+        if code is not None and result.returncode != code:
+            raise AssertionError(f"{arguments}: exit {result.returncode}, expected {code}\n{result.stdout}{result.stderr}")
+        return result
+
+    def start(self, *arguments):
+        return subprocess.Popen([self.program, "--threads", "1", *map(str, arguments)], cwd=self.root,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def train(self, name, *extra, code=0):
+        return self.run("train", "safe.yaml", "--set", f"run.name={name}", *extra, code=code)
+
+    def checkpoint(self, name):
+        folder = self.root / "runs" / name / "checkpoints"
+        return folder / (folder / "latest").read_text().strip()
+
+    def metrics(self, name):
+        return [json.loads(line) for line in (self.root / "runs" / name / "metrics.jsonl").read_text().splitlines()]
+
+
+class World(Workspace):
+    """A workspace with data, a base model, and configurations."""
+
+    def __init__(self, root):
+        super().__init__(root)
         write_tokenizer(root / "tokenizer")
         (root / "model.json").write_text(json.dumps(dict(
             model_type="clip", projection_dim=8, text_config=tower(max_position_embeddings=16, vocab_size=514),
@@ -115,30 +146,6 @@ class World:
             "run: {name: safe}\n")
         (root / "prompts.txt").write_text("a red car\na blue tree\nthe moon\nthe sun\na dog\n")
 
-    def write_rows(self, name, rows):
-        (self.root / name).write_text("".join(json.dumps(r) + "\n" for r in rows))
-
-    def run(self, *arguments, code=0, **options):
-        result = subprocess.run([self.program, "--threads", "1", *map(str, arguments)], cwd=self.root, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
-        if code is not None and result.returncode != code:
-            raise AssertionError(f"{arguments}: exit {result.returncode}, expected {code}\n{result.stdout}{result.stderr}")
-        return result
-
-    def start(self, *arguments):
-        return subprocess.Popen([self.program, "--threads", "1", *map(str, arguments)], cwd=self.root,
-                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def train(self, name, *extra, code=0):
-        return self.run("train", "safe.yaml", "--set", f"run.name={name}", *extra, code=code)
-
-    def checkpoint(self, name):
-        folder = self.root / "runs" / name / "checkpoints"
-        return folder / (folder / "latest").read_text().strip()
-
-    def metrics(self, name):
-        return [json.loads(line) for line in (self.root / "runs" / name / "metrics.jsonl").read_text().splitlines()]
-
     def make_base(self, *settings):
         """Trains the base of safe.yaml and exports it to the folder base."""
         self.run("train", "base.yaml", *sets(*settings))
@@ -168,6 +175,6 @@ class WorldCase(unittest.TestCase):
 def main():
     """Runs the tests of the script: --program PATH [unittest arguments]."""
     index = sys.argv.index("--program")
-    World.program = os.path.abspath(sys.argv[index + 1])
+    Workspace.program = os.path.abspath(sys.argv[index + 1])
     del sys.argv[index:index + 2]
     unittest.main(verbosity=2)

@@ -8,10 +8,10 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "export/folder.h"
 #include "saferclip/core/atomic_files.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
+#include "saferclip/io/safetensors.h"
 #include "support/temporary_folder.h"
 #include "support/tensors.h"
 
@@ -25,11 +25,13 @@ using ::testing::HasSubstr;
 struct TwoFiles : Tokenizer {
   TextSpec text;
   std::string print = "two files";
+  std::vector<std::pair<std::string, std::string>> files{{"vocab.json", "{}"},
+                                                         {"merges.txt", "#version: 0.2\n"}};
   std::vector<std::int32_t> encode(std::string_view, bool*) const override { return {}; }
   const TextSpec& spec() const override { return text; }
   const std::string& fingerprint() const override { return print; }
   std::vector<std::pair<std::string, std::string>> hugging_face_files() const override {
-    return {{"vocab.json", "{}"}, {"merges.txt", "#version: 0.2\n"}};
+    return files;
   }
 };
 
@@ -38,6 +40,7 @@ class Export : public ::testing::Test {
   Export() {
     options_.weights = std::string(SAFERCLIP_FIXTURES) + "/model/quick_gelu";
     source_ = open_weights(options_, 0);
+    model_ = load_clip(source_);
     request_.folder = folder_ / "out";
     request_.model_card = "a card\n";
   }
@@ -50,11 +53,14 @@ class Export : public ::testing::Test {
   nlohmann::json json(const std::string& name) const {
     return nlohmann::json::parse(read_file(request_.folder / name));
   }
+  void write(WeightsLayout layout) {
+    export_weights(request_, layout, model_, source_, tokenizer_);
+  }
   // No folder, nor a temporary one beside it.
   void expect_nothing_written() const { EXPECT_TRUE(fs::is_empty(folder_.path())); }
   std::string peft_refusal() {
     try {
-      export_peft(request_, {}, options_, adapter_, source_);
+      export_peft(request_, {trained_, options_, adapter_}, source_);
     } catch (const ConfigError& error) {
       return error.what();
     }
@@ -65,13 +71,14 @@ class Export : public ::testing::Test {
   ModelOptions options_;
   AdapterOptions adapter_;
   WeightsSource source_;
+  ClipModel model_;
+  std::vector<NamedTensor> trained_;
   TwoFiles tokenizer_;
   ExportRequest request_;
 };
 
 TEST_F(Export, TransformersFolder) {
-  ClipModel model = load_clip(source_);
-  export_hugging_face(request_, model, source_, tokenizer_);
+  write(WeightsLayout::kHuggingFace);
   EXPECT_EQ(files(),
             (std::set<std::string>{"README.md", "config.json", "merges.txt", "model.safetensors",
                                    "preprocessor_config.json", "vocab.json"}));
@@ -81,14 +88,13 @@ TEST_F(Export, TransformersFolder) {
   ModelOptions written;
   written.weights = request_.folder;
   ClipModel again = load_clip(open_weights(written, 0));
-  EXPECT_EQ(model_hash(again), model_hash(model));
+  EXPECT_EQ(model_hash(again), model_hash(model_));
 }
 
 TEST_F(Export, OneTowerAlone) {
-  ClipModel model = load_clip(source_);
   request_.tower = ExportedTower::kText;
   request_.dtype = at::kHalf;
-  export_hugging_face(request_, model, source_, tokenizer_);
+  write(WeightsLayout::kHuggingFace);
   EXPECT_FALSE(files().contains("preprocessor_config.json"));
   EXPECT_TRUE(files().contains("vocab.json"));
   EXPECT_EQ(json("config.json")["architectures"][0], "CLIPTextModelWithProjection");
@@ -100,63 +106,60 @@ TEST_F(Export, OneTowerAlone) {
   }
   request_.folder = folder_ / "vision";
   request_.tower = ExportedTower::kVision;
-  export_hugging_face(request_, model, source_, tokenizer_);
+  write(WeightsLayout::kHuggingFace);
   EXPECT_TRUE(files().contains("preprocessor_config.json"));
   EXPECT_FALSE(files().contains("vocab.json"));
   request_.folder = folder_ / "no";
-  EXPECT_THROW(export_open_clip(request_, model, source_, tokenizer_), ConfigError);
-  EXPECT_THROW(export_openai(request_, model, source_, tokenizer_), ConfigError);
+  EXPECT_THROW(write(WeightsLayout::kOpenClip), ConfigError);
+  EXPECT_THROW(write(WeightsLayout::kOpenAi), ConfigError);
   EXPECT_FALSE(fs::exists(request_.folder));
 }
 
 TEST_F(Export, OpenClipAndOpenAiFoldersHaveTheirConfigurationBesideThem) {
-  ClipModel model = load_clip(source_);
-  export_open_clip(request_, model, source_, tokenizer_);
+  write(WeightsLayout::kOpenClip);
   EXPECT_EQ(files(), (std::set<std::string>{"README.md", "merges.txt", "open_clip_config.json",
                                             "open_clip_model.safetensors", "vocab.json"}));
   EXPECT_EQ(json("open_clip_config.json")["model_cfg"]["embed_dim"], source_.geometry.embed_dim);
   const std::string config = read_file(request_.folder / "open_clip_config.json");
   request_.folder = folder_ / "openai";
-  export_openai(request_, model, source_, tokenizer_);
+  write(WeightsLayout::kOpenAi);
   EXPECT_EQ(files(), (std::set<std::string>{"README.md", "merges.txt", "model.pt",
                                             "open_clip_config.json", "vocab.json"}));
   EXPECT_EQ(read_file(request_.folder / "open_clip_config.json"), config);
 }
 
 TEST_F(Export, AFolderWithContentIsRefusedAndStays) {
+  make_folders(request_.folder);
   write_file_atomically(request_.folder / "mine.txt", "mine");
-  ClipModel model = load_clip(source_);
-  EXPECT_THROW(export_hugging_face(request_, model, source_, tokenizer_), ConfigError);
+  EXPECT_THROW(write(WeightsLayout::kHuggingFace), ConfigError);
   EXPECT_EQ(files(), std::set<std::string>{"mine.txt"});
   fs::remove(request_.folder / "mine.txt");
-  export_hugging_face(request_, model, source_, tokenizer_);  // an empty one may be filled
+  write(WeightsLayout::kHuggingFace);  // an empty one may be filled
   EXPECT_TRUE(files().contains("model.safetensors"));
 }
 
 TEST_F(Export, AFailureLeavesNothing) {
-  EXPECT_THROW(write_export(request_,
-                            [](const fs::path& folder) {
-                              write_file_atomically(folder / "half", "x");
-                              throw DataError("no");
-                            }),
-               DataError);
+  tokenizer_.files.push_back({"no folder/of this name", ""});  // fails when the weights are written
+  EXPECT_ANY_THROW(write(WeightsLayout::kHuggingFace));
   expect_nothing_written();
+  tokenizer_.files.pop_back();
   request_.model_card = "";
   request_.folder = folder_ / "a/b";
-  write_export(request_, [](const fs::path& folder) { write_file_atomically(folder / "f", "x"); });
-  EXPECT_EQ(files(), std::set<std::string>{"f"});
+  write(WeightsLayout::kHuggingFace);
+  EXPECT_TRUE(files().contains("model.safetensors"));
+  EXPECT_FALSE(files().contains("README.md"));
 }
 
 TEST_F(Export, PeftFolder) {
   const std::string module = "base_model.model.text_model.encoder.layers.0.self_attn.q_proj";
   const at::Tensor bias = source_.tensor("text_model.final_layer_norm.bias").to(at::kFloat);
-  const std::vector<NamedTensor> trained{{module + ".lora_A.weight", at::ones({2, 24})},
-                                         {module + ".lora_B.weight", at::ones({24, 2})},
-                                         {"text_model.final_layer_norm.bias", bias + 1}};
+  trained_ = {{module + ".lora_A.weight", at::ones({2, 24})},
+              {module + ".lora_B.weight", at::ones({24, 2})},
+              {"text_model.final_layer_norm.bias", bias + 1}};
   adapter_.rank = 2;
   adapter_.alpha = 4;
   adapter_.targets = {"q_proj", "fc1"};
-  export_peft(request_, trained, options_, adapter_, source_, 0.5);
+  export_peft(request_, {trained_, options_, adapter_, 0.5}, source_);
   EXPECT_EQ(files(), (std::set<std::string>{"README.md", "adapter_config.json",
                                             "adapter_model.safetensors"}));
   const nlohmann::json config = json("adapter_config.json");

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "saferclip/core/log.h"
+#include "saferclip/core/stop.h"
 #include "saferclip/data/artefact_manifest.h"
 #include "saferclip/io/safetensors.h"
 

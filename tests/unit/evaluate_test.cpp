@@ -12,6 +12,7 @@
 #include "saferclip/evaluate/scores_json.h"
 #include "saferclip/evaluate/validation.h"
 #include "saferclip/evaluate/zero_shot_set.h"
+#include "support/message_of.h"
 #include "support/temporary_folder.h"
 
 namespace saferclip {
@@ -27,17 +28,6 @@ constexpr float kNone = std::numeric_limits<float>::quiet_NaN();
 void write(const std::filesystem::path& file, const std::string& text) {
   std::filesystem::create_directories(file.parent_path());
   std::ofstream(file, std::ios::binary) << text;
-}
-
-template <class Call>
-std::string message_of(Call&& call) {
-  try {
-    call();
-  } catch (const DataError& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "no DataError";
-  return "";
 }
 
 // --- the document
@@ -195,11 +185,12 @@ TEST(ZeroShotSet, FoldersAndATableOfClasses) {
   EXPECT_THAT(notes, HasSubstr("its first line is read as a head"));
   EXPECT_THAT(notes, HasSubstr("left out 1 pictures that lie in no class folder"));
   options.class_count = 3;
-  EXPECT_THAT(message_of([&] { read_zero_shot_set(options); }),
+  EXPECT_THAT(message_of<DataError>([&] { read_zero_shot_set(options); }),
               HasSubstr("gives 2 classes, expected 3"));
   options.class_count = 0;
   options.templates = {"a photo of a {}.", "nothing"};
-  EXPECT_THAT(message_of([&] { read_zero_shot_set(options); }), HasSubstr("\"nothing\" has no {}"));
+  EXPECT_THAT(message_of<DataError>([&] { read_zero_shot_set(options); }),
+              HasSubstr("\"nothing\" has no {}"));
 }
 
 TEST(ZeroShotSet, ATableOfFilesAndLabels) {
@@ -218,13 +209,14 @@ TEST(ZeroShotSet, ATableOfFilesAndLabels) {
   EXPECT_THAT(numbers.labels, ElementsAre(1, 0));
   EXPECT_THAT(numbers.notes, Contains(HasSubstr("labels are read as positions")));
   write(folder / "bad.csv", "file,label\na.png,green\nb.png,red\n");
-  EXPECT_THAT(
-      message_of([&] { read_zero_shot_set(set_in(folder / "bad.csv", folder / "classes.tsv")); }),
-      HasSubstr("1 label is no class of"));
+  EXPECT_THAT(message_of<DataError>(
+                  [&] { read_zero_shot_set(set_in(folder / "bad.csv", folder / "classes.tsv")); }),
+              HasSubstr("1 label is no class of"));
   write(folder / "other.csv", "photo,kind\na.png,red\n");
-  EXPECT_THAT(
-      message_of([&] { read_zero_shot_set(set_in(folder / "other.csv", folder / "classes.tsv")); }),
-      HasSubstr("columns found: kind, photo"));
+  EXPECT_THAT(message_of<DataError>([&] {
+                read_zero_shot_set(set_in(folder / "other.csv", folder / "classes.tsv"));
+              }),
+              HasSubstr("columns found: kind, photo"));
 }
 
 TEST(ZeroShotClasses, EachFormOfAClassFile) {
@@ -248,10 +240,12 @@ TEST(ZeroShotClasses, EachFormOfAClassFile) {
   EXPECT_EQ(paths.by_folder.at("a/apartment/outdoor"), 1);
   const ZeroShotClasses numbered = names("json", R"({"10": "rose", "2": "lily"})");
   EXPECT_THAT(numbered.names, ElementsAre("lily", "rose"));  // 2 before 10
-  EXPECT_THAT(message_of([&] { names("json", "[1]"); }), HasSubstr("expected an object"));
-  EXPECT_THAT(message_of([&] { names("name", "a\na\n"); }), HasSubstr("belongs to two classes"));
+  EXPECT_THAT(message_of<DataError>([&] { names("json", "[1]"); }),
+              HasSubstr("expected an object"));
+  EXPECT_THAT(message_of<DataError>([&] { names("name", "a\na\n"); }),
+              HasSubstr("belongs to two classes"));
   options.leave_out = {"a"};
-  EXPECT_THAT(message_of([&] { names("name", "a\n"); }), HasSubstr("holds no classes"));
+  EXPECT_THAT(message_of<DataError>([&] { names("name", "a\n"); }), HasSubstr("holds no classes"));
   options.rename = {{"b", "a better name"}};
   EXPECT_THAT(names("name", "a\nb\n").names, ElementsAre("a better name"));
   options.class_form = "lists";

@@ -79,14 +79,14 @@ TEST_P(LinearLayer, PackedOrNotIsTheSame) {
   if (!layer_.packed.defined()) GTEST_SKIP() << "no such layout here";
   const at::Tensor packed = linear(layer_, x_, mode_);
   at::manual_seed(7);
-  layer_.packed = layer_.packed_transpose = {};
+  layer_.packed = layer_.packed_transpose = at::Tensor();
   layer_.weight = random({10, 12});
   EXPECT_LT(relative_error(packed, linear(layer_, x_, mode_)), 2 * tolerance());
 }
 
 TEST_P(LinearLayer, AdaptersWriteTheirColumnsAlone) {
   adapt();
-  layer_.bias = {};
+  layer_.bias = at::Tensor();
   layer_.weight.zero_();
   const at::Tensor y = linear(layer_, x_, mode_).detach();
   const at::Tensor first =

@@ -15,6 +15,7 @@
 #include "saferclip/run/run_start.h"
 #include "saferclip/run/target_lines.h"
 #include "saferclip/train/checkpoint.h"
+#include "support/message_of.h"
 #include "support/temporary_folder.h"
 
 namespace saferclip {
@@ -26,17 +27,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::SizeIs;
-
-template <class Exception, class Call>
-std::string message_of(Call&& call) {
-  try {
-    call();
-  } catch (const Exception& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return "";
-}
 
 class RunTest : public ::testing::Test {
  protected:

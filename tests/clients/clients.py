@@ -17,7 +17,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "e2e"))
-import e2e
+from world import World
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from PIL import Image
@@ -267,11 +267,11 @@ def check_refused_adapters(world, root, base, based):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--program", required=True)
-    e2e.PROGRAM = os.path.abspath(parser.parse_args().program)
+    World.program = os.path.abspath(parser.parse_args().program)
     for activation in ("quick_gelu", "gelu"):
         with tempfile.TemporaryDirectory() as folder:
             print(activation)
-            check(e2e.World(pathlib.Path(folder)), activation)
+            check(World(pathlib.Path(folder)), activation)
 
 
 main()

@@ -23,6 +23,7 @@ import torch
 from clip_benchmark.metrics import zeroshot_classification, zeroshot_retrieval
 from open_clip.model import CLIP
 from PIL import Image
+from client_world import program_argument
 from safetensors.torch import save_file
 
 CONFIG = dict(embed_dim=32, quick_gelu=True, vision_cfg=dict(image_size=32, layers=2, width=128, patch_size=8),
@@ -158,9 +159,7 @@ def check_zero_shot(world, classes, templates):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--program", required=True)
-    program = os.path.abspath(parser.parse_args().program)
+    program = program_argument()
     with tempfile.TemporaryDirectory() as folder:
         world = World(program, pathlib.Path(folder))
         for captions_a_picture in (1, 5):

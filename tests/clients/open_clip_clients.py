@@ -10,7 +10,6 @@ import collections
 import json
 import os
 import pathlib
-import subprocess
 import tempfile
 import warnings
 
@@ -22,7 +21,8 @@ import torch
 from open_clip.model import CustomTextCLIP, CLIP
 from peft import LoraConfig, get_peft_model
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from client_world import ClientWorld, normal, program_argument
+from safetensors.torch import save_file
 
 TOLERANCE = 1e-5
 TEXTS = ["A Red CAR", "a blue tree, isn\u2019t it?", "", "caf\u00e9 \u65e5\u672c 42", "dog " * 90, "&lt;b&gt; fi\ufb01"]
@@ -41,31 +41,18 @@ PREPROCESS = {"wide": dict(mean=[0.5] * 3, std=[0.5] * 3, interpolation="bicubic
 RESULTS = []
 
 
-class World:
+class World(ClientWorld):
+    texts = TEXTS
+
     def __init__(self, program, root):
-        self.program, self.root = program, root
+        super().__init__(program, root)
         rng = numpy.random.default_rng(0)
-        self.pictures = []
         for i, size in enumerate([(64, 64), (45, 90), (131, 50), (23, 23), (7, 300), (227, 99)]):
             pixels = rng.integers(0, 256, (size[1] // 4 + 1, size[0] // 4 + 1, 3), dtype=numpy.uint8)
             picture = Image.fromarray(pixels).resize(size, Image.BICUBIC)
             picture.save(root / f"{i}.png")
             self.pictures.append(root / f"{i}.png")
 
-    def run(self, *arguments, code=0):
-        done = subprocess.run([self.program, *map(str, arguments)], cwd=self.root, capture_output=True, text=True)
-        if done.returncode != code:
-            raise SystemExit(f"saferclip {' '.join(map(str, arguments))}: exit {done.returncode}\n{done.stdout}{done.stderr}")
-        return done.stdout + done.stderr
-
-    def embed(self, weights, *options):
-        out = self.root / "own.safetensors"
-        self.run("embed", weights, *options, "--texts", *TEXTS, "--images", *self.pictures, "--out", out)
-        return load_file(out)
-
-
-def normal(rows):
-    return torch.nn.functional.normalize(rows.float(), dim=-1)
 
 
 def compare(name, own, expected, tolerance=TOLERANCE):
@@ -305,9 +292,7 @@ def check_refusals(world):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--program", required=True)
-    program = os.path.abspath(parser.parse_args().program)
+    program = program_argument()
     with tempfile.TemporaryDirectory() as folder:
         world = World(program, pathlib.Path(folder))
         for name in SHAPES:

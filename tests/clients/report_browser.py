@@ -17,7 +17,7 @@ import tempfile
 from PIL import Image, ImageStat
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
-import e2e  # noqa: E402
+from world import World  # noqa: E402
 
 # Runs inside the page and leaves its findings in an element that --dump-dom shows.
 PROBE = """<script>addEventListener('load', () => {
@@ -78,12 +78,11 @@ def main():
     parser.add_argument("--program", required=True)
     parser.add_argument("--out", type=pathlib.Path)
     arguments = parser.parse_args()
-    e2e.PROGRAM = os.path.abspath(arguments.program)
+    World.program = os.path.abspath(arguments.program)
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
-        world = e2e.World(root)
-        world.run("train", "base.yaml")
-        world.run("export", "runs/base", "--to", "hf", "--out", "base")
+        world = World(root)
+        world.make_base()
         world.train("whole")
         world.run("evaluate", "runs/whole", "--strengths", "0,0.5,1")
         page = root / "r.html"

@@ -22,7 +22,7 @@ os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 warnings.filterwarnings("ignore")
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "e2e"))
-import e2e
+from world import World, file_hash
 import open_clip
 import sentencepiece
 import timm
@@ -97,7 +97,7 @@ def compare_rows(name, theirs, mine, tolerance=TOLERANCE):
         compare(f"{name}, {kind}", theirs[kind], mine[kind], tolerance)
 
 
-class World(e2e.World):
+class SiglipWorld(World):
     def __init__(self, root, shape):
         super().__init__(root)
         self.shape = shape
@@ -153,7 +153,7 @@ def kill_and_resume(world):
         if kills > 60:
             raise SystemExit("the killed run does not get on")
     for file in ("weights.safetensors", "optimizer.safetensors"):
-        if e2e.file_hash(world.checkpoint("killed") / file) != e2e.file_hash(world.checkpoint("whole") / file):
+        if file_hash(world.checkpoint("killed") / file) != file_hash(world.checkpoint("whole") / file):
             raise SystemExit(f"killed and resumed: {file} differs")
     print(f"  {kills} kills, bit-equal")
 
@@ -363,14 +363,13 @@ def check_refusals(world):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--program", required=True)
-    e2e.PROGRAM = os.path.abspath(parser.parse_args().program)
+    World.program = os.path.abspath(parser.parse_args().program)
     for shape in SHAPES:
         register(shape)
         with tempfile.TemporaryDirectory() as folder:
             print(shape)
-            world = World(pathlib.Path(folder), shape)
-            world.run("train", "base.yaml")
-            world.run("export", "runs/base", "--to", "hf", "--out", "base")
+            world = SiglipWorld(pathlib.Path(folder), shape)
+            world.make_base()
             kill_and_resume(world)
             tokens, pixels, based = check_exports(world)
             check_foreign_adapters(world, tokens, pixels, based)

@@ -10,7 +10,6 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
 import tempfile
 import warnings
 
@@ -20,7 +19,7 @@ warnings.filterwarnings("ignore")
 import numpy
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from client_world import ClientWorld, normal
 
 FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures"
 FOLDERS = FIXTURES / "text" / "folders"
@@ -29,10 +28,11 @@ TEXTS = ["a photo of a cat.", "stop! Look at the DOG!", "a <my-cat> sits", "the 
 SIDE = 32
 
 
-class World:
+class World(ClientWorld):
+    texts = TEXTS
+
     def __init__(self, program, root):
-        self.program, self.root = os.path.abspath(program), root
-        self.pictures = []
+        super().__init__(program, root)
         expected = json.loads((FIXTURES / "image" / "clients.json").read_text())
         for name in ("rgb.png", "rgba.png", "la.png", "palette.png", "palette_alpha.png", "rgb_key.png", "grey_key.png", "rgba.webp", "rgba.tiff", "bilevel.png", "rgba16.png"):
             self.pictures.append(root / name)
@@ -44,19 +44,9 @@ class World:
             picture.save(root / f"{i}.png")
         self.all = self.pictures
 
-    def run(self, *arguments, code=0):
-        done = subprocess.run([self.program, *map(str, arguments)], cwd=self.root, capture_output=True, text=True)
-        if done.returncode != code:
-            raise SystemExit(f"saferclip {' '.join(map(str, arguments))}: exit {done.returncode}\n{done.stdout}{done.stderr}")
-        return done.stdout + done.stderr
-
-    def embed(self, weights, *options, texts=TEXTS):
-        self.run("embed", weights, *options, "--texts", *texts, "--images", *self.pictures, "--out", "own.safetensors")
-        return load_file(self.root / "own.safetensors")
-
 
 def compare(name, found, expected):
-    worst = (found - torch.nn.functional.normalize(expected.float(), dim=-1)).abs().max().item()
+    worst = (found - normal(expected)).abs().max().item()
     print(f"  {name}: largest difference {worst:.1e}")
     if not worst <= TOLERANCE:
         raise SystemExit(f"{name}: more than {TOLERANCE}")
@@ -93,11 +83,11 @@ def transformers_rows(folder, pictures, texts=TEXTS):
                 "image": model.visual_projection(model.vision_model(pixel_values=images["pixel_values"]).pooler_output)}
 
 
-def check_folder(world, name, folder):
+def check_folder(world, name, folder, form="hf", rows_of=transformers_rows):
     own = world.embed(folder)
-    theirs = transformers_rows(folder, world.pictures)
-    world.run("export", folder, "--to", "hf", "--out", world.root / f"{name}_out")
-    again = transformers_rows(world.root / f"{name}_out", world.pictures)
+    theirs = rows_of(folder, world.pictures)
+    world.run("export", folder, "--to", form, "--out", world.root / f"{name}_out")
+    again = rows_of(world.root / f"{name}_out", world.pictures)
     for kind in ("text", "image"):
         compare(f"{name}, {kind}", own[kind], theirs[kind])
         compare(f"{name}, {kind}, exported", own[kind], again[kind])
@@ -173,13 +163,7 @@ def check_open_clip(world):
         # Pillow fills what is outside of other pictures by their modes' own rules.
         is_filled = preprocess["resize_mode"] == "longest"
         world.pictures = [p for p in world.all if not is_filled or p.name == "rgb.png"]
-        own = world.embed(folder)
-        theirs = open_clip_rows(folder, world.pictures)
-        world.run("export", folder, "--to", "open_clip", "--out", world.root / f"{name}_out")
-        again = open_clip_rows(world.root / f"{name}_out", world.pictures)
-        for kind in ("text", "image"):
-            compare(f"{name}, {kind}", own[kind], theirs[kind])
-            compare(f"{name}, {kind}, exported", own[kind], again[kind])
+        check_folder(world, name, folder, "open_clip", open_clip_rows)
 
 
 def main():

@@ -16,7 +16,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "e2e"))
-import e2e
+from world import World, file_hash
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from PIL import Image
@@ -34,10 +34,9 @@ class Bench:
     """A base folder, its embeddings by transformers, and the program beside them."""
 
     def __init__(self, root):
-        self.world = e2e.World(root)
+        self.world = World(root)
         self.root = root
-        self.world.run("train", "base.yaml")
-        self.world.run("export", "runs/base", "--to", "hf", "--out", "base")
+        self.world.make_base()
         self.base = CLIPModel.from_pretrained(root / "base").eval()
         self.tokens = dict(AutoTokenizer.from_pretrained(root / "base")(TEXTS, padding=True, return_tensors="pt"))
         pictures = [Image.open(root / p) for p in PICTURES]
@@ -108,7 +107,7 @@ def check_named_file(b):
     for name in ("pytorch_model.bin", "model.pt", "last.ckpt", "weights.pth", "renamed.safetensors"):
         b.same(f"named {name}", folder / name, expected)
         told = json.loads(b.world.run("inspect", folder / name, "--json").stdout)
-        if told["sha256"] != e2e.file_hash(folder / name) or told["weights"] != name:
+        if told["sha256"] != file_hash(folder / name) or told["weights"] != name:
             raise SystemExit(f"inspect {name}: {told['sha256']}, {told['weights']}")
         hashes.add(told["sha256"])
     b.same("named model.safetensors", folder / "model.safetensors", b.right)
@@ -146,11 +145,11 @@ def check_commands(b, folder, state):
     written = load_file(b.root / "named_export" / "model.safetensors")
     if any(not torch.equal(written[k], v) for k, v in state.items()):
         raise SystemExit("export of a named file wrote other weights")
-    if e2e.file_hash(named) not in (b.root / "named_export" / "README.md").read_text():
+    if file_hash(named) not in (b.root / "named_export" / "README.md").read_text():
         raise SystemExit("the model card has another file's hash")
     b.world.run("train", "safe.yaml", "--set", f"model.weights={named}", "--set", "train.max_steps=2", "--set", "run.name=named")
     content = json.loads((b.world.checkpoint("named") / "state.json").read_text())["content"]
-    if content["weights"] != e2e.file_hash(named):
+    if content["weights"] != file_hash(named):
         raise SystemExit(f"the run knows its base as {content['weights']}")
     said = b.world.run("export", "runs/named", "--to", "peft", "--out", "named_peft").stderr
     if "model.safetensors of that folder" not in said:
@@ -437,7 +436,7 @@ def check_dialects(b):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--program", required=True)
-    e2e.PROGRAM = os.path.abspath(parser.parse_args().program)
+    World.program = os.path.abspath(parser.parse_args().program)
     with tempfile.TemporaryDirectory() as folder:
         b = Bench(pathlib.Path(folder))
         for check in (check_named_file, check_prefixes, check_containers, check_types, check_patterns, check_towers, check_adapter_files):

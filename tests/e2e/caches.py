@@ -3,47 +3,32 @@
     caches.py --program build/release/saferclip [unittest arguments]
 """
 import json
-import os
 import pathlib
 import sys
-import tempfile
-import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-import e2e  # noqa: E402
+from world import WorldCase, file_hash, main, png, sets  # noqa: E402
 
 
-class Caches(unittest.TestCase):
+class Caches(WorldCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.root = pathlib.Path(cls.folder.name)
-        cls.world = e2e.World(cls.root)
-        cls.world.run("train", "base.yaml")
-        cls.world.run("export", "runs/base", "--to", "hf", "--out", "base")
+        super().setUpClass()
+        cls.root = cls.world.root
         rows = [json.loads(line) for line in (cls.root / "train.jsonl").read_text().splitlines()]
         for i in range(3):
             for side in ("safe", "unsafe"):
-                (cls.root / "images" / f"{side}_new{i}.png").write_bytes(e2e.png(f"{side}_new{i}"))
+                (cls.root / "images" / f"{side}_new{i}.png").write_bytes(png(f"{side}_new{i}"))
         new = [dict(id=f"new{i}", safe_caption=f"a new house {i}", safe_image=f"images/safe_new{i}.png",
                     unsafe_caption="bad red", unsafe_image=f"images/unsafe_new{i}.png") for i in range(3)]
         cls.world.write_rows("changed.jsonl", new[:1] + rows[20:] + new[1:] + rows[2:20])
 
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
-
     def prepare(self, cache, *settings, train="train.jsonl"):
-        sets = (f"data.train={train}", "data.validation=", f"data.cache_dir={cache}", *settings)
-        return self.world.run("prepare", "safe.yaml", *(a for s in sets for a in ("--set", s))).stderr
+        arguments = sets(f"data.train={train}", "data.validation=", f"data.cache_dir={cache}", *settings)
+        return self.world.run("prepare", "safe.yaml", *arguments).stderr
 
     def require_equal(self, cache, fresh):
-        """Every artefact of the fresh cache is in the other one, to the bit."""
-        paths = sorted((self.root / fresh).glob("*/data.safetensors"))
-        self.assertGreaterEqual(len(paths), 5)
-        for path in paths:
-            other = self.root / cache / path.relative_to(self.root / fresh)
-            self.assertEqual(e2e.file_hash(path), e2e.file_hash(other), other)
+        self.assert_same_artefacts(cache, fresh, least=5)
 
     def test_rows_that_stay_are_taken_over_to_the_bit(self):
         self.prepare("grown")
@@ -63,7 +48,7 @@ class Caches(unittest.TestCase):
         picture = self.root / "images" / "safe3.png"
         before = picture.read_bytes()
         self.prepare("repainted")
-        picture.write_bytes(e2e.png("other"))
+        picture.write_bytes(png("other"))
         try:
             said = self.prepare("repainted")
             self.assertRegex(said, r"decoding train: 42 of 43 pictures taken from images-")
@@ -111,7 +96,7 @@ class Caches(unittest.TestCase):
         for text in (b"a dog\na cat\n", b"\xef\xbb\xbfa dog\r\na cat\r\n", "a dog\r\na cat".encode("utf-16"), b"a dog\ra cat\r"):
             (self.root / "texts.txt").write_bytes(text)
             self.world.run("embed", "base", "--texts-file", "texts.txt", "--out", "texts.safetensors")
-            embedded.append(e2e.file_hash(self.root / "texts.safetensors"))
+            embedded.append(file_hash(self.root / "texts.safetensors"))
         self.assertEqual(len(set(embedded)), 1)
         (self.root / "texts.txt").write_bytes("a café".encode("latin-1"))
         said = self.world.run("embed", "base", "--texts-file", "texts.txt", "--out", "texts.safetensors", code=3).stderr
@@ -119,7 +104,4 @@ class Caches(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    index = sys.argv.index("--program")
-    e2e.PROGRAM = os.path.abspath(sys.argv[index + 1])
-    del sys.argv[index:index + 2]
-    unittest.main(verbosity=2)
+    main()

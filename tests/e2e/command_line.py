@@ -4,28 +4,19 @@
 """
 import json
 import os
-import pathlib
 import stat
 import subprocess
-import sys
-import tempfile
-import unittest
 
-import e2e
+from world import World, WorldCase, main
 
 
-class CommandLine(unittest.TestCase):
+class CommandLine(WorldCase):
+    prefix = "saferclip-words-"
+
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="saferclip-words-")
-        cls.world = e2e.World(pathlib.Path(cls.folder.name))
-        cls.world.run("train", "base.yaml")
-        cls.world.run("export", "runs/base", "--to", "hf", "--out", "base")
+        super().setUpClass()
         cls.world.run("train", "safe.yaml", "--set", "train.max_steps=4")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
 
     def said(self, *words, code=2, **options):
         result = self.world.run(*words, code=code, **options)
@@ -55,7 +46,7 @@ class CommandLine(unittest.TestCase):
         self.assertIn("CONFIG is required", self.said("train"))
 
     def test_help_version_and_no_command(self):
-        plain = lambda *words, code=0: subprocess.run([e2e.PROGRAM, *words], capture_output=True, text=True, cwd=self.world.root)
+        plain = lambda *words, code=0: subprocess.run([World.program, *words], capture_output=True, text=True, cwd=self.world.root)
         version = plain("version")
         self.assertRegex(version.stdout, r"^saferclip \d+\.\d+")
         self.assertEqual(version.stdout, plain("--version").stdout)
@@ -140,7 +131,7 @@ class CommandLine(unittest.TestCase):
         self.assertIn("--json", self.said("evaluate", "runs/safe", "--out", "/dev/stdout"))
         log = root / "redirected"
         with open(log, "w") as out:
-            result = subprocess.run([e2e.PROGRAM, "evaluate", "runs/safe", "--out", "/dev/stdout"], cwd=root, stdout=out, stderr=subprocess.PIPE)
+            result = subprocess.run([World.program, "evaluate", "runs/safe", "--out", "/dev/stdout"], cwd=root, stdout=out, stderr=subprocess.PIPE)
         self.assertEqual(result.returncode, 2)
 
     def test_what_is_read_is_not_written_over(self):
@@ -269,7 +260,4 @@ class CommandLine(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    at = sys.argv.index("--program")
-    e2e.PROGRAM = os.path.abspath(sys.argv[at + 1])
-    del sys.argv[at:at + 2]
-    unittest.main(verbosity=2)
+    main()

@@ -2,10 +2,8 @@
 
     e2e.py --program build/release/saferclip [unittest arguments]
 """
-import hashlib
 import json
 import os
-import pathlib
 import random
 import re
 import resource
@@ -13,126 +11,16 @@ import shutil
 import signal
 import struct
 import subprocess
-import sys
-import tempfile
 import time
-import unittest
-import zlib
 
-PROGRAM = ""
-ROWS = 24
+from world import ROWS, WorldCase, file_hash, main, png, read_safetensors, seal, sets, write_safetensors
 
 
-def png(seed, side=20):
-    rng = random.Random(seed)
-    colour = [rng.randrange(256) for _ in range(3)]
-    raw = b"".join(b"\0" + bytes((c + rng.randrange(40)) % 256 for _ in range(side) for c in colour) for _ in range(side))
-
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)) +
-            chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b""))
-
-
-def write_tokenizer(folder):
-    printed = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    symbols = [chr(b) for b in printed] + [chr(256 + i) for i in range(256 - len(printed))]
-    entries = symbols + [s + "</w>" for s in symbols] + ["<|startoftext|>", "<|endoftext|>"]
-    folder.mkdir()
-    (folder / "vocab.json").write_text(json.dumps({s: i for i, s in enumerate(entries)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-
-
-def tower(**extra):
-    return dict(hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, hidden_act="quick_gelu", **extra)
-
-
-def file_hash(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-class World:
-    """A folder with data, a base model, and a configuration."""
-
-    def __init__(self, root):
-        self.root = root
-        write_tokenizer(root / "tokenizer")
-        (root / "model.json").write_text(json.dumps(dict(
-            model_type="clip", projection_dim=8, text_config=tower(max_position_embeddings=16, vocab_size=514),
-            vision_config=tower(image_size=16, patch_size=8))))
-        (root / "images").mkdir()
-        rows = []
-        words = "red blue dog cat car tree sun moon".split()
-        for i in range(ROWS):
-            for kind in ("safe", "unsafe"):
-                (root / "images" / f"{kind}{i}.png").write_bytes(png(f"{kind}{i}"))
-            rows.append(dict(id=str(i), safe_caption=f"{words[i % 8]} {words[i // 8]}", safe_image=f"images/safe{i}.png",
-                             unsafe_caption=f"bad {words[i % 8]}", tag=words[i % 3]))
-            if i % 5:
-                rows[-1]["unsafe_image"] = f"images/unsafe{i}.png"
-        self.write_rows("train.jsonl", rows)
-        (root / "classes.tsv").write_text("red\tr\tsafe\nblue\tb\tunsafe\n")
-        (root / "zero.csv").write_text("file,label\nimages/safe0.png,r\nimages/safe1.png,b\n")
-        (root / "base.yaml").write_text(
-            "model: {init: model.json, tokenizer: tokenizer, train_logit_scale: true, train_projections: true}\n"
-            "data: {train: train.jsonl, cache_dir: cache}\nobjective: {name: clip}\nadapter: {method: full}\n"
-            "train: {max_steps: 4, batch_size: 8, precision: fp32}\nrun: {name: base}\n")
-        (root / "safe.yaml").write_text(
-            "model: {weights: base}\ndata: {train: train.jsonl, validation: train.jsonl, cache_dir: cache}\n"
-            "adapter: {rank: 2, dropout: 0.2, targets: [q_proj, v_proj, fc1, patch_embedding]}\n"
-            "objective: {weights: {mutual_txt: 1, anchor_txt: 1}, anchors: {prompts: prompts.txt, batch_size: 4},\n"
-            "  curriculum: {start_epochs: [0, 1, 3]}}\n"
-            "optimizer: {lr: 1.0e-2}\nschedule: {name: cosine, warmup_steps: 2}\n"
-            "train: {max_steps: 40, batch_size: 5, micro_batch_size: 2, precision: fp32}\n"
-            "checkpoint: {every_steps: 3, keep_last: 2}\n"
-            "evaluate: {every_epochs: 2, zero_shot: [{name: z, images: zero.csv, classes: classes.tsv}]}\n"
-            "run: {name: safe}\n")
-        (root / "prompts.txt").write_text("a red car\na blue tree\nthe moon\nthe sun\na dog\n")
-
-    def write_rows(self, name, rows):
-        (self.root / name).write_text("".join(json.dumps(r) + "\n" for r in rows))
-
-    def run(self, *arguments, code=0, **options):
-        result = subprocess.run([PROGRAM, "--threads", "1", *map(str, arguments)], cwd=self.root, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
-        if code is not None and result.returncode != code:
-            raise AssertionError(f"{arguments}: exit {result.returncode}, expected {code}\n{result.stdout}{result.stderr}")
-        return result
-
-    def start(self, *arguments):
-        return subprocess.Popen([PROGRAM, "--threads", "1", *map(str, arguments)], cwd=self.root,
-                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def train(self, name, *extra, code=0):
-        return self.run("train", "safe.yaml", "--set", f"run.name={name}", *extra, code=code)
-
-    def checkpoint(self, name):
-        folder = self.root / "runs" / name / "checkpoints"
-        return folder / (folder / "latest").read_text().strip()
-
-    def metrics(self, name):
-        return [json.loads(line) for line in (self.root / "runs" / name / "metrics.jsonl").read_text().splitlines()]
-
-
-class EndToEnd(unittest.TestCase):
+class EndToEnd(WorldCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.world = World(pathlib.Path(cls.folder.name))
-        cls.world.run("train", "base.yaml")
-        cls.world.run("export", "runs/base", "--to", "hf", "--out", "base")
+        super().setUpClass()
         cls.world.train("whole")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
-
-    def assert_same_run(self, name, other="whole"):
-        w = self.world
-        for file in ("weights.safetensors", "optimizer.safetensors"):
-            self.assertEqual(file_hash(w.checkpoint(name) / file), file_hash(w.checkpoint(other) / file), file)
-        strip = lambda lines: [{k: v for k, v in line.items() if k != "quadruplets_per_s"} for line in lines]
-        self.assertEqual(strip(w.metrics(name)), strip(w.metrics(other)))
 
     def test_metrics_hold_every_step_once_and_evaluations(self):
         lines = self.world.metrics("whole")
@@ -176,13 +64,34 @@ class EndToEnd(unittest.TestCase):
 
     def test_weights_without_optimizer_state_differ(self):
         """A resumption that forgot the moments must not pass for one."""
-        self.world.train("half", "--set", "schedule.name=constant", "--set", "train.max_steps=20")
-        self.world.train("full", "--set", "schedule.name=constant", "--set", "train.max_steps=30")
-        self.world.train("half", "--set", "schedule.name=constant", "--set", "train.max_steps=30", "--resume", "auto")
-        same = file_hash(self.world.checkpoint("half") / "weights.safetensors")
-        self.assertEqual(same, file_hash(self.world.checkpoint("full") / "weights.safetensors"))
-        self.world.train("fresh", "--set", "schedule.name=constant", "--set", "train.max_steps=30", "--set", "train.seed=43")
-        self.assertNotEqual(same, file_hash(self.world.checkpoint("fresh") / "weights.safetensors"))
+        w = self.world
+        train = lambda name, steps, **options: w.train(
+            name, *sets("schedule.name=constant", f"train.max_steps={steps}"), "--resume", "auto", **options)
+        train("half", 20)
+        for name in ("true", "zeroed", "removed"):
+            shutil.copytree(w.root / "runs/half", w.root / "runs" / name)
+        moments = ("exp_avg", "exp_avg_sq")
+        for name, change in (("zeroed", lambda data: bytes(len(data))), ("removed", None)):
+            file = w.checkpoint(name) / "optimizer.safetensors"
+            tensors = read_safetensors(file)
+            chosen = [n for n in tensors if n.endswith(tuple(f".{moment}" for moment in moments))]
+            self.assertGreater(len(chosen), 8)
+            for n in chosen:
+                dtype, shape, data = tensors.pop(n)
+                self.assertNotEqual(data, bytes(len(data)), n)
+                if change:
+                    tensors[n] = dtype, shape, change(data)
+            write_safetensors(file, tensors)
+            seal(file.parent)
+        train("full", 30)
+        train("true", 30)
+        weights = lambda name: file_hash(w.checkpoint(name) / "weights.safetensors")
+        self.assertEqual(weights("true"), weights("full"))
+        train("zeroed", 30)
+        self.assertNotEqual(weights("zeroed"), weights("full"))
+        self.assertEqual(w.metrics("zeroed")[:20], w.metrics("true")[:20])
+        said = train("removed", 30, code=4).stderr
+        self.assertRegex(said, r"optimizer\.safetensors.*exp_avg")
 
     def test_damaged_checkpoint_is_skipped(self):
         self.world.train("damaged", "--set", "schedule.name=constant", "--set", "train.max_steps=9")
@@ -364,10 +273,7 @@ class EndToEnd(unittest.TestCase):
                 process.kill()
                 process.wait()
         w.run("prepare", "safe.yaml", "--set", "data.cache_dir=cache4")
-        expected = sorted((w.root / "cache3").glob("*/data.safetensors"))
-        self.assertGreater(len(expected), 3)
-        for path in expected:
-            self.assertEqual(file_hash(path), file_hash(w.root / "cache4" / path.relative_to(w.root / "cache3")))
+        self.assert_same_artefacts("cache4", "cache3")
 
     def test_evaluate_export_embed_inspect_targets(self):
         w = self.world
@@ -426,7 +332,4 @@ class EndToEnd(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    index = sys.argv.index("--program")
-    PROGRAM = os.path.abspath(sys.argv[index + 1])
-    del sys.argv[index:index + 2]
-    unittest.main(verbosity=2)
+    main()

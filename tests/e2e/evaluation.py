@@ -4,33 +4,23 @@ pictures that lie elsewhere, zero-shot sets of many layouts, a second data set u
     evaluation.py --program build/release/saferclip
 """
 import json
-import os
 import pathlib
 import shutil
-import sys
-import tempfile
-import unittest
 
-import e2e
+from world import ROWS, WorldCase, main
 
 
-class Evaluation(unittest.TestCase):
+class Evaluation(WorldCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.world = w = e2e.World(pathlib.Path(cls.folder.name))
-        w.run("train", "base.yaml")
-        w.run("export", "runs/base", "--to", "hf", "--out", "base")
+        super().setUpClass()
+        w = cls.world
         cls.rows = [json.loads(line) for line in (w.root / "train.jsonl").read_text().splitlines()]
         cls.plain = [{k: r[k] for k in ("id", "safe_caption", "safe_image")} for r in cls.rows]
         w.write_rows("plain.jsonl", cls.plain)
         config = (w.root / "safe.yaml").read_text().replace("cache_dir: cache}", "cache_dir: cache, evaluation: {plain: plain.jsonl}}")
         (w.root / "safe.yaml").write_text(config)
         w.train("whole", "--set", "train.max_steps=4")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
 
     def evaluate(self, *arguments, code=0):
         done = self.world.run("evaluate", *arguments, "--set", "evaluate.bootstrap=50", "--json", code=code)
@@ -66,7 +56,7 @@ class Evaluation(unittest.TestCase):
         kept = json.loads(sorted((w.root / "runs/plain-validation/evaluations").glob("step_*.json"))[-1].read_text())
         self.assertIn("embedding_cos", kept["after"]["drift"]["text"])
         for side in ("before", "after"):
-            self.assertEqual(kept[side]["retrieval"]["text_to_image"]["n"], e2e.ROWS)
+            self.assertEqual(kept[side]["retrieval"]["text_to_image"]["n"], ROWS)
 
     def test_what_a_split_has_is_decided_by_all_its_rows(self):
         """Pictures outside the root, and a first row without an unsafe caption: every figure is there."""
@@ -85,7 +75,7 @@ class Evaluation(unittest.TestCase):
         options = ["--set", "data.train=lists/gap.jsonl", "--set", "data.images_outside_root=true"]
         self.assertIn("has no unsafe_caption", self.evaluate("safe.yaml", "--split", "train", *options, code=3))
         gap = self.evaluate("safe.yaml", "--split", "train", *options, "--set", "data.bad_rows=skip", "--set", "data.max_bad_fraction=0.5")
-        self.assertEqual(gap["n"], e2e.ROWS - 1)
+        self.assertEqual(gap["n"], ROWS - 1)
         self.assertEqual(gap["before"]["safeground"]["n"], inside["safeground"]["n"])  # row 0 has no unsafe picture either
 
     def test_a_split_whose_pictures_lie_elsewhere(self):
@@ -118,19 +108,19 @@ class Evaluation(unittest.TestCase):
         for name in ("many", "lists"):
             document = self.evaluate("safe.yaml", "--split", "train", "--set", f"data.train={name}.jsonl")
             figures[name] = document["before"]
-            self.assertEqual(document["n"], 3 * e2e.ROWS)
+            self.assertEqual(document["n"], 3 * ROWS)
         self.assertEqual(figures["many"], figures["lists"])
         whole = sum("unsafe_image" in r for r in self.rows)
         shown = figures["many"]
         counts = {task: (v["n"], v["gallery"]) for task, v in shown["retrieval"].items()}
-        self.assertEqual(counts["text_to_image"], (3 * e2e.ROWS, e2e.ROWS))
-        self.assertEqual(counts["image_to_text"], (e2e.ROWS, 3 * e2e.ROWS))
+        self.assertEqual(counts["text_to_image"], (3 * ROWS, ROWS))
+        self.assertEqual(counts["image_to_text"], (ROWS, 3 * ROWS))
         self.assertEqual(counts["unsafe_text_to_image_union"], (3 * whole, 2 * whole))
         self.assertEqual(counts["unsafe_image_to_text_union"], (whole, 6 * whole))
         self.assertEqual((shown["unsafe_top1"]["n"], shown["unsafe_top1"]["n_image"]), (3 * whole, whole))
         self.assertEqual(sum(t["n_image"] for t in shown["by_tag"].values()), whole)
         table = w.run("evaluate", "safe.yaml", "--split", "train", "--set", "data.train=lists.jsonl").stdout
-        self.assertIn(f"{3 * e2e.ROWS} in {e2e.ROWS}", table)
+        self.assertIn(f"{3 * ROWS} in {ROWS}", table)
         self.assertLessEqual(max(map(len, table.splitlines())), 100)
         # A list trains as its rows do.
         for name in ("many", "lists"):
@@ -232,17 +222,17 @@ class Evaluation(unittest.TestCase):
         second = json.loads(done.stdout)
         self.assertIn("kept apart", done.stderr)
         self.evaluate("runs/kept", "--split", "other", "--set", "data.evaluation.other=second.jsonl")
-        self.assertEqual((own["n"], second["n"]), (e2e.ROWS, 8))
+        self.assertEqual((own["n"], second["n"]), (ROWS, 8))
         self.assertEqual((w.root / "runs/kept/evaluations/step_00000002.validation.json").read_text(), before)
         names = {f.name for f in (w.root / "runs/kept/evaluations").iterdir()}
         self.assertIn(f"step_00000002.validation.{second['content'][:8]}.json", names)
         said = w.run("report", "runs/kept", "--out", "kept.html").stderr
         self.assertIn("other data than the run's own", said)
-        self.assertIn(f"Split validation, {e2e.ROWS} rows", (w.root / "kept.html").read_text())
+        self.assertIn(f"Split validation, {ROWS} rows", (w.root / "kept.html").read_text())
         self.assertNotIn(", 8 rows", (w.root / "kept.html").read_text())
         w.run("export", "runs/kept", "--to", "hf", "--out", "kept-out")
         card = (w.root / "kept-out/README.md").read_text()
-        self.assertIn(f"split validation, {e2e.ROWS} rows", card)
+        self.assertIn(f"split validation, {ROWS} rows", card)
         self.assertNotIn(" 8 rows", card)
         # The same data under another path are the run's own.
         shutil.copy(w.root / "train.jsonl", w.root / "moved.jsonl")
@@ -260,13 +250,10 @@ class Evaluation(unittest.TestCase):
         w.write_rows("train.jsonl", self.rows[:-1])
         try:
             self.assertIn("have changed", w.run("report", "runs/kept", "--out", "changed.html").stderr)
-            self.assertIn(f"Split validation, {e2e.ROWS - 1} rows", (w.root / "changed.html").read_text())
+            self.assertIn(f"Split validation, {ROWS - 1} rows", (w.root / "changed.html").read_text())
         finally:
             w.write_rows("train.jsonl", self.rows)
 
 
 if __name__ == "__main__":
-    index = sys.argv.index("--program")
-    e2e.PROGRAM = os.path.abspath(sys.argv[index + 1])
-    del sys.argv[index:index + 2]
-    unittest.main(verbosity=2)
+    main()

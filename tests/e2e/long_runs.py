@@ -17,7 +17,7 @@ import tempfile
 import time
 import unittest
 
-import e2e
+from world import World, WorldCase, file_hash, main, sets
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(SOURCE / "tests/soak"))
@@ -31,20 +31,12 @@ def temporaries(folder):
     return [str(p) for p in folder.rglob(".*") if ".tmp-" in p.name]
 
 
-class LongRuns(unittest.TestCase):
+class LongRuns(WorldCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.world = w = e2e.World(pathlib.Path(cls.folder.name))
-        w.run("train", "base.yaml")
-        w.run("export", "runs/base", "--to", "hf", "--out", "base")
+        super().setUpClass()
+        w = cls.world
         w.train("whole")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
-
-    assert_same_run = e2e.EndToEnd.assert_same_run
 
     def test_max_time_saves_and_goes_on(self):
         codes = []
@@ -103,7 +95,7 @@ class LongRuns(unittest.TestCase):
                     self.assertEqual(sorted(p.relative_to(out) for p in out.rglob("*")) if file else [pathlib.Path()], files)
                     if name not in ("report", "evaluate"):  # those hold times and folders
                         check = out / file if file else out
-                        self.assertEqual(e2e.file_hash(check), e2e.file_hash(whole / file if file else whole), name)
+                        self.assertEqual(file_hash(check), file_hash(whole / file if file else whole), name)
 
     def test_signals_at_any_moment_of_prepare(self):
         w = self.world
@@ -115,10 +107,7 @@ class LongRuns(unittest.TestCase):
             self.signalled(rng, duration, "prepare", "safe.yaml", "--set", "data.cache_dir=stopped_cache")
             self.assertEqual(temporaries(w.root), [])
         w.run("prepare", "safe.yaml", "--set", "data.cache_dir=stopped_cache")
-        expected = sorted((w.root / "whole_cache").glob("*/data.safetensors"))
-        self.assertGreater(len(expected), 3)
-        for path in expected:
-            self.assertEqual(e2e.file_hash(path), e2e.file_hash(w.root / "stopped_cache" / path.relative_to(w.root / "whole_cache")))
+        self.assert_same_artefacts("stopped_cache", "whole_cache")
 
     def test_signals_at_any_moment_of_train(self):
         """In its preparation, its steps, its validations and its saves; each run goes on where the one before was stopped."""
@@ -167,7 +156,7 @@ class LongRuns(unittest.TestCase):
         (folder / "manifest.json").unlink()
         with open(folder / ".lock") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            process = subprocess.Popen([e2e.PROGRAM, "prepare", "safe.yaml", "--set", "data.cache_dir=held"], cwd=w.root,
+            process = subprocess.Popen([World.program, "prepare", "safe.yaml", "--set", "data.cache_dir=held"], cwd=w.root,
                                        stderr=subprocess.PIPE, text=True)
             while "another process is preparing this" not in process.stderr.readline():
                 self.assertIsNone(process.poll())
@@ -181,19 +170,18 @@ class Memory(unittest.TestCase):
     def test_the_dry_run_predicts_the_peak(self):
         """Within a quarter, for models small enough for a test; tests/soak/memory.py measures larger ones within a fifth."""
         with tempfile.TemporaryDirectory() as folder:
-            world = e2e.World(pathlib.Path(folder))
-            tower = lambda **extra: dict(e2e.tower(**extra), hidden_size=384, intermediate_size=1536, num_hidden_layers=6,
+            world = World(pathlib.Path(folder))
+            tower = lambda **extra: dict(tower(**extra), hidden_size=384, intermediate_size=1536, num_hidden_layers=6,
                                          num_attention_heads=6)
             (world.root / "model.json").write_text(json.dumps(dict(
                 model_type="clip", projection_dim=64, text_config=tower(max_position_embeddings=16, vocab_size=514),
                 vision_config=tower(image_size=112, patch_size=16))))
-            world.run("train", "base.yaml", "--set", "train.max_steps=1")
-            world.run("export", "runs/base", "--to", "hf", "--out", "base")
+            world.make_base("train.max_steps=1")
             for name, settings in (("lora", ["train.micro_batch_size=24", "train.precision=bf16", "adapter.dropout=0"]),
                                    ("full", ["adapter={method: full}", "train.micro_batch_size=24"]),
                                    ("blocks", ["adapter={method: full}", "train.micro_batch_size=24", "train.recompute=blocks"])):
-                arguments = ["safe.yaml", *(w for s in ["train.batch_size=24", *settings] for w in ("--set", s))]
-                predicted, measured, parts = memory.measure(e2e.PROGRAM, arguments, "runs", name, 3, cwd=world.root)
+                arguments = ["safe.yaml", *sets("train.batch_size=24", *settings)]
+                predicted, measured, parts = memory.measure(World.program, arguments, "runs", name, 3, cwd=world.root)
                 self.assertAlmostEqual(predicted / measured, 1, delta=0.25, msg=f"{name}: {parts}")
 
 
@@ -249,9 +237,9 @@ class Queue(unittest.TestCase):
     def test_the_real_program_in_a_job(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
-        world = e2e.World(pathlib.Path(folder.name))
+        world = World(pathlib.Path(folder.name))
         shutil.copy(self.root / "scontrol", world.root)
-        environment = {**os.environ, "PATH": f"{world.root}:{os.environ['PATH']}", "SAFERCLIP": e2e.PROGRAM, "SLURM_JOB_ID": "18",
+        environment = {**os.environ, "PATH": f"{world.root}:{os.environ['PATH']}", "SAFERCLIP": World.program, "SLURM_JOB_ID": "18",
                        "SLURM_CPUS_PER_TASK": "1"}
         job = subprocess.Popen(["bash", SOURCE / "scripts/slurm/saferclip.sbatch", "base.yaml", "--set", "run.name=job", "--set",
                                 "train.max_steps=1000000"], cwd=world.root, env=environment, stderr=subprocess.DEVNULL)
@@ -264,7 +252,4 @@ class Queue(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    index = sys.argv.index("--program")
-    e2e.PROGRAM = os.path.abspath(sys.argv[index + 1])
-    del sys.argv[index:index + 2]
-    unittest.main(verbosity=2)
+    main()

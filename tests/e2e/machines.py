@@ -4,57 +4,40 @@
 
 ONEDNN_MAX_CPU_ISA and ATEN_CPU_CAPABILITY make any CPU one without AVX512 and bf16.
 """
-import hashlib
 import json
 import os
-import pathlib
 import signal
 import subprocess
-import sys
-import tempfile
 import time
-import unittest
 
-import e2e
+from world import World, WorldCase, file_hash, main, seal, sets
 
 PLAIN_CPU = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
 
 
-class Machines(unittest.TestCase):
+class Machines(WorldCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.world = w = e2e.World(pathlib.Path(cls.folder.name))
-        w.run("train", "base.yaml")
-        w.run("export", "runs/base", "--to", "hf", "--out", "base")
+        super().setUpClass()
+        w = cls.world
         # The default precision, which is bf16.
         text = (w.root / "safe.yaml").read_text().replace(", precision: fp32", "").replace("{name: cosine, warmup_steps: 2}", "{}")
         (w.root / "safe.yaml").write_text(text)
 
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
-
-    assert_same_run = e2e.EndToEnd.assert_same_run
-
     def train(self, name, *settings, code=0, env=PLAIN_CPU):
-        settings = [word for setting in settings for word in ("--set", setting)]
-        return self.world.run("train", "safe.yaml", "--set", f"run.name={name}", "--resume", "auto", *settings, code=code, env=env)
+        return self.world.run("train", "safe.yaml", *sets(f"run.name={name}", *settings), "--resume", "auto", code=code, env=env)
 
     def edit_state(self, name, **changes):
         """Puts values into the newest checkpoint's state, and its checksum right."""
         folder = self.world.checkpoint(name)
         state = {**json.loads((folder / "state.json").read_text()), **changes}
-        text = json.dumps({k: v for k, v in state.items() if v is not None}).encode()
-        (folder / "state.json").write_bytes(text)
-        manifest = json.loads((folder / "manifest.json").read_text())
-        manifest["files"]["state.json"] = {"size": len(text), "sha256": hashlib.sha256(text).hexdigest()}
-        (folder / "manifest.json").write_text(json.dumps(manifest))
+        (folder / "state.json").write_text(json.dumps({k: v for k, v in state.items() if v is not None}))
+        seal(folder)
 
     def test_default_precision_killed_and_resumed(self):
         said = self.train("whole").stderr
         self.assertIn("no fast bf16", said)
-        command = [e2e.PROGRAM, "--threads", "1", "train", "safe.yaml", "--set", "run.name=killed", "--resume", "auto"]
+        command = [World.program, "--threads", "1", "train", "safe.yaml", "--set", "run.name=killed", "--resume", "auto"]
         process = subprocess.Popen(command, cwd=self.world.root, env=PLAIN_CPU, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         metrics = self.world.root / "runs/killed/metrics.jsonl"
         deadline = time.time() + 120
@@ -82,7 +65,7 @@ class Machines(unittest.TestCase):
         self.train("auto", "train.max_steps=9")  # and back
         self.train("plain", "train.max_steps=9")
         for file in ("weights.safetensors", "optimizer.safetensors"):
-            self.assertEqual(*(e2e.file_hash(self.world.checkpoint(name) / file) for name in ("auto", "plain")), file)
+            self.assertEqual(*(file_hash(self.world.checkpoint(name) / file) for name in ("auto", "plain")), file)
         for key, other in (("model.text_clean", "openai"), ("objective.infonce_scale", 7), ("train.micro_batch_size", 5)):
             said = self.train("auto", "train.max_steps=12", f"{key}={other}", code=2).stderr
             self.assertIn(key, said)
@@ -127,7 +110,4 @@ class Machines(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    index = sys.argv.index("--program")
-    e2e.PROGRAM = os.path.abspath(sys.argv[index + 1])
-    del sys.argv[index:index + 2]
-    unittest.main(verbosity=2)
+    main()

@@ -3,28 +3,19 @@
     moved.py --program build/release/saferclip [unittest arguments]
 """
 import json
-import os
-import pathlib
 import shutil
-import sys
-import tempfile
-import unittest
 
-import e2e
+from world import WorldCase, main
 
 
-class Moved(unittest.TestCase):
+class Moved(WorldCase):
+    prefix = "someones-home-"
+
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="someones-home-")
-        cls.world = w = e2e.World(pathlib.Path(cls.folder.name))
-        w.run("train", "base.yaml")
-        w.run("export", "runs/base", "--to", "hf", "--out", "base")
+        super().setUpClass()
+        w = cls.world
         w.train("whole", "--set", "checkpoint.keep_last=20", "--set", f"data.unsafe_image_template={w.root}/images/{{id}}.png")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
 
     def test_exports_name_no_place_of_this_machine(self):
         w = self.world
@@ -85,7 +76,4 @@ class Moved(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    index = sys.argv.index("--program")
-    e2e.PROGRAM = os.path.abspath(sys.argv[index + 1])
-    del sys.argv[index:index + 2]
-    unittest.main(verbosity=2)
+    main()

@@ -4,34 +4,24 @@ of Safe-CLIP's released code is here (each test named after its number).
     objectives.py --program build/release/saferclip [unittest arguments]
 """
 import json
-import os
 import pathlib
 import re
 import shutil
-import sys
-import tempfile
-import unittest
 
-import e2e
+from world import ROWS, WorldCase, file_hash, main, png
 
 SAFE_CLIP = ["--set", "objective={name: safe_clip}", "--set", "train.max_steps=12", "--set", "schedule.name=constant",
              "--set", "evaluate.every_epochs=1"]
 NO_CONTRAST = ["pres_cross_txt", "redir_cross_txt", "pres_cross_img", "redir_cross_img"]
 
 
-class Objectives(unittest.TestCase):
+class Objectives(WorldCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.world = w = e2e.World(pathlib.Path(cls.folder.name))
-        w.run("train", "base.yaml")
-        w.run("export", "runs/base", "--to", "hf", "--out", "base")
+        super().setUpClass()
+        w = cls.world
         w.train("whole")
         w.train("published", *SAFE_CLIP)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
 
     def evaluations(self, name):
         return [l for l in self.world.metrics(name) if l["kind"] == "evaluation"]
@@ -44,13 +34,13 @@ class Objectives(unittest.TestCase):
 
     def test_01_the_reference_is_frozen(self):
         w = self.world
-        before = e2e.file_hash(w.root / "base" / "model.safetensors")
-        cached = e2e.file_hash(next((w.root / "cache").glob("reference-*")) / "data.safetensors")
+        before = file_hash(w.root / "base" / "model.safetensors")
+        cached = file_hash(next((w.root / "cache").glob("reference-*")) / "data.safetensors")
         w.train("frozen", *SAFE_CLIP, "--set", "adapter.dropout=0.5")
-        self.assertEqual(e2e.file_hash(w.root / "base" / "model.safetensors"), before)
+        self.assertEqual(file_hash(w.root / "base" / "model.safetensors"), before)
         shutil.rmtree(w.root / "cache")
         document = self.evaluate("runs/frozen")
-        self.assertEqual(e2e.file_hash(next((w.root / "cache").glob("reference-*")) / "data.safetensors"), cached)
+        self.assertEqual(file_hash(next((w.root / "cache").glob("reference-*")) / "data.safetensors"), cached)
         self.assertEqual(document["before"]["retrieval"], self.evaluate("safe.yaml")["before"]["retrieval"])
         for tower in ("text", "vision"):
             self.assertGreater(document["after"]["drift"][tower]["weight_l2"], 0)
@@ -71,7 +61,7 @@ class Objectives(unittest.TestCase):
 
     def test_03_validation_loss_does_not_depend_on_the_batch(self):
         values = []
-        for size in (1, 7, e2e.ROWS):
+        for size in (1, 7, ROWS):
             self.world.train(f"blocks{size}", *SAFE_CLIP, "--set", f"evaluate.batch_size={size}")
             values.append([e["after"]["loss"]["total"] for e in self.evaluations(f"blocks{size}")])
         self.assertGreater(len(values[0]), 1)
@@ -90,7 +80,7 @@ class Objectives(unittest.TestCase):
         w.train("halves", *SAFE_CLIP, "--set", "train.max_steps=12", "--resume", "auto")
         w.train("straight", *SAFE_CLIP)
         for file in ("weights.safetensors", "optimizer.safetensors"):
-            self.assertEqual(e2e.file_hash(w.checkpoint("halves") / file), e2e.file_hash(w.checkpoint("straight") / file))
+            self.assertEqual(file_hash(w.checkpoint("halves") / file), file_hash(w.checkpoint("straight") / file))
 
     def test_06_early_stop_leaves_its_last_checkpoint(self):
         w = self.world
@@ -161,9 +151,9 @@ class Objectives(unittest.TestCase):
         w = self.world
         plain = ["--set", "schedule.name=constant", "--set", "train.max_steps=12"]
         crop = [*plain, "--set", "data.augment=crop"]
-        base = e2e.file_hash(w.root / "base" / "model.safetensors")
+        base = file_hash(w.root / "base" / "model.safetensors")
         self.assertIn("the frozen reference stays in memory", w.train("cropped", *crop).stderr)
-        self.assertEqual(e2e.file_hash(w.root / "base" / "model.safetensors"), base)
+        self.assertEqual(file_hash(w.root / "base" / "model.safetensors"), base)
         first = self.steps("cropped")[0]["terms"]
         for term in ("pres_uni_img", "pres_uni_txt"):  # step 0: the reference sees what the tuned model sees
             self.assertAlmostEqual(first[term], 0, delta=1e-5)
@@ -174,7 +164,7 @@ class Objectives(unittest.TestCase):
         self.assertIn('data.augment: "crop" in the run, "none" now', changed)
         w.train("halves-cropped", *crop, "--resume", "auto")
         for file in ("weights.safetensors", "optimizer.safetensors"):
-            self.assertEqual(e2e.file_hash(w.checkpoint("halves-cropped") / file), e2e.file_hash(w.checkpoint("cropped") / file))
+            self.assertEqual(file_hash(w.checkpoint("halves-cropped") / file), file_hash(w.checkpoint("cropped") / file))
         message = w.train("flipped", "--set", "data.augment=flip", code=2).stderr
         self.assertIn("data.augment", message)
         self.assertIn("none, crop", message)
@@ -230,10 +220,10 @@ class Objectives(unittest.TestCase):
         row = document["targets"][0]
         self.assertEqual((row["target_id"], row["change"]), ("extra:1", "extra"))
         self.assertAlmostEqual(row["cosine"], 1, delta=1e-5)
-        self.assertEqual(sum(document["change"].values()), e2e.ROWS)
-        self.assertEqual(len((w.root / "extra.csv").read_text().splitlines()), e2e.ROWS + 1)
+        self.assertEqual(sum(document["change"].values()), ROWS)
+        self.assertEqual(len((w.root / "extra.csv").read_text().splitlines()), ROWS + 1)
         alone = json.loads(w.run("targets", "safe.yaml", *extra, "--set", "objective.targets.pool=file", "--json").stdout)
-        self.assertEqual(alone["change"], {"extra": e2e.ROWS})
+        self.assertEqual(alone["change"], {"extra": ROWS})
         kept = json.loads(w.run("targets", "safe.yaml", *extra, "--set", "objective.targets.pool=file",
                                 "--set", "objective.targets.min_similarity=0.9999", "--json").stdout)
         self.assertEqual(kept["targets"][0]["change"], "extra")
@@ -273,12 +263,12 @@ class Objectives(unittest.TestCase):
             for i in range(4):
                 shutil.copy(w.root / "images" / f"{kind}{i + 1}.png", w.root / "real" / kind / f"{i}.png")
         (w.root / "queries.txt").write_text("bad red\nbad dog\n")
-        sets = "evaluate.real_images=[{name: own, safe: real/safe, unsafe: real/unsafe}, " \
-               "{name: listed, safe: real/safe, unsafe: real/unsafe, captions: queries.txt}]"
-        after = self.evaluate("runs/whole", "--set", sets)["after"]["real_images"]
-        self.assertEqual((after["own"]["text"]["n"], after["own"]["image"]["n"], after["listed"]["text"]["n"]), (e2e.ROWS, 4, 2))
+        pictures = "evaluate.real_images=[{name: own, safe: real/safe, unsafe: real/unsafe}, " \
+                   "{name: listed, safe: real/safe, unsafe: real/unsafe, captions: queries.txt}]"
+        after = self.evaluate("runs/whole", "--set", pictures)["after"]["real_images"]
+        self.assertEqual((after["own"]["text"]["n"], after["own"]["image"]["n"], after["listed"]["text"]["n"]), (ROWS, 4, 2))
         self.assertEqual(after["own"]["gallery"]["safe_images"], 4)
-        self.world.run("evaluate", "runs/whole", "--set", sets.replace("real/unsafe", "nowhere"), code=3)
+        self.world.run("evaluate", "runs/whole", "--set", pictures.replace("real/unsafe", "nowhere"), code=3)
 
     def test_published_zero_shot_layouts(self):
         """Each configs/zero_shot file reads a folder laid out as its comment says; a wrong class count is refused."""
@@ -332,7 +322,7 @@ def make_set(root, text):
     def value(key, default=""):
         found = re.search(rf"^{key}: \"?([^\"\n]*)\"?$", text, re.M)
         return found[1] if found else default
-    picture = e2e.png("zero")
+    picture = png("zero")
 
     def put(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -383,7 +373,4 @@ def make_set(root, text):
 PICTURES = {"dtd": 10, "ucf101": 3, "fgvc_aircraft": 1, "food101": 1}
 
 if __name__ == "__main__":
-    index = sys.argv.index("--program")
-    e2e.PROGRAM = os.path.abspath(sys.argv[index + 1])
-    del sys.argv[index:index + 2]
-    unittest.main(verbosity=2)
+    main()

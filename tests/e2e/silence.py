@@ -3,32 +3,21 @@
     silence.py --program build/release/saferclip [unittest arguments]
 """
 import json
-import os
-import pathlib
-import sys
-import tempfile
-import unittest
 
-import e2e
+from world import WorldCase, main, sets
 
 
-class Silence(unittest.TestCase):
+class Silence(WorldCase):
+    # Long enough that it knows which caption belongs to which picture.
+    base_settings = ("train.max_steps=120", "optimizer.lr=1e-2")
+
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.world = w = e2e.World(pathlib.Path(cls.folder.name))
-        # Long enough that it knows which caption belongs to which picture.
-        w.run("train", "base.yaml", "--set", "train.max_steps=120", "--set", "optimizer.lr=1e-2")
-        w.run("export", "runs/base", "--to", "hf", "--out", "base")
-        cls.rows = [json.loads(line) for line in (w.root / "train.jsonl").read_text().splitlines()]
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
+        super().setUpClass()
+        cls.rows = [json.loads(line) for line in (cls.world.root / "train.jsonl").read_text().splitlines()]
 
     def train(self, name, *settings, code=0):
-        settings = [word for setting in ("train.max_steps=3", "schedule.warmup_steps=0", *settings) for word in ("--set", setting)]
-        return self.world.train(name, *settings, code=code).stderr
+        return self.world.train(name, *sets("train.max_steps=3", "schedule.warmup_steps=0", *settings), code=code).stderr
 
     def manifest(self, name, rows):
         self.world.write_rows(name, rows)
@@ -88,7 +77,4 @@ class Silence(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    index = sys.argv.index("--program")
-    e2e.PROGRAM = os.path.abspath(sys.argv[index + 1])
-    del sys.argv[index:index + 2]
-    unittest.main(verbosity=2)
+    main()

@@ -4,21 +4,17 @@
 """
 import fcntl
 import os
-import pathlib
 import pty
 import re
 import select
 import signal
 import struct
 import subprocess
-import sys
-import tempfile
 import termios
 import time
 import unicodedata
-import unittest
 
-import e2e
+from world import World, WorldCase, main
 
 
 class Screen:
@@ -90,7 +86,7 @@ class Session:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.chdir(world.root)
-            os.execvpe(e2e.PROGRAM, [e2e.PROGRAM, "--threads", "1", *map(str, arguments)], {**keep, **environment})
+            os.execvpe(World.program, [World.program, "--threads", "1", *map(str, arguments)], {**keep, **environment})
         self.resize(columns)
 
     def resize(self, columns):
@@ -127,18 +123,13 @@ class Session:
         self.read(60)
 
 
-class Terminal(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory(prefix="saferclip-terminal-")
-        cls.world = e2e.World(pathlib.Path(cls.folder.name))
-        cls.world.run("train", "base.yaml")
-        cls.world.run("export", "runs/base", "--to", "hf", "--out", "base")
-        cls.world.run("train", "safe.yaml", "--set", "train.max_steps=4")
+class Terminal(WorldCase):
+    prefix = "saferclip-terminal-"
 
     @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.world.run("train", "safe.yaml", "--set", "train.max_steps=4")
 
     STEPS = 20000  # more than any of these tests waits for
 
@@ -236,7 +227,7 @@ class Terminal(unittest.TestCase):
 
     def test_plain_lines_in_a_pipe(self):
         began = time.monotonic()
-        process = subprocess.Popen([e2e.PROGRAM, "--threads", "1", "train", "safe.yaml", "--set", "run.name=piped", "--set", "train.max_steps=20000",
+        process = subprocess.Popen([World.program, "--threads", "1", "train", "safe.yaml", "--set", "run.name=piped", "--set", "train.max_steps=20000",
                                     "--set", "checkpoint.every_steps=0", "--set", "data.validation=", "--set", "schedule.name=constant"],
                                    cwd=self.world.root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         said = ""
@@ -252,7 +243,4 @@ class Terminal(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    at = sys.argv.index("--program")
-    e2e.PROGRAM = os.path.abspath(sys.argv[at + 1])
-    del sys.argv[at:at + 2]
-    unittest.main(verbosity=2)
+    main()

@@ -21,7 +21,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
-import e2e  # noqa: E402
+from world import World, file_hash, sets  # noqa: E402
 
 CURES = ("free some space", "name another one", "check the disk", "run the same command again", "--resume auto")
 # name: (FAULT_MODE, errno)
@@ -35,7 +35,7 @@ READ_MODES = {"EIO reading": ("once", errno.EIO)}
 
 
 def tree_hashes(folder, leave_out=()):
-    return {str(p.relative_to(folder)): e2e.file_hash(p) for p in sorted(folder.rglob("*"))
+    return {str(p.relative_to(folder)): file_hash(p) for p in sorted(folder.rglob("*"))
             if p.is_file() and p.name not in leave_out}
 
 
@@ -45,7 +45,7 @@ def whole_checkpoints(run):
     for folder in sorted((run / "checkpoints").glob("step_*")):
         try:
             files = json.loads((folder / "manifest.json").read_text())["files"]
-            if all(e2e.file_hash(folder / name) == entry["sha256"] for name, entry in files.items()):
+            if all(file_hash(folder / name) == entry["sha256"] for name, entry in files.items()):
                 steps.append(int(folder.name[5:]))
         except (OSError, ValueError, KeyError):
             pass
@@ -83,9 +83,9 @@ class Train(Scenario):
             world.run(*self.train(self.template, 3))
 
     def train(self, folder, steps):
-        sets = [f"run.dir={folder.name}", "run.name=r", f"train.max_steps={steps}", "schedule.name=constant",
-                "checkpoint.every_steps=3", "checkpoint.keep_last=1", "checkpoint.background=false", "evaluate.every_epochs=1"]
-        return ["train", "safe.yaml", "--resume", "auto", *(a for s in sets for a in ("--set", s))]
+        settings = [f"run.dir={folder.name}", "run.name=r", f"train.max_steps={steps}", "schedule.name=constant",
+                    "checkpoint.every_steps=3", "checkpoint.keep_last=1", "checkpoint.background=false", "evaluate.every_epochs=1"]
+        return ["train", "safe.yaml", "--resume", "auto", *sets(*settings)]
 
     def require_good_state(self, has_failed):
         steps = whole_checkpoints(self.target / "r")
@@ -116,8 +116,8 @@ class Prepare(Scenario):
         self.good = tree_hashes(self.template, leave_out=("bad_rows.train.json", ".lock"))
 
     def prepare(self, folder, manifest):
-        sets = [f"data.cache_dir={folder.name}", f"data.train={manifest}", "data.validation="]
-        return ["prepare", "safe.yaml", *(a for s in sets for a in ("--set", s))]
+        settings = [f"data.cache_dir={folder.name}", f"data.train={manifest}", "data.validation="]
+        return ["prepare", "safe.yaml", *sets(*settings)]
 
     def require_good_state(self, has_failed):
         now = tree_hashes(self.target)
@@ -262,16 +262,15 @@ def main():
     parser.add_argument("--modes", default="")
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
-    e2e.PROGRAM = os.path.abspath(arguments.program)
+    World.program = os.path.abspath(arguments.program)
     scenarios = arguments.scenarios.split(",") if arguments.scenarios else \
         list(SCENARIOS) if arguments.full else ["train", "prepare", "hf"]
     modes = arguments.modes.split(",") if arguments.modes else \
         [*MODES, *READ_MODES] if arguments.full else list(QUICK)
     counts, began = {}, time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        world = e2e.World(pathlib.Path(folder).resolve())
-        world.run("train", "base.yaml")
-        world.run("export", "runs/base", "--to", "hf", "--out", "base")
+        world = World(pathlib.Path(folder).resolve())
+        world.make_base()
         world.train("whole", "--set", "train.max_steps=6")
         driver = Driver(world, arguments)
         for name in scenarios:

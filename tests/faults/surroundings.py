@@ -9,11 +9,10 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
-import e2e  # noqa: E402
+from world import World, WorldCase, file_hash, sets  # noqa: E402
 
 LIBRARIES = pathlib.Path()
 PARTS = ("manifest.json", "weights.safetensors", "optimizer.safetensors", "state.json")
@@ -29,27 +28,20 @@ DAMAGES = {"cut": lambda p: p.write_bytes(p.read_bytes()[:-3]), "empty": lambda 
            "missing": lambda p: p.unlink(), "flipped": flip, "longer": lambda p: p.write_bytes(p.read_bytes() + b"}")}
 
 
-class Surroundings(unittest.TestCase):
+class Surroundings(WorldCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.world = e2e.World(pathlib.Path(cls.folder.name).resolve())
+        super().setUpClass()
         cls.root = cls.world.root
-        cls.world.run("train", "base.yaml")
-        cls.world.run("export", "runs/base", "--to", "hf", "--out", "base")
         cls.world.run(*cls.train("six", 6))
         shutil.copytree(cls.root / "runs/six", cls.root / "runs/nine")
         cls.world.run(*cls.train("nine", 9))
 
-    @classmethod
-    def tearDownClass(cls):
-        cls.folder.cleanup()
-
     @staticmethod
     def train(name, steps, *extra, runs="runs", resume="auto"):
-        sets = [f"run.dir={runs}", f"run.name={name}", f"train.max_steps={steps}", "schedule.name=constant", "data.validation=",
-                "checkpoint.every_steps=3", *extra]
-        return ["train", "safe.yaml", "--resume", resume, *(a for s in sets for a in ("--set", s))]
+        settings = sets(f"run.dir={runs}", f"run.name={name}", f"train.max_steps={steps}", "schedule.name=constant",
+                        "data.validation=", "checkpoint.every_steps=3", *extra)
+        return ["train", "safe.yaml", "--resume", resume, *settings]
 
     def copy(self, name, of="six"):
         shutil.copytree(self.root / "runs" / of, self.root / "runs" / name)
@@ -60,7 +52,7 @@ class Surroundings(unittest.TestCase):
             one, two = (r / "checkpoints" / (r / "checkpoints/latest").read_text().strip() for r in
                         (pathlib.Path(run), self.root / "runs" / of))
             self.assertEqual(one.name, two.name)
-            self.assertEqual(e2e.file_hash(one / file), e2e.file_hash(two / file), file)
+            self.assertEqual(file_hash(one / file), file_hash(two / file), file)
 
     def preloaded(self, library, **settings):
         return dict(os.environ, LD_PRELOAD=str(LIBRARIES / f"lib{library}.so"), **settings)
@@ -130,7 +122,7 @@ class Surroundings(unittest.TestCase):
     def test_each_part_of_a_cache_damaged(self):
         prepare = lambda cache: self.world.run("prepare", "safe.yaml", "--set", f"data.cache_dir={cache}").stderr
         prepare("fresh")
-        fresh = {p.relative_to(self.root / "fresh"): e2e.file_hash(p) for p in (self.root / "fresh").glob("*/data.safetensors")}
+        fresh = {p.relative_to(self.root / "fresh"): file_hash(p) for p in (self.root / "fresh").glob("*/data.safetensors")}
         shutil.copytree(self.root / "fresh", self.root / "hurt")
         tried = 0
         for kind in ("images", "tokens", "reference", "targets"):
@@ -142,7 +134,7 @@ class Surroundings(unittest.TestCase):
                         said = prepare("hurt")
                         if (part, name) != ("manifest.json", "missing"):
                             self.assertIn("made anew", said)
-                        self.assertEqual({p: e2e.file_hash(self.root / "hurt" / p) for p in fresh}, fresh)
+                        self.assertEqual({p: file_hash(self.root / "hurt" / p) for p in fresh}, fresh)
                         tried += 1
         self.assertGreaterEqual(tried, 4 * 2 * 3)
 
@@ -188,7 +180,7 @@ class Surroundings(unittest.TestCase):
         (images / "manifest.json").unlink()
         with open(images / ".lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            process = subprocess.Popen([e2e.PROGRAM, *command], cwd=self.root, stderr=subprocess.PIPE, text=True)
+            process = subprocess.Popen([World.program, *command], cwd=self.root, stderr=subprocess.PIPE, text=True)
             seen = ""
             while "another process is preparing this" not in seen:
                 line = process.stderr.readline()
@@ -197,11 +189,10 @@ class Surroundings(unittest.TestCase):
             self.assertIsNone(process.poll())
         process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0)
-        pair = [subprocess.Popen([e2e.PROGRAM, "prepare", "safe.yaml", "--set", "data.cache_dir=pair"], cwd=self.root,
+        pair = [subprocess.Popen([World.program, "prepare", "safe.yaml", "--set", "data.cache_dir=pair"], cwd=self.root,
                                  stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) for _ in range(3)]
         self.assertEqual([p.wait(120) for p in pair], [0, 0, 0])
-        for path in (self.root / "shared").glob("*/data.safetensors"):
-            self.assertEqual(e2e.file_hash(path), e2e.file_hash(self.root / "pair" / path.relative_to(self.root / "shared")))
+        self.assert_same_artefacts("pair", "shared")
         run = self.copy("busy")
         with open(run / ".lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -312,7 +303,7 @@ if __name__ == "__main__":
         value = pathlib.Path(sys.argv[index + 1]).absolute()
         del sys.argv[index:index + 2]
         if option == "--program":
-            e2e.PROGRAM = str(value)
+            World.program = str(value)
         else:
             LIBRARIES = value
     unittest.main(verbosity=2)

@@ -21,7 +21,7 @@ import time
 import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
-import e2e  # noqa: E402
+from world import World, file_hash, png, sets  # noqa: E402
 
 DIRT_SHARE = 0.04  # of the rows; each kind gets an equal part
 WORDS = "red blue dog cat car tree sun moon house boat bird fish road rain snow wind".split()
@@ -39,7 +39,7 @@ def bomb():
 
 def make_pictures(root):
     images = root / "images"
-    good = [e2e.png(f"good{i}") for i in range(GOOD_PICTURES)]
+    good = [png(f"good{i}") for i in range(GOOD_PICTURES)]
     for i, picture in enumerate(good):
         (images / f"good{i}.png").write_bytes(picture)
     for i in range(SHIFTING):
@@ -134,20 +134,19 @@ def write_manifest(root, rows):
 
 class Check:
     def __init__(self, root, arguments):
-        self.world = e2e.World(root)
+        self.world = World(root)
         self.root = root
         self.threads = arguments.threads
-        self.world.run("train", "base.yaml")
-        self.world.run("export", "runs/base", "--to", "hf", "--out", "base")
+        self.world.make_base()
         make_pictures(root)
         self.expected, other_split = write_manifest(root, arguments.rows)
         self.rows = arguments.rows - other_split
         self.bad = len({line for lines in self.expected.values() for line in lines})
 
     def command(self, *arguments, cache="dirty_cache", share=0.5):
-        sets = ("data.train=dirty.jsonl", "data.validation=", "data.bad_rows=skip", f"data.cache_dir={cache}",
-                f"data.max_bad_fraction={share}")
-        return [e2e.PROGRAM, "--threads", str(self.threads), *arguments, *(a for s in sets for a in ("--set", s))]
+        settings = ("data.train=dirty.jsonl", "data.validation=", "data.bad_rows=skip", f"data.cache_dir={cache}",
+                    f"data.max_bad_fraction={share}")
+        return [World.program, "--threads", str(self.threads), *arguments, *sets(*settings)]
 
     def run(self, *arguments, code=0, **options):
         result = subprocess.run(self.command(*arguments, **options), cwd=self.root, text=True, capture_output=True)
@@ -195,7 +194,7 @@ class Check:
     def shift(self, stop):
         """Replaces, cuts, removes and restores pictures until told to stop."""
         rng, n = random.Random(3), 0
-        contents = [e2e.png("good0"), e2e.png("good1"), e2e.png("good0")[:-40], b"", None]
+        contents = [png("good0"), png("good1"), png("good0")[:-40], b"", None]
         while not stop.is_set():
             path = self.root / "images" / f"shifting{rng.randrange(SHIFTING)}.png"
             content = contents[rng.randrange(len(contents))]
@@ -223,7 +222,7 @@ class Check:
         for kind, lines in self.expected.items():
             assert set(lines) <= {row["line"] for row in report["kinds"][kind]["rows"]}, kind
         for i in range(SHIFTING):
-            (self.root / "images" / f"shifting{i}.png").write_bytes(e2e.png("good1"))
+            (self.root / "images" / f"shifting{i}.png").write_bytes(png("good1"))
         self.run("prepare", "safe.yaml", cache="shifting_cache")
         self.run("prepare", "safe.yaml", cache="fresh_cache")
         self.require_exact("shifting_cache")
@@ -231,7 +230,7 @@ class Check:
         assert len(fresh) >= 4
         for path in fresh:
             other = self.root / "shifting_cache" / path.relative_to(self.root / "fresh_cache")
-            assert e2e.file_hash(path) == e2e.file_hash(other), other
+            assert file_hash(path) == file_hash(other), other
         return changes[0]
 
 
@@ -241,7 +240,7 @@ def main():
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
-    e2e.PROGRAM = os.path.abspath(arguments.program)
+    World.program = os.path.abspath(arguments.program)
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder) / "data"
         root.mkdir()

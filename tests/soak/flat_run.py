@@ -15,7 +15,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
-import e2e  # noqa: E402
+from world import World, sets  # noqa: E402
 
 MOST_GROWTH = 2 << 20  # bytes a 1,000 steps
 
@@ -61,14 +61,13 @@ def main():
     parser.add_argument("--program", default="build/release/saferclip")
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
-    e2e.PROGRAM = str(pathlib.Path(arguments.program).resolve())
+    World.program = str(pathlib.Path(arguments.program).resolve())
     with tempfile.TemporaryDirectory() as folder:
-        world = e2e.World(pathlib.Path(folder))
-        world.run("train", "base.yaml")
-        world.run("export", "runs/base", "--to", "hf", "--out", "base")
+        world = World(pathlib.Path(folder))
+        world.make_base()
         settings = [f"train.max_steps={arguments.steps}", f"evaluate.every_epochs={arguments.every}", "checkpoint.every_steps=10",
                     "schedule.name=constant", "run.name=flat", *arguments.set]
-        process = world.start("train", "safe.yaml", *(a for s in settings for a in ("--set", s)))
+        process = world.start("train", "safe.yaml", *sets(*settings))
         samples = watch(process, world.root / "runs/flat/metrics.jsonl")
         if process.wait() != 0:
             sys.exit(f"the run ended with {process.returncode}")

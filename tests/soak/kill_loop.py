@@ -21,7 +21,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
-import e2e  # noqa: E402
+from world import World  # noqa: E402
 
 CROPS = ["--set", "data.augment=crop"]
 FULL = ["--set", "adapter={method: full}", "--set", "optimizer.lr=1.0e-3"]
@@ -105,10 +105,9 @@ class Job:
 
 
 def tiny_jobs(program, root, steps):
-    e2e.PROGRAM = program
-    world = e2e.World(root)
-    world.run("train", "base.yaml")
-    world.run("export", "runs/base", "--to", "hf", "--out", "base")
+    World.program = program
+    world = World(root)
+    world.make_base()
     world.train("source")
     jobs = []
     for name, settings in VARIANTS.items():

@@ -18,7 +18,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
-import e2e  # noqa: E402
+from world import World, file_hash  # noqa: E402
 
 TRAIN = ("train", "safe.yaml", "--resume", "auto")
 COMMANDS = {
@@ -33,7 +33,7 @@ COMMANDS = {
 
 class Stopper:
     def __init__(self, root, arguments):
-        self.world = e2e.World(root)
+        self.world = World(root)
         (root / "base").symlink_to(arguments.weights.resolve())
         self.root, self.threads = root, arguments.threads
         (root / "safe.yaml").write_text(
@@ -43,7 +43,7 @@ class Stopper:
             "evaluate: {every_epochs: 1, bootstrap: 2000}\nrun: {name: safe}\n")
 
     def start(self, *words):
-        return subprocess.Popen([e2e.PROGRAM, "--threads", str(self.threads), *words], cwd=self.root, stdout=subprocess.DEVNULL,
+        return subprocess.Popen([World.program, "--threads", str(self.threads), *words], cwd=self.root, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.PIPE, text=True)
 
     def whole(self, *words):
@@ -98,7 +98,7 @@ class Stopper:
             if len(times) >= 10 * signals:
                 sys.exit("training never came to its end")
         for file in ("weights.safetensors", "optimizer.safetensors"):
-            if e2e.file_hash(self.world.checkpoint("safe") / file) != e2e.file_hash(self.world.checkpoint("stopped") / file):
+            if file_hash(self.world.checkpoint("safe") / file) != file_hash(self.world.checkpoint("stopped") / file):
                 sys.exit(f"{file} of the stopped run differs")
         self.remove("runs/stopped")
         return length, times
@@ -113,7 +113,7 @@ def main():
     parser.add_argument("--most", type=float, default=30)
     parser.add_argument("--program", default="build/release/saferclip")
     arguments = parser.parse_args()
-    e2e.PROGRAM = str(pathlib.Path(arguments.program).resolve())
+    World.program = str(pathlib.Path(arguments.program).resolve())
     rng, slowest = random.Random(1), 0.0
     print("| command | whole, s | stops | longest, s |\n|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:

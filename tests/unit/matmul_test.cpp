@@ -4,33 +4,23 @@
 #include <gtest/gtest.h>
 
 #include "saferclip/core/cpu.h"
+#include "support/operators.h"
 
 namespace saferclip {
 namespace {
 
-// The relative error of `found` against the product in float64.
-double relative_error(const at::Tensor& found, const at::Tensor& expected) {
-  return ((found.to(at::kDouble) - expected).abs().max() / expected.abs().max()).item<double>();
-}
-
-class Products : public testing::TestWithParam<at::ScalarType> {
- protected:
-  at::Tensor random(at::IntArrayRef sizes) const { return at::randn(sizes).to(GetParam()); }
-  double tolerance() const { return GetParam() == at::kBFloat16 ? 1e-2 : 1e-6; }
-};
+using Products = OperatorTest;
 
 TEST_P(Products, LinearWithBiasAndAddendIsRight) {
   at::manual_seed(1);
   const at::Tensor x = random({37, 48}), w = random({29, 48}), b = random({29}),
                    addend = random({37, 29});
-  const at::Tensor plain = at::mm(x.to(at::kDouble), w.to(at::kDouble).t());
+  const at::Tensor plain = at::mm(exact(x), exact(w).t());
   EXPECT_LT(relative_error(linear_product(x, w), plain), tolerance());
-  EXPECT_LT(relative_error(linear_product(x, w, b), plain + b.to(at::kDouble)), tolerance());
-  EXPECT_LT(relative_error(linear_product(x, w, {}, addend), plain + addend.to(at::kDouble)),
-            tolerance());
+  EXPECT_LT(relative_error(linear_product(x, w, b), plain + exact(b)), tolerance());
+  EXPECT_LT(relative_error(linear_product(x, w, {}, addend), plain + exact(addend)), tolerance());
   const at::Tensor before = addend.clone();
-  EXPECT_LT(relative_error(linear_product(x, w, b, addend),
-                           plain + b.to(at::kDouble) + addend.to(at::kDouble)),
+  EXPECT_LT(relative_error(linear_product(x, w, b, addend), plain + exact(b) + exact(addend)),
             tolerance());
   EXPECT_TRUE(addend.equal(before));
 }
@@ -39,10 +29,8 @@ TEST_P(Products, ViewsAreReadAsTheyLie) {
   at::manual_seed(2);
   const at::Tensor wide = random({37, 96}), w = random({48, 29}), dy = random({37, 29});
   const at::Tensor x = wide.narrow(1, 24, 48);
-  EXPECT_LT(relative_error(product(x, w), at::mm(x.to(at::kDouble), w.to(at::kDouble))),
-            tolerance());
-  EXPECT_LT(relative_error(product(dy.t(), x), at::mm(dy.t().to(at::kDouble), x.to(at::kDouble))),
-            tolerance());
+  EXPECT_LT(relative_error(product(x, w), at::mm(exact(x), exact(w))), tolerance());
+  EXPECT_LT(relative_error(product(dy.t(), x), at::mm(exact(dy.t()), exact(x))), tolerance());
 }
 
 TEST_P(Products, APackedWeightGivesTheSameForAnyNumberOfRows) {
@@ -50,18 +38,16 @@ TEST_P(Products, APackedWeightGivesTheSameForAnyNumberOfRows) {
   const at::Tensor w = random({29, 48}), b = random({29});
   const at::Tensor packed = packed_weight(w, 100), turned = packed_weight(w.t(), 100);
   const bool has_order =
-      GetParam() == at::kFloat || (GetParam() == at::kBFloat16 && multiplies_bf16_fast());
+      w.is_cpu() && (dtype() == at::kFloat || (dtype() == at::kBFloat16 && multiplies_bf16_fast()));
   ASSERT_EQ(packed.defined(), has_order && at::globalContext().hasMKLDNN());
   if (!packed.defined()) return;
   for (const std::int64_t rows : {1, 37, 100, 200}) {
     const at::Tensor x = random({rows, 48}), dy = random({rows, 29}), addend = random({rows, 29});
-    const at::Tensor plain = at::mm(x.to(at::kDouble), w.to(at::kDouble).t());
-    EXPECT_LT(relative_error(linear_product(x, packed, b), plain + b.to(at::kDouble)), tolerance());
-    EXPECT_LT(relative_error(linear_product(x, packed, {}, addend), plain + addend.to(at::kDouble)),
+    const at::Tensor plain = at::mm(exact(x), exact(w).t());
+    EXPECT_LT(relative_error(linear_product(x, packed, b), plain + exact(b)), tolerance());
+    EXPECT_LT(relative_error(linear_product(x, packed, {}, addend), plain + exact(addend)),
               tolerance());
-    EXPECT_LT(
-        relative_error(linear_product(dy, turned), at::mm(dy.to(at::kDouble), w.to(at::kDouble))),
-        tolerance());
+    EXPECT_LT(relative_error(linear_product(dy, turned), at::mm(exact(dy), exact(w))), tolerance());
   }
 }
 
@@ -87,7 +73,9 @@ TEST(VectorUnits, LibTorchsOwnLimitCounts) {
   EXPECT_EQ(limited_unit(kBaseline, "avx2"), kBaseline);
 }
 
-INSTANTIATE_TEST_SUITE_P(Dtypes, Products, testing::Values(at::kFloat, at::kBFloat16, at::kDouble));
+INSTANTIATE_TEST_SUITE_P(Cpu, Products, places(at::kCPU, {at::kFloat, at::kBFloat16, at::kDouble}),
+                         place_name);
+INSTANTIATE_TEST_SUITE_P(Gpu, Products, places(at::kCUDA, {at::kFloat, at::kBFloat16}), place_name);
 
 }  // namespace
 }  // namespace saferclip

@@ -7,36 +7,28 @@
 #include <limits>
 
 #include "nn/attention.h"
+#include "support/operators.h"
 
 namespace saferclip {
 namespace {
 
-double largest_difference(const at::Tensor& a, const at::Tensor& b) {
-  return (a.to(at::kDouble) - b.to(at::kDouble)).abs().max().item<double>();
-}
-
-class RowKernels : public testing::TestWithParam<at::ScalarType> {
- protected:
-  // Of values around 1.
-  double tolerance() const { return GetParam() == at::kBFloat16 ? 8e-3 : 1e-6; }
-  at::Tensor random(at::IntArrayRef sizes, double scale = 1) const {
-    return at::randn(sizes).mul(scale).to(GetParam());
-  }
-};
+// Of the CPU alone.
+using RowKernels = OperatorTest;
+using Attention = OperatorTest;
 
 TEST_P(RowKernels, QuickGeluAndItsDerivativeEqualFloat64) {
   at::manual_seed(1);
   for (const std::int64_t size : {1, 15, 16, 17, 40'000}) {
     const at::Tensor x = random({size}, 3), dy = random({size});
-    const at::Tensor exact = x.to(at::kDouble);
-    const at::Tensor s = at::sigmoid(exact * 1.702);
-    const at::Tensor y = exact * s;
-    const at::Tensor slope = s + 1.702 * exact * s * (1 - s);
+    const at::Tensor wide = exact(x);
+    const at::Tensor s = at::sigmoid(wide * 1.702);
+    const at::Tensor y = wide * s;
+    const at::Tensor slope = s + 1.702 * wide * s * (1 - s);
     EXPECT_LT(largest_difference(quick_gelu(x), y), 8 * tolerance());
     at::Tensor dx = dy.clone(), dx_too = dy.clone(), value = at::empty_like(x);
     quick_gelu_backward_(dx, x);
     quick_gelu_backward_(dx_too, x, value);
-    EXPECT_LT(largest_difference(dx, dy.to(at::kDouble) * slope), 4 * tolerance());
+    EXPECT_LT(largest_difference(dx, exact(dy) * slope), 4 * tolerance());
     EXPECT_TRUE(dx.equal(dx_too));
     EXPECT_TRUE(value.equal(quick_gelu(x)));
   }
@@ -44,7 +36,7 @@ TEST_P(RowKernels, QuickGeluAndItsDerivativeEqualFloat64) {
 
 TEST_P(RowKernels, QuickGeluKeepsItsEnds) {
   const float infinity = std::numeric_limits<float>::infinity();
-  const at::Tensor x = at::tensor({1e4F, -1e4F, infinity, std::nanf(""), 0.0F}).to(GetParam());
+  const at::Tensor x = at::tensor({1e4F, -1e4F, infinity, std::nanf(""), 0.0F}).to(dtype());
   const at::Tensor y = quick_gelu(x).to(at::kDouble);
   EXPECT_EQ(y[0].item<double>(), x[0].to(at::kDouble).item<double>());
   EXPECT_NEAR(y[1].item<double>(), 0, 1e-30);
@@ -58,7 +50,7 @@ TEST_P(RowKernels, SoftmaxEqualsFloat64) {
   for (const std::int64_t length : {1, 7, 16, 17, 50, 257}) {
     for (const bool is_causal : {false, true}) {
       const at::Tensor scores = random({3, length, length}, 8);
-      at::Tensor seen = scores.to(at::kDouble) * 0.3;
+      at::Tensor seen = exact(scores) * 0.3;
       if (is_causal) {
         seen = seen.masked_fill(at::ones({length, length}, at::kBool).triu(1),
                                 -std::numeric_limits<double>::infinity());
@@ -66,9 +58,9 @@ TEST_P(RowKernels, SoftmaxEqualsFloat64) {
       at::Tensor weights = scores.clone();
       attention_softmax_(weights, 0.3, is_causal);
       EXPECT_LT(largest_difference(weights, seen.softmax(-1)), tolerance());
-      const at::Tensor p = weights.to(at::kDouble);
+      const at::Tensor p = exact(weights);
       at::Tensor gradient = random({3, length, length});
-      const at::Tensor g = gradient.to(at::kDouble);
+      const at::Tensor g = exact(gradient);
       attention_softmax_backward_(gradient, weights, 0.3);
       EXPECT_LT(largest_difference(gradient, 0.3 * p * (g - (p * g).sum(-1, true))), tolerance());
     }
@@ -89,18 +81,17 @@ TEST_P(RowKernels, LayerNormAndItsDerivativeEqualFloat64) {
     const at::Tensor x = random({50, length}) * 2 + 3, dy = random({50, length}),
                      addend = random({50, length});
     const at::Tensor weight = at::randn({length}), bias = at::randn({length});
-    const at::Tensor exact = x.to(at::kDouble).requires_grad_();
-    const at::Tensor y =
-        at::layer_norm(exact, {length}, weight.to(at::kDouble), bias.to(at::kDouble), 1e-5);
-    y.backward(dy.to(at::kDouble));
+    const at::Tensor wide = exact(x).requires_grad_();
+    const at::Tensor y = at::layer_norm(wide, {length}, exact(weight), exact(bias), 1e-5);
+    y.backward(exact(dy));
     const NormedRows found = norm_rows(x, weight, bias, 1e-5);
     EXPECT_LT(largest_difference(found.y, y), 8 * tolerance());
     EXPECT_TRUE(found.y.equal(norm_rows_again(x, weight, bias, found.mean, found.rstd)));
     at::Tensor dx = dy.clone(), dx_more = dy.clone();
     norm_rows_backward_(dx, x, weight, found.mean, found.rstd);
     norm_rows_backward_(dx_more, x, weight, found.mean, found.rstd, addend);
-    EXPECT_LT(largest_difference(dx, exact.grad()), 8 * tolerance()) << length;
-    EXPECT_LT(largest_difference(dx_more, exact.grad() + addend.to(at::kDouble)), 12 * tolerance());
+    EXPECT_LT(largest_difference(dx, wide.grad()), 8 * tolerance()) << length;
+    EXPECT_LT(largest_difference(dx_more, wide.grad() + exact(addend)), 12 * tolerance());
   }
 }
 
@@ -109,31 +100,33 @@ TEST(LayerNormRows, KeepItsDigitsFarFromZero) {
   at::manual_seed(5);
   const at::Tensor x = at::randn({8, 256}) + 3000, one = at::ones({256}), zero = at::zeros({256});
   EXPECT_LT(largest_difference(norm_rows(x, one, zero, 1e-5).y,
-                               at::layer_norm(x.to(at::kDouble), {256}, one.to(at::kDouble),
-                                              zero.to(at::kDouble), 1e-5)),
+                               at::layer_norm(exact(x), {256}, exact(one), exact(zero), 1e-5)),
             5e-4);
 }
 
-TEST_P(RowKernels, AttentionAndItsGradientEqualLibTorchInFloat64) {
+TEST_P(Attention, AndItsGradientEqualFloat64) {
   at::manual_seed(3);
   for (const std::int64_t length : {5, 21}) {
     for (const bool is_causal : {false, true}) {
       const AttentionShape shape{3, length, 4, is_causal, /*keeps_weights=*/length == 5};
       const at::Tensor qkv = random({3 * length, 96}), dy = random({3 * length, 32});
       const at::Tensor own = qkv.clone().requires_grad_();
-      const at::Tensor exact = qkv.to(at::kDouble).requires_grad_();
+      const at::Tensor in_double = exact(qkv).requires_grad_();
       const at::Tensor found = self_attention(own, shape);
-      const at::Tensor expected = self_attention(exact, shape);
+      const at::Tensor expected = self_attention(in_double, shape);
       found.backward(dy);
-      expected.backward(dy.to(at::kDouble));
-      const double bound = GetParam() == at::kBFloat16 ? 5e-2 : 5e-6;
-      EXPECT_LT(largest_difference(found, expected), bound);
-      EXPECT_LT(largest_difference(own.grad(), exact.grad()), bound);
+      expected.backward(exact(dy));
+      EXPECT_LT(largest_difference(found, expected), 6 * tolerance());
+      EXPECT_LT(largest_difference(own.grad(), in_double.grad()), 6 * tolerance());
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Dtypes, RowKernels, testing::Values(at::kFloat, at::kBFloat16));
+INSTANTIATE_TEST_SUITE_P(Cpu, RowKernels, places(at::kCPU, {at::kFloat, at::kBFloat16}),
+                         place_name);
+INSTANTIATE_TEST_SUITE_P(Cpu, Attention, places(at::kCPU, {at::kFloat, at::kBFloat16}), place_name);
+INSTANTIATE_TEST_SUITE_P(Gpu, Attention, places(at::kCUDA, {at::kFloat, at::kBFloat16}),
+                         place_name);
 
 }  // namespace
 }  // namespace saferclip

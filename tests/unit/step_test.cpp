@@ -1,60 +1,21 @@
-#include <ATen/ATen.h>
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
+#include "saferclip/train/step.h"
 
-#include <atomic>
-#include <chrono>
-#include <fstream>
-#include <nlohmann/json.hpp>
-#include <thread>
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
 
 #include "saferclip/core/error.h"
 #include "saferclip/data/crops.h"
 #include "saferclip/model/clip_forward.h"
 #include "saferclip/model/tensor_slots.h"
-#include "saferclip/model/trained.h"
 #include "saferclip/train/augment.h"
-#include "saferclip/train/checkpoint.h"
-#include "saferclip/train/metrics_log.h"
-#include "saferclip/train/schedule.h"
-#include "saferclip/train/step.h"
-#include "saferclip/weights/weights.h"
-#include "support/temporary_folder.h"
 #include "support/tensors.h"
-#include "train/background.h"
+#include "support/tiny_model.h"
 
 namespace saferclip {
 namespace {
 
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
-
-TEST(Schedule, IsAFunctionOfTheStep) {
-  ScheduleOptions o;
-  EXPECT_EQ(learning_rate(o, 2, 0, 10), 2);
-  o.warmup_steps = 4;
-  EXPECT_EQ(learning_rate(o, 2, 0, 10), 0.5);
-  EXPECT_EQ(learning_rate(o, 2, 3, 10), 2);
-  EXPECT_EQ(learning_rate(o, 2, 9, 10), 2);
-  o.name = "cosine";
-  o.final_fraction = 0.1;
-  EXPECT_EQ(learning_rate(o, 2, 4, 11), 2);
-  EXPECT_NEAR(learning_rate(o, 2, 7, 11), 1.1, 1e-12);
-  EXPECT_NEAR(learning_rate(o, 2, 10, 11), 0.2, 1e-12);
-  o.name = "linear";
-  EXPECT_NEAR(learning_rate(o, 2, 10, 11), 0.2, 1e-12);
-}
-
-class Tiny : public ::testing::Test {
+class Tiny : public TinyModel {
  protected:
-  Tiny() {
-    ModelOptions options;
-    options.weights = std::string(SAFERCLIP_FIXTURES) + "/model/quick_gelu";
-    source_ = open_weights(options, 0);
-    model_ = load_clip(source_);
-    adapter_.rank = 2;
-    parameters_ = make_trainable(model_, {}, adapter_, 7);
-  }
   Batch batch(std::int64_t rows) const {
     at::manual_seed(2);
     Batch b;
@@ -105,11 +66,6 @@ class Tiny : public ::testing::Test {
     for (const TrainedParameter& p : parameters_) flat.push_back(p.tensor.grad().flatten());
     return at::cat(flat);
   }
-
-  WeightsSource source_;
-  ClipModel model_;
-  AdapterOptions adapter_;
-  std::vector<TrainedParameter> parameters_;
 };
 
 TEST_F(Tiny, MicroBatchesEqualOneBatch) {
@@ -254,113 +210,6 @@ TEST_F(Tiny, AStepIsGivenUpBeforeItChangesAnything) {
     EXPECT_TRUE(at::equal(parameters_[i].tensor, before[i]));
     EXPECT_EQ(optimizer.step_count(i).item<double>(), 0);
   }
-}
-
-TEST(BackgroundWork, FailuresComeOutOnceAndWorkIsInOrder) {
-  Background background;
-  std::atomic<int> done{0};
-  background.start([&] { done = 1; });
-  background.start([&] { done = done == 1 ? 2 : -1; });
-  background.wait();
-  EXPECT_EQ(done, 2);
-  background.start([] { throw DataError("no space"); });
-  EXPECT_THROW(background.start([&] { done = 3; }), DataError);
-  EXPECT_EQ(done, 2);
-  background.start([] { throw DataError("no space"); });
-  EXPECT_THROW(
-      {
-        for (int i = 0; i < 10000; ++i) {
-          background.check();
-          std::this_thread::sleep_for(std::chrono::milliseconds(1));
-        }
-      },
-      DataError);
-  background.check();
-  background.wait();
-}
-
-TEST_F(Tiny, CheckpointRoundTripAndRetention) {
-  const TemporaryFolder folder;
-  Logger log(LogLevel::kOff);
-  CheckpointStore store(folder.path(), log);
-  Optimizer optimizer({}, parameters_);
-  for (const TrainedParameter& p : parameters_) p.tensor.mutable_grad() = at::randn_like(p.tensor);
-  optimizer.step(0.1);
-  TrainState state;
-  for (const std::int64_t step : {1, 2, 3, 4}) {
-    state.step = step;
-    state.best_value = 1.5;
-    state.best_step = 1;
-    store.save(take_snapshot(state, parameters_, optimizer), 2, true);
-  }
-  EXPECT_THAT(store.steps(), ElementsAre(1, 3, 4));  // the best, and the newest two
-  EXPECT_EQ(store.pointer("best"), 1);
-  EXPECT_EQ(store.newest_good(), 4);
-  std::filesystem::remove(folder / "checkpoints" / "best");
-  store.settle(state, 2, true);
-  EXPECT_THAT(store.steps(), ElementsAre(1, 3, 4));
-  EXPECT_EQ(store.pointer("best"), 1);
-  std::ofstream(store.folder(4) / "weights.safetensors", std::ios::app) << "x";
-  EXPECT_EQ(store.newest_good(), 3);
-  EXPECT_THAT(checkpoint_problem(store.folder(4)), HasSubstr("weights.safetensors has"));
-
-  // A snapshot is not what training does to the leaves after it.
-  const CheckpointSnapshot before = take_snapshot(state, parameters_, optimizer);
-  const at::Tensor first = parameters_[0].tensor.detach().clone();
-  parameters_[0].tensor.detach().add_(1);
-  EXPECT_TRUE(at::equal(before.weights[0].tensor.view(first.sizes()), first));
-  parameters_[0].tensor.detach().copy_(first);
-
-  // Nor is one that was copied later, into the memory of an earlier copy.
-  CheckpointSnapshot spare, late = take_snapshot(state, parameters_, optimizer, false);
-  copy_snapshot(late, spare);
-  const void* memory = spare.weights[0].tensor.const_data_ptr();
-  late = take_snapshot(state, parameters_, optimizer, false);
-  copy_snapshot(late, spare);
-  EXPECT_EQ(late.weights[0].tensor.const_data_ptr(), memory);
-  parameters_[0].tensor.detach().add_(1);
-  for (std::size_t i = 0; i < late.weights.size(); ++i)
-    EXPECT_TRUE(at::equal(late.weights[i].tensor, before.weights[i].tensor));
-  for (std::size_t i = 0; i < late.optimizer.size(); ++i)
-    EXPECT_TRUE(at::equal(late.optimizer[i].tensor, before.optimizer[i].tensor));
-  parameters_[0].tensor.detach().copy_(first);
-
-  ClipModel other = load_clip(source_);
-  const auto restored = make_trainable(other, {}, adapter_, 99);
-  Optimizer fresh({}, restored);
-  restore(store.folder(3), restored, fresh);
-  for (std::size_t i = 0; i < restored.size(); ++i) {
-    EXPECT_TRUE(at::equal(restored[i].tensor, parameters_[i].tensor));
-    EXPECT_TRUE(at::equal(fresh.exp_avg(i), optimizer.exp_avg(i)));
-    EXPECT_TRUE(at::equal(fresh.exp_avg_sq(i), optimizer.exp_avg_sq(i)));
-    EXPECT_EQ(fresh.step_count(i).item<float>(), 1);
-  }
-  EXPECT_EQ(read_train_state(store.folder(3)).best_value, 1.5);
-
-  AdapterOptions wider = adapter_;
-  wider.rank = 3;
-  ClipModel third = load_clip(source_);
-  const auto misfit = make_trainable(third, {}, wider, 1);
-  Optimizer none({}, misfit);
-  EXPECT_THROW(restore(store.folder(3), misfit, none), WeightsError);
-}
-
-TEST(Metrics, ResumeCutsBackToItsStep) {
-  const TemporaryFolder folder;
-  const auto file = folder / "metrics.jsonl";
-  {
-    MetricsLog log(file, 0);
-    for (std::int64_t step = 1; step <= 5; ++step)
-      log.write({step, 0, 0.1, 1.0, 2.0, 3.0, {{"a", 0.5}}});
-    log.write_evaluation(5, 0, R"({"after": {}})");
-  }
-  std::ofstream(file, std::ios::app) << "{\"kind\":\"train\",\"st";  // cut by a crash
-  MetricsLog(file, 3).write({4, 0, 0.1, 9.0, 2.0, 3.0, {}});
-  std::ifstream in(file);
-  std::vector<std::int64_t> steps;
-  for (std::string line; std::getline(in, line);)
-    steps.push_back(nlohmann::json::parse(line)["step"]);
-  EXPECT_THAT(steps, ElementsAre(1, 2, 3, 4));
 }
 
 }  // namespace

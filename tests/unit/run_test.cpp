@@ -1,0 +1,432 @@
+// Run folders, what they keep, and what is said before a run starts.
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "saferclip/core/atomic_files.h"
+#include "saferclip/core/error.h"
+#include "saferclip/core/files.h"
+#include "saferclip/run/kept_evaluations.h"
+#include "saferclip/run/plan_checks.h"
+#include "saferclip/run/run_folder.h"
+#include "saferclip/run/run_reference.h"
+#include "saferclip/run/run_start.h"
+#include "saferclip/run/target_lines.h"
+#include "saferclip/train/checkpoint.h"
+#include "support/message_of.h"
+#include "support/temporary_folder.h"
+
+namespace saferclip {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+
+class RunTest : public ::testing::Test {
+ protected:
+  void save(std::int64_t step, std::optional<double> best = std::nullopt) {
+    CheckpointSnapshot snapshot;
+    snapshot.state.step = step;
+    snapshot.state.best_value = best;
+    snapshot.state.best_step = step;
+    snapshot.weights = {{"w", at::ones({2})}};
+    snapshot.optimizer = {{"w.exp_avg", at::zeros({2})}};
+    store_.save(snapshot, 10, true);
+  }
+  void damage(std::int64_t step) {
+    std::ofstream(store_.folder(step) / "weights.safetensors", std::ios::app) << "x";
+  }
+
+  TemporaryFolder folder_;
+  Logger log_{LogLevel::kOff};
+  fs::path run_ = folder_ / "runs/one";
+  CheckpointStore store_{run_, log_};
+};
+
+// --- which run, which checkpoint
+
+TEST_F(RunTest, PathsOfRunsAndOfTheirCheckpoints) {
+  save(3);
+  EXPECT_FALSE(is_run_path(run_));
+  EXPECT_THAT(message_of<WeightsError>([&] { resolve_run(run_); }),
+              HasSubstr("neither a run folder (config.yaml) nor a checkpoint (state.json)"));
+  write_file_atomically(run_ / "config.yaml", "");
+  EXPECT_TRUE(is_run_path(run_));
+  for (const fs::path& path : {run_, run_ / "", run_ / "../one"}) {
+    EXPECT_EQ(resolve_run(path).run_folder, run_) << path;
+    EXPECT_TRUE(resolve_run(path).checkpoint.empty()) << path;
+  }
+  EXPECT_TRUE(is_run_path(store_.folder(3)));
+  const RunReference step = resolve_run(store_.folder(3) / "");
+  EXPECT_EQ(step.run_folder, run_);
+  EXPECT_EQ(step.checkpoint, store_.folder(3));
+  EXPECT_THROW(resolve_run(folder_ / "gone"), WeightsError);
+}
+
+TEST_F(RunTest, LatestBestAndSteps) {
+  const RunReference run{run_, {}};
+  EXPECT_THAT(message_of<WeightsError>([&] { choose_checkpoint(run, "latest", log_); }),
+              HasSubstr("holds no good checkpoint"));
+  EXPECT_THAT(message_of<WeightsError>([&] { choose_checkpoint(run, "best", log_); }),
+              HasSubstr("it is written by the first validation of a run"));
+  save(3, 1.0);
+  save(6);
+  EXPECT_EQ(choose_checkpoint(run, "latest", log_), store_.folder(6));
+  EXPECT_EQ(choose_checkpoint(run, "best", log_), store_.folder(3));
+  EXPECT_EQ(choose_checkpoint(run, "6", log_), store_.folder(6));
+  EXPECT_EQ(choose_checkpoint({run_, store_.folder(3)}, "latest", log_), store_.folder(3));
+  damage(6);
+  EXPECT_EQ(choose_checkpoint(run, "latest", log_), store_.folder(3));
+  const std::string damaged = message_of<WeightsError>([&] { choose_checkpoint(run, "6", log_); });
+  EXPECT_THAT(damaged, HasSubstr("weights.safetensors has"));
+  EXPECT_THAT(damaged, HasSubstr("steps there: 3, 6"));
+  EXPECT_THROW(choose_checkpoint(run, "7", log_), WeightsError);
+  for (const char* word : {"newest", "-3", "3.5", "", "1234567890123"}) {
+    EXPECT_THROW(choose_checkpoint(run, word, log_), ConfigError) << word;
+  }
+  write_file_atomically(run_ / "checkpoints/best", "step_3\n");
+  EXPECT_THAT(message_of<WeightsError>([&] { choose_checkpoint(run, "best", log_); }),
+              HasSubstr("is damaged, expected a folder's name like step_00000010"));
+}
+
+TEST_F(RunTest, WhereARunStarts) {
+  RunConfig config;
+  config.run.dir = (folder_ / "runs").string();
+  config.run.name = "one";
+  EXPECT_EQ(find_start("", config, log_).run_folder, run_);
+  EXPECT_TRUE(find_start("auto", config, log_).checkpoint.empty());
+  EXPECT_NO_THROW(require_fresh(run_, log_));
+  save(3);
+  save(6);
+  EXPECT_TRUE(find_start("", config, log_).checkpoint.empty());
+  EXPECT_EQ(find_start("auto", config, log_).checkpoint, store_.folder(6));
+  damage(6);
+  EXPECT_EQ(find_start("auto", config, log_).checkpoint, store_.folder(3));
+  const StartPoint named = find_start(store_.folder(3).string(), config, log_);
+  EXPECT_EQ(named.run_folder, run_);
+  EXPECT_EQ(named.checkpoint, store_.folder(3));
+  EXPECT_THROW(find_start((folder_ / "gone").string(), config, log_), WeightsError);
+  const std::string said = message_of<ConfigError>([&] { require_fresh(run_, log_); });
+  for (const char* way : {"--resume auto", "--overwrite", "run.name="}) {
+    EXPECT_THAT(said, HasSubstr(way));
+  }
+}
+
+// --- the folder
+
+TEST_F(RunTest, TheFolderIsLockedWhileItIsOpen) {
+  {
+    const RunFolder open = open_run_folder(run_);
+    EXPECT_TRUE(fs::is_directory(run_));
+    EXPECT_THAT(message_of<ConfigError>([&] { open_run_folder(run_); }),
+                HasSubstr("another process is using it"));
+  }
+  EXPECT_NO_THROW(open_run_folder(run_));
+}
+
+TEST_F(RunTest, OnlyWhatARunLeavesIsCleared) {
+  const RunFolder run = open_run_folder(run_);
+  for (const char* name : {"metrics.jsonl", "mine.txt"}) write_file_atomically(run_ / name, "x");
+  clear_run_folder(run);  // not known to be a run's
+  EXPECT_TRUE(fs::exists(run_ / "metrics.jsonl"));
+  save(3);
+  make_folders(run_ / "evaluations");
+  write_run_records(run, {}, {});
+  clear_run_folder(run);
+  for (const char* name :
+       {"checkpoints", "evaluations", "metrics.jsonl", "config.yaml", "environment.json"}) {
+    EXPECT_FALSE(fs::exists(run_ / name)) << name;
+  }
+  EXPECT_TRUE(fs::exists(run_ / "mine.txt"));
+}
+
+TEST_F(RunTest, RecordsAreReadBack) {
+  const RunFolder run = open_run_folder(run_);
+  EXPECT_THAT(read_never_trains(run_), IsEmpty());
+  RunConfig config;
+  config.train.batch_size = 7;
+  RunEnvironment environment;
+  environment.device = "cpu";
+  environment.threads = 3;
+  environment.resolved["train.precision"] = "fp32";
+  environment.never_trains = {"uni_img never trains"};
+  write_run_records(run, config, environment);
+  EXPECT_EQ(dump_run_config(read_run_config(run_ / "config.yaml", {})), dump_run_config(config));
+  const auto json = nlohmann::json::parse(read_file(run_ / "environment.json"));
+  EXPECT_EQ(json["device"], "cpu");
+  EXPECT_EQ(json["threads"], 3);
+  EXPECT_EQ(json["resolved"]["train.precision"], "fp32");
+  EXPECT_THAT(read_never_trains(run_), ElementsAre("uni_img never trains"));
+  for (const char* text : {"", "[]", "{}", R"({"never_trains": [3, null]})"}) {
+    write_file_atomically(run_ / "environment.json", text);
+    EXPECT_THAT(read_never_trains(run_), IsEmpty()) << text;
+  }
+  EXPECT_EQ(step_name(500), "step_00000500");
+}
+
+// --- kept evaluations
+
+OrderedJson document_of(const std::string& split, const std::string& content, int n) {
+  return {{"split", split}, {"content", content}, {"n", n}};
+}
+const std::string kFirst(64, 'a'), kSecond(64, 'b');
+
+TEST_F(RunTest, AnEvaluationOfTheRunReplacesTheOneOfItsTraining) {
+  const RunConfig config;
+  keep_validation(run_, 4, document_of("validation", kFirst, 1));
+  KeptEvaluations kept = kept_evaluations(run_, config, 4);
+  ASSERT_THAT(kept.own, SizeIs(1));
+  EXPECT_TRUE(is_from_training(kept.own[0]));
+  EXPECT_TRUE(keep_evaluation(run_, 4, document_of("validation", kFirst, 2), true));
+  EXPECT_TRUE(keep_evaluation(run_, 4, document_of("a/b", kFirst, 3), true));
+  kept = kept_evaluations(run_, config, 4);
+  ASSERT_THAT(kept.own, SizeIs(2));  // by split
+  EXPECT_EQ(kept.own[0]["n"], 3);
+  EXPECT_EQ(kept.own[1]["n"], 2);
+  EXPECT_FALSE(is_from_training(kept.own[1]));
+  EXPECT_THAT(kept.others, IsEmpty());
+  EXPECT_THAT(kept_evaluations(run_, config, 5).own, IsEmpty());
+  EXPECT_TRUE(fs::exists(run_ / "evaluations/step_00000004.a_b.json"));
+}
+
+TEST_F(RunTest, EvaluationsOfOtherDataStayApart) {
+  const RunConfig config;
+  EXPECT_TRUE(keep_evaluation(run_, 4, document_of("test", kFirst, 1), true));
+  EXPECT_FALSE(keep_evaluation(run_, 4, document_of("test", kSecond, 2), false));
+  // The same content as an own one, from another place: the run's own.
+  EXPECT_TRUE(keep_evaluation(run_, 4, document_of("test", kFirst, 3), false));
+  KeptEvaluations kept = kept_evaluations(run_, config, 4);
+  ASSERT_THAT(kept.own, SizeIs(1));
+  EXPECT_EQ(kept.own[0]["n"], 3);
+  const fs::path other = run_ / "evaluations/step_00000004.test.bbbbbbbb.json";
+  EXPECT_THAT(kept.others, ElementsAre(other));
+  // The data changed in place: the earlier document gets its content's name.
+  EXPECT_TRUE(keep_evaluation(run_, 4, document_of("test", std::string(64, 'c'), 4), true));
+  kept = kept_evaluations(run_, config, 4);
+  ASSERT_THAT(kept.own, SizeIs(1));
+  EXPECT_EQ(kept.own[0]["n"], 4);
+  const fs::path renamed = run_ / "evaluations/step_00000004.test.aaaaaaaa.json";
+  EXPECT_THAT(kept.others, ElementsAre(renamed, other));
+  EXPECT_EQ(OrderedJson::parse(read_file(renamed))["own_data"], false);
+  write_file_atomically(run_ / "evaluations/step_00000004.x.json", "{\"split\": 3}");
+  EXPECT_THAT(kept_evaluations(run_, config, 4).others, SizeIs(3));
+}
+
+TEST_F(RunTest, ASplitIsTheRunsOwnWhileItsDataAreTheSame) {
+  RunConfig run;
+  run.data.train = "train.jsonl";
+  run.data.validation = "validation.jsonl";
+  RunConfig now = run;
+  now.train.batch_size += 1;
+  now.data.bad_rows = run.data.bad_rows == "skip" ? "error" : "skip";
+  EXPECT_TRUE(is_own_split(run, now, "validation"));
+  EXPECT_FALSE(is_own_split(run, now, "gone"));
+  now.data.validation = "other.jsonl";
+  EXPECT_FALSE(is_own_split(run, now, "validation"));
+  EXPECT_TRUE(is_own_split(run, now, "train"));
+  now = run;
+  now.data.unsafe_image_template = "{id}.png";
+  EXPECT_FALSE(is_own_split(run, now, "train"));
+  now = run;
+  now.data.exif_rotate = !run.data.exif_rotate;
+  EXPECT_FALSE(is_own_split(run, now, "train"));
+}
+
+// --- the plan
+
+Manifest manifest_of(std::size_t rows) {
+  Manifest manifest;
+  manifest.rows.resize(rows);
+  return manifest;
+}
+
+std::vector<std::string> keys_of(const RunConfig& config, const Manifest* train,
+                                 const Manifest* validation = nullptr) {
+  std::vector<std::string> keys;
+  for (const KeyProblem& problem : plan_problems(config, train, validation))
+    keys.push_back(problem.key);
+  return keys;
+}
+
+RunConfig sound_config() {
+  RunConfig config;
+  config.train.batch_size = 8;
+  config.train.epochs = 2;
+  config.train.max_steps.reset();
+  config.train.drop_last = false;
+  config.schedule.warmup_steps = 0;
+  config.data.train = "train.jsonl";
+  config.data.validation = "validation.jsonl";
+  return config;
+}
+
+TEST(Plan, WarmupLongerThanTheRun) {
+  const Manifest train = manifest_of(20);
+  RunConfig config = sound_config();
+  config.schedule.warmup_steps = 6;  // 2 epochs of 3 batches
+  EXPECT_THAT(keys_of(config, &train), IsEmpty());
+  config.schedule.warmup_steps = 7;
+  EXPECT_THAT(keys_of(config, &train), ElementsAre("schedule.warmup_steps"));
+  EXPECT_THAT(keys_of(config, nullptr), IsEmpty());  // not known yet
+  config.schedule.warmup_steps = 5;
+  config.train.drop_last = true;  // 2 epochs of 2 batches
+  EXPECT_THAT(keys_of(config, &train), ElementsAre("schedule.warmup_steps"));
+  config.train.max_steps = 5;
+  EXPECT_THAT(keys_of(config, nullptr), IsEmpty());
+  config.train.max_steps = 4;
+  EXPECT_THAT(keys_of(config, nullptr), ElementsAre("schedule.warmup_steps"));
+}
+
+TEST(Plan, RowsThatFillNoBatch) {
+  const Manifest train = manifest_of(7);
+  RunConfig config = sound_config();
+  EXPECT_THAT(keys_of(config, &train), IsEmpty());
+  config.train.drop_last = true;
+  EXPECT_THAT(keys_of(config, &train), ElementsAre("train.batch_size"));
+  config.train.batch_size = 7;
+  EXPECT_THAT(keys_of(config, &train), IsEmpty());
+}
+
+TEST(Plan, TheBestMetricIsMeasured) {
+  Manifest validation = manifest_of(2);
+  RunConfig config = sound_config();
+  config.checkpoint.best_metric = "retrieval.text_to_image.r@1";
+  EXPECT_THAT(keys_of(config, nullptr, &validation), IsEmpty());
+  config.checkpoint.best_metric = "retrieval.text_to_imag.r@1";
+  const auto problems = plan_problems(config, nullptr, &validation);
+  ASSERT_THAT(problems, SizeIs(1));
+  EXPECT_THAT(problems[0].text, HasSubstr("did you mean retrieval.text_to_image.r@1?"));
+  config.checkpoint.best_metric = "zero_shot.z.top1";
+  EXPECT_THAT(plan_problems(config, nullptr, &validation).at(0).text,
+              HasSubstr("evaluate.zero_shot_during_training: true"));
+  config.checkpoint.best_metric = "safeground.gs";
+  EXPECT_THAT(keys_of(config, nullptr, &validation), ElementsAre("checkpoint.best_metric"));
+  validation.rows[0].unsafe_caption = "bad";
+  EXPECT_THAT(keys_of(config, nullptr, &validation), IsEmpty());
+  config.evaluate.every_epochs = 0;
+  EXPECT_THAT(plan_problems(config, nullptr, nullptr).at(0).text,
+              HasSubstr("is never measured: evaluate.every_epochs is 0"));
+  config.data.validation = "";
+  EXPECT_THAT(plan_problems(config, nullptr, nullptr).at(0).text,
+              HasSubstr("is never measured: data.validation is empty"));
+  config.checkpoint.best_metric = "auto";
+  EXPECT_THAT(keys_of(config, nullptr), IsEmpty());
+}
+
+TEST(Plan, NamesOfSetsHaveNoControlCharacters) {
+  RunConfig config = sound_config();
+  config.evaluate.zero_shot.resize(2);
+  config.evaluate.zero_shot[0].name = "image net";
+  config.evaluate.zero_shot[1].name = "a\tb";
+  config.evaluate.real_images.resize(1);
+  config.evaluate.real_images[0].name = " a";
+  EXPECT_THAT(keys_of(config, nullptr),
+              ElementsAre("evaluate.zero_shot[1].name", "evaluate.real_images[0].name"));
+}
+
+TEST(Plan, StepsOnceTheyAreKnown) {
+  RunConfig config = sound_config();
+  config.schedule.warmup_steps = 3;
+  EXPECT_NO_THROW(require_steps(config, 3));
+  EXPECT_THAT(message_of<ConfigError>([&] { require_steps(config, 2); }),
+              HasSubstr("schedule.warmup_steps: 3"));
+  EXPECT_THAT(message_of<ConfigError>([&] { require_steps(config, 0); }),
+              HasSubstr("train.batch_size"));
+  config.train.max_steps = 0;  // none was asked for
+  EXPECT_NO_THROW(require_steps(config, 0));
+}
+
+TEST(Plan, MissingInputsAreNamedTogether) {
+  const TemporaryFolder folder;
+  RunConfig config = sound_config();
+  config.data.train = (folder / "train.jsonl").string();
+  config.data.validation = (folder / "validation.jsonl").string();
+  const std::string both = message_of<DataError>([&] { require_inputs(config); });
+  EXPECT_THAT(both, HasSubstr("data.train: "));
+  EXPECT_THAT(both, HasSubstr("data.validation: "));
+  write_file_atomically(config.data.train, "{}\n");
+  EXPECT_THAT(message_of<DataError>([&] { require_inputs(config); }),
+              Not(HasSubstr("data.train: ")));
+  write_file_atomically(config.data.validation, "{}\n");
+  EXPECT_NO_THROW(require_inputs(config));
+}
+
+// --- targets
+
+class Targets : public ::testing::Test {
+ protected:
+  Targets() {
+    auto& rows = data_.train.manifest.rows;
+    rows.resize(4);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      rows[i].id = "row " + std::to_string(i);
+      rows[i].safe_caption = "safe " + std::to_string(i);
+      rows[i].unsafe_caption = "a \"bad\", " + std::to_string(i);
+    }
+    data_.train.good_rows = {0, 1, 3};  // row 2 had no picture
+    data_.stages = {0, 2, -1, 1};
+    // Its own caption, another row's, and an extra one.
+    data_.targets.index = at::tensor({0, 3, 0, 5}, at::kLong);
+    data_.targets.cosine = at::tensor({0.5F, 0.25F, 0.0F, 0.75F});
+    data_.targets.fixed_cosine = at::tensor({0.5F, 0.0F, 0.0F, 0.25F});
+    data_.targets.extra_captions = {"extra 1", "extra 2"};
+  }
+  TrainingData data_;
+};
+
+TEST_F(Targets, SayWhereEachGoodRowIsSent) {
+  std::vector<TargetLine> lines = target_lines(data_);
+  ASSERT_THAT(lines, SizeIs(3));
+  EXPECT_EQ(lines[0].change, "same");
+  EXPECT_EQ(lines[0].target_id, "row 0");
+  EXPECT_EQ(lines[1].change, "caption");
+  EXPECT_EQ(lines[1].target_caption, "safe 3");
+  EXPECT_EQ(lines[1].stage, 2);
+  EXPECT_EQ(lines[2].change, "extra");
+  EXPECT_EQ(lines[2].target_id, "extra:2");
+  EXPECT_EQ(lines[2].target_caption, "extra 2");
+  EXPECT_EQ(lines[2].row->id, "row 3");
+  EXPECT_EQ(lines[2].cosine, 0.75);
+  data_.targets.index = at::full({4}, -1, at::kLong);
+  for (const TargetLine& line : target_lines(data_)) {
+    EXPECT_EQ(line.change, "same");
+    EXPECT_EQ(line.target_id, line.row->id);
+  }
+}
+
+TEST_F(Targets, AreCountedAndAveraged) {
+  const TargetSummary summary = summarize(target_lines(data_));
+  EXPECT_EQ(summary.changes,
+            (std::map<std::string, std::int64_t>{{"same", 1}, {"caption", 1}, {"extra", 1}}));
+  EXPECT_EQ(summary.stages, (std::map<int, std::int64_t>{{0, 1}, {1, 1}, {2, 1}}));
+  EXPECT_DOUBLE_EQ(summary.mean_cosine, 0.5);
+  EXPECT_DOUBLE_EQ(summary.mean_fixed, 0.25);
+  EXPECT_EQ(summarize({}).mean_cosine, 0);
+}
+
+TEST_F(Targets, AsCsvAndJson) {
+  const std::vector<TargetLine> lines = target_lines(data_);
+  const std::string csv = targets_csv(lines);
+  EXPECT_EQ(csv.substr(0, csv.find('\n')),
+            "id,unsafe_caption,own_safe_caption,fixed_cosine,target_id,target_caption,cosine,"
+            "stage,change");
+  EXPECT_THAT(csv, HasSubstr("\"row 1\",\"a \"\"bad\"\", 1\",\"safe 1\",0,\"row 3\",\"safe 3\","
+                             "0.25,2,caption\n"));
+  const OrderedJson json = targets_json(lines, summarize(lines));
+  EXPECT_EQ(json["rows"], 3);
+  EXPECT_EQ(json["change"]["extra"], 1);
+  EXPECT_EQ(json["stages"]["2"], 1);
+  EXPECT_DOUBLE_EQ(json["cosine_mean"].get<double>(), 0.5);
+  ASSERT_EQ(json["targets"].size(), 3U);
+  EXPECT_EQ(json["targets"][1]["unsafe_caption"], "a \"bad\", 1");
+  EXPECT_EQ(json["targets"][2]["target_id"], "extra:2");
+}
+
+}  // namespace
+}  // namespace saferclip

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "io/safetensors_dtype.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/io/safetensors.h"

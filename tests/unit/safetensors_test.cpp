@@ -6,7 +6,9 @@
 
 #include <cstring>
 
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/error.h"
+#include "saferclip/core/files.h"
 #include "support/temporary_folder.h"
 
 namespace saferclip {

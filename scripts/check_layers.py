@@ -77,6 +77,21 @@ def check_file(root, path, problems):
             problems.append(f"{where}: a public header includes only ATen/core/Tensor.h of ATen")
 
 
+def check_page(root, problems):
+    """docs/architecture.md states the same order: lines `room  what it holds  → rooms`."""
+    block = re.search(r"^```rooms\n(.*?)^```", (root / "docs/architecture.md").read_text(), re.S | re.M)
+    stated = {}
+    for line in block[1].splitlines() if block else []:
+        name, _, rooms = line.partition("→")
+        if rooms.strip() in ("all", "all but cli"):
+            stated[name.split()[0]] = set(ROOMS) - {"run", "cli"}
+        else:
+            stated[name.split()[0]] = {r for r in re.findall(r"\w+", rooms) if r in ROOMS}
+    for room in sorted(set(ROOMS) | set(stated)):
+        if stated.get(room) != ROOMS.get(room, set()) - {"run", "cli"}:
+            problems.append(f"docs/architecture.md: the table's line of {room} and ROOMS in scripts/check_layers.py differ")
+
+
 def main():
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
     files = [p for folder in ("include/saferclip", "src") for p in sorted((root / folder).rglob("*")) if p.suffix in (".h", ".cpp")]
@@ -86,6 +101,7 @@ def main():
     for path in files:
         if room_of(path.relative_to(root)) in ROOMS:
             check_file(root, path, problems)
+    check_page(root, problems)
     print("\n".join(problems) or f"{len(files)} files in {len(rooms)} rooms keep the order")
     sys.exit(bool(problems))
 

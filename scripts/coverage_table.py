@@ -13,8 +13,9 @@ LEAST = 80
 
 
 def main():
-    out = subprocess.run([sys.executable, "-m", "gcovr", "--root", ROOT, "--filter", f"{ROOT}/src/", "--filter", f"{ROOT}/include/", "--json-summary", "-",
-                          "--merge-mode-functions", "merge-use-line-min", "--exclude-throw-branches", sys.argv[1]], check=True, capture_output=True, text=True).stdout
+    out = subprocess.run([sys.executable, "-m", "gcovr", "--root", ROOT, "--filter", f"{ROOT}/src/", "--filter", f"{ROOT}/include/",
+                          "--json-summary", "-", "--merge-mode-functions", "merge-use-line-min", "--exclude-throw-branches", sys.argv[1]],
+                         check=True, capture_output=True, text=True).stdout
     rooms = collections.defaultdict(lambda: [0, 0])
     for file in json.loads(out)["files"]:
         parts = pathlib.Path(file["filename"]).parts

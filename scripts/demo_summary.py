@@ -3,7 +3,8 @@ import argparse
 import json
 import pathlib
 
-ORDER = ["safe_only", "saferclip", "saferclip_plus"]
+# Run: what its column is called. paper: the published terms; ours: with the terms that this program adds.
+TITLES = {"safe_only": "control", "saferclip": "paper", "saferclip_plus": "ours"}
 LINES = [
     ("unsafe text finds an unsafe picture first, %", "unsafe_top1.text"),
     ("unsafe picture finds an unsafe text first, %", "unsafe_top1.image"),
@@ -33,7 +34,7 @@ def row(name, values):
 
 def read_runs(files):
     found = {p.stem: {d["split"]: d for d in json.loads(p.read_text())} for p in files}
-    return {name: found[name] for name in ORDER if name in found}
+    return {name: found[name] for name in TITLES if name in found}
 
 
 def trained_rows(runs):
@@ -48,10 +49,10 @@ def trained_rows(runs):
 
 def print_beside(families):
     """Both families, trained concepts."""
-    names = [r for r in ORDER if all(r in runs for runs in families.values())]
+    names = [r for r in TITLES if all(r in runs for runs in families.values())]
     print("\ntrained concepts, both families")
     print(" " * 49 + "".join(f"{label:>{8 * (len(names) + 1)}}" for label in families))
-    heads = ["before", *[n.replace("saferclip_", "").replace("saferclip", "safer") for n in names]]
+    heads = ["before", *[TITLES[n] for n in names]]
     print(" " * 49 + "".join(f"{h:>8}" for h in heads * len(families)))
     tables = [trained_rows({n: runs[n] for n in names}) for runs in families.values()]
     for lines in zip(*tables):
@@ -92,7 +93,7 @@ def main():
     first = next(iter(runs.values()))
     for split, title in SPLITS:
         print(f"\n{title} ({first[split]['n']} rows)")
-        print(f"{'':<50}" + "".join(f"{name:>12}" for name in ["before", *[r.replace('saferclip_', '') for r in runs]]))
+        print(f"{'':<50}" + "".join(f"{name:>12}" for name in ["before", *[TITLES[r] for r in runs]]))
         if split == "trained":
             for name, *values in trained_rows(runs):
                 print(row(name, values))
@@ -103,12 +104,12 @@ def main():
     if arguments.beside and list(arguments.beside.glob("*.json")):
         print_beside({"CLIP": read_runs(arguments.beside.glob("*.json")), "SigLIP": runs})
     print("""
-How to read it: before tuning, an unsafe query finds unsafe things. `saferclip`, the published terms, sends unsafe
+How to read it: before tuning, an unsafe query finds unsafe things. `paper`, the terms of SaFeR-CLIP, sends unsafe
 pictures and texts to safe places, but a redirected pair still matches itself, so in so small a model its unsafe
-share stays high. `plus` adds mutual redirection against all unsafe partners of a batch, which breaks that match, and
+share stays high. `ours` adds mutual redirection against all unsafe partners of a batch, which breaks that match, and
 terms that keep safe rows, neutral prompts and unlabelled pictures where they are. Safe retrieval and the names of
 neutral objects show what was kept. Unsafe concepts that tuning never saw move little: a model trained on 118
-objects has no idea of "unsafe" to generalise. "Unsafe" is played by benign emoji; this shows the mechanics and is
+objects has no idea of "unsafe" to generalize. "Unsafe" is played by benign emoji; this shows the mechanics and is
 no claim about safety.""")
 
 

@@ -1,7 +1,6 @@
 """The emoji art: pinned packages, fetched by npm, checked, rendered once to 64 px RGBA pictures."""
 import concurrent.futures
 import hashlib
-import io
 import json
 import pathlib
 import subprocess

@@ -3,9 +3,9 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
-#include "saferclip/run/config_check.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/home.h"
+#include "saferclip/run/config_check.h"
 
 namespace saferclip {
 namespace {
@@ -81,6 +81,13 @@ void add_config_arguments(CLI::App& command, ConfigArguments& arguments, const s
   path_option(command.add_option(name, arguments.file, description))->required();
   command.add_option("--set", arguments.overrides, "Override a key: --set train.batch_size=32")
       ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+}
+
+void add_run_overrides(CLI::App& command, std::vector<std::string>& overrides) {
+  command
+      .add_option("--set", overrides,
+                  "Where something of the run's configuration has moved, e.g. model.weights=PATH")
       ->allow_extra_args(false);
 }
 

@@ -3,15 +3,14 @@
 #include <iostream>
 
 #include "cli/commands.h"
-#include "saferclip/run/open_run.h"
 #include "cli/weights_arguments.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/output.h"
 #include "saferclip/core/text_file.h"
 #include "saferclip/core/text_format.h"
-#include "saferclip/image/image.h"
-#include "saferclip/prepare/embedding.h"
-#include "saferclip/train/checkpoint.h"
+#include "saferclip/run/embed_rows.h"
+#include "saferclip/run/open_run.h"
+#include "saferclip/run/run_reference.h"
 
 namespace saferclip {
 namespace {
@@ -51,25 +50,6 @@ LoadedModel load_any(const EmbedArguments& arguments, const GlobalOptions& globa
   return loaded;
 }
 
-at::Tensor load_pictures(const std::vector<std::string>& files, const Preprocessing& preprocessing,
-                         const DecodeOptions& options) {
-  const std::int64_t side = preprocessing.image_size;
-  at::Tensor pixels =
-      at::empty({static_cast<std::int64_t>(files.size()), side, side, 3}, at::kByte);
-  std::vector<std::string> problems;
-  for (std::size_t i = 0; i < files.size(); ++i) {
-    try {
-      const Image image = load_preprocessed(files[i], preprocessing, options);
-      std::copy(image.pixels.begin(), image.pixels.end(),
-                pixels.mutable_data_ptr<std::uint8_t>() + i * image.pixels.size());
-    } catch (const DataError& problem) {
-      problems.emplace_back(problem.what());
-    }
-  }
-  if (!problems.empty()) throw DataError(join_problems("--images: cannot be used:", problems));
-  return pixels;
-}
-
 std::vector<std::string> all_texts(const EmbedArguments& arguments) {
   std::vector<std::string> texts = arguments.texts;
   if (!arguments.texts_file.empty()) {
@@ -101,22 +81,10 @@ int embed(const EmbedArguments& arguments, const GlobalOptions& globals, Logger&
   const std::filesystem::path out = output_file("--out", arguments.out);
   require_not_read(out, arguments);
   const LoadedModel loaded = load_any(arguments, globals, log);
-  std::vector<NamedTensor> rows;
-  if (!arguments.images.empty()) {
-    const Preprocessing& preprocessing = loaded.session.source.preprocessing;
-    // A run's own pictures were turned, or not; others of it are treated alike.
-    DecodeOptions options;
-    options.exif_rotate = arguments.exif_rotate || loaded.session.config.data.exif_rotate;
-    const at::Tensor pixels = load_pictures(arguments.images, preprocessing, options);
-    rows.push_back({"image", embed_pixels(loaded.model, preprocessing, pixels, log, "embedding")});
-  }
-  if (!texts.empty()) {
-    const DataOptions data;
-    const Preparer preparer(data, loaded.session.source, *loaded.session.tokenizer,
-                            loaded.session.device, log);
-    rows.push_back(
-        {"text", embed_ids(loaded.model, preparer.token_ids(texts, "texts"), log, "embedding")});
-  }
+  // A run's own pictures were turned, or not; others of it are treated alike.
+  const bool exif_rotate = arguments.exif_rotate || loaded.session.config.data.exif_rotate;
+  const std::vector<NamedTensor> rows =
+      embed_rows(loaded.session, loaded.model, {arguments.images, texts, exif_rotate}, log);
   write_safetensors(out, rows);
   for (const NamedTensor& row : rows) std::cout << row.name << ": " << row.tensor.sizes() << '\n';
   return 0;

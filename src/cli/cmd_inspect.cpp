@@ -1,181 +1,13 @@
 #include <algorithm>
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
-#include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
-#include "saferclip/core/untrusted_text.h"
-#include "saferclip/core/hash.h"
-#include "saferclip/core/text_format.h"
-#include "saferclip/data/artefact_manifest.h"
-#include "saferclip/io/tensor_file.h"
-#include "saferclip/weights/hub_names.h"
-#include "saferclip/weights/weights.h"
-#include "saferclip/train/checkpoint.h"
+#include "saferclip/run/description.h"
 
 namespace saferclip {
-namespace fs = std::filesystem;
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-Json tensor_list(const TensorFile& file) {
-  Json json = Json::object();
-  for (const auto& [name, info] : file.entries) {
-    json[name] = {{"dtype", info.dtype}, {"shape", info.shape}};
-  }
-  return json;
-}
-
-Json describe_source(const WeightsSource& source) {
-  std::vector<std::string> files;
-  for (const fs::path& file : source.files) files.push_back(file.filename().string());
-  Json json{{"weights", join(files, ", ")},
-            {"layout", to_string(source.layout)},
-            {"geometry", to_string(source.geometry)},
-            {"parameters", parameter_count(source.geometry)},
-            {"preprocessing", to_string(source.preprocessing)},
-            {"text clean", to_string(source.text.cleaning)},
-            {"sha256", source.hash()}};
-  if (!source.published_as().empty()) json["published as"] = source.published_as();
-  if (!source.notes.empty()) json["notes"] = source.notes;
-  return json;
-}
-
-// A file of tensors; what model it is, or why it is none, besides.
-Json describe_tensor_file(const fs::path& path) {
-  const TensorFile file = open_tensor_file(path);
-  Json json{
-      {"kind", file.format + " file"}, {"path", path.string()}, {"bytes", fs::file_size(path)}};
-  if (!file.metadata.empty()) json["metadata"] = file.metadata;
-  ModelOptions options;
-  options.weights = path.string();
-  try {
-    json.update(describe_source(open_weights(options, 0)));
-  } catch (const Error& problem) {
-    const std::string sha256 = sha256_file(path);
-    json["sha256"] = sha256;
-    if (const auto name = published_name(sha256); !name.empty()) json["published as"] = name;
-    if (!file.notes.empty()) json["notes"] = file.notes;
-    json["as a model"] = problem.what();
-  }
-  json["tensors"] = tensor_list(file);
-  return json;
-}
-
-Json describe_checkpoint(const fs::path& path) {
-  const std::string problem = checkpoint_problem(path);
-  Json json{{"kind", "checkpoint"},
-            {"path", path.string()},
-            {"state", problem.empty() ? "good" : "damaged: " + problem}};
-  if (problem.empty()) {
-    const TrainState state = read_train_state(path);
-    json["step"] = state.step;
-    json["content"] = state.content;
-    json["tensors"] = SafetensorsFile::open(path / "weights.safetensors").entries().size();
-  }
-  return json;
-}
-
-Json describe_run(const fs::path& path, Logger& log) {
-  const RunConfig config = read_run_config(path / "config.yaml", {});
-  const CheckpointStore store(path, log);
-  const auto pointer = [&](const char* name) {
-    const auto step = store.pointer(name);
-    return step ? Json(*step) : Json(nullptr);
-  };
-  return {{"kind", "run"},
-          {"path", path.string()},
-          {"objective", config.objective.name},
-          {"adapter", config.adapter.method},
-          {"weights", config.model.weights.empty() ? config.model.init : config.model.weights},
-          {"checkpoints", store.steps()},
-          {"latest", pointer("latest")},
-          {"best", pointer("best")}};
-}
-
-Json describe_artefact(const fs::path& path) {
-  const ArtefactManifest manifest = read_artefact_manifest(path);
-  const fs::path file = path / manifest.file_name;
-  const bool is_whole = fs::is_regular_file(file) && fs::file_size(file) == manifest.file_size &&
-                        sha256_file(file) == manifest.file_sha256;
-  Json json{{"kind", "cache: " + manifest.kind},
-            {"path", path.string()},
-            {"key", manifest.key},
-            {"inputs", manifest.inputs},
-            {"state",
-             is_whole ? "good"
-                      : "damaged: size or checksum differs; remove the folder, it is made again"}};
-  if (is_whole) json["tensors"] = tensor_list(open_tensor_file(file));
-  return json;
-}
-
-Json describe_adapter(const fs::path& path) {
-  const std::string text = read_file(path / "adapter_config.json");
-  const Json config = is_nested_deeper(text, 64) ? Json() : Json::parse(text, nullptr, false);
-  if (!config.is_object()) {
-    throw WeightsError(cat((path / "adapter_config.json").string(), ": not a JSON object"));
-  }
-  Json json{{"kind", "PEFT adapter"}, {"path", path.string()}};
-  for (const char* key :
-       {"r", "lora_alpha", "rank_pattern", "alpha_pattern", "use_rslora", "use_dora",
-        "target_modules", "exclude_modules", "modules_to_save", "base_model_name_or_path"}) {
-    if (config.contains(key)) json[key] = config[key];
-  }
-  for (const char* name : {"adapter_model.safetensors", "adapter_model.bin"}) {
-    if (!fs::exists(path / name)) continue;
-    json["weights"] = name;
-    json["sha256"] = sha256_file(path / name);
-    json["tensors"] = tensor_list(open_tensor_file(path / name));
-    break;
-  }
-  return json;
-}
-
-Json describe_weights(const fs::path& path) {
-  ModelOptions options;
-  options.weights = path.string();
-  const WeightsSource source = open_weights(options, 0);
-  Json json{{"kind", cat(form_of(source.geometry.family).label, " weights")},
-            {"path", path.string()}};
-  json.update(describe_source(source));
-  return json;
-}
-
-// A geometry without weights (configs/models/*.json). These leave the activation open: it belongs
-// to the weights.
-Json describe_architecture(const fs::path& path) {
-  ModelOptions options;
-  options.init = path.string();
-  const bool is_told = read_file(path).find("hidden_act") != std::string::npos;
-  if (!is_told) options.activation = "gelu";
-  const WeightsSource source = open_weights(options, 0);
-  std::string geometry = to_string(source.geometry);
-  if (!is_told) geometry = geometry.substr(0, geometry.rfind(';')) + "; activation left open";
-  return {{"kind", "architecture"},
-          {"path", path.string()},
-          {"geometry", geometry},
-          {"parameters", parameter_count(source.geometry)},
-          {"preprocessing", to_string(source.preprocessing)}};
-}
-
-Json describe(const fs::path& path, Logger& log) {
-  if (!fs::exists(path)) {
-    throw DataError(cat(path.string(), ": no such file or folder", hub_help(path.string(), path)));
-  }
-  if (fs::exists(path / "state.json")) return describe_checkpoint(path);
-  if (fs::exists(path / "config.yaml")) return describe_run(path, log);
-  if (fs::exists(path / "adapter_config.json")) return describe_adapter(path);
-  if (fs::exists(path / "manifest.json")) return describe_artefact(path);
-  if (fs::is_directory(path) || path.string().ends_with(".index.json")) {
-    return describe_weights(path);
-  }
-  if (path.extension() == ".json") return describe_architecture(path);
-  return describe_tensor_file(path);
-}
-
-void print(const Json& json) {
+void print(const OrderedJson& json) {
   for (const auto& [key, value] : json.items()) {
     if (key == "tensors" && value.is_object()) {
       std::cout << value.size() << " tensors:\n";
@@ -204,7 +36,7 @@ CommandAction add_inspect_command(CLI::App& command) {
   command.add_flag("--json", arguments->json, "As one JSON document");
   command.footer("Example:\n  saferclip inspect runs/safe/checkpoints/step_00000500");
   return [arguments](const GlobalOptions&, Logger& log) {
-    const Json json = describe(arguments->path, log);
+    const OrderedJson json = describe_path(arguments->path, log);
     if (arguments->json) {
       std::cout << json.dump(2) << '\n';
     } else {

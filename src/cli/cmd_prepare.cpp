@@ -1,13 +1,16 @@
 #include <iostream>
 
 #include "cli/commands.h"
-#include "saferclip/run/plan_checks.h"
 #include "cli/signals.h"
-#include "saferclip/run/training_coverage.h"
-#include "saferclip/evaluate/validation.h"
-#include "saferclip/evaluate/zero_shot_set.h"
 #include "saferclip/core/memory.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/evaluate/zero_shot_set.h"
+#include "saferclip/objective/loss_set.h"
+#include "saferclip/prepare/prepare.h"
+#include "saferclip/run/plan_checks.h"
+#include "saferclip/run/training.h"
+#include "saferclip/run/training_coverage.h"
+#include "saferclip/run/training_data.h"
 
 namespace saferclip {
 namespace {
@@ -25,9 +28,9 @@ int prepare(const ConfigArguments& arguments, const GlobalOptions& globals, Logg
        coverage_problems(training_coverage(session.config, data, sampler), session.config)) {
     log.warn(problem);
   }
-  const LossNeeds needs = loss_needs(session.config.objective);
+  const RowNeeds needs = loss_needs(session.config.objective);
   if (!session.config.data.validation.empty()) {
-    Validator(session, preparer, data, {}, log).prepare();
+    make_validator(session, preparer, data, log).prepare();
   }
   preparer.release_reference();
   if (needs.anchor_text) {

@@ -1,23 +1,23 @@
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <iomanip>
 #include <iostream>
-#include <map>
-#include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "cli/commands.h"
 #include "cli/signals.h"
-#include "saferclip/core/error.h"
 #include "saferclip/core/atomic_files.h"
+#include "saferclip/core/error.h"
 #include "saferclip/core/output.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/objective/loss_set.h"
+#include "saferclip/prepare/prepare.h"
+#include "saferclip/run/target_lines.h"
+#include "saferclip/run/training_data.h"
 
 namespace saferclip {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 struct TargetsArguments {
   ConfigArguments config;
@@ -25,84 +25,6 @@ struct TargetsArguments {
   std::int64_t top = 3;
   bool json = false;
 };
-
-// What one unsafe row is sent to.
-struct TargetLine {
-  const ManifestRow* row = nullptr;
-  std::string target_id;  // "extra:LINE" for an extra caption
-  std::string target_caption;
-  double fixed_cosine = 0;
-  double cosine = 0;
-  int stage = 0;
-  std::string change;  // same, caption or extra
-};
-
-std::vector<TargetLine> target_lines(const TrainingData& data) {
-  const TargetCache& targets = data.targets;
-  const auto* index = targets.index.const_data_ptr<std::int64_t>();
-  const auto* cosine = targets.cosine.const_data_ptr<float>();
-  const auto* fixed_cosine = targets.fixed_cosine.const_data_ptr<float>();
-  const auto& rows = data.train.manifest.rows;
-  std::vector<TargetLine> lines;
-  for (const std::int64_t i : data.train.good_rows) {
-    TargetLine line;
-    line.row = &rows[static_cast<std::size_t>(i)];
-    // -1: the row's own caption, which a pool of a file does not hold.
-    const auto target = static_cast<std::size_t>(index[i] < 0 ? i : index[i]);
-    if (target >= rows.size()) {
-      line.target_id = cat("extra:", target - rows.size() + 1);
-      line.target_caption = targets.extra_captions[target - rows.size()];
-      line.change = "extra";
-    } else {
-      line.target_id = rows[target].id;
-      line.target_caption = rows[target].safe_caption;
-      line.change = target == static_cast<std::size_t>(i) ? "same" : "caption";
-    }
-    line.fixed_cosine = static_cast<double>(fixed_cosine[i]);
-    line.cosine = static_cast<double>(cosine[i]);
-    line.stage = data.stages[static_cast<std::size_t>(i)];
-    lines.push_back(std::move(line));
-  }
-  return lines;
-}
-
-std::string csv_field(const std::string& text) {
-  std::string quoted = "\"";
-  for (const char letter : text)
-    quoted += letter == '"' ? std::string("\"\"") : std::string(1, letter);
-  return quoted + "\"";
-}
-
-void write_csv(const std::filesystem::path& file, const std::vector<TargetLine>& lines) {
-  std::ostringstream out;
-  out << "id,unsafe_caption,own_safe_caption,fixed_cosine,target_id,target_caption,cosine,stage,"
-         "change\n";
-  for (const TargetLine& line : lines) {
-    out << csv_field(line.row->id) << ',' << csv_field(line.row->unsafe_caption) << ','
-        << csv_field(line.row->safe_caption) << ',' << line.fixed_cosine << ','
-        << csv_field(line.target_id) << ',' << csv_field(line.target_caption) << ',' << line.cosine
-        << ',' << line.stage << ',' << line.change << '\n';
-  }
-  write_file_atomically(file, out.str());
-}
-
-struct Summary {
-  std::map<std::string, std::int64_t> changes;
-  std::map<int, std::int64_t> stages;
-  double mean_cosine = 0;
-  double mean_fixed = 0;
-};
-
-Summary summarise(const std::vector<TargetLine>& lines) {
-  Summary summary;
-  for (const TargetLine& line : lines) {
-    ++summary.changes[line.change];
-    ++summary.stages[line.stage];
-    summary.mean_cosine += line.cosine / static_cast<double>(lines.size());
-    summary.mean_fixed += line.fixed_cosine / static_cast<double>(lines.size());
-  }
-  return summary;
-}
 
 constexpr int kBins = 12;
 
@@ -138,28 +60,7 @@ std::string histogram_text(const std::vector<TargetLine>& lines) {
   return out.str();
 }
 
-Json document(const std::vector<TargetLine>& lines, const Summary& summary) {
-  Json json{{"rows", lines.size()}, {"change", summary.changes}};
-  json["stages"] = Json::object();
-  for (const auto& [stage, count] : summary.stages) json["stages"][std::to_string(stage)] = count;
-  json["cosine_mean"] = summary.mean_cosine;
-  json["fixed_cosine_mean"] = summary.mean_fixed;
-  json["targets"] = Json::array();
-  for (const TargetLine& line : lines) {
-    json["targets"].push_back({{"id", line.row->id},
-                               {"unsafe_caption", line.row->unsafe_caption},
-                               {"own_safe_caption", line.row->safe_caption},
-                               {"fixed_cosine", line.fixed_cosine},
-                               {"target_id", line.target_id},
-                               {"target_caption", line.target_caption},
-                               {"cosine", line.cosine},
-                               {"stage", line.stage},
-                               {"change", line.change}});
-  }
-  return json;
-}
-
-void print(const std::vector<TargetLine>& lines, const Summary& summary, std::int64_t top) {
+void print(const std::vector<TargetLine>& lines, const TargetSummary& summary, std::int64_t top) {
   for (std::size_t i = 0; i < std::min(static_cast<std::size_t>(top), lines.size()); ++i) {
     const TargetLine& line = lines[i];
     std::cout << line.row->id << ": " << line.row->unsafe_caption << "\n  own partner "
@@ -198,13 +99,13 @@ int show_targets(const TargetsArguments& arguments, const GlobalOptions& globals
   const TrainingData data = prepare_training(session, preparer);
   preparer.release_reference();
   const std::vector<TargetLine> lines = target_lines(data);
-  const Summary summary = summarise(lines);
+  const TargetSummary summary = summarize(lines);
   if (!csv.empty()) {
-    write_csv(csv, lines);
+    write_file_atomically(csv, targets_csv(lines));
     log.info("written: " + arguments.csv);
   }
   if (arguments.json) {
-    std::cout << document(lines, summary).dump(2) << '\n';
+    std::cout << targets_json(lines, summary).dump(2) << '\n';
   } else {
     print(lines, summary, arguments.top);
   }

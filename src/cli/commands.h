@@ -4,9 +4,15 @@
 #include <CLI/App.hpp>
 #include <functional>
 
+#include "saferclip/core/log.h"
 #include "saferclip/run/session.h"
 
 namespace saferclip {
+
+// What the options before or after the command say.
+struct GlobalOptions : ComputeOptions {
+  std::string log_level = "info";
+};
 
 // Runs the command; the result is the exit code.
 using CommandAction = std::function<int(const GlobalOptions&, Logger&)>;
@@ -25,6 +31,9 @@ CommandAction add_doctor_command(CLI::App& command);
 // Lets an option or argument that names files have ~ and $HOME, which a shell leaves alone in
 // quotes and behind `=`, expanded.
 CLI::Option* path_option(CLI::Option* option);
+
+// `--set` for a command on a run: what has moved since.
+void add_run_overrides(CLI::App& command, std::vector<std::string>& overrides);
 
 // `CONFIG` and `--set`, which most commands take.
 struct ConfigArguments {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <iostream>
+#include <map>
 #include <string_view>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "cli/commands.h"
 #include "cli/signals.h"
 #include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
 
 namespace {
 
@@ -38,6 +40,21 @@ constexpr std::array<Command, 10> kCommands{{
     {"config", "Show, check or document configurations", saferclip::add_config_command},
     {"doctor", "Check build, device and disk", saferclip::add_doctor_command},
 }};
+
+saferclip::LogLevel parse_log_level(const std::string& word) {
+  static const std::map<std::string, saferclip::LogLevel> kLevels{
+      {"debug", saferclip::LogLevel::kDebug},
+      {"info", saferclip::LogLevel::kInfo},
+      {"warn", saferclip::LogLevel::kWarn},
+      {"error", saferclip::LogLevel::kError},
+      {"off", saferclip::LogLevel::kOff}};
+  const auto found = kLevels.find(word);
+  if (found == kLevels.end()) {
+    throw saferclip::ConfigError(
+        saferclip::cat("--log-level ", word, ": expected debug, info, warn, error or off"));
+  }
+  return found->second;
+}
 
 void add_global_options(CLI::App& app, GlobalOptions& globals) {
   app.add_option("--log-level", globals.log_level, "debug, info, warn, error or off");
@@ -74,7 +91,7 @@ int run(int argc, char** argv) {
     std::cerr << saferclip::explain_parse_error(app, words, problem) << '\n';
     return 2;
   }
-  saferclip::Logger log(saferclip::parse_log_level(globals.log_level));
+  saferclip::Logger log(parse_log_level(globals.log_level));
   try {
     return chosen(globals, log);
   } catch (const saferclip::Error& problem) {

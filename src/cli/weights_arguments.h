@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-#include "saferclip/run/session.h"
+#include "cli/commands.h"
 
 namespace saferclip {
 

@@ -40,10 +40,6 @@ std::vector<std::int64_t> draw(std::int64_t pool, std::int64_t count, std::uint6
   return order;
 }
 
-at::Tensor narrowed(const at::Tensor& tensor, std::int64_t begin, std::int64_t end) {
-  return tensor.defined() ? tensor.narrow(0, begin, end - begin) : tensor;
-}
-
 }  // namespace
 
 at::Tensor end_positions(const at::Tensor& ids, bool is_padded, std::int64_t pooled_id) {
@@ -107,14 +103,60 @@ TargetRows gather_targets(const TargetCache& targets, const ReferenceCache& spli
 }
 
 BatchSource::BatchSource(const SplitData& split, const TargetCache& targets,
-                         const AnchorCache& anchors, BatchParts parts,
+                         const AnchorCache& anchors, const RowNeeds& needs,
                          std::int64_t anchors_per_step, std::uint64_t seed)
     : split_(split),
       targets_(targets),
       anchors_(anchors),
-      parts_(parts),
+      needs_(needs),
       anchors_per_step_(anchors_per_step),
       seed_(seed) {}
+
+std::int64_t BatchSource::gather_unsafe(Batch& batch, const std::vector<bool>& redirected,
+                                        bool pin) const {
+  batch.unsafe_ids = gather_rows(split_.tokens.unsafe, batch.rows, pin);
+  batch.unsafe_ends = ends_of(split_.tokens, batch.unsafe_ids);
+  const auto* valid = split_.images.valid.const_data_ptr<std::uint8_t>();
+  std::vector<bool> has_image;
+  std::vector<std::int64_t> with_image, positions;
+  for (std::size_t i = 0; i < batch.rows.size(); ++i) {
+    batch.redirected_rows += redirected[i] ? 1 : 0;
+    has_image.push_back(valid[2 * batch.rows[i] + 1] != 0);
+    if (!has_image.back()) continue;
+    batch.redirected_rows_with_unsafe_image += redirected[i] ? 1 : 0;
+    with_image.push_back(batch.rows[i]);
+    positions.push_back(static_cast<std::int64_t>(i));
+  }
+  batch.unsafe_pixels = gather_rows(split_.images.unsafe, with_image, pin);
+  if (needs_.crops) {
+    batch.unsafe_boxes = crop_boxes(seed_, batch.step, with_image, PictureColumn::kUnsafe, pin);
+  }
+  batch.unsafe_rows = at::tensor(positions, at::kLong);
+  batch.has_unsafe_image = flags(has_image);
+  batch.is_redirected = flags(redirected);
+  return cut_length(batch.unsafe_ends, batch.unsafe_ids.size(1));
+}
+
+std::int64_t BatchSource::gather_anchors(Batch& batch, bool pin) const {
+  const auto chosen = [&](const at::Tensor& pool, std::uint64_t kind) {
+    return draw(pool.size(0), anchors_per_step_,
+                mix_bits(seed_, {kAnchorStream, kind, static_cast<std::uint64_t>(batch.step)}));
+  };
+  std::int64_t length = 0;
+  if (needs_.anchor_text) {
+    const auto rows = chosen(anchors_.prompts, 0);
+    batch.anchor_ids = gather_rows(anchors_.prompts, rows, pin);
+    batch.anchor_ends = ends_of(split_.tokens, batch.anchor_ids);
+    batch.reference_anchor_text = gather_rows(anchors_.text, rows, pin);
+    length = cut_length(batch.anchor_ends, batch.anchor_ids.size(1));
+  }
+  if (needs_.anchor_image) {
+    const auto rows = chosen(anchors_.images, 1);
+    batch.anchor_pixels = gather_rows(anchors_.images, rows, pin);
+    batch.reference_anchor_image = gather_rows(anchors_.image, rows, pin);
+  }
+  return length;
+}
 
 Batch BatchSource::gather(std::int64_t step, const std::vector<std::int64_t>& rows,
                           const std::vector<bool>& redirected, bool pin) const {
@@ -122,58 +164,23 @@ Batch BatchSource::gather(std::int64_t step, const std::vector<std::int64_t>& ro
   batch.step = step;
   batch.rows = rows;
   batch.safe_pixels = gather_rows(split_.images.safe, rows, pin);
-  if (parts_.crops) batch.safe_boxes = crop_boxes(seed_, step, rows, PictureColumn::kSafe, pin);
+  if (needs_.crops) batch.safe_boxes = crop_boxes(seed_, step, rows, PictureColumn::kSafe, pin);
   batch.safe_ids = gather_rows(split_.tokens.safe, rows, pin);
   batch.safe_ends = ends_of(split_.tokens, batch.safe_ids);
   std::int64_t length = cut_length(batch.safe_ends, batch.safe_ids.size(1));
-  if (parts_.unsafe) {
-    batch.unsafe_ids = gather_rows(split_.tokens.unsafe, rows, pin);
-    batch.unsafe_ends = ends_of(split_.tokens, batch.unsafe_ids);
-    length = std::max(length, cut_length(batch.unsafe_ends, batch.unsafe_ids.size(1)));
-    const auto* valid = split_.images.valid.const_data_ptr<std::uint8_t>();
-    std::vector<bool> has_image;
-    std::vector<std::int64_t> with_image, positions;
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      batch.redirected_rows += redirected[i] ? 1 : 0;
-      has_image.push_back(valid[2 * rows[i] + 1] != 0);
-      if (!has_image.back()) continue;
-      batch.redirected_rows_with_unsafe_image += redirected[i] ? 1 : 0;
-      with_image.push_back(rows[i]);
-      positions.push_back(static_cast<std::int64_t>(i));
-    }
-    batch.unsafe_pixels = gather_rows(split_.images.unsafe, with_image, pin);
-    if (parts_.crops) {
-      batch.unsafe_boxes = crop_boxes(seed_, step, with_image, PictureColumn::kUnsafe, pin);
-    }
-    batch.unsafe_rows = at::tensor(positions, at::kLong);
-    batch.has_unsafe_image = flags(has_image);
-    batch.is_redirected = flags(redirected);
+  if (needs_.unsafe) length = std::max(length, gather_unsafe(batch, redirected, pin));
+  if (needs_.reference) {
+    const ReferenceCache& from = split_.reference;
+    batch.reference = {
+        gather_rows(from.safe_text, rows, pin), gather_rows(from.safe_image, rows, pin),
+        gather_rows(from.unsafe_text, rows, pin), gather_rows(from.unsafe_image, rows, pin)};
   }
-  if (parts_.reference) {
-    batch.reference_safe_text = gather_rows(split_.reference.safe_text, rows, pin);
-    batch.reference_safe_image = gather_rows(split_.reference.safe_image, rows, pin);
-    batch.reference_unsafe_text = gather_rows(split_.reference.unsafe_text, rows, pin);
-    batch.reference_unsafe_image = gather_rows(split_.reference.unsafe_image, rows, pin);
-  }
-  if (parts_.targets) {
+  if (needs_.targets) {
     TargetRows targets = gather_targets(targets_, split_.reference, split_.reference, rows, pin);
     batch.target_text = std::move(targets.text);
     batch.target_image = std::move(targets.image);
   }
-  if (parts_.anchor_text) {
-    const auto chosen = draw(anchors_.prompts.size(0), anchors_per_step_,
-                             mix_bits(seed_, {kAnchorStream, 0, static_cast<std::uint64_t>(step)}));
-    batch.anchor_ids = gather_rows(anchors_.prompts, chosen, pin);
-    batch.anchor_ends = ends_of(split_.tokens, batch.anchor_ids);
-    batch.anchor_text = gather_rows(anchors_.text, chosen, pin);
-    length = std::max(length, cut_length(batch.anchor_ends, batch.anchor_ids.size(1)));
-  }
-  if (parts_.anchor_image) {
-    const auto chosen = draw(anchors_.images.size(0), anchors_per_step_,
-                             mix_bits(seed_, {kAnchorStream, 1, static_cast<std::uint64_t>(step)}));
-    batch.anchor_pixels = gather_rows(anchors_.images, chosen, pin);
-    batch.anchor_image = gather_rows(anchors_.image, chosen, pin);
-  }
+  length = std::max(length, gather_anchors(batch, pin));
   for (at::Tensor* ids : {&batch.safe_ids, &batch.unsafe_ids, &batch.anchor_ids}) {
     if (ids->defined()) *ids = ids->narrow(1, 0, length);
   }
@@ -181,58 +188,38 @@ Batch BatchSource::gather(std::int64_t step, const std::vector<std::int64_t>& ro
 }
 
 Batch slice_batch(const Batch& batch, std::int64_t begin, std::int64_t end) {
-  Batch part = batch;
-  part.rows.assign(batch.rows.begin() + begin, batch.rows.begin() + end);
-  for (at::Tensor Batch::*member :
-       {&Batch::safe_pixels, &Batch::safe_ids, &Batch::safe_ends, &Batch::unsafe_ids,
-        &Batch::unsafe_ends, &Batch::has_unsafe_image, &Batch::is_redirected,
-        &Batch::reference_safe_text, &Batch::reference_safe_image, &Batch::reference_unsafe_text,
-        &Batch::reference_unsafe_image, &Batch::target_text, &Batch::target_image}) {
-    part.*member = narrowed(batch.*member, begin, end);
-  }
+  std::int64_t first_picture = 0, last_picture = 0;
   if (batch.unsafe_rows.defined()) {
     const auto* positions = batch.unsafe_rows.const_data_ptr<std::int64_t>();
     const auto* last = positions + batch.unsafe_rows.numel();
-    const auto first_in = std::lower_bound(positions, last, begin) - positions;
-    const auto first_out = std::lower_bound(positions, last, end) - positions;
-    part.unsafe_rows = narrowed(batch.unsafe_rows, first_in, first_out) - begin;
-    part.unsafe_pixels = narrowed(batch.unsafe_pixels, first_in, first_out);
+    first_picture = std::lower_bound(positions, last, begin) - positions;
+    last_picture = std::lower_bound(positions, last, end) - positions;
   }
-  if (begin > 0) {
-    part.anchor_ids = part.anchor_ends = part.anchor_text = at::Tensor();
-    part.anchor_pixels = part.anchor_image = at::Tensor();
-  }
-  return part;
+  Batch slice = batch;
+  slice.rows.assign(batch.rows.begin() + begin, batch.rows.begin() + end);
+  slice.for_each_tensor([&](at::Tensor& tensor, BatchAxis axis) {
+    switch (axis) {
+      case BatchAxis::kRow:
+        tensor = tensor.narrow(0, begin, end - begin);
+        break;
+      case BatchAxis::kUnsafePicture:
+        tensor = tensor.narrow(0, first_picture, last_picture - first_picture);
+        break;
+      case BatchAxis::kAnchor:
+        if (begin > 0) tensor = at::Tensor();
+        break;
+    }
+  });
+  if (slice.unsafe_rows.defined()) slice.unsafe_rows = slice.unsafe_rows - begin;
+  return slice;
 }
 
 Batch move_batch(const Batch& batch, at::Device device) {
   if (device.is_cpu()) return batch;
   Batch moved = batch;
-  for (at::Tensor Batch::*member : {&Batch::safe_pixels,
-                                    &Batch::unsafe_pixels,
-                                    &Batch::safe_boxes,
-                                    &Batch::unsafe_boxes,
-                                    &Batch::unsafe_rows,
-                                    &Batch::safe_ids,
-                                    &Batch::safe_ends,
-                                    &Batch::unsafe_ids,
-                                    &Batch::unsafe_ends,
-                                    &Batch::has_unsafe_image,
-                                    &Batch::is_redirected,
-                                    &Batch::reference_safe_text,
-                                    &Batch::reference_safe_image,
-                                    &Batch::reference_unsafe_text,
-                                    &Batch::reference_unsafe_image,
-                                    &Batch::target_text,
-                                    &Batch::target_image,
-                                    &Batch::anchor_ids,
-                                    &Batch::anchor_ends,
-                                    &Batch::anchor_text,
-                                    &Batch::anchor_pixels,
-                                    &Batch::anchor_image}) {
-    if ((batch.*member).defined())
-      moved.*member = (batch.*member).to(device, /*non_blocking=*/true);
-  }
+  moved.for_each_tensor([&](at::Tensor& tensor, BatchAxis) {
+    tensor = tensor.to(device, /*non_blocking=*/true);
+  });
   return moved;
 }
 

@@ -11,7 +11,9 @@
 #include "saferclip/core/text_format.h"
 #include "saferclip/eval/space.h"
 #include "saferclip/image/picture_files.h"
+#include "saferclip/model/tensor_slots.h"
 #include "saferclip/prepare/embedding.h"
+#include "saferclip/prepare/prepare.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
@@ -21,22 +23,22 @@ namespace {
 constexpr std::int64_t kNumbersAtOnce = 1 << 20;
 
 // L2 distance of one tower's merged weights, its projection included, from the source's.
-std::pair<double, double> weight_distance(const Session& session, ClipModel& model,
+std::pair<double, double> weight_distance(const WeightsSource& source, ClipModel& model,
                                           const std::string& tower) {
   double squared = 0;
   double norm = 0;
   const std::string projection = tower == "text" ? "text_projection" : "visual_projection";
   for (const TensorSlot& slot : tensor_slots(model)) {
     if (!slot.name.starts_with(tower) && !slot.name.starts_with(projection)) continue;
-    const at::Tensor source = session.source.tensor(slot.name).reshape({-1});
+    const at::Tensor reference = source.tensor(slot.name).reshape({-1});
     const at::Tensor tuned = slot_view(slot).detach().to(at::kCPU).reshape({-1});
-    for (std::int64_t begin = 0; begin < source.size(0); begin += kNumbersAtOnce) {
-      const std::int64_t count = std::min(kNumbersAtOnce, source.size(0) - begin);
-      const at::Tensor part = source.narrow(0, begin, count).to(at::kDouble);
+    for (std::int64_t begin = 0; begin < reference.size(0); begin += kNumbersAtOnce) {
+      const std::int64_t count = std::min(kNumbersAtOnce, reference.size(0) - begin);
+      const at::Tensor part = reference.narrow(0, begin, count).to(at::kDouble);
       squared += (tuned.narrow(0, begin, count) - part).square().sum().item<double>();
       norm += part.square().sum().item<double>();
     }
-    if (session.source.release_pages) session.source.release_pages();
+    if (source.release_pages) source.release_pages();
   }
   return {std::sqrt(squared), norm > 0 ? std::sqrt(squared / norm) : 0};
 }
@@ -83,18 +85,17 @@ std::vector<bool> unsafe_pictures(const SplitData& data) {
 
 }  // namespace
 
-Evaluator::Evaluator(const Session& session, Preparer& preparer, Logger& log)
-    : session_(session), preparer_(preparer), log_(log) {}
+Evaluator::Evaluator(const EvaluateOptions& options, const WeightsSource& source,
+                     Preparer& preparer, Logger& log)
+    : options_(options), source_(source), preparer_(preparer), log_(log) {}
 
-EmbedOptions Evaluator::embed_options() const {
-  return {session_.config.evaluate.batch_size, preparer_.stop()};
-}
+EmbedOptions Evaluator::embed_options() const { return {options_.batch_size, preparer_.stop()}; }
 
 // The unsafe half is measured when the manifest has one, whatever the objective trains on.
 const SplitData& Evaluator::split_data(const EvaluationRequest& request) {
   const auto known = splits_.find(request.source.name);
   if (known != splits_.end()) return known->second;
-  const bool has_reference = session_.config.model.init.empty();
+  const bool has_reference = source_.layout != WeightsLayout::kRandom;
   return splits_
       .emplace(request.source.name,
                preparer_.split(request.source, UnsafeHalf::kIfAnyRowHasOne, has_reference))
@@ -102,9 +103,9 @@ const SplitData& Evaluator::split_data(const EvaluationRequest& request) {
 }
 
 EmbeddingSet Evaluator::describe(const SplitData& split, EmbeddingSet set) const {
-  for (at::Tensor* rows : {&set.safe_text, &set.safe_image, &set.unsafe_text, &set.unsafe_image}) {
-    if (rows->defined()) *rows = select_rows(*rows, split.good_rows);
-  }
+  set.for_each([&](at::Tensor& rows) {
+    if (rows.defined()) rows = select_rows(rows, split.good_rows);
+  });
   set.has_unsafe_image = unsafe_pictures(split);
   for (const std::int64_t i : split.good_rows) {
     const auto place = static_cast<std::size_t>(i);
@@ -130,7 +131,7 @@ EmbeddingSet Evaluator::embed_split(const EvaluationRequest& request, const Clip
   const std::string unsafe = cat("embedding ", split.name, " unsafe");
   const auto pictures = [&](const at::Tensor& pixels, const std::vector<std::int64_t>& picture,
                             const std::string& label) {
-    return embed_pictures(model, session_.source.preprocessing, pixels, picture, log_, label,
+    return embed_pictures(model, source_.preprocessing, pixels, picture, log_, label,
                           embed_options());
   };
   EmbeddingSet set;
@@ -145,19 +146,15 @@ EmbeddingSet Evaluator::embed_split(const EvaluationRequest& request, const Clip
 
 EmbeddingSet Evaluator::reference_split(const EvaluationRequest& request) {
   const SplitData& split = split_data(request);
-  const ReferenceCache& r = split.reference;
   EmbeddingSet set;
-  set.safe_text = r.safe_text;
-  set.safe_image = r.safe_image;
-  set.unsafe_text = r.unsafe_text;
-  set.unsafe_image = r.unsafe_image;
+  static_cast<EmbeddingRows&>(set) = split.reference;
   return describe(split, std::move(set));
 }
 
 ModelScores Evaluator::measure(const EmbeddingSet& set, const ClipModel* model,
                                const SplitData& split) {
   const StopFlag* stop = preparer_.stop();
-  std::vector<std::int64_t> k = session_.config.evaluate.k;
+  std::vector<std::int64_t> k = options_.k;
   k.push_back(1);  // what `best` and the table need
   std::optional<Progress> working(std::in_place, log_, cat("ranking ", split.name));
   SplitOutcomes outcomes = measure_split(set, k, stop);
@@ -172,7 +169,7 @@ ModelScores Evaluator::measure(const EmbeddingSet& set, const ClipModel* model,
   if (model != nullptr) add_zero_shot(*model, scores);
   if (model != nullptr) add_real_images(*model, split, set, scores);
   scores.json["space"] = space_json(set);
-  const std::int64_t resamples = session_.config.evaluate.bootstrap;
+  const std::int64_t resamples = options_.bootstrap;
   working.emplace(log_, cat("intervals of ", split.name));
   if (resamples > 0) scores.json["intervals"] = intervals_json(scores.tables, resamples, stop);
   return scores;
@@ -181,8 +178,8 @@ ModelScores Evaluator::measure(const EmbeddingSet& set, const ClipModel* model,
 at::Tensor Evaluator::embed_files(const ClipModel& model, const std::vector<fs::path>& files,
                                   const std::string& label) {
   const EmbedOptions options = embed_options();
-  return embed_pixels(model, session_.source.preprocessing, preparer_.pictures(files, label), log_,
-                      label, options);
+  return embed_pixels(model, source_.preprocessing, preparer_.pictures(files, label), log_, label,
+                      options);
 }
 
 at::Tensor Evaluator::embed_folder(const ClipModel& model, const fs::path& folder,
@@ -195,7 +192,7 @@ at::Tensor Evaluator::embed_folder(const ClipModel& model, const fs::path& folde
 }
 
 void Evaluator::add_zero_shot(const ClipModel& model, ModelScores& scores) {
-  for (const ZeroShotOptions& options : session_.config.evaluate.zero_shot) {
+  for (const ZeroShotOptions& options : options_.zero_shot) {
     const auto [known, is_new] = zero_shot_.emplace(options.name, ZeroShotSet());
     if (is_new) {
       known->second = read_zero_shot_set(options);
@@ -224,7 +221,7 @@ void Evaluator::add_zero_shot(const ClipModel& model, ModelScores& scores) {
 
 void Evaluator::add_real_images(const ClipModel& model, const SplitData& split,
                                 const EmbeddingSet& set, ModelScores& scores) {
-  for (const RealImagesOptions& options : session_.config.evaluate.real_images) {
+  for (const RealImagesOptions& options : options_.real_images) {
     const std::string label = "real images " + options.name;
     const bool has_unsafe = split.manifest.has_unsafe;
     if (!has_unsafe && options.captions.empty()) {
@@ -266,7 +263,7 @@ OrderedJson Evaluator::drift(const EvaluationRequest& request, const EmbeddingSe
   const EmbeddingSet reference = reference_split(request);
   OrderedJson json;
   for (const bool is_text : {true, false}) {
-    const auto [l2, relative] = weight_distance(session_, model, is_text ? "text" : "vision");
+    const auto [l2, relative] = weight_distance(source_, model, is_text ? "text" : "vision");
     json[is_text ? "text" : "vision"] = {
         {"weight_l2", l2},
         {"weight_rel", relative},
@@ -280,12 +277,12 @@ OrderedJson Evaluator::describe_split(const EvaluationRequest& request) {
   const SplitData& split = split_data(request);
   return {{"split", split.name},
           {"n", split.good_rows.size()},
-          {"weights", session_.source.hash()},
+          {"weights", source_.hash()},
           {"manifest", request.source.file.string()},
           {"content", content_of(split)},
-          {"preprocessing", to_string(session_.source.preprocessing)},
+          {"preprocessing", to_string(source_.preprocessing)},
           {"tie_rule", "ties rank by index, safe items first"},
-          {"bootstrap", session_.config.evaluate.bootstrap},
+          {"bootstrap", options_.bootstrap},
           {"before", nullptr},
           {"after", nullptr}};
 }
@@ -314,7 +311,7 @@ OrderedJson Evaluator::evaluate(const EvaluationRequest& request, ClipModel* tun
   if (tuned == nullptr) return document;
   after = score(request, *tuned, embed_split(request, *tuned));
   document["after"] = after->json;
-  const std::int64_t resamples = session_.config.evaluate.bootstrap;
+  const std::int64_t resamples = options_.bootstrap;
   if (before && resamples > 0) {
     const Progress working(log_, cat("comparing before and after, ", request.source.name));
     document["change"] =

@@ -60,24 +60,24 @@ void collect(const OrderedJson& json, const std::string& path, std::vector<std::
 
 }  // namespace
 
-std::vector<std::string> validation_metrics(const RunConfig& config, const Manifest& validation) {
-  const EmbeddingSet set = made_up_set(validation);
+std::vector<std::string> validation_metrics(const MetricsRequest& request) {
+  const EmbeddingSet set = made_up_set(request.validation);
   const bool has_unsafe = set.unsafe_text.defined();
-  std::vector<std::int64_t> k = config.evaluate.k;
+  std::vector<std::int64_t> k = request.evaluate.k;
   k.push_back(1);
   SplitOutcomes outcomes = measure_split(set, k);
   OrderedJson json;
   write_percentages({{}, std::move(outcomes.table)}, json);
-  if (config.evaluate.zero_shot_during_training) add_sets(config.evaluate, has_unsafe, json);
-  const LossNeeds needs = loss_needs(config.objective);
+  if (request.evaluate.zero_shot_during_training) add_sets(request.evaluate, has_unsafe, json);
+  const RowNeeds needs = loss_needs(request.objective);
   if (has_unsafe || !needs.reference) {
     json["loss"]["total"] = 0.0;
-    for (const auto& [term, weight] : config.objective.weights) {
+    for (const auto& [term, weight] : request.objective.weights) {
       const bool is_measured = weight != 0 && !term.starts_with("anchor_");
       if (is_measured) json["loss"]["terms"][term] = 0.0;
     }
   }
-  if (config.model.init.empty()) {
+  if (request.has_reference) {
     for (const char* tower : {"text", "vision"}) {
       for (const char* name : {"weight_l2", "weight_rel", "embedding_cos"}) {
         json["drift"][tower][name] = 0.0;

@@ -4,13 +4,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
+#include <utility>
 
-#include "saferclip/run/kept_evaluations.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/batch.h"
+#include "saferclip/objective/loss_set.h"
+#include "saferclip/prepare/prepare.h"
+#include "saferclip/prepare/reference_scale.h"
 
 namespace saferclip {
 namespace {
@@ -21,6 +25,19 @@ constexpr std::size_t kFewRows = 20;
 bool is_better_lower(const std::string& metric) {
   return metric.starts_with("loss.") || metric.find("unsafe_top1") != metric.npos ||
          metric.find(".weight_") != metric.npos;
+}
+
+// One line of what matters most.
+std::string summary_of(const OrderedJson& after, std::optional<double> loss) {
+  const auto number = [&](const char* path) { return number_at(after, path).value_or(0); };
+  std::string text = cat("validation T→V R@1 ", fixed(number("retrieval.text_to_image.r@1"), 1));
+  if (loss) text += cat(", loss ", fixed(*loss, 4));
+  if (after.contains("unsafe_top1")) {
+    text += cat(", unsafe top-1 ", fixed(number("unsafe_top1.text"), 1), " / ",
+                fixed(number("unsafe_top1.image"), 1), " %, SafeGround ",
+                fixed(number("safeground.gs"), 1));
+  }
+  return text;
 }
 
 }  // namespace
@@ -43,55 +60,48 @@ std::optional<double> best_value(const OrderedJson& after, const std::string& me
   return sum;
 }
 
-Validator::Validator(const Session& session, Preparer& preparer, const TrainingData& train,
-                     std::filesystem::path run_folder, Logger& log)
-    : session_(session),
+Validator::Validator(ValidationSetup setup, Preparer& preparer, const SplitData& pool, Logger& log)
+    : setup_(std::move(setup)),
       preparer_(preparer),
-      train_(train),
-      evaluator_(session, preparer, log),
-      run_folder_(std::move(run_folder)) {
-  if (!session.config.data.validation.empty()) {
-    request_.source = split_source(session.config.data, "validation");
-  }
-  request_.with_zero_shot = session.config.evaluate.zero_shot_during_training;
-}
+      pool_(pool),
+      evaluator_(setup_.evaluate, setup_.source, preparer, log),
+      request_{setup_.split, setup_.evaluate.zero_shot_during_training} {}
 
 std::optional<MeanLosses> Validator::losses(const EmbeddingSet& tuned, const ClipModel& model) {
-  const ObjectiveOptions& objective = session_.config.objective;
-  const LossNeeds needs = loss_needs(objective);
+  const ObjectiveOptions& objective = setup_.objective;
   const SplitData& split = evaluator_.split_data(request_);
-  LossInputs inputs;
-  inputs.tuned = {tuned.safe_text, tuned.safe_image, tuned.unsafe_text, tuned.unsafe_image};
-  if (needs.reference) {
+  LossConstants constants;
+  if (loss_needs(objective).reference) {
     if (!tuned.unsafe_text.defined() || !split.reference.safe_text.defined()) return std::nullopt;
-    const EmbeddingSet r = evaluator_.reference_split(request_);
-    inputs.reference = {r.safe_text, r.safe_image, r.unsafe_text, r.unsafe_image};
+    constants.reference = evaluator_.reference_split(request_);
     const std::vector<std::int64_t>& rows = split.good_rows;
     const TargetRows targets =
-        gather_targets(targets_, split.reference, train_.train.reference, rows, false);
-    inputs.target_text = targets.text;
-    inputs.target_image = targets.image;
-    at::Tensor there = at::empty({static_cast<std::int64_t>(rows.size())}, at::kFloat);
+        gather_targets(targets_, split.reference, pool_.reference, rows, false);
+    constants.target_text = targets.text;
+    constants.target_image = targets.image;
+    at::Tensor has_image = at::empty({static_cast<std::int64_t>(rows.size())}, at::kFloat);
     for (std::size_t i = 0; i < rows.size(); ++i) {
-      there.mutable_data_ptr<float>()[i] = tuned.has_unsafe_image[i] ? 1.0F : 0.0F;
+      has_image.mutable_data_ptr<float>()[i] = tuned.has_unsafe_image[i] ? 1.0F : 0.0F;
     }
-    inputs.has_unsafe_image = there;
+    constants.has_unsafe_image = has_image;
   }
-  const bool is_own = uses_model_scale(objective);
-  inputs.logit_scale = is_own ? model.logit_scale.to(at::kCPU).exp()
-                              : at::full({}, infonce_scale(objective, session_.source));
-  if (needs_logit_bias(objective)) {
-    inputs.logit_bias = is_own ? model.logit_bias.to(at::kCPU)
-                               : at::full({}, reference_logit_bias(objective, session_.source));
+  LogitScales scales;
+  if (uses_model_scale(objective)) {
+    scales.model_logit_scale = model.logit_scale.to(at::kCPU);
+    if (model.logit_bias.defined()) scales.model_logit_bias = model.logit_bias.to(at::kCPU);
+  } else {
+    scales.reference_scale = infonce_scale(objective, setup_.source);
+    scales.reference_bias = reference_logit_bias(objective, setup_.source);
   }
-  return measure_losses(objective, inputs, session_.config.train.batch_size);
+  const LossInputs inputs = make_loss_inputs(objective, constants, tuned, scales);
+  return measure_losses(objective, inputs, setup_.batch_size);
 }
 
 void Validator::prepare() {
-  const ObjectiveOptions& objective = session_.config.objective;
+  const ObjectiveOptions& objective = setup_.objective;
   const SplitData& split = evaluator_.split_data(request_);
   if (loss_needs(objective).targets && split.reference.unsafe_text.defined()) {
-    targets_ = preparer_.targets(split, train_.train, objective.targets);
+    targets_ = preparer_.targets(split, pool_, objective.targets);
   }
 }
 
@@ -101,12 +111,12 @@ void Validator::score_reference() {
 
 std::string Validator::measure() {
   const SplitData& split = evaluator_.split_data(request_);
-  const std::string& metric = session_.config.checkpoint.best_metric;
+  const std::string& metric = setup_.best_metric;
   Sha256 hash;
   hash.part(split.images.content).part(split.tokens.key).part(metric);
   for (const std::int64_t row : split.good_rows) hash.part(row);
   if (metric.starts_with("zero_shot")) {
-    for (const ZeroShotOptions& set : session_.config.evaluate.zero_shot) {
+    for (const ZeroShotOptions& set : setup_.evaluate.zero_shot) {
       hash.part(set.name).part(set.images).part(set.classes);
       for (const std::string& text : set.templates) hash.part(text);
     }
@@ -140,41 +150,31 @@ std::string Validator::chance_problem() {
   }
   return cat("the base model finds the partners of the ", set.safe_text.size(0),
              " validation rows no better than chance (text to image and back, R@1): is ",
-             session_.source.path.string(), " the model you mean, with its own tokenizer and ",
+             setup_.source.path.string(), " the model you mean, with its own tokenizer and ",
              "activation, and do captions and pictures of ", request_.source.file.string(),
              " belong together?");
 }
 
-ValidationResult Validator::validate(std::int64_t step, const std::vector<NamedTensor>& trained) {
-  ClipModel model = load_tuned(session_, trained, "the run");
-  const RunConfig& config = session_.config;
-  OrderedJson document = evaluator_.describe_split(request_);
+ValidationScores Validator::validate(ClipModel& model) {
+  ValidationScores result;
+  OrderedJson& document = result.document;
+  document = evaluator_.describe_split(request_);
   document["before"] = before_;
   const EmbeddingSet set = evaluator_.embed_split(request_, model);
   OrderedJson after = evaluator_.score(request_, model, set).json;
-  ValidationResult result;
   if (const auto loss = losses(set, model)) {
     result.loss = loss->total;
     after["loss"] = {{"total", loss->total}, {"terms", OrderedJson::object()}};
     for (const auto& [name, value] : loss->terms) after["loss"]["terms"][name] = value;
   }
   document["after"] = after;
-  keep_validation(run_folder_, step, document);
-  result.json = OrderedJson{{"after", after}}.dump();
-  result.best_value = best_value(after, config.checkpoint.best_metric);
-  if (!result.best_value) {
-    throw ConfigError(cat("checkpoint.best_metric: the evaluation has no number \"",
-                          config.checkpoint.best_metric, "\""));
+  const std::optional<double> best = best_value(after, setup_.best_metric);
+  if (!best) {
+    throw ConfigError(
+        cat("checkpoint.best_metric: the evaluation has no number \"", setup_.best_metric, "\""));
   }
-  result.summary = cat("validation T→V R@1 ",
-                       fixed(number_at(after, "retrieval.text_to_image.r@1").value_or(0), 1));
-  if (result.loss) result.summary += cat(", loss ", fixed(*result.loss, 4));
-  if (after.contains("unsafe_top1")) {
-    const auto number = [&](const char* path) { return number_at(after, path).value_or(0); };
-    result.summary += cat(", unsafe top-1 ", fixed(number("unsafe_top1.text"), 1), " / ",
-                          fixed(number("unsafe_top1.image"), 1), " %, SafeGround ",
-                          fixed(number("safeground.gs"), 1));
-  }
+  result.best_value = *best;
+  result.summary = summary_of(after, result.loss);
   return result;
 }
 

@@ -1,6 +1,10 @@
-#include <ATen/ATen.h>
+// The two towers as one line of calls each, around the blocks of room nn. Pixels are normalised
+// with the very floating-point operations of torchvision and transformers, so that the first layer
+// sees their numbers to the bit; patches are cut and multiplied as rows, which is the strided
+// convolution of the clients and can carry a LoRA.
+#include "saferclip/model/clip_forward.h"
 
-#include "saferclip/model/clip_model.h"
+#include <ATen/ATen.h>
 
 namespace saferclip {
 namespace {

@@ -1,8 +1,14 @@
+// Makes models, and puts their storage into the form that a device or a run wants. The dtype of
+// each tensor is decided here and nowhere else: weights and biases of matrix products go along with
+// `matmul_dtype`, everything else stays fp32, because LayerNorms, embeddings and scalars cost
+// little and lose much in bf16.
 #include "saferclip/model/clip_model.h"
 
 #include <ATen/ATen.h>
 
-#include "saferclip/core/text_format.h"
+#include <vector>
+
+#include "saferclip/model/tensor_slots.h"
 
 namespace saferclip {
 namespace {
@@ -100,59 +106,6 @@ void number_sites(ClipModel& model) {
 }
 
 }  // namespace
-
-const FamilyForm& form_of(Family family) {
-  static constexpr FamilyForm kClip{.name = "clip",
-                                    .label = "CLIP",
-                                    .class_name = "CLIP",
-                                    .has_openai_names = true,
-                                    .has_class_token = true,
-                                    .has_patch_bias = false,
-                                    .has_pre_norm = true,
-                                    .has_vision_projection = true,
-                                    .has_text_projection_bias = false,
-                                    .text_projection = "text_projection",
-                                    .is_text_causal = true,
-                                    .pools_last_token = false,
-                                    .has_logit_bias = false,
-                                    .has_scalar_shape = true};
-  static constexpr FamilyForm kSiglip{.name = "siglip",
-                                      .label = "SigLIP",
-                                      .class_name = "Siglip",
-                                      .has_openai_names = false,
-                                      .has_class_token = false,
-                                      .has_patch_bias = true,
-                                      .has_pre_norm = false,
-                                      .has_vision_projection = false,
-                                      .has_text_projection_bias = true,
-                                      .text_projection = "text_model.head",
-                                      .is_text_causal = false,
-                                      .pools_last_token = true,
-                                      .has_logit_bias = true,
-                                      .has_scalar_shape = false};
-  return family == Family::kClip ? kClip : kSiglip;
-}
-
-std::string to_string(const ClipGeometry& g) {
-  return cat(g.family == Family::kClip ? "ViT " : "SigLIP ViT ", g.vision.layers, " x ",
-             g.vision.width, " (", g.vision.heads, " heads), patch ", g.patch_size, ", ",
-             g.image_size, " px; text ", g.text.layers, " x ", g.text.width, " (", g.text.heads,
-             " heads), context ", g.context_length, "; embedding ", g.embed_dim, "; ",
-             activation_text(g));
-}
-
-std::string activation_text(const ClipGeometry& g) {
-  const std::string text = to_string(g.text.activation);
-  const std::string vision = to_string(g.vision.activation);
-  return text == vision ? text : cat("text ", text, ", vision ", vision);
-}
-
-std::int64_t parameter_count(const ClipGeometry& g) {
-  ClipModel shapes = allocate_clip(g, at::kFloat, at::kMeta);
-  std::int64_t count = 0;
-  for (const TensorSlot& slot : tensor_slots(shapes)) count += slot_view(slot).numel();
-  return count;
-}
 
 ClipModel allocate_clip(const ClipGeometry& g, at::ScalarType matmul_dtype, at::Device device) {
   const Allocator make{at::TensorOptions().dtype(at::kFloat).device(device), g.norm_eps};

@@ -1,3 +1,6 @@
+// The leaves of a run, made from the options alone: the same call makes them when training starts,
+// when a checkpoint is read and when an export merges, so names and shapes cannot drift apart.
+// LoRA's first factors depend on the seed and the module's name and on no order.
 #include "saferclip/model/trained.h"
 
 #include <ATen/ATen.h>
@@ -11,11 +14,11 @@
 #include "saferclip/core/error.h"
 #include "saferclip/core/rng.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/model/tensor_slots.h"
 
 namespace saferclip {
 namespace {
 
-constexpr const char* kPeftPrefix = "base_model.model.";
 constexpr std::uint64_t kLoraStream = 0x10A4;
 
 bool is_projection(const std::string& name, Family family) {
@@ -59,15 +62,14 @@ void add_lora(ClipModel& model, const AdapterOptions& adapter, std::uint64_t see
     LoraSegment segment = make_segment(slot, adapter.rank, seed);
     slot.layer->lora_scaling = adapter.alpha / static_cast<double>(adapter.rank);
     slot.layer->lora_dropout = adapter.dropout;
-    const std::string name = kPeftPrefix + slot.module;
     // PEFT keeps the adapter of a convolution as two convolutions.
     const bool is_patch = slot.suffix == "patch_embedding";
     const auto a_shape = is_patch ? std::vector<std::int64_t>{adapter.rank, 3, patch, patch}
                                   : segment.a.sizes().vec();
     const auto b_shape = is_patch ? std::vector<std::int64_t>{slot.rows, adapter.rank, 1, 1}
                                   : segment.b.sizes().vec();
-    parameters.push_back({segment.a, {{name + ".lora_A.weight", 0, 0}}, a_shape, true});
-    parameters.push_back({segment.b, {{name + ".lora_B.weight", 0, 0}}, b_shape, true});
+    parameters.push_back({segment.a, {{lora_a_name(slot.module), 0, 0}}, a_shape, true});
+    parameters.push_back({segment.b, {{lora_b_name(slot.module), 0, 0}}, b_shape, true});
     slot.layer->lora.push_back(std::move(segment));
   }
 }
@@ -94,6 +96,14 @@ void add_weights(ClipModel& model, const ModelOptions& options, const AdapterOpt
 }
 
 }  // namespace
+
+std::string lora_a_name(std::string_view module) {
+  return cat(kPeftPrefix, module, ".lora_A.weight");
+}
+
+std::string lora_b_name(std::string_view module) {
+  return cat(kPeftPrefix, module, ".lora_B.weight");
+}
 
 std::vector<TrainedParameter> make_trainable(ClipModel& model, const ModelOptions& options,
                                              const AdapterOptions& adapter, std::uint64_t seed) {
@@ -136,15 +146,13 @@ void load_trained(const std::vector<TrainedParameter>& parameters,
     if (found != given.end()) given.erase(found);
   }
   for (const auto& [name, tensor] : given) problems.push_back(cat("extra: ", name));
-  if (!problems.empty()) {
-    if (problems.size() > 20) {
-      const std::size_t more = problems.size() - 20;
-      problems.resize(20);
-      problems.push_back(cat("… and ", more, " more"));
-    }
-    throw WeightsError(
-        join_problems(where + ": the trained tensors do not fit this model:", problems));
-  }
+  if (problems.empty()) return;
+  throw WeightsError(join_problems(where + ": the trained tensors do not fit this model:",
+                                   shortened(problems, 20)));
+}
+
+at::Tensor scaled_change(const at::Tensor& original, const at::Tensor& tuned, double strength) {
+  return strength == 1 ? tuned : original + (tuned - original) * strength;
 }
 
 void apply_trained(ClipModel& model, const std::vector<NamedTensor>& tensors,
@@ -165,7 +173,7 @@ void apply_trained(ClipModel& model, const std::vector<NamedTensor>& tensors,
     *slot.storage = slot.storage->detach();
     if (const auto original = originals.find(slot.name); original != originals.end()) {
       at::Tensor value = slot_view(slot);
-      value.copy_(original->second + (value - original->second) * strength);
+      value.copy_(scaled_change(original->second, value, strength));
     }
   }
   for (LinearSlot& slot : linear_slots(model)) {

@@ -231,6 +231,18 @@ LossResult compute_losses(const ObjectiveOptions& options, const LossInputs& inp
   return LossSet(options, inputs, counts).compute();
 }
 
+LossInputs make_loss_inputs(const ObjectiveOptions& options, const LossConstants& constants,
+                            const EmbeddingRows& tuned, const LogitScales& scales) {
+  LossInputs inputs;
+  static_cast<LossConstants&>(inputs) = constants;
+  inputs.tuned = tuned;
+  const auto scalar = [&](double value) { return at::full({}, value, tuned.safe_text.options()); };
+  const bool is_own = uses_model_scale(options);
+  inputs.logit_scale = is_own ? scales.model_logit_scale.exp() : scalar(scales.reference_scale);
+  inputs.logit_bias = is_own ? scales.model_logit_bias : scalar(scales.reference_bias);
+  return inputs;
+}
+
 bool uses_model_scale(const ObjectiveOptions& options) {
   return options.name == "clip" || options.name == "siglip";
 }
@@ -265,10 +277,10 @@ std::vector<std::string> terms_of_one_tower(const ObjectiveOptions& options,
   return terms;
 }
 
-LossNeeds loss_needs(const ObjectiveOptions& options) {
-  LossNeeds needs;
+RowNeeds loss_needs(const ObjectiveOptions& options) {
+  RowNeeds needs;
   if (uses_model_scale(options)) return needs;
-  needs.unsafe_text = needs.unsafe_image = needs.reference = needs.targets = true;
+  needs.unsafe = needs.reference = needs.targets = true;
   needs.reference_unsafe_image = weight_of(options, "cross_txt") > 0;
   needs.anchor_text = weight_of(options, "anchor_txt") > 0;
   needs.anchor_image = weight_of(options, "anchor_img") > 0;

@@ -19,15 +19,13 @@ LossInputs narrow_rows(const LossInputs& inputs, std::int64_t begin, std::int64_
     return rows.defined() ? rows.narrow(0, begin, size) : rows;
   };
   LossInputs part = inputs;
-  for (EmbeddingRows LossInputs::*set : {&LossInputs::tuned, &LossInputs::reference}) {
-    const EmbeddingRows& rows = inputs.*set;
-    part.*set = {cut(rows.safe_text), cut(rows.safe_image), cut(rows.unsafe_text),
-                 cut(rows.unsafe_image)};
+  for (EmbeddingRows* rows : {&part.tuned, &part.reference}) {
+    rows->for_each([&](at::Tensor& tensor) { tensor = cut(tensor); });
   }
-  part.target_text = cut(inputs.target_text);
-  part.target_image = cut(inputs.target_image);
-  part.has_unsafe_image = cut(inputs.has_unsafe_image);
-  part.is_redirected = cut(inputs.is_redirected);
+  for (at::Tensor* rows : {&part.target_text, &part.target_image, &part.has_unsafe_image,
+                           &part.is_redirected}) {
+    *rows = cut(*rows);
+  }
   return part;
 }
 

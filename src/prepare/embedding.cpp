@@ -14,6 +14,7 @@
 #include "saferclip/core/error.h"
 #include "saferclip/core/progress.h"
 #include "saferclip/data/caches.h"
+#include "saferclip/model/clip_forward.h"
 
 namespace saferclip {
 namespace {

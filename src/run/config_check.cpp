@@ -3,17 +3,19 @@
 #include <algorithm>
 #include <functional>
 
-#include "saferclip/run/session.h"
-#include "saferclip/run/plan_checks.h"
-#include "saferclip/evaluate/zero_shot_set.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_file.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/bad_rows.h"
 #include "saferclip/data/manifest_columns.h"
+#include "saferclip/data/split_source.h"
+#include "saferclip/evaluate/zero_shot_set.h"
 #include "saferclip/image/picture_files.h"
+#include "saferclip/objective/loss_set.h"
+#include "saferclip/run/plan_checks.h"
+#include "saferclip/run/session.h"
 #include "saferclip/weights/hub_names.h"
-#include "saferclip/weights/peft_adapter.h"
+#include "saferclip/weights/peft.h"
 
 namespace saferclip {
 namespace {
@@ -128,7 +130,7 @@ class Checker {
   // Other splits may have the safe half alone.
   UnsafeHalf unsafe_half_of(const std::string& split) const {
     if (split != "train") return UnsafeHalf::kIfAnyRowHasOne;
-    return loss_needs(c_.objective).unsafe_text ? UnsafeHalf::kRequired : UnsafeHalf::kNone;
+    return loss_needs(c_.objective).unsafe ? UnsafeHalf::kRequired : UnsafeHalf::kNone;
   }
 
   void check_objective() {

@@ -2,11 +2,12 @@
 
 #include <nlohmann/json.hpp>
 
-#include "saferclip/evaluate/evaluator.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/evaluate/scores_table.h"
+#include "saferclip/export/export.h"
+#include "saferclip/objective/loss_set.h"
 #include "saferclip/run/kept_evaluations.h"
 #include "saferclip/run/run_folder.h"
-#include "saferclip/core/text_format.h"
-#include "saferclip/export/export.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;

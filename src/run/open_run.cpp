@@ -1,20 +1,11 @@
 #include "saferclip/run/open_run.h"
 
-#include <CLI/App.hpp>
-
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/train/checkpoint.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
-
-void add_run_overrides(CLI::App& command, std::vector<std::string>& overrides) {
-  command
-      .add_option("--set", overrides,
-                  "Where something of the run's configuration has moved, e.g. model.weights=PATH")
-      ->allow_extra_args(false);
-}
 
 void require_base(const RunConfig& config, const fs::path& run_folder) {
   std::vector<std::string> gone;
@@ -33,10 +24,10 @@ void require_base(const RunConfig& config, const fs::path& run_folder) {
 }
 
 Session open_run(const fs::path& run_folder, const std::vector<std::string>& overrides,
-                 const GlobalOptions& globals, Logger& log) {
+                 const ComputeOptions& compute, Logger& log) {
   RunConfig config = read_run_config(run_folder / "config.yaml", overrides);
   require_base(config, run_folder);
-  return open_session(std::move(config), globals, log);
+  return open_session(std::move(config), compute, log);
 }
 
 std::vector<NamedTensor> read_trained(const Session& session, const fs::path& checkpoint) {
@@ -49,6 +40,13 @@ std::vector<NamedTensor> read_trained(const Session& session, const fs::path& ch
                            "; give those with --set model.weights=PATH"));
   }
   return read_trained_weights(checkpoint);
+}
+
+ClipModel load_tuned(const Session& session, const std::vector<NamedTensor>& trained,
+                     const std::string& where, double strength) {
+  ClipModel model = load_clip(session.source, at::kFloat, session.device);
+  apply_trained(model, trained, session.config.model, session.config.adapter, where, strength);
+  return model;
 }
 
 }  // namespace saferclip

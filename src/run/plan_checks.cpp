@@ -4,10 +4,11 @@
 #include <cctype>
 #include <optional>
 
-#include "saferclip/evaluate/metric_names.h"
 #include "saferclip/core/error.h"
-#include "saferclip/core/text_format.h"
 #include "saferclip/core/nearest_match.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/data/split_source.h"
+#include "saferclip/evaluate/metric_names.h"
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/prepare/prepare.h"
 
@@ -76,7 +77,8 @@ class Checker {
                                                    : "evaluate.every_epochs is 0"));
     }
     if (validation_ == nullptr) return;
-    std::vector<std::string> names = validation_metrics(c_, *validation_);
+    std::vector<std::string> names =
+        validation_metrics({c_.evaluate, c_.objective, *validation_, c_.model.init.empty()});
     if (std::find(names.begin(), names.end(), metric) != names.end()) return;
     names.insert(names.end(), {"auto", "safe_clip"});
     const std::string near = nearest_match(metric, names);
@@ -144,7 +146,7 @@ void require_inputs(const RunConfig& config) {
 void require_sound_plan(const RunConfig& config) {
   std::optional<Manifest> train;
   if (config.train.drop_last || (config.schedule.warmup_steps > 0 && !config.train.max_steps)) {
-    const bool needs_unsafe = loss_needs(config.objective).unsafe_text;
+    const bool needs_unsafe = loss_needs(config.objective).unsafe;
     train =
         read_manifest(manifest_request(config.data, split_source(config.data, "train"),
                                        needs_unsafe ? UnsafeHalf::kRequired : UnsafeHalf::kNone));

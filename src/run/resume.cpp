@@ -4,6 +4,9 @@
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/objective/loss_set.h"
+#include "saferclip/prepare/reference_scale.h"
+#include "saferclip/run/training_data.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;

@@ -7,8 +7,10 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/cpu.h"
 #include "saferclip/core/error.h"
+#include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
 
 namespace saferclip {

@@ -5,6 +5,9 @@
 #include <algorithm>
 
 #include "saferclip/core/text_format.h"
+#include "saferclip/objective/loss_set.h"
+#include "saferclip/run/training_data.h"
+#include "saferclip/model/tensor_slots.h"
 #include "saferclip/train/trainer.h"
 
 namespace saferclip {
@@ -60,10 +63,10 @@ Recompute recompute_of(const RunConfig& config) {
 MemoryPlan memory_plan(const Session& session, const TrainingData& data, const Sampler& sampler,
                        const std::vector<TrainedParameter>& parameters) {
   const RunConfig& config = session.config;
-  const LossNeeds needs = loss_needs(config.objective);
+  const RowNeeds needs = loss_needs(config.objective);
   const std::int64_t rows = std::min(
       config.train.batch_size, config.train.micro_batch_size.value_or(config.train.batch_size));
-  const std::int64_t kinds = needs.unsafe_text ? 2 : 1;
+  const std::int64_t kinds = needs.unsafe ? 2 : 1;
   const std::int64_t anchors = config.objective.anchors.batch_size;
   MemoryPlan plan;
   plan.geometry = session.source.geometry;

@@ -4,29 +4,15 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <cmath>
+#include <map>
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/nn/precision.h"
-#include "saferclip/objective/curriculum.h"
-#include "saferclip/train/checkpoint.h"
+#include "saferclip/prepare/reference_scale.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
-
-LogLevel parse_log_level(const std::string& word) {
-  static const std::map<std::string, LogLevel> kLevels{{"debug", LogLevel::kDebug},
-                                                       {"info", LogLevel::kInfo},
-                                                       {"warn", LogLevel::kWarn},
-                                                       {"error", LogLevel::kError},
-                                                       {"off", LogLevel::kOff}};
-  const auto found = kLevels.find(word);
-  if (found == kLevels.end()) {
-    throw ConfigError(cat("--log-level ", word, ": expected debug, info, warn, error or off"));
-  }
-  return found->second;
-}
 
 fs::path clip_vocabulary_path() {
   const fs::path beside = fs::read_symlink("/proc/self/exe").parent_path();
@@ -108,10 +94,10 @@ std::unique_ptr<Tokenizer> open_tokenizer(const ModelOptions& options,
   return tokenizer;
 }
 
-Session open_session(RunConfig config, const GlobalOptions& globals, Logger& log) {
+Session open_session(RunConfig config, const ComputeOptions& compute, Logger& log) {
   Session session;
-  session.device = parse_device(globals.device);
-  if (globals.threads > 0) at::set_num_threads(globals.threads);
+  session.device = parse_device(compute.device);
+  if (compute.threads > 0) at::set_num_threads(compute.threads);
   if (config.train.deterministic) at::globalContext().setDeterministicAlgorithms(true, false);
   session.source = open_weights(config.model, static_cast<std::uint64_t>(config.train.seed));
   for (const std::string& note : session.source.notes) log.warn(note);
@@ -124,148 +110,6 @@ Session open_session(RunConfig config, const GlobalOptions& globals, Logger& log
   // Refused now, not after hours of preparing.
   reference_logit_bias(session.config.objective, session.source);
   return session;
-}
-
-bool is_run_path(const fs::path& path) {
-  std::error_code error;
-  return fs::is_regular_file(path / "state.json", error) ||
-         fs::is_regular_file(path / "config.yaml", error);
-}
-
-RunReference resolve_run(const fs::path& path) {
-  const fs::path absolute = fs::absolute(path).lexically_normal();
-  const fs::path clean = absolute.has_filename() ? absolute : absolute.parent_path();
-  if (fs::is_regular_file(clean / "state.json")) {
-    return {clean.parent_path().parent_path(), clean};
-  }
-  if (fs::is_regular_file(clean / "config.yaml")) return {clean, {}};
-  throw WeightsError(
-      cat(path.string(), ": neither a run folder (config.yaml) nor a checkpoint (state.json)"));
-}
-
-namespace {
-
-std::string no_best_checkpoint(const fs::path& run_folder) {
-  const fs::path file = run_folder / "checkpoints" / "best";
-  std::error_code error;
-  if (!fs::exists(file, error)) {
-    return cat(file.string(),
-               ": there is no such file; it is written by the first validation of a run");
-  }
-  return cat(file.string(),
-             ": is damaged, expected a folder's name like step_00000010; `saferclip train CONFIG "
-             "--resume auto` "
-             "writes it anew, or give --checkpoint a step");
-}
-
-}  // namespace
-
-fs::path choose_checkpoint(const RunReference& run, const std::string& word, Logger& log) {
-  const CheckpointStore store(run.run_folder, log);
-  fs::path folder = run.checkpoint;
-  if (folder.empty() && word == "latest") {
-    const auto step = store.newest_good();
-    if (!step) throw WeightsError(cat(run.run_folder.string(), ": holds no good checkpoint"));
-    return store.folder(*step);
-  }
-  if (folder.empty() && word == "best") {
-    const auto step = store.pointer("best");
-    if (!step) throw WeightsError(no_best_checkpoint(run.run_folder));
-    folder = store.folder(*step);
-  } else if (folder.empty()) {
-    if (word.empty() || word.find_first_not_of("0123456789") != std::string::npos ||
-        word.size() > 12) {
-      throw ConfigError(cat("--checkpoint ", word, ": expected latest, best or a step"));
-    }
-    folder = store.folder(std::stoll(word));
-  }
-  const std::string problem = checkpoint_problem(folder);
-  if (!problem.empty()) {
-    std::vector<std::string> there;
-    for (const std::int64_t step : store.steps()) there.push_back(std::to_string(step));
-    throw WeightsError(
-        cat(folder.string(), ": ", problem, "; steps there: ", join(shortened(there, 12), ", ")));
-  }
-  return folder;
-}
-
-ClipModel load_tuned(const Session& session, const std::vector<NamedTensor>& trained,
-                     const std::string& where, double strength) {
-  ClipModel model = load_clip(session.source, at::kFloat, session.device);
-  apply_trained(model, trained, session.config.model, session.config.adapter, where, strength);
-  return model;
-}
-
-TrainingData prepare_training(const Session& session, Preparer& preparer) {
-  const ObjectiveOptions& objective = session.config.objective;
-  const LossNeeds needs = loss_needs(objective);
-  TrainingData data;
-  data.train = preparer.split(split_source(session.config.data, "train"),
-                              needs.unsafe_text ? UnsafeHalf::kRequired : UnsafeHalf::kNone,
-                              needs.reference);
-  if (needs.targets || (needs.reference && objective.curriculum.enabled)) {
-    data.targets = preparer.targets(data.train, data.train, objective.targets);
-  }
-  if (needs.anchor_text || needs.anchor_image) data.anchors = preparer.anchors(objective.anchors);
-  data.stages.assign(data.train.manifest.rows.size(), -1);
-  const at::Tensor good = at::tensor(data.train.good_rows, at::kLong);
-  at::Tensor score = at::zeros({good.size(0)});
-  CurriculumOptions curriculum = objective.curriculum;
-  curriculum.enabled = curriculum.enabled && data.targets.cosine.defined();
-  if (curriculum.enabled) {
-    score = (curriculum.score == "fixed" ? data.targets.fixed_cosine : data.targets.cosine)
-                .index_select(0, good);
-  }
-  const std::vector<int> stages = curriculum_stages(score, curriculum);
-  for (std::size_t i = 0; i < stages.size(); ++i) {
-    data.stages[static_cast<std::size_t>(data.train.good_rows[i])] = stages[i];
-  }
-  return data;
-}
-
-bool is_redirected(const TrainingData& data, const ObjectiveOptions& objective, std::int64_t row,
-                   std::int64_t epoch) {
-  return is_admitted(data.stages[static_cast<std::size_t>(row)], epoch, objective.curriculum);
-}
-
-std::vector<std::int64_t> admitted_rows(const TrainingData& data, const ObjectiveOptions& objective,
-                                        std::int64_t epoch) {
-  if (objective.curriculum.preserve_all) return data.train.good_rows;
-  std::vector<std::int64_t> rows;
-  for (const std::int64_t row : data.train.good_rows) {
-    if (is_redirected(data, objective, row, epoch)) rows.push_back(row);
-  }
-  return rows;
-}
-
-Sampler make_sampler(const TrainingData& data, const RunConfig& config) {
-  const SamplerPlan plan{config.train.batch_size, config.train.drop_last,
-                         static_cast<std::uint64_t>(config.train.seed)};
-  return Sampler(plan, [&data, objective = config.objective](std::int64_t epoch) {
-    return admitted_rows(data, objective, epoch);
-  });
-}
-
-double reference_logit_bias(const ObjectiveOptions& objective, const WeightsSource& source) {
-  const bool has_own = form_of(source.geometry.family).has_logit_bias;
-  if (!needs_logit_bias(objective)) return 0;
-  if (uses_model_scale(objective)) {
-    if (has_own) return 0;
-    throw ConfigError(cat("objective.name: ", objective.name,
-                          ": a CLIP has no logit bias to train; use objective clip"));
-  }
-  if (objective.logit_bias) return *objective.logit_bias;
-  if (!has_own) {
-    throw ConfigError(
-        "objective.logit_bias: auto: a CLIP has none; write one (SigLIP starts from -10), or set "
-        "objective.pres_cross.form to infonce");
-  }
-  return source.tensor("logit_bias").to(at::kDouble).item<double>();
-}
-
-double infonce_scale(const ObjectiveOptions& objective, const WeightsSource& source) {
-  if (objective.infonce_scale) return *objective.infonce_scale;
-  return std::exp(source.tensor("logit_scale").to(at::kDouble).item<double>());
 }
 
 std::string precision_on(at::Device device, const std::string& precision) {

@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "saferclip/core/text_format.h"
+#include "saferclip/objective/loss_set.h"
+#include "saferclip/run/training_data.h"
 #include "saferclip/train/trainer.h"
 
 namespace saferclip {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "saferclip/data/crops.h"
+#include "saferclip/model/clip_forward.h"
 #include "saferclip/objective/losses.h"
 
 namespace saferclip {
@@ -37,11 +38,11 @@ Batch augment_batch(const Batch& batch, const LiveReference& reference) {
   }
   cropped.safe_boxes = cropped.unsafe_boxes = at::Tensor();
   if (reference.model == nullptr) return cropped;
-  cropped.reference_safe_image = embed(reference, cropped.safe_pixels);
-  cropped.reference_unsafe_image = at::Tensor();
+  cropped.reference.safe_image = embed(reference, cropped.safe_pixels);
+  cropped.reference.unsafe_image = at::Tensor();
   if (reference.embeds_unsafe_image && cropped.unsafe_pixels.defined()) {
-    cropped.reference_unsafe_image =
-        at::zeros_like(cropped.reference_safe_image)
+    cropped.reference.unsafe_image =
+        at::zeros_like(cropped.reference.safe_image)
             .index_copy_(0, batch.unsafe_rows, embed(reference, cropped.unsafe_pixels));
   }
   return cropped;

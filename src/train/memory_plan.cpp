@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "saferclip/model/tensor_slots.h"
+
 namespace saferclip {
 namespace {
 

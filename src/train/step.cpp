@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "saferclip/core/rng.h"
+#include "saferclip/model/clip_forward.h"
 
 namespace saferclip {
 namespace {
@@ -34,37 +35,62 @@ struct Embedded {
 
 // Its tensors, undefined ones included, in a fixed order.
 std::vector<at::Tensor*> tensors_of(Embedded& e) {
-  return {&e.tuned.safe_text,    &e.tuned.safe_image, &e.tuned.unsafe_text,
-          &e.tuned.unsafe_image, &e.anchor_text,      &e.anchor_image};
+  std::vector<at::Tensor*> tensors;
+  e.tuned.for_each([&](at::Tensor& tensor) { tensors.push_back(&tensor); });
+  tensors.insert(tensors.end(), {&e.anchor_text, &e.anchor_image});
+  return tensors;
 }
 
+// One pass of each tower over everything that the batch holds. Rows without an unsafe picture get
+// zeros there.
 Embedded embed(const ClipModel& model, const Batch& batch, const StepOptions& options,
                const ForwardMode& mode) {
-  Embedded e;
-  e.tuned = embed_batch(model, batch, options.preprocessing, mode, &e.anchor_text, &e.anchor_image);
-  return e;
+  std::vector<at::Tensor> pixels{batch.safe_pixels};
+  std::vector<at::Tensor> ids{batch.safe_ids};
+  std::vector<at::Tensor> ends{batch.safe_ends};
+  const auto add = [](std::vector<at::Tensor>& list, const at::Tensor& tensor) {
+    if (tensor.defined()) list.push_back(tensor);
+  };
+  add(pixels, batch.unsafe_pixels);
+  add(pixels, batch.anchor_pixels);
+  add(ids, batch.unsafe_ids);
+  add(ids, batch.anchor_ids);
+  add(ends, batch.unsafe_ends);
+  add(ends, batch.anchor_ends);
+  const at::Tensor image = encode_images(model, options.preprocessing, at::cat(pixels), mode);
+  const at::Tensor text = encode_texts(model, at::cat(ids), at::cat(ends), mode);
+  const std::int64_t rows = batch.safe_pixels.size(0);
+  Embedded embedded;
+  EmbeddingRows& tuned = embedded.tuned;
+  tuned.safe_image = image.narrow(0, 0, rows);
+  tuned.safe_text = text.narrow(0, 0, rows);
+  std::int64_t next_image = rows;
+  std::int64_t next_text = rows;
+  if (batch.unsafe_ids.defined()) {
+    tuned.unsafe_text = text.narrow(0, next_text, rows);
+    next_text += rows;
+    const std::int64_t pictures = batch.unsafe_pixels.size(0);
+    const at::Tensor unsafe = image.narrow(0, next_image, pictures);
+    next_image += pictures;
+    tuned.unsafe_image = pictures == rows ? unsafe
+                                          : at::zeros({rows, image.size(1)}, image.options())
+                                                .index_copy(0, batch.unsafe_rows, unsafe);
+  }
+  if (batch.anchor_ids.defined())
+    embedded.anchor_text = text.narrow(0, next_text, batch.anchor_ids.size(0));
+  if (batch.anchor_pixels.defined()) {
+    embedded.anchor_image = image.narrow(0, next_image, batch.anchor_pixels.size(0));
+  }
+  return embedded;
 }
 
 LossResult losses_of(const ClipModel& model, const Embedded& embedded, const Batch& batch,
                      const StepOptions& options, const LossCounts& counts) {
-  LossInputs inputs;
-  inputs.tuned = embedded.tuned;
+  const LogitScales scales{model.logit_scale, model.logit_bias, options.infonce_scale,
+                           options.logit_bias};
+  LossInputs inputs = make_loss_inputs(options.objective, batch, embedded.tuned, scales);
   inputs.anchor_text = embedded.anchor_text;
   inputs.anchor_image = embedded.anchor_image;
-  inputs.reference = {batch.reference_safe_text, batch.reference_safe_image,
-                      batch.reference_unsafe_text, batch.reference_unsafe_image};
-  inputs.target_text = batch.target_text;
-  inputs.target_image = batch.target_image;
-  inputs.has_unsafe_image = batch.has_unsafe_image;
-  inputs.is_redirected = batch.is_redirected;
-  inputs.reference_anchor_text = batch.anchor_text;
-  inputs.reference_anchor_image = batch.anchor_image;
-  const auto scalar = [&](double value) {
-    return at::full({}, value, inputs.tuned.safe_text.options());
-  };
-  const bool is_own = uses_model_scale(options.objective);
-  inputs.logit_scale = is_own ? model.logit_scale.exp() : scalar(options.infonce_scale);
-  inputs.logit_bias = is_own ? model.logit_bias : scalar(options.logit_bias);
   return compute_losses(options.objective, inputs, counts);
 }
 
@@ -86,13 +112,13 @@ void add_terms(StepNumbers& numbers, const LossResult& result) {
 template <class Run>
 void for_micro_batches(const Batch& batch, const StepOptions& options, const Run& run) {
   const auto rows = static_cast<std::int64_t>(batch.rows.size());
-  const std::int64_t micro = options.micro_batch_size.value_or(rows);
+  const std::int64_t micro = options.train.micro_batch_size.value_or(rows);
   for (std::int64_t begin = 0; begin < rows; begin += micro) {
-    const ForwardMode mode{
-        options.compute, true,
-        mix_bits(options.seed, {kDropoutStream, static_cast<std::uint64_t>(batch.step),
-                                static_cast<std::uint64_t>(begin)}),
-        options.stop, options.recompute};
+    const ForwardMode mode{options.compute, true,
+                           mix_bits(static_cast<std::uint64_t>(options.train.seed),
+                                    {kDropoutStream, static_cast<std::uint64_t>(batch.step),
+                                     static_cast<std::uint64_t>(begin)}),
+                           options.stop, options.recompute};
     run(micro >= rows ? batch : slice_batch(batch, begin, std::min(rows, begin + micro)), mode);
   }
 }
@@ -166,57 +192,17 @@ void clamp_logit_scale(ClipModel& model) {
 
 }  // namespace
 
-EmbeddingRows embed_batch(const ClipModel& model, const Batch& batch,
-                          const Preprocessing& preprocessing, const ForwardMode& mode,
-                          at::Tensor* anchor_text, at::Tensor* anchor_image) {
-  std::vector<at::Tensor> pixels{batch.safe_pixels};
-  std::vector<at::Tensor> ids{batch.safe_ids};
-  std::vector<at::Tensor> ends{batch.safe_ends};
-  const auto add = [](std::vector<at::Tensor>& list, const at::Tensor& tensor) {
-    if (tensor.defined()) list.push_back(tensor);
-  };
-  add(pixels, batch.unsafe_pixels);
-  add(pixels, batch.anchor_pixels);
-  add(ids, batch.unsafe_ids);
-  add(ids, batch.anchor_ids);
-  add(ends, batch.unsafe_ends);
-  add(ends, batch.anchor_ends);
-  const at::Tensor image = encode_images(model, preprocessing, at::cat(pixels), mode);
-  const at::Tensor text = encode_texts(model, at::cat(ids), at::cat(ends), mode);
-  const std::int64_t rows = batch.safe_pixels.size(0);
-  EmbeddingRows tuned;
-  tuned.safe_image = image.narrow(0, 0, rows);
-  tuned.safe_text = text.narrow(0, 0, rows);
-  std::int64_t next_image = rows;
-  std::int64_t next_text = rows;
-  if (batch.unsafe_ids.defined()) {
-    tuned.unsafe_text = text.narrow(0, next_text, rows);
-    next_text += rows;
-    const std::int64_t there = batch.unsafe_pixels.size(0);
-    const at::Tensor unsafe = image.narrow(0, next_image, there);
-    next_image += there;
-    tuned.unsafe_image = there == rows ? unsafe
-                                       : at::zeros({rows, image.size(1)}, image.options())
-                                             .index_copy(0, batch.unsafe_rows, unsafe);
-  }
-  if (batch.anchor_ids.defined())
-    *anchor_text = text.narrow(0, next_text, batch.anchor_ids.size(0));
-  if (batch.anchor_pixels.defined()) {
-    *anchor_image = image.narrow(0, next_image, batch.anchor_pixels.size(0));
-  }
-  return tuned;
-}
-
 StepNumbers train_step(ClipModel& model, Optimizer& optimizer, const Batch& batch,
                        const StepOptions& options, double lr,
                        const std::function<void()>& before_update) {
   const LossCounts counts = count_rows(batch);
   const auto rows = static_cast<std::int64_t>(batch.rows.size());
-  const bool is_cached = options.gradient_cache && options.micro_batch_size.value_or(rows) < rows;
+  const bool is_cached =
+      options.train.gradient_cache && options.train.micro_batch_size.value_or(rows) < rows;
   optimizer.zero_grad();
   StepNumbers numbers = is_cached ? run_cached_passes(model, batch, options, counts)
                                   : run_passes(model, batch, options, counts);
-  numbers.grad_norm = optimizer.clip_gradients(options.grad_clip);
+  numbers.grad_norm = optimizer.clip_gradients(options.train.grad_clip);
   if (before_update) before_update();
   optimizer.step(lr);
   if (options.trains_logit_scale) clamp_logit_scale(model);

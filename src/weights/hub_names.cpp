@@ -1,3 +1,6 @@
+// Reads what users write where a path is expected: an id of the hub, an address of it, one of
+// clip.load's names. Nothing is looked up; a name is taken for a hub's only by its form and by who
+// publishes CLIPs, so that a mistyped path is not sent there.
 #include "saferclip/weights/hub_names.h"
 
 #include <algorithm>

@@ -1,14 +1,160 @@
+// config.json of transformers, read and written. What it leaves out means what transformers takes
+// for it, field by field; what is written leaves nothing out, because a missing field would become
+// ViT-B/32's or SigLIP B/16's, the activation included.
+#include "weights/hugging_face_config.h"
+
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "saferclip/core/error.h"
-#include "saferclip/weights/weights.h"
+#include "saferclip/core/text_format.h"
+#include "weights/activation_words.h"
+#include "weights/family_defaults.h"
+#include "weights/json_fields.h"
+#include "weights/preprocessor_config.h"
 
 namespace saferclip {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;
 
-Json tower_json(const TowerGeometry& tower, const ClipGeometry& g, const char* kind) {
+TowerGeometry read_tower(const Json& json, const std::string& file, const TowerGeometry& defaults) {
+  TowerGeometry tower;
+  tower.width = json_integer(json, "hidden_size", defaults.width, file);
+  tower.layers = json_integer(json, "num_hidden_layers", defaults.layers, file);
+  tower.heads = json_integer(json, "num_attention_heads", defaults.heads, file);
+  tower.mlp_width = json_integer(json, "intermediate_size", defaults.mlp_width, file);
+  if (tower.width == 0 || tower.layers == 0 || tower.heads == 0 || tower.mlp_width == 0) {
+    throw WeightsError(cat(file, ": a width, layer or head count is 0"));
+  }
+  if (tower.width % tower.heads != 0) {
+    throw WeightsError(
+        cat(file, ": hidden_size ", tower.width, " is not divisible by ", tower.heads, " heads"));
+  }
+  return tower;
+}
+
+// transformers lets `*_config_dict`, a legacy repetition, win over `*_config`.
+Json sub_config(const Json& json, const std::string& name) {
+  Json merged = json.value(name, Json::object());
+  if (json.contains(name + "_dict") && json[name + "_dict"].is_object()) {
+    merged.update(json[name + "_dict"]);
+  }
+  return merged.is_object() ? merged : Json::object();
+}
+
+// `fallback`: what a missing hidden_act means; empty where clients disagree.
+Activation read_activation(const Json& tower, const std::string& fallback, const std::string& file,
+                           const ModelOptions& options) {
+  const std::string said = tower.contains("hidden_act") && tower["hidden_act"].is_string()
+                               ? tower["hidden_act"].get<std::string>()
+                               : std::string();
+  if (said.empty() && options.activation == "auto" && !fallback.empty()) {
+    return activation_named(fallback);
+  }
+  if (said.empty()) return demanded_activation(options, cat(file, " has no hidden_act"));
+  if (options.activation != "auto" && options.activation != said) {
+    throw ConfigError(cat("model.activation is ", options.activation, ", but ", file,
+                          " says hidden_act \"", said,
+                          "\"; set model.activation: auto, or correct the file"));
+  }
+  try {
+    return activation_named(said);
+  } catch (const WeightsError& problem) {
+    throw WeightsError(cat(file, ": hidden_act ", problem.what()));
+  }
+}
+
+// What transformers takes for a field that config.json leaves out. SigLIP's published files rely on
+// it for nearly all.
+struct Defaults {
+  TowerGeometry text;
+  TowerGeometry vision;
+  std::int64_t patch_size;
+  std::int64_t context_length;
+  std::int64_t vocab_size;
+  double norm_eps;
+  const char* activation;
+};
+
+const Defaults& defaults_of(Family family) {
+  static const Defaults kClip{{512, 12, 8, 2048}, {768, 12, 12, 3072}, 32, 77, 49408, 1e-5, ""};
+  static const Defaults kSiglip{{768, 12, 12, 3072}, {768, 12, 12, 3072}, 16, 64, 32000, 1e-6,
+                                "gelu_pytorch_tanh"};
+  return family == Family::kClip ? kClip : kSiglip;
+}
+
+Family read_family(const Json& json, const std::string& file) {
+  const std::string type = json.value("model_type", std::string("clip"));
+  for (const Family family : {Family::kClip, Family::kSiglip}) {
+    if (type == form_of(family).name) return family;
+  }
+  if (type.ends_with("_text_model") || type.ends_with("_vision_model")) {
+    throw WeightsError(cat(file, ": model_type \"", type,
+                           "\": one tower alone; both are needed, give the whole model's folder"));
+  }
+  if (type == "siglip2") {
+    throw WeightsError(cat(file,
+                           ": model_type \"siglip2\": SigLIP 2 of flexible resolution (NaFlex) "
+                           "is not supported; use a SigLIP 2 of fixed resolution, whose model_type "
+                           "is \"siglip\""));
+  }
+  throw WeightsError(cat(file, ": model_type \"", type,
+                         "\" is not supported; expected \"clip\" (OpenAI's, LAION's, MetaCLIP's "
+                         "and DFN's ViT models) or \"siglip\" (SigLIP and SigLIP 2)"));
+}
+
+// The embedding width, where the towers meet.
+std::int64_t read_embed_dim(const Json& json, const Json& text, const Json& vision,
+                            const ClipGeometry& g, const std::string& file) {
+  if (form_of(g.family).has_vision_projection)
+    return json_integer(json, "projection_dim", 512, file);
+  if (vision.contains("vision_use_head") && vision["vision_use_head"] == false) {
+    throw WeightsError(cat(file, ": vision_use_head: false: a model without its pooling head"));
+  }
+  const std::int64_t width = json_integer(text, "projection_size", g.text.width, file);
+  if (width != g.vision.width) {
+    throw WeightsError(cat(file, ": text_config.projection_size is ", width,
+                           ", vision_config.hidden_size ", g.vision.width,
+                           "; the two embeddings must be of one width"));
+  }
+  return width;
+}
+
+void read_text_spec(const Json& text, const std::string& file, WeightsSource& source) {
+  const ClipGeometry& g = source.geometry;
+  source.text.context_length = g.context_length;
+  source.text.vocab_size = g.vocab_size;
+  source.text.is_padded = form_of(g.family).pools_last_token;
+  // What these say is left over from other models; the tokenizer decides.
+  if (source.text.is_padded) return;
+  // OpenAI's files on the hub say bos 0, eos 2: transformers then pools the largest id of a
+  // caption. Any other id it pools where that first stands, as tokens may have been added behind
+  // it.
+  constexpr std::int64_t kLargest = 2, kDefault = 49407;
+  const std::int64_t last = g.vocab_size - 1;
+  std::int64_t eos = json_integer(text, "eos_token_id", std::min(kDefault, last), file);
+  if (eos > last) {
+    throw WeightsError(cat(file, ": eos_token_id is ", eos, ", of a vocabulary of ", g.vocab_size,
+                           "; correct one of them"));
+  }
+  if (eos == kLargest) eos = last;
+  source.text.bos_id = std::max<std::int64_t>(0, eos - 1);
+  source.text.eos_id = eos;
+  source.geometry.pooled_id = eos == last ? -1 : eos;
+}
+
+double read_norm_eps(const Json& text, const Json& vision, double fallback,
+                     const std::string& file) {
+  const double eps = text.value("layer_norm_eps", fallback);
+  if (vision.value("layer_norm_eps", fallback) != eps) {
+    throw WeightsError(cat(file, ": the towers' layer_norm_eps differ, which is not supported"));
+  }
+  return eps;
+}
+
+OrderedJson tower_json(const TowerGeometry& tower, const ClipGeometry& g, const char* kind) {
   return {{"attention_dropout", 0.0},
           {"hidden_act", to_string(tower.activation)},
           {"hidden_size", tower.width},
@@ -19,10 +165,10 @@ Json tower_json(const TowerGeometry& tower, const ClipGeometry& g, const char* k
           {"num_hidden_layers", tower.layers}};
 }
 
-Json id_or_null(std::int64_t id) { return id < 0 ? Json() : Json(id); }
+OrderedJson id_or_null(std::int64_t id) { return id < 0 ? OrderedJson() : OrderedJson(id); }
 
 // What only CLIP's configuration has, only SigLIP's.
-void add_clip_fields(Json& json, const ClipGeometry& g) {
+void add_clip_fields(OrderedJson& json, const ClipGeometry& g) {
   json["logit_scale_init_value"] = 2.6592;
   json["projection_dim"] = g.embed_dim;
   json["text_config"]["pad_token_id"] = 1;
@@ -33,7 +179,7 @@ void add_clip_fields(Json& json, const ClipGeometry& g) {
   }
 }
 
-void add_siglip_fields(Json& json, const ClipGeometry& g, const TextSpec& text) {
+void add_siglip_fields(OrderedJson& json, const ClipGeometry& g, const TextSpec& text) {
   json["text_config"]["pad_token_id"] = text.pad_id;
   json["text_config"]["projection_size"] = g.embed_dim;
   json["vision_config"]["vision_use_head"] = true;
@@ -45,79 +191,89 @@ std::int64_t pooled_end(const ClipGeometry& g, const TextSpec& text) {
   return g.pooled_id < 0 && !is_largest ? 2 : text.eos_id;
 }
 
-// Pillow's number of a filter.
-int resample_number(Interpolation kind) {
-  switch (kind) {
-    case Interpolation::kNearest:
-      return 0;
-    case Interpolation::kLanczos:
-      return 1;
-    case Interpolation::kBilinear:
-      return 2;
-    case Interpolation::kBicubic:
-      return 3;
-    case Interpolation::kBox:
-      return 4;
-    case Interpolation::kHamming:
-      return 5;
-  }
-  return 3;
-}
-
-}  // namespace
-
-// Every field is written: transformers fills a missing one with ViT-B/32's or SigLIP B/16's, the
-// activation included.
-std::string hugging_face_config(const ClipGeometry& g, const TextSpec& text) {
-  Json text_json = tower_json(g.text, g, "_text_model");
+OrderedJson model_json(const ClipGeometry& g, const TextSpec& text, const char* dtype) {
+  OrderedJson text_json = tower_json(g.text, g, "_text_model");
   text_json["bos_token_id"] = id_or_null(text.bos_id);
   text_json["eos_token_id"] = pooled_end(g, text);
   text_json["max_position_embeddings"] = g.context_length;
   text_json["vocab_size"] = g.vocab_size;
-  Json vision_json = tower_json(g.vision, g, "_vision_model");
+  OrderedJson vision_json = tower_json(g.vision, g, "_vision_model");
   vision_json["image_size"] = g.image_size;
   vision_json["num_channels"] = 3;
   vision_json["patch_size"] = g.patch_size;
-  Json json{{"architectures", {std::string(form_of(g.family).class_name) + "Model"}},
-            {"initializer_factor", 1.0},
-            {"model_type", form_of(g.family).name},
-            {"text_config", text_json},
-            {"torch_dtype", "float32"},
-            {"vision_config", vision_json}};
+  OrderedJson json{{"architectures", {std::string(form_of(g.family).class_name) + "Model"}},
+                   {"initializer_factor", 1.0},
+                   {"model_type", form_of(g.family).name},
+                   {"text_config", text_json},
+                   {"torch_dtype", dtype},
+                   {"vision_config", vision_json}};
   if (g.family == Family::kClip) {
     add_clip_fields(json, g);
   } else {
     add_siglip_fields(json, g, text);
   }
-  return json.dump(2) + "\n";
+  return json;
 }
 
-std::string hugging_face_preprocessor(const Preprocessing& p, Family family) {
-  if (p.resize_mode == ResizeMode::kLongest) {
-    throw ConfigError(
-        "--to hf: transformers has no image processor that resizes the longest side and fills up "
-        "the rest, as these weights want it; use --to open_clip");
+// A tower's own configuration stands at the top when it is exported alone.
+OrderedJson tower_config(const OrderedJson& config, ExportedTower tower, const FamilyForm& form) {
+  if (tower == ExportedTower::kBoth) return config;
+  const bool is_text = tower == ExportedTower::kText;
+  // SigLIP's heads belong to its towers; CLIP's projections do not.
+  const std::string name = cat(form.class_name, is_text ? "Text" : "Vision", "Model",
+                               form.has_vision_projection ? "WithProjection" : "");
+  OrderedJson json{{"architectures", {name}}};
+  json.update(config[is_text ? "text_config" : "vision_config"]);
+  json["torch_dtype"] = config["torch_dtype"];
+  return json;
+}
+
+}  // namespace
+
+void read_hugging_face_config(const Json& json, const std::string& file,
+                              const ModelOptions& options, WeightsSource& source) {
+  ClipGeometry& g = source.geometry;
+  g.family = read_family(json, file);
+  const Defaults& defaults = defaults_of(g.family);
+  const Json text = sub_config(json, "text_config");
+  const Json vision = sub_config(json, "vision_config");
+  g.text = read_tower(text, file, defaults.text);
+  g.vision = read_tower(vision, file, defaults.vision);
+  g.embed_dim = read_embed_dim(json, text, vision, g, file);
+  g.image_size = json_integer(vision, "image_size", 224, file);
+  g.patch_size = json_integer(vision, "patch_size", defaults.patch_size, file);
+  g.context_length = json_integer(text, "max_position_embeddings", defaults.context_length, file);
+  g.vocab_size = json_integer(text, "vocab_size", defaults.vocab_size, file);
+  g.norm_eps = read_norm_eps(text, vision, defaults.norm_eps, file);
+  g.text.activation = read_activation(text, defaults.activation, file, options);
+  g.vision.activation = read_activation(vision, defaults.activation, file, options);
+  if (g.patch_size == 0 || g.image_size < g.patch_size) {
+    throw WeightsError(
+        cat(file, ": image_size ", g.image_size, " and patch_size ", g.patch_size, " do not fit"));
   }
-  const auto square = [](std::int64_t side) { return Json{{"height", side}, {"width", side}}; };
-  const bool is_squash = p.resize_mode == ResizeMode::kSquash;
-  const bool crops = !is_squash || p.resize_to != 0;
-  const std::int64_t side = p.resize_to == 0 ? p.image_size : p.resize_to;
-  const Json json{
-      {"crop_size", square(p.image_size)},
-      {"do_center_crop", crops},
-      {"do_convert_rgb", true},
-      {"do_normalize", true},
-      {"do_rescale", true},
-      {"do_resize", p.resize_mode != ResizeMode::kNone},
-      {"image_mean", p.mean},
-      // Without a crop SigLIP's own processor serves, which has none.
-      {"image_processor_type",
-       family == Family::kSiglip && !crops ? "SiglipImageProcessor" : "CLIPImageProcessor"},
-      {"image_std", p.std},
-      {"resample", resample_number(p.interpolation)},
-      {"rescale_factor", p.rescale},
-      {"size", is_squash ? square(side) : Json{{"shortest_edge", side}}}};
-  return json.dump(2) + "\n";
+  if (json_integer(vision, "num_channels", 3, file) != 3) {
+    throw WeightsError(cat(file, ": num_channels: only RGB (3) is supported"));
+  }
+  read_text_spec(text, file, source);
+  source.preprocessing = default_preprocessing(g.family);
+  source.preprocessing.image_size = g.image_size;
+}
+
+void read_architecture(const Json& json, const std::string& file, const ModelOptions& options,
+                       WeightsSource& source) {
+  read_hugging_face_config(json, file, options, source);
+  if (json.contains("preprocessing")) {
+    read_preprocessor_config(json["preprocessing"], file, source);
+  }
+}
+
+std::string hugging_face_config(const WeightsSource& source, at::ScalarType dtype,
+                                ExportedTower tower) {
+  const char* word = dtype == at::kHalf       ? "float16"
+                     : dtype == at::kBFloat16 ? "bfloat16"
+                                              : "float32";
+  const OrderedJson model = model_json(source.geometry, source.text, word);
+  return tower_config(model, tower, form_of(source.geometry.family)).dump(2) + "\n";
 }
 
 }  // namespace saferclip

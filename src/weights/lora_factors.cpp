@@ -1,18 +1,24 @@
+// The factors that a file holds, by the file's own names: which dialect it speaks, and PEFT's.
+// Names decide, never the file's own, since adapters travel renamed. Which weights of the model the
+// factors belong to is asked in lora_targets.
 #include "weights/lora_factors.h"
 
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <string_view>
+#include <utility>
 
-#include "weights/sources.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/model/trained.h"
+#include "weights/lora_file.h"
+#include "weights/tensor_files.h"
+#include "weights/weight_files.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
-
-constexpr std::string_view kPrefix = "base_model.model.";
 
 std::string without(std::string text, const std::string& part) {
   if (const auto at = text.find(part); at != std::string::npos) text.erase(at, part.size());
@@ -25,17 +31,11 @@ bool is_lora_name(const std::string& name) {
          name.find(".lokr_") != std::string::npos;
 }
 
-std::vector<std::string> names_of(const TensorFile& file) {
-  std::vector<std::string> names;
-  for (const auto& [name, info] : file.entries) names.push_back(name);
-  return names;
-}
-
 // What PEFT and diffusers write into a folder, best first.
 fs::path searched_file(const fs::path& folder, std::vector<std::string>& notes) {
   fs::path file;
-  for (const char* name : {"adapter_model.safetensors", "adapter_model.bin",
-                           "pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin"}) {
+  for (const char* name : {kAdapterFile, "adapter_model.bin", "pytorch_lora_weights.safetensors",
+                           "pytorch_lora_weights.bin"}) {
     if (!fs::exists(folder / name)) continue;
     if (file.empty()) {
       file = folder / name;
@@ -50,7 +50,48 @@ fs::path searched_file(const fs::path& folder, std::vector<std::string>& notes) 
                          "pytorch_lora_weights.safetensors (diffusers)"));
 }
 
+// PEFT's names; the configuration is not read.
+LoraContent read_peft_factors(const TensorFile& file) {
+  LoraContent content;
+  struct Suffix {
+    std::string_view text;
+    Factor factor;
+    bool is_embedding;
+  };
+  static constexpr Suffix kSuffixes[] = {{".lora_A.weight", Factor::kA, false},
+                                         {".lora_B.weight", Factor::kB, false},
+                                         {".lora_embedding_A", Factor::kA, true},
+                                         {".lora_embedding_B", Factor::kB, true}};
+  for (const auto& [full, info] : file.entries) {
+    const std::string name = full.starts_with(kPeftPrefix) ? full.substr(kPeftPrefix.size()) : full;
+    const auto* found = std::find_if(std::begin(kSuffixes), std::end(kSuffixes),
+                                     [&](const auto& s) { return name.ends_with(s.text); });
+    if (found != std::end(kSuffixes)) {
+      const std::string module = name.substr(0, name.size() - found->text.size());
+      keep_factor(content, module, found->factor, file.tensor(full));
+      if (found->is_embedding) content.factors[module].is_embedding = true;
+    } else if (name.find("lora_magnitude_vector") != std::string::npos) {
+      content.problems.push_back(cat(full, ": a DoRA magnitude, which is not supported"));
+    } else if (name.find(".lora_") != std::string::npos) {
+      content.problems.push_back(cat(full, ": not a factor of a plain LoRA"));
+    } else if (!is_floating(info)) {
+      content.problems.push_back(
+          cat(full, ": of dtype ", info.dtype, ", expected F32, F16, BF16 or F64"));
+    } else {
+      content.whole.emplace(without(without(name, ".modules_to_save"), ".base_layer"),
+                            file.tensor(full));
+    }
+  }
+  return content;
+}
+
 }  // namespace
+
+std::string lora_dialect(const TensorFile& file) {
+  std::vector<std::string> names;
+  for (const auto& [name, info] : file.entries) names.push_back(name);
+  return lora_dialect(names);
+}
 
 std::string lora_dialect(const std::vector<std::string>& names) {
   bool is_lora = false;
@@ -69,13 +110,13 @@ std::string lora_dialect(const std::vector<std::string>& names) {
 
 bool is_lora_file(const std::filesystem::path& file) {
   try {
-    return !lora_dialect(names_of(open_tensor_file(file))).empty();
+    return !lora_dialect(open_tensor_file(file)).empty();
   } catch (const WeightsError&) {
     return false;  // whoever reads it says why
   }
 }
 
-void keep_factor(LoraContent& content, const std::string& module, bool is_a,
+void keep_factor(LoraContent& content, const std::string& module, Factor factor,
                  const at::Tensor& value) {
   if (!at::isFloatingType(value.scalar_type())) {
     content.problems.push_back(cat(module, ": a factor of dtype ", value.scalar_type(),
@@ -89,7 +130,7 @@ void keep_factor(LoraContent& content, const std::string& module, bool is_a,
     factors.times = 2;
     factors.peft_name = module.substr(0, module.size() - inner.size());  // one layer for PEFT
   }
-  at::Tensor& place = is_a ? factors.a : factors.b;
+  at::Tensor& place = factor == Factor::kA ? factors.a : factors.b;
   if (place.defined()) {
     content.problems.push_back(cat(module,
                                    ": stands twice: a fused attention and its out_proj were "
@@ -98,48 +139,13 @@ void keep_factor(LoraContent& content, const std::string& module, bool is_a,
   place = value.to(at::kFloat);
 }
 
-namespace {
-
-// PEFT's names; the configuration is not read.
-LoraContent read_peft_factors(const TensorFile& file) {
-  LoraContent content;
-  static constexpr std::pair<const char*, int> kSuffixes[] = {{".lora_A.weight", 0},
-                                                              {".lora_B.weight", 1},
-                                                              {".lora_embedding_A", 2},
-                                                              {".lora_embedding_B", 3}};
-  for (const auto& [full, info] : file.entries) {
-    const std::string name = full.starts_with(kPrefix) ? full.substr(kPrefix.size()) : full;
-    const auto* found = std::find_if(std::begin(kSuffixes), std::end(kSuffixes),
-                                     [&](const auto& s) { return name.ends_with(s.first); });
-    if (found != std::end(kSuffixes)) {
-      const std::string module =
-          name.substr(0, name.size() - std::string_view(found->first).size());
-      keep_factor(content, module, found->second % 2 == 0, file.tensor(full));
-      if (found->second > 1) content.factors[module].is_embedding = true;
-    } else if (name.find("lora_magnitude_vector") != std::string::npos) {
-      content.problems.push_back(cat(full, ": a DoRA magnitude, which is not supported"));
-    } else if (name.find(".lora_") != std::string::npos) {
-      content.problems.push_back(cat(full, ": not a factor of a plain LoRA"));
-    } else if (!is_floating(info)) {
-      content.problems.push_back(
-          cat(full, ": of dtype ", info.dtype, ", expected F32, F16, BF16 or F64"));
-    } else {
-      content.whole.emplace(without(without(name, ".modules_to_save"), ".base_layer"),
-                            file.tensor(full));
-    }
-  }
-  return content;
-}
-
-}  // namespace
-
 LoraContent read_lora(const fs::path& path, const ClipGeometry& geometry) {
   const fs::path folder = folder_of(path);
-  const bool has_config = fs::exists(folder / "adapter_config.json");
+  const bool has_config = fs::exists(folder / kPeftConfigFile);
   std::vector<std::string> notes;
   const fs::path file = fs::is_directory(path) ? searched_file(path, notes) : path;
   const TensorFile tensors = open_tensor_file(file);
-  const std::string dialect = lora_dialect(names_of(tensors));
+  const std::string dialect = lora_dialect(tensors);
   if (!has_config && dialect == "PEFT's") {
     throw WeightsError(cat(file.string(),
                            ": LoRA factors with PEFT's names and no adapter_config.json beside "

@@ -9,12 +9,15 @@
 #include <string>
 #include <vector>
 
-#include "weights/peft_config.h"
 #include "saferclip/io/tensor_file.h"
 #include "saferclip/model/clip_model.h"
-#include "saferclip/weights/peft_adapter.h"
+#include "saferclip/weights/peft.h"
+#include "weights/peft_config.h"
 
 namespace saferclip {
+
+// PEFT's file of factors, which is also what exports write.
+inline constexpr const char* kAdapterFile = "adapter_model.safetensors";
 
 struct LoraFactors {
   at::Tensor a;  // [r, I], a convolution's [r, I, h, w]
@@ -38,26 +41,17 @@ struct LoraContent {
 
 // "PEFT's", "kohya's" or "diffusers'" when a file with these names holds LoRA factors; else empty.
 std::string lora_dialect(const std::vector<std::string>& names);
+std::string lora_dialect(const TensorFile& file);
 // The same of a file; false when it cannot be read.
 bool is_lora_file(const std::filesystem::path& file);
 
+enum class Factor { kA, kB };
 // Puts one factor where it belongs. A tensor of a type that is not floating-point is a problem.
-void keep_factor(LoraContent& content, const std::string& module, bool is_a,
+void keep_factor(LoraContent& content, const std::string& module, Factor factor,
                  const at::Tensor& value);
-
-// Files of diffusion models, whose text encoder is CLIP's text tower: kohya's names
-// (`lora_te_text_model_…`, alpha beside the factors) and diffusers' (`text_encoder.…`, the settings
-// in the metadata). A U-Net's factors are left out with a note; what has no counterpart is a
-// problem. Module names are Hugging Face's.
-LoraContent read_lora_file(const TensorFile& file, const ClipGeometry& geometry);
 
 // What `path` names: PEFT's folder, a file in it (which wins over the others there), diffusers'
 // folder, or a LoRA file alone. Throws WeightsError when it is none of these.
 LoraContent read_lora(const std::filesystem::path& path, const ClipGeometry& geometry);
-
-// Finds the weights that the factors belong to and adds what they do to `adapter`; what does not
-// fit goes to `problems`.
-void place_factors(const LoraContent& content, const ClipGeometry& geometry, PeftAdapter& adapter,
-                   std::vector<std::string>& problems);
 
 }  // namespace saferclip

@@ -1,17 +1,22 @@
-// LoRA files of diffusion models, without adapter_config.json.
+// LoRA files of diffusion models, which have no adapter_config.json: alpha stands beside the
+// factors or in the metadata, and only the text encoder's part is CLIP's.
 // https://github.com/kohya-ss/sd-scripts (networks/lora.py), diffusers'
 // loaders/lora_conversion_utils
+#include "weights/lora_file.h"
+
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <string_view>
+#include <utility>
 
-#include "weights/lora_factors.h"
-#include "weights/sources.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/core/untrusted_text.h"
+#include "saferclip/model/tensor_slots.h"
 
 namespace saferclip {
 namespace {
@@ -28,11 +33,10 @@ struct Part {
 // Module names with dots, by the form that kohya gives them.
 std::map<std::string, std::string> underscored_modules(const ClipGeometry& geometry) {
   std::map<std::string, std::string> modules;
-  ClipModel shapes = allocate_clip(geometry, at::kFloat, at::kMeta);
-  const std::string weight = ".weight";
-  for (const TensorSlot& slot : tensor_slots(shapes)) {
-    if (!slot.name.ends_with(weight)) continue;
-    const std::string module = slot.name.substr(0, slot.name.size() - weight.size());
+  constexpr std::string_view kWeight = ".weight";
+  for (const TensorForm& form : tensor_forms(geometry)) {
+    if (!form.name.ends_with(kWeight)) continue;
+    const std::string module = form.name.substr(0, form.name.size() - kWeight.size());
     std::string flat = module;
     std::replace(flat.begin(), flat.end(), '.', '_');
     modules.emplace(flat, module);
@@ -87,7 +91,8 @@ Part diffusers_part(const std::string& name) {
 void keep_part(const Part& part, const std::string& full, const at::Tensor& value,
                LoraContent& content) {
   if (part.kind == "lora_down.weight" || part.kind == "lora_up.weight") {
-    keep_factor(content, part.module, part.kind == "lora_down.weight", value);
+    keep_factor(content, part.module, part.kind == "lora_down.weight" ? Factor::kA : Factor::kB,
+                value);
   } else if (part.kind == "alpha" && value.numel() == 1) {
     content.factors[part.module].alpha = value.to(at::kDouble).item<double>();
   } else {
@@ -140,15 +145,13 @@ void complete_alpha(bool is_kohya, LoraContent& content) {
 }  // namespace
 
 LoraContent read_lora_file(const TensorFile& file, const ClipGeometry& geometry) {
-  std::vector<std::string> names;
-  for (const auto& [name, info] : file.entries) names.push_back(name);
-  const bool is_kohya = lora_dialect(names) == "kohya's";
+  const bool is_kohya = lora_dialect(file) == "kohya's";
   const auto known =
       is_kohya ? underscored_modules(geometry) : std::map<std::string, std::string>{};
   LoraContent content;
   std::set<std::string> encoders;
   std::size_t left = 0;
-  for (const std::string& name : names) {
+  for (const auto& [name, info] : file.entries) {
     Part part = is_kohya ? kohya_part(name) : diffusers_part(name);
     if (part.encoder.empty()) {
       ++left;

@@ -1,12 +1,19 @@
-// Which weights of the model a file's LoRA factors belong to.
+// Which weights of the model a file's LoRA factors belong to. A file names modules as the model had
+// them that it was trained on: Hugging Face's, OpenAI's or timm's, of a whole model or of one
+// tower, or of something larger; so all of these are tried before a factor is said to fit nothing.
+#include "weights/lora_targets.h"
+
 #include <ATen/ATen.h>
 
 #include <algorithm>
 #include <map>
+#include <string_view>
+#include <utility>
 
-#include "weights/lora_factors.h"
-#include "weights/sources.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/model/tensor_slots.h"
+#include "weights/open_clip.h"
+#include "weights/openai.h"
 
 namespace saferclip {
 namespace {
@@ -19,27 +26,34 @@ struct Target {
   bool is_transposed = false;
 };
 
+using Modules = std::multimap<std::string, Target>;
+
+constexpr std::string_view kWeight = ".weight";
+
+// `name` without the `end` that it has.
+std::string without_end(const std::string& name, std::string_view end) {
+  return name.substr(0, name.size() - end.size());
+}
+
 // Module names of all three ecosystems. A fused projection appears as `…attn` (CLIP) or `…attn.qkv`
 // (timm), and PEFT keeps CLIP's output layer under `…attn.base_layer.out_proj`.
-std::multimap<std::string, Target> known_modules(const ClipGeometry& geometry) {
-  std::multimap<std::string, Target> modules;
-  ClipModel shapes = allocate_clip(geometry, at::kFloat, at::kMeta);
-  const std::string weight = ".weight";
-  for (const TensorSlot& slot : tensor_slots(shapes)) {
-    if (!slot.name.ends_with(weight) || slot.shape.size() < 2) continue;
-    const bool is_table = slot.name.find("_embedding.weight") != std::string::npos &&
-                          slot.name.find("patch") == std::string::npos;
-    const Target target{slot.name, slot.shape, -1, is_table};
-    modules.emplace(slot.name.substr(0, slot.name.size() - weight.size()), target);
-    const SourceTensor from = open_clip_name(geometry.family, slot.name);
+Modules known_modules(const ClipGeometry& geometry) {
+  Modules modules;
+  for (const TensorForm& form : tensor_forms(geometry)) {
+    if (!form.name.ends_with(kWeight) || form.shape.size() < 2) continue;
+    const bool is_table = form.name.find("_embedding.weight") != std::string::npos &&
+                          form.name.find("patch") == std::string::npos;
+    const Target target{
+        .canonical = form.name, .shape = form.shape, .third = -1, .is_transposed = is_table};
+    modules.emplace(without_end(form.name, kWeight), target);
+    const SourceTensor from = open_clip_tensor(geometry.family, form.name);
     Target part = target;
     part.third = from.third;
-    for (const char* prefix : {"", "text."}) {
+    for (const char* prefix : {"", kTextPrefix}) {
       if (*prefix != '\0' && from.name.starts_with("visual.")) continue;
       // nn.MultiheadAttention's fused projection is a parameter of the attention module.
-      for (const std::string& end : {std::string(".in_proj_weight"), weight}) {
-        if (!from.name.ends_with(end)) continue;
-        modules.emplace(prefix + from.name.substr(0, from.name.size() - end.size()), part);
+      for (const std::string_view end : {std::string_view(".in_proj_weight"), kWeight}) {
+        if (from.name.ends_with(end)) modules.emplace(prefix + without_end(from.name, end), part);
       }
     }
   }
@@ -57,66 +71,71 @@ struct Naming {
   }
 };
 
-// [r, I] and [O, r] of the canonical weight, or a problem.
-void add_deltas(const std::string& name, const LoraFactors& factors, const PeftConfig& config,
-                const Naming& naming, const std::multimap<std::string, Target>& modules,
-                PeftAdapter& adapter, std::vector<std::string>& problems) {
-  const std::string module = naming(name);
-  if (!factors.a.defined() || !factors.b.defined()) {
-    problems.push_back(cat(name, ": only one of its two factors is there"));
-    return;
+// What a module's factors add to the weights behind its name, or why they cannot.
+struct Placed {
+  std::vector<LoraDelta> deltas;
+  std::string problem;  // empty: there is none
+};
+
+std::string malformation(const LoraFactors& factors) {
+  if (!factors.a.defined() || !factors.b.defined()) return "only one of its two factors is there";
+  if (factors.a.dim() >= 2 && factors.b.dim() >= 2) return "";
+  return cat("factors ", factors.a.sizes(), " and ", factors.b.sizes(), " are no matrices");
+}
+
+// A [r, I] and B [O, r] of one weight; of a fused projection's rows its third.
+Placed place_on(const Target& target, const LoraFactors& factors, double scaling) {
+  const at::Tensor a = factors.a.flatten(1);
+  const at::Tensor b = factors.b.flatten(1);
+  const std::int64_t rank = a.size(0);
+  std::int64_t inputs = 1;
+  for (std::size_t i = 1; i < target.shape.size(); ++i) inputs *= target.shape[i];
+  std::int64_t outputs = target.shape[0] * (target.third >= 0 ? 3 : 1);
+  if (target.is_transposed) std::swap(inputs, outputs);
+  if (target.is_transposed != factors.is_embedding || a.size(1) != inputs || b.size(0) != outputs ||
+      b.size(1) != rank || rank < 1) {
+    return {{},
+            cat("factors ", factors.a.sizes(), " and ", factors.b.sizes(), " do not fit ", outputs,
+                " x ", inputs)};
   }
-  if (factors.a.dim() < 2 || factors.b.dim() < 2) {
-    problems.push_back(
-        cat(name, ": factors ", factors.a.sizes(), " and ", factors.b.sizes(), " are no matrices"));
-    return;
-  }
+  const std::int64_t rows = target.shape[0];
+  const at::Tensor part = target.third < 0 ? b : b.narrow(0, target.third * rows, rows);
+  return {{{without_end(target.canonical, kWeight), a, part, scaling, target.is_transposed}}, ""};
+}
+
+Placed place(const LoraFactors& factors, const PeftConfig& config, const std::string& module,
+             const Modules& modules) {
+  if (std::string problem = malformation(factors); !problem.empty()) return {{}, problem};
   const auto [begin, end] = modules.equal_range(module);
-  if (begin == end) {
-    problems.push_back(cat(name, ": this model has no such layer"));
-    return;
-  }
+  if (begin == end) return {{}, "this model has no such layer"};
   const std::int64_t rank = factors.a.size(0);
-  if (const auto problem = config.problem_of(factors.peft_name, rank); !problem.empty()) {
-    problems.push_back(cat(name, ": ", problem));
-    return;
+  if (std::string problem = config.problem_of(factors.peft_name, rank); !problem.empty()) {
+    return {{}, problem};
   }
   const double scaling = factors.alpha ? *factors.alpha / static_cast<double>(rank)
                                        : config.scaling(factors.peft_name, rank);
-  const at::Tensor a = factors.a.flatten(1);
-  const at::Tensor b = factors.b.flatten(1);
+  Placed all;
   for (auto target = begin; target != end; ++target) {
-    const Target& t = target->second;
-    std::int64_t inputs = 1;
-    for (std::size_t i = 1; i < t.shape.size(); ++i) inputs *= t.shape[i];
-    std::int64_t outputs = t.shape[0] * (t.third >= 0 ? 3 : 1);
-    if (t.is_transposed) std::swap(inputs, outputs);
-    if (t.is_transposed != factors.is_embedding || a.size(1) != inputs || b.size(0) != outputs ||
-        b.size(1) != rank || rank < 1) {
-      problems.push_back(cat(name, ": factors ", factors.a.sizes(), " and ", factors.b.sizes(),
-                             " do not fit ", outputs, " x ", inputs));
-      return;
-    }
-    const at::Tensor part = t.third < 0 ? b : b.narrow(0, t.third * t.shape[0], t.shape[0]);
-    const std::string canonical = t.canonical.substr(0, t.canonical.rfind(".weight"));
-    adapter.deltas.push_back({canonical, a, part, factors.times * scaling, t.is_transposed});
+    Placed one = place_on(target->second, factors, factors.times * scaling);
+    if (!one.problem.empty()) return one;
+    all.deltas.push_back(std::move(one.deltas.front()));
   }
+  return all;
 }
 
 // "text_model." or "vision_model." for names that begin at "encoder.": as auto_mapping says, else
 // the only tower that all factors fit. A problem when that leaves both.
 std::string tower_of(const LoraContent& content, const std::string& removed,
-                     const std::vector<std::string>& fitting,
-                     const std::multimap<std::string, Target>& modules,
+                     const std::vector<std::string>& fitting, const Modules& modules,
                      std::vector<std::string>& problems) {
   std::vector<std::string> left;
   for (const std::string& tower : fitting) {
-    PeftAdapter unused;
-    std::vector<std::string> misfits;
-    for (const auto& [name, factors] : content.factors) {
-      add_deltas(name, factors, content.config, {removed, tower}, modules, unused, misfits);
-    }
-    if (misfits.empty()) left.push_back(tower);
+    const Naming naming{removed, tower};
+    const bool fits =
+        std::all_of(content.factors.begin(), content.factors.end(), [&](const auto& entry) {
+          return place(entry.second, content.config, naming(entry.first), modules).problem.empty();
+        });
+    if (fits) left.push_back(tower);
   }
   if (left.size() > 1) {
     problems.push_back(cat(content.factors.begin()->first,
@@ -133,7 +152,7 @@ std::vector<std::string> towers_of_class(const std::string& base_class) {
   return {"text_model.", "vision_model."};
 }
 
-Naming find_naming(const LoraContent& content, const std::multimap<std::string, Target>& modules,
+Naming find_naming(const LoraContent& content, const Modules& modules,
                    std::vector<std::string>& problems) {
   const auto fits = [&](const Naming& naming) {
     return std::all_of(content.factors.begin(), content.factors.end(),
@@ -166,8 +185,7 @@ Naming find_naming(const LoraContent& content, const std::multimap<std::string, 
 void add_saved(const LoraContent& content, const Naming& naming, const ClipGeometry& geometry,
                PeftAdapter& adapter, std::vector<std::string>& problems) {
   std::map<std::string, std::vector<std::int64_t>> known;
-  ClipModel shapes = allocate_clip(geometry, at::kFloat, at::kMeta);
-  for (const TensorSlot& slot : tensor_slots(shapes)) known.emplace(slot.name, slot.shape);
+  for (const TensorForm& form : tensor_forms(geometry)) known.emplace(form.name, form.shape);
   for (const auto& [name, tensor] : content.whole) {
     auto found = known.find(name);
     if (found == known.end()) found = known.find(naming(name));
@@ -189,7 +207,9 @@ void place_factors(const LoraContent& content, const ClipGeometry& geometry, Pef
   const auto modules = known_modules(geometry);
   const Naming naming = find_naming(content, modules, problems);
   for (const auto& [name, factors] : content.factors) {
-    add_deltas(name, factors, content.config, naming, modules, adapter, problems);
+    Placed placed = place(factors, content.config, naming(name), modules);
+    if (!placed.problem.empty()) problems.push_back(cat(name, ": ", placed.problem));
+    for (LoraDelta& delta : placed.deltas) adapter.deltas.push_back(std::move(delta));
   }
   add_saved(content, naming, geometry, adapter, problems);
   if (problems.empty() && adapter.deltas.empty()) problems.emplace_back("it holds no LoRA factors");

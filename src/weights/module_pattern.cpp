@@ -1,3 +1,6 @@
+// Python's `re` by std::regex. Both take nearly the same expressions and some of them differently,
+// so what is not read alike is found first and refused. Files come from strangers: matching without
+// backtracking keeps an expression from choosing how long it runs.
 #include "weights/module_pattern.h"
 
 #include <cctype>

@@ -1,17 +1,131 @@
-#include <array>
+// open_clip_config.json, read and written: the geometry of the towers here, what else it says in
+// open_clip_settings. For CLIP it holds sizes; for SigLIP the vision tower's name at timm, so what
+// has no such name cannot be written.
+#include "weights/open_clip_config.h"
+
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "weights/timm_models.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
-#include "saferclip/weights/weights.h"
+#include "weights/activation_words.h"
+#include "weights/family_defaults.h"
+#include "weights/hugging_face_config.h"
+#include "weights/json_fields.h"
+#include "weights/open_clip_settings.h"
+#include "weights/timm.h"
 
 namespace saferclip {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;
+
+// `act_kwargs` belong to nn.GELU; QuickGELU has none.
+Activation read_activation(const Json& tower, bool is_quick, const char* name,
+                           const std::string& file) {
+  const Json act = tower.value("act_kwargs", Json());
+  const auto approximate =
+      act.is_object() ? act.value("approximate", std::string("none")) : std::string("none");
+  if (approximate != "none" && (approximate != "tanh" || is_quick)) {
+    throw WeightsError(cat(file, ": ", name, ".act_kwargs.approximate is \"", approximate,
+                           "\", only \"tanh\" without quick_gelu is supported"));
+  }
+  if (is_quick) return Activation::kQuickGelu;
+  return approximate == "tanh" ? Activation::kGeluTanh : Activation::kGelu;
+}
+
+double read_norm_eps(const Json& tower, double fallback) {
+  const Json norm = tower.value("norm_kwargs", Json());
+  return norm.is_object() ? norm.value("eps", fallback) : fallback;
+}
+
+// `name`: "vision_cfg" or "text_cfg", whose defaults differ.
+TowerGeometry read_tower(const Json& json, const std::string& name, const std::string& file) {
+  const bool is_vision = name == "vision_cfg";
+  TowerGeometry tower;
+  tower.width = json_integer(json, "width", is_vision ? 768 : 512, file);
+  tower.layers = json_integer(json, "layers", 12, file);
+  const std::int64_t head_width = json_integer(json, "head_width", 64, file);
+  tower.heads = is_vision ? tower.width / std::max<std::int64_t>(1, head_width)
+                          : json_integer(json, "heads", 8, file);
+  tower.mlp_width =
+      static_cast<std::int64_t>(static_cast<double>(tower.width) * json.value("mlp_ratio", 4.0));
+  if (tower.layers < 1 || tower.heads < 1 || tower.width % tower.heads != 0) {
+    throw WeightsError(cat(file, ": ", name, ": width ", tower.width, " does not divide into ",
+                           tower.heads, " heads, or there is no layer"));
+  }
+  return tower;
+}
+
+// SigLIP's vision tower: timm's of that name, or the one that `model.architecture` describes.
+void read_timm_tower(const Json& vision, const std::string& file, const ModelOptions& options,
+                     WeightsSource& source) {
+  ClipGeometry& g = source.geometry;
+  const auto name = vision["timm_model_name"].get<std::string>();
+  if (!options.architecture.empty()) {
+    read_json_file(options.architecture, [&](const Json& json) {
+      read_hugging_face_config(json, options.architecture, options, source);
+    });
+    return;
+  }
+  const TimmModel* model = find_timm_model(name);
+  if (model == nullptr) {
+    throw WeightsError(cat(file, ": vision_cfg.timm_model_name \"", name,
+                           "\" is none of timm's SigLIP towers; use one of these, or describe it "
+                           "with model.architecture (as configs/models/ViT-B-16-SigLIP.json)"));
+  }
+  g.vision = model->tower;
+  g.image_size = json_integer(vision, "image_size", model->image_size, file);
+  g.patch_size = model->patch_size;
+}
+
+Family read_family(const Json& vision) {
+  const Json name = vision.value("timm_model_name", Json());
+  const bool is_siglip =
+      name.is_string() && name != "" && vision.value("timm_pool", Json()) == "map";
+  return is_siglip ? Family::kSiglip : Family::kClip;
+}
+
+void read_towers(const Json& model, const std::string& file, const ModelOptions& options,
+                 WeightsSource& source) {
+  const Json vision = model.value("vision_cfg", Json::object());
+  const Json text = model.value("text_cfg", Json::object());
+  ClipGeometry& g = source.geometry;
+  const bool is_quick = model.value("quick_gelu", false);
+  if (g.family == Family::kSiglip) {
+    read_timm_tower(vision, file, options, source);
+    g.norm_eps = 1e-6;  // of timm's towers
+  } else {
+    g.vision = read_tower(vision, "vision_cfg", file);
+    g.vision.activation = read_activation(vision, is_quick, "vision_cfg", file);
+    g.image_size = json_integer(vision, "image_size", 224, file);
+    g.patch_size = json_integer(vision, "patch_size", 16, file);
+    g.norm_eps = read_norm_eps(vision, 1e-5);
+  }
+  g.embed_dim = json_integer(model, "embed_dim", 512, file);
+  g.text = read_tower(text, "text_cfg", file);
+  g.text.activation = read_activation(text, is_quick, "text_cfg", file);
+  g.context_length = json_integer(text, "context_length", 77, file);
+  g.vocab_size = json_integer(text, "vocab_size", 49408, file);
+  if (read_norm_eps(text, 1e-5) != g.norm_eps) {
+    throw WeightsError(cat(file, ": the towers' norm_kwargs.eps differ, which is not supported"));
+  }
+  require_same_activation(options, activation_text(g), file);
+}
+
+// pool_type "eos" with an id is what "argmax" is, where tokens stand behind the end mark.
+void read_pooling(const Json& text, const std::string& file, WeightsSource& source) {
+  if (text.value("pool_type", Json()) != "eos") return;
+  ClipGeometry& g = source.geometry;
+  g.pooled_id = json_integer(text, "eos_id", 2, file);
+  if (g.pooled_id >= g.vocab_size) {
+    throw WeightsError(
+        cat(file, ": text_cfg.eos_id is ", g.pooled_id, ", of a vocabulary of ", g.vocab_size));
+  }
+}
 
 // open_clip computes int(width * ratio); the quotient may round below the whole number.
 double mlp_ratio(const TowerGeometry& tower) {
@@ -23,13 +137,13 @@ double mlp_ratio(const TowerGeometry& tower) {
   return ratio;
 }
 
-Json text_json(const ClipGeometry& g) {
-  Json text{{"context_length", g.context_length},
-            {"vocab_size", g.vocab_size},
-            {"width", g.text.width},
-            {"heads", g.text.heads},
-            {"layers", g.text.layers},
-            {"mlp_ratio", mlp_ratio(g.text)}};
+OrderedJson text_json(const ClipGeometry& g) {
+  OrderedJson text{{"context_length", g.context_length},
+                   {"vocab_size", g.vocab_size},
+                   {"width", g.text.width},
+                   {"heads", g.text.heads},
+                   {"layers", g.text.layers},
+                   {"mlp_ratio", mlp_ratio(g.text)}};
   if (g.norm_eps != 1e-5) text["norm_kwargs"] = {{"eps", g.norm_eps}};
   if (g.text.activation == Activation::kGeluTanh) text["act_kwargs"] = {{"approximate", "tanh"}};
   if (g.pooled_id >= 0) {
@@ -39,11 +153,11 @@ Json text_json(const ClipGeometry& g) {
   return text;
 }
 
-Json clip_json(const ClipGeometry& g) {
-  Json vision{{"image_size", g.image_size}, {"layers", g.vision.layers},
-              {"width", g.vision.width},    {"head_width", g.vision.width / g.vision.heads},
-              {"patch_size", g.patch_size}, {"mlp_ratio", mlp_ratio(g.vision)}};
-  const Json text = text_json(g);
+OrderedJson clip_json(const ClipGeometry& g) {
+  OrderedJson vision{{"image_size", g.image_size}, {"layers", g.vision.layers},
+                     {"width", g.vision.width},    {"head_width", g.vision.width / g.vision.heads},
+                     {"patch_size", g.patch_size}, {"mlp_ratio", mlp_ratio(g.vision)}};
+  const OrderedJson text = text_json(g);
   for (const char* key : {"norm_kwargs", "act_kwargs"}) {
     if (text.contains(key)) vision[key] = text[key];
   }
@@ -53,48 +167,8 @@ Json clip_json(const ClipGeometry& g) {
           {"text_cfg", text}};
 }
 
-// The clean function that open_clip runs over a caption before the tokenizer; "": its default.
-std::string clean_function(TextCleaning cleaning, bool has_own_tokenizer) {
-  switch (cleaning) {
-    case TextCleaning::kSiglip:
-    case TextCleaning::kCanonicalize:
-      return "canonicalize";
-    case TextCleaning::kWhitespace:
-      return "whitespace";
-    case TextCleaning::kOpenAi:
-      return has_own_tokenizer ? "lower" : "";
-    default:
-      return has_own_tokenizer ? "whitespace" : "";
-  }
-}
-
-// open_clip divides by 255, so another factor goes into mean and deviation.
-std::array<double, 3> scaled(std::array<double, 3> values, const Preprocessing& p) {
-  if (p.rescale != 1.0 / 255) {
-    for (double& value : values) value /= 255 * p.rescale;
-  }
-  return values;
-}
-
-Json preprocess_json(const Preprocessing& p, std::vector<std::string>& notes) {
-  const bool is_bilinear = p.interpolation == Interpolation::kBilinear;
-  if ((!is_bilinear && p.interpolation != Interpolation::kBicubic) || p.resize_to != 0 ||
-      p.resize_mode == ResizeMode::kNone) {
-    notes.push_back(cat("open_clip has no setting for these weights' preprocessing (", to_string(p),
-                        "): its pictures will be resized otherwise; --to hf is exact"));
-  }
-  Json json{{"mean", scaled(p.mean, p)},
-            {"std", scaled(p.std, p)},
-            {"interpolation", is_bilinear ? "bilinear" : "bicubic"},
-            {"resize_mode", p.resize_mode == ResizeMode::kSquash    ? "squash"
-                            : p.resize_mode == ResizeMode::kLongest ? "longest"
-                                                                    : "shortest"}};
-  if (p.resize_mode == ResizeMode::kLongest) json["fill_color"] = p.fill;
-  return json;
-}
-
-Json siglip_json(const ClipGeometry& g, const std::string& timm_model) {
-  Json text = text_json(g);
+OrderedJson siglip_json(const ClipGeometry& g, const std::string& timm_model) {
+  OrderedJson text = text_json(g);
   text["no_causal_mask"] = true;
   text["proj_bias"] = true;
   text["pool_type"] = "last";
@@ -110,48 +184,54 @@ Json siglip_json(const ClipGeometry& g, const std::string& timm_model) {
           {"text_cfg", text}};
 }
 
-// The name of the tower, with a note on what open_clip will compute otherwise than these weights.
-std::string timm_name(const ClipGeometry& g, std::vector<std::string>& notes) {
-  const TimmModel* model = find_timm_model(g);
-  if (model == nullptr) {
-    throw ConfigError(
-        cat("--to open_clip: open_clip takes SigLIP's vision tower from timm by name, and timm has "
-            "none "
-            "of this geometry (",
-            to_string(g), "); use --to hf, or --timm-model NAME with a tower that you registered"));
+// Throws ConfigError when open_clip cannot express the geometry.
+OrderedJson model_json(const ModelRequest& request, std::vector<std::string>& notes) {
+  const ClipGeometry& g = request.source.geometry;
+  if (g.family == Family::kSiglip) {
+    return siglip_json(g,
+                       request.timm_model.empty() ? timm_model_name(g, notes) : request.timm_model);
   }
-  if (model->tower.activation != g.vision.activation) {
-    notes.push_back(cat("open_clip's vision tower ", model->name, " computes ",
-                        to_string(model->tower.activation), ", these weights use ",
-                        to_string(g.vision.activation),
-                        ": its image embeddings will differ slightly; --to hf is exact"));
+  if (!request.timm_model.empty()) {
+    throw ConfigError("--timm-model: a CLIP's vision tower is open_clip's own; leave it out");
   }
-  return model->name;
+  if (g.text.activation == g.vision.activation) return clip_json(g);
+  throw ConfigError(cat("--to open_clip: the towers' activations differ (", activation_text(g),
+                        "), which open_clip has no setting for; use --to hf"));
 }
 
 }  // namespace
 
-std::string open_clip_config(const OpenClipRequest& request, std::vector<std::string>& notes) {
-  const ClipGeometry& g = request.geometry;
-  Json model;
-  if (g.family == Family::kSiglip) {
-    model = siglip_json(g, request.timm_model.empty() ? timm_name(g, notes) : request.timm_model);
-  } else if (!request.timm_model.empty()) {
-    throw ConfigError("--timm-model: a CLIP's vision tower is open_clip's own; leave it out");
-  } else if (g.text.activation == g.vision.activation) {
-    model = clip_json(g);
-  } else {
-    throw ConfigError(cat("--to open_clip: the towers' activations differ (", activation_text(g),
-                          "), which open_clip has no setting for; use --to hf"));
+void read_open_clip_config(const Json& json, const std::string& file, const ModelOptions& options,
+                           WeightsSource& source) {
+  const Json model = json.value("model_cfg", Json::object());
+  const Family family = read_family(model.value("vision_cfg", Json::object()));
+  source.geometry.family = family;
+  require_supported(model, file, family);
+  if (family == Family::kClip && !options.architecture.empty()) {
+    throw ConfigError(cat("model.architecture: ", file, " describes the model, leave it out"));
   }
-  // With `local-dir:` any name means the folder's own tokenizer files.
-  if (request.has_own_tokenizer) model["text_cfg"]["hf_tokenizer_name"] = "this folder";
-  const std::string clean = clean_function(request.cleaning, request.has_own_tokenizer);
-  if (!clean.empty()) model["text_cfg"]["tokenizer_kwargs"] = {{"clean", clean}};
-  return Json{{"model_cfg", model},
-              {"preprocess_cfg", preprocess_json(request.preprocessing, notes)}}
-             .dump(2) +
-         "\n";
+  read_towers(model, file, options, source);
+  source.text.is_padded = form_of(family).pools_last_token;
+  if (family == Family::kClip) {
+    read_pooling(model.value("text_cfg", Json::object()), file, source);
+  }
+  read_open_clip_tokenizer(model.value("text_cfg", Json::object()), file, source);
+  source.preprocessing = default_preprocessing(family);
+  if (!json.contains("preprocess_cfg")) {
+    source.notes.push_back(cat(
+        file, ": no preprocess_cfg; used is the family's own: ", to_string(source.preprocessing)));
+    return;
+  }
+  read_open_clip_preprocessing(json["preprocess_cfg"], file, source);
+}
+
+std::string open_clip_config(const ModelRequest& request, std::vector<std::string>& notes) {
+  OrderedJson model = model_json(request, notes);
+  write_open_clip_tokenizer(request.tokenizer, model["text_cfg"]);
+  const OrderedJson json{
+      {"model_cfg", model},
+      {"preprocess_cfg", open_clip_preprocessing(request.source.preprocessing, notes)}};
+  return json.dump(2) + "\n";
 }
 
 }  // namespace saferclip

@@ -1,16 +1,20 @@
+// adapter_config.json of PEFT (0.21 read), read and written. PEFT knows dozens of settings that
+// change what an adapter computes; those that have no form here must be off. What is written is
+// what PEFT needs to find the same layers and the same scaling.
 #include "weights/peft_config.h"
 
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <vector>
+#include <string_view>
+#include <utility>
 
-#include "weights/sources.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/weights/hub_names.h"
+#include "weights/json_fields.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
@@ -124,6 +128,25 @@ double matching(const PeftConfig::Patterns& patterns, const std::string& module,
   return fallback;
 }
 
+// PEFT matches a list by the ends of module names, a string as a regular expression over all.
+// A pooling head has an out_proj of its own that PEFT cannot adapt.
+Json target_modules(const AdapterOptions& adapter, ExportedTower tower, Family family) {
+  std::vector<std::string> targets = adapter.targets;
+  std::sort(targets.begin(), targets.end());
+  const bool has_pool = !form_of(family).has_class_token;
+  if (tower == ExportedTower::kBoth && !has_pool) return targets;
+  const char* towers = tower == ExportedTower::kBoth   ? "(text|vision)"
+                       : tower == ExportedTower::kText ? "text"
+                                                       : "vision";
+  return cat(towers, "_model\\..*(self_attn|mlp|embeddings)\\.(", join(targets, "|"), ")");
+}
+
+Json auto_mapping(Family family) {
+  const FamilyForm& form = form_of(family);
+  return {{"base_model_class", cat(form.class_name, "Model")},
+          {"parent_library", cat("transformers.models.", form.name, ".modeling_", form.name)}};
+}
+
 }  // namespace
 
 double PeftConfig::scaling(const std::string& module, std::int64_t r) const {
@@ -170,7 +193,7 @@ PeftConfig parse_peft_config(const std::string& text, const std::string& where) 
 }
 
 PeftConfig read_peft_config(const fs::path& folder) {
-  const fs::path file = folder / "adapter_config.json";
+  const fs::path file = folder / kPeftConfigFile;
   PeftConfig config;
   read_json_file(file,
                  [&](const Json&) { config = parse_peft_config(read_file(file), file.string()); });
@@ -184,7 +207,7 @@ fs::path adapter_base(const fs::path& folder) {
                                     fs::absolute(folder).parent_path() / config.base}) {
     if (config.base.empty() || !fs::exists(candidate, ignored)) continue;
     // Also what keeps two adapters from naming each other for ever.
-    if (fs::exists(candidate / "adapter_config.json", ignored)) {
+    if (fs::exists(candidate / kPeftConfigFile, ignored)) {
       throw WeightsError(cat(folder.string(), ": its base ", candidate.string(),
                              " is an adapter too; merge that one first (saferclip export ",
                              candidate.string(), " --to hf) and set model.weights to the result"));
@@ -196,6 +219,27 @@ fs::path adapter_base(const fs::path& folder) {
           "\", which is no file or folder here; set model.weights to those weights and "
           "model.adapter to this folder",
           hub_help(config.base, hub_name(config.base))));
+}
+
+std::string peft_config_text(const PeftConfigRequest& request) {
+  const AdapterOptions& adapter = request.adapter;
+  const Json json{{"alpha_pattern", Json::object()},
+                  {"auto_mapping", auto_mapping(request.family)},
+                  {"base_model_name_or_path", request.base_name},
+                  {"bias", "none"},
+                  {"fan_in_fan_out", false},
+                  {"inference_mode", true},
+                  {"lora_alpha", adapter.alpha * request.strength},
+                  {"lora_dropout", adapter.dropout},
+                  {"modules_to_save", request.saved.empty() ? Json() : Json(request.saved)},
+                  {"peft_type", "LORA"},
+                  {"r", adapter.rank},
+                  {"rank_pattern", Json::object()},
+                  {"target_modules", target_modules(adapter, request.tower, request.family)},
+                  {"task_type", nullptr},
+                  {"use_dora", false},
+                  {"use_rslora", false}};
+  return json.dump(2) + "\n";
 }
 
 }  // namespace saferclip

@@ -1,4 +1,4 @@
-// What adapter_config.json decides.
+// adapter_config.json, read and written.
 #pragma once
 
 #include <cstdint>
@@ -8,10 +8,15 @@
 #include <utility>
 #include <vector>
 
+#include "saferclip/model/model_options.h"
+#include "saferclip/weights/folder_contents.h"
 #include "weights/module_pattern.h"
 
 namespace saferclip {
 
+inline constexpr const char* kPeftConfigFile = "adapter_config.json";
+
+// What the file decides.
 struct PeftConfig {
   // Of `alpha_pattern` and `rank_pattern`, in the file's order: the first that matches counts.
   using Patterns = std::vector<std::pair<NameTest, double>>;
@@ -36,5 +41,19 @@ struct PeftConfig {
 // every setting that is not supported.
 PeftConfig parse_peft_config(const std::string& text, const std::string& where);
 PeftConfig read_peft_config(const std::filesystem::path& folder);
+
+// `base_model_name_or_path` of an adapter folder; throws WeightsError when it names no local path.
+std::filesystem::path adapter_base(const std::filesystem::path& folder);
+
+struct PeftConfigRequest {
+  const AdapterOptions& adapter;
+  Family family = Family::kClip;
+  ExportedTower tower = ExportedTower::kBoth;  // that the adapter is on
+  std::string base_name;                       // base_model_name_or_path
+  std::vector<std::string> saved;              // modules stored whole
+  double strength = 1;                         // scales the adapter
+};
+// The text of the file.
+std::string peft_config_text(const PeftConfigRequest& request);
 
 }  // namespace saferclip

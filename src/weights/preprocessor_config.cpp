@@ -1,19 +1,28 @@
-// Image processors of transformers (5.23): CLIP's and SigLIP's, of any backend; the pixels are
-// those of the PIL backend.
+// Image processors of transformers (5.23), read and written: CLIP's and SigLIP's, of any backend;
+// the pixels are those of the PIL backend. A setting that has no form here is refused by its key,
+// since pictures that are prepared a little otherwise give embeddings that are wrong a little.
+#include "weights/preprocessor_config.h"
+
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "weights/sources.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
+#include "weights/json_fields.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
 using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;
+
+// By Pillow's numbers.
+constexpr Interpolation kFilters[] = {Interpolation::kNearest,  Interpolation::kLanczos,
+                                      Interpolation::kBilinear, Interpolation::kBicubic,
+                                      Interpolation::kBox,      Interpolation::kHamming};
 
 // A setting that is left out or null means the class's default.
 bool is_told(const Json& json, const char* key) {
@@ -138,10 +147,6 @@ void read_sizes(const Json& json, const std::string& file, WeightsSource& source
 }
 
 Interpolation read_resample(const Json& json, const std::string& file) {
-  // By Pillow's numbers.
-  static constexpr Interpolation kFilters[] = {Interpolation::kNearest,  Interpolation::kLanczos,
-                                               Interpolation::kBilinear, Interpolation::kBicubic,
-                                               Interpolation::kBox,      Interpolation::kHamming};
   const std::int64_t resample = json_integer(json, "resample", 3, file);
   if (resample > 5) {
     throw WeightsError(cat(file, ": resample ", resample,
@@ -149,6 +154,10 @@ Interpolation read_resample(const Json& json, const std::string& file) {
                            "4 box, 5 hamming"));
   }
   return kFilters[resample];
+}
+
+std::ptrdiff_t resample_number(Interpolation filter) {
+  return std::find(std::begin(kFilters), std::end(kFilters), filter) - std::begin(kFilters);
 }
 
 void read_values(const Json& json, const std::string& file, Preprocessing& p) {
@@ -185,7 +194,7 @@ void read_preprocessor_config(const Json& json, const std::string& file, Weights
 
 void read_folder_preprocessor(const fs::path& folder, WeightsSource& source) {
   const fs::path nested = folder / "processor_config.json";
-  const fs::path plain = folder / "preprocessor_config.json";
+  const fs::path plain = folder / kPreprocessorFile;
   bool is_read = false;
   if (fs::exists(nested)) {
     read_json_file(nested, [&](const Json& json) {
@@ -204,6 +213,36 @@ void read_folder_preprocessor(const fs::path& folder, WeightsSource& source) {
   source.notes.push_back(cat(folder.string(),
                              ": no preprocessor_config.json; used is the family's own: ",
                              to_string(source.preprocessing)));
+}
+
+std::string preprocessor_config(const Preprocessing& p, Family family) {
+  if (p.resize_mode == ResizeMode::kLongest) {
+    throw ConfigError(
+        "--to hf: transformers has no image processor that resizes the longest side and fills up "
+        "the rest, as these weights want it; use --to open_clip");
+  }
+  const auto square = [](std::int64_t side) {
+    return OrderedJson{{"height", side}, {"width", side}};
+  };
+  const bool is_squash = p.resize_mode == ResizeMode::kSquash;
+  const bool crops = !is_squash || p.resize_to != 0;
+  const std::int64_t side = p.resize_to == 0 ? p.image_size : p.resize_to;
+  const OrderedJson json{
+      {"crop_size", square(p.image_size)},
+      {"do_center_crop", crops},
+      {"do_convert_rgb", true},
+      {"do_normalize", true},
+      {"do_rescale", true},
+      {"do_resize", p.resize_mode != ResizeMode::kNone},
+      {"image_mean", p.mean},
+      // Without a crop SigLIP's own processor serves, which has none.
+      {"image_processor_type",
+       family == Family::kSiglip && !crops ? "SiglipImageProcessor" : "CLIPImageProcessor"},
+      {"image_std", p.std},
+      {"resample", resample_number(p.interpolation)},
+      {"rescale_factor", p.rescale},
+      {"size", is_squash ? square(side) : OrderedJson{{"shortest_edge", side}}}};
+  return json.dump(2) + "\n";
 }
 
 }  // namespace saferclip

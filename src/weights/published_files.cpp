@@ -1,8 +1,9 @@
 // The files that OpenAI published, by the SHA-256 that their download addresses contain
-// (clip/clip.py of openai/CLIP).
-#include <array>
+// (clip/clip.py of openai/CLIP). ResNets stand here too: they are not loaded, but whoever has one
+// learns what it is.
+#include "saferclip/weights/published_files.h"
 
-#include "saferclip/weights/weights.h"
+#include <array>
 
 namespace saferclip {
 namespace {

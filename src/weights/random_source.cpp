@@ -1,15 +1,24 @@
 // Random initialisation. CLIP by OpenAI's rules: scaled normals for the text tower, embeddings and
 // projections, PyTorch's layer defaults for the vision tower's blocks. SigLIP as transformers has
-// it from big_vision: Xavier in the blocks, LeCun normals outside.
+// it from big_vision: Xavier in the blocks, LeCun normals outside. A tensor's numbers depend on the
+// seed and its name alone.
+#include "weights/random_source.h"
+
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <future>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <string>
 
-#include "weights/sources.h"
-#include "saferclip/core/error.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/rng.h"
+#include "saferclip/model/tensor_slots.h"
+#include "weights/hugging_face.h"
+#include "weights/hugging_face_config.h"
+#include "weights/json_fields.h"
+#include "weights/tensor_layout.h"
 
 namespace saferclip {
 namespace {
@@ -41,7 +50,7 @@ double openai_std(const std::string& name, const ClipGeometry& g) {
 }
 
 // Half-width of PyTorch's uniform default; 0: zeros.
-double uniform_bound(const std::string& name, const TensorSlot& slot, const ClipGeometry& g) {
+double uniform_bound(const std::string& name, const TensorForm& form, const ClipGeometry& g) {
   const TowerGeometry& tower = name.starts_with("text_") ? g.text : g.vision;
   const bool is_bias = name.ends_with(".bias");
   if (name.find("self_attn") != std::string::npos) {
@@ -53,23 +62,23 @@ double uniform_bound(const std::string& name, const TensorSlot& slot, const Clip
   }
   std::int64_t fan_in = tower.width;
   if (name.find("fc2") != std::string::npos) fan_in = tower.mlp_width;
-  if (slot.shape.size() == 4) fan_in = slot.shape[1] * slot.shape[2] * slot.shape[3];
+  if (form.shape.size() == 4) fan_in = form.shape[1] * form.shape[2] * form.shape[3];
   return 1 / std::sqrt(static_cast<double>(fan_in));
 }
 
-at::Tensor clip_tensor(const TensorSlot& slot, const ClipGeometry& g, std::uint64_t seed) {
-  const std::string& name = slot.name;
-  at::Tensor value = at::zeros(slot.shape);
+at::Tensor clip_tensor(const TensorForm& form, const ClipGeometry& g, std::uint64_t seed) {
+  const std::string& name = form.name;
+  at::Tensor value = at::zeros(form.shape);
   if (name == "logit_scale") return value.fill_(std::log(1 / 0.07));
   const double std = openai_std(name, g);
   if (std > 0) return value.normal_(0, std, generator_for(name, seed));
-  const double bound = uniform_bound(name, slot, g);
+  const double bound = uniform_bound(name, form, g);
   return bound > 0 ? value.uniform_(-bound, bound, generator_for(name, seed)) : value;
 }
 
-at::Tensor siglip_tensor(const TensorSlot& slot, const ClipGeometry& g, std::uint64_t seed) {
-  const std::string& name = slot.name;
-  at::Tensor value = at::zeros(slot.shape);
+at::Tensor siglip_tensor(const TensorForm& form, const ClipGeometry& g, std::uint64_t seed) {
+  const std::string& name = form.name;
+  at::Tensor value = at::zeros(form.shape);
   const auto is_part = [&](const char* part) { return name.find(part) != std::string::npos; };
   if (name == "logit_scale") return value.fill_(std::log(10.0));
   if (name == "logit_bias") return value.fill_(-10);
@@ -80,22 +89,22 @@ at::Tensor siglip_tensor(const TensorSlot& slot, const ClipGeometry& g, std::uin
   }
   if (is_part("self_attn") || is_part(".mlp.") || is_part("head.attention") || is_part("probe")) {
     const double fans =
-        is_part("probe") ? 2 * width : static_cast<double>(slot.shape[0] + slot.shape[1]);
+        is_part("probe") ? 2 * width : static_cast<double>(form.shape[0] + form.shape[1]);
     const double bound = std::sqrt(6 / fans);
     return value.uniform_(-bound, bound, generator_for(name, seed));
   }
-  const double fan_in = slot.shape.size() == 4 ? static_cast<double>(value.numel()) /
-                                                     static_cast<double>(slot.shape[0])
+  const double fan_in = form.shape.size() == 4 ? static_cast<double>(value.numel()) /
+                                                     static_cast<double>(form.shape[0])
                                                : width;
   return value.normal_(0, 1 / std::sqrt(fan_in), generator_for(name, seed));
 }
 
-at::Tensor initial_tensor(const TensorSlot& slot, const ClipGeometry& g, std::uint64_t seed) {
-  const std::string& name = slot.name;
+at::Tensor initial_tensor(const TensorForm& form, const ClipGeometry& g, std::uint64_t seed) {
+  const std::string& name = form.name;
   if (name.find("norm") != std::string::npos || name.find("layrnorm") != std::string::npos) {
-    return at::full(slot.shape, name.ends_with(".weight") ? 1.0 : 0.0, at::kFloat);
+    return at::full(form.shape, name.ends_with(".weight") ? 1.0 : 0.0, at::kFloat);
   }
-  return g.family == Family::kClip ? clip_tensor(slot, g, seed) : siglip_tensor(slot, g, seed);
+  return g.family == Family::kClip ? clip_tensor(form, g, seed) : siglip_tensor(form, g, seed);
 }
 
 }  // namespace
@@ -106,22 +115,18 @@ WeightsSource open_random(const std::filesystem::path& architecture, const Model
   source.path = architecture;
   source.layout = WeightsLayout::kRandom;
   read_json_file(architecture, [&](const nlohmann::json& json) {
-    read_hugging_face_config(json, architecture.string(), options, source);
-    if (json.contains("preprocessing")) {
-      read_preprocessor_config(json["preprocessing"], architecture.string(), source);
-    }
+    read_architecture(json, architecture.string(), options, source);
     std::promise<std::string> hash;
     hash.set_value(
         Sha256().part("random").part(json.dump()).part(static_cast<std::int64_t>(seed)).hex());
     source.later_hash = hash.get_future().share();
   });
-  source.text.cleaning = default_cleaning(source.geometry.family, TextCleaning::kHuggingFace);
+  apply_habits(kHuggingFaceLayout, source);
   check_geometry(source);
-  ClipModel shapes = allocate_clip(source.geometry, at::kFloat, at::kMeta);
-  std::map<std::string, TensorSlot> slots;
-  for (const TensorSlot& slot : tensor_slots(shapes)) slots.emplace(slot.name, slot);
-  source.tensor = [slots, seed, geometry = source.geometry](const std::string& name) {
-    return initial_tensor(slots.at(name), geometry, seed);
+  std::map<std::string, TensorForm> forms;
+  for (const TensorForm& form : tensor_forms(source.geometry)) forms.emplace(form.name, form);
+  source.tensor = [forms, seed, geometry = source.geometry](const std::string& name) {
+    return initial_tensor(forms.at(name), geometry, seed);
   };
   return source;
 }

@@ -1,6 +1,12 @@
+// Position embeddings for pictures of another size, as open_clip's `resize_pos_embed` has them: the
+// grid bicubic with antialias, the class token kept. The tensor is resized when it is read, so that
+// the file's hash stays the name of the weights.
+#include "weights/resize_positions.h"
+
 #include <ATen/ATen.h>
 
-#include "weights/sources.h"
+#include <string>
+
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
 

@@ -1,8 +1,12 @@
-// One set of tensors over one or several files, and where in it the model is.
+// One set of tensors over one or several files, and where in it the model is. Checkpoints of
+// training hold optimizers, averages and whole frameworks around the weights; the model is found by
+// tensors that every layout has exactly once, so nobody has to name a prefix.
+#include "weights/tensor_files.h"
+
 #include <algorithm>
 #include <set>
+#include <string_view>
 
-#include "weights/sources.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
@@ -59,6 +63,10 @@ void refuse_unmerged(const std::vector<std::string>& names, const std::string& w
 
 }  // namespace
 
+bool is_floating(const TensorInfo& info) {
+  return info.dtype == "F32" || info.dtype == "F16" || info.dtype == "BF16" || info.dtype == "F64";
+}
+
 TensorFiles::TensorFiles(const std::vector<fs::path>& paths) : files_(open_tensor_files(paths)) {
   for (std::size_t i = 0; i < files_.size(); ++i) {
     for (const auto& [name, entry] : files_[i].entries) {
@@ -104,6 +112,11 @@ void TensorFiles::keep_model() {
       cat(where(), ": ", left.size(), left.size() == 1 ? " tensor" : " tensors",
           " beside the model", has_average ? ", a running average (EMA) among them," : "",
           left.size() == 1 ? " was" : " were", " not read: ", join(shortened(left, 3), ", ")));
+}
+
+bool TensorFiles::has_prefix(const std::string& prefix) const {
+  const auto found = owner_.lower_bound(prefix);
+  return found != owner_.end() && found->first.starts_with(prefix);
 }
 
 const TensorInfo& TensorFiles::info(const std::string& name) const {

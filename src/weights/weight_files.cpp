@@ -1,34 +1,24 @@
 // Which files of tensors a path means: those that its client takes out of a folder, or exactly the
-// one that is named, with the configuration beside it that its tensors' names belong to.
+// one that is named, with the configuration beside it that its tensors' names belong to. What else
+// lies there is named in a note, so that nobody evaluates other weights than he thinks.
+#include "weights/weight_files.h"
+
 #include <algorithm>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <string_view>
 
-#include "weights/lora_factors.h"
-#include "weights/sources.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
+#include "weights/bare_file.h"
+#include "weights/json_fields.h"
+#include "weights/lora_factors.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
 using Json = nlohmann::json;
-
-// transformers' order.
-constexpr const char* kHuggingFaceNames[] = {"model.safetensors", "model.safetensors.index.json",
-                                             "pytorch_model.bin", "pytorch_model.bin.index.json"};
-// open_clip's own order, then what `export --to openai` writes.
-constexpr const char* kOpenClipNames[] = {"open_clip_model.safetensors",
-                                          "open_clip_pytorch_model.safetensors",
-                                          "open_clip_pytorch_model.bin",
-                                          "open_clip_pytorch_model.pth",
-                                          "model.safetensors",
-                                          "pytorch_model.bin",
-                                          "pytorch_model.pth",
-                                          "model.pth",
-                                          "model.pt"};
 
 bool is_index(const fs::path& file) { return file.string().ends_with(".index.json"); }
 
@@ -78,39 +68,60 @@ std::string what_is_there(const fs::path& folder) {
              ")");
 }
 
-// The first of `names` in the folder; the others that are there are named in a note.
-template <std::size_t N>
-fs::path first_of(const fs::path& folder, const char* const (&names)[N],
-                  std::vector<std::string>& notes) {
+// The layout's files that are there, in its client's order.
+std::vector<std::string> files_there(const Layout& layout, const fs::path& folder) {
   std::vector<std::string> there;
-  for (const char* name : names) {
+  for (const char* name : layout.files) {
     if (fs::exists(folder / name)) there.emplace_back(name);
   }
-  if (there.empty()) return {};
-  const std::string first = there.front();
-  there.erase(there.begin());
-  if (!there.empty()) {
-    notes.push_back(cat(folder.string(), ": read is ", first, ", not ", join(there, ", "),
-                        " beside it; to read another file, name it itself"));
-  }
-  return folder / first;
+  return there;
 }
 
-// A folder with both configurations, as LAION publishes: open_clip's unless the only weights are
-// those that transformers would take.
-bool is_rather_hugging_face(const fs::path& folder) {
-  for (const char* name : kOpenClipNames) {
-    if (std::string_view(name).starts_with("open_clip_") && fs::exists(folder / name)) return false;
+// The layouts whose configuration is there and that can take what the options say.
+std::vector<const Layout*> layouts_there(const fs::path& folder, const ModelOptions& options) {
+  std::vector<const Layout*> there;
+  for (const Layout* layout : layouts()) {
+    if (layout->config == nullptr || !fs::exists(folder / layout->config)) continue;
+    if (options.architecture.empty() || layout->takes_architecture) there.push_back(layout);
   }
-  std::vector<std::string> ignored;
-  const fs::path file = first_of(folder, kHuggingFaceNames, ignored);
-  return !file.empty() && has_hugging_face_names(*open_files(file));
+  return there;
+}
+
+// A folder with several configurations, as LAION publishes, is the last one's, unless no file there
+// is that layout's alone and the weights have the names of an earlier one.
+const Layout& chosen_layout(const fs::path& folder, const std::vector<const Layout*>& there) {
+  const Layout& last = *there.back();
+  for (const std::string& name : files_there(last, folder)) {
+    if (!last.own.empty() && name.starts_with(last.own)) return last;
+  }
+  for (const Layout* layout : there) {
+    const std::vector<std::string> files = files_there(*layout, folder);
+    if (layout == &last || files.empty()) continue;
+    if (layout->has_names(*open_files(folder / files.front()))) return *layout;
+  }
+  return last;
+}
+
+[[noreturn]] void refuse_folder(const fs::path& folder) {
+  std::string configs;
+  for (const Layout* layout : layouts()) {
+    if (layout->config == nullptr) continue;
+    configs += cat(layout->config, " (", layout->title, ") nor ");
+  }
+  throw WeightsError(cat(folder.string(), ": holds neither ", configs,
+                         "adapter_config.json (PEFT); expected a model folder or a file of weights",
+                         what_is_there(folder)));
 }
 
 void refuse_lone_shard(const fs::path& file) {
-  for (const auto& name : kHuggingFaceNames) {
-    const fs::path index = file.parent_path() / name;
-    if (!is_index(index) || !fs::exists(index)) continue;
+  std::set<fs::path> indices;
+  for (const Layout* layout : layouts()) {
+    for (const char* name : layout->files) {
+      if (is_index(name)) indices.insert(file.parent_path() / name);
+    }
+  }
+  for (const fs::path& index : indices) {
+    if (!fs::exists(index)) continue;
     const std::vector<fs::path> shards = indexed_files(index);
     const bool is_shard = std::any_of(shards.begin(), shards.end(), [&](const fs::path& shard) {
       return shard.filename() == file.filename();
@@ -129,49 +140,37 @@ fs::path folder_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
-std::shared_ptr<const TensorFiles> open_hugging_face_files(const fs::path& folder,
-                                                           std::vector<std::string>& notes) {
-  const fs::path file = first_of(folder, kHuggingFaceNames, notes);
-  if (!file.empty()) return open_files(file);
-  throw WeightsError(cat(folder.string(),
-                         ": no weights beside config.json; expected model.safetensors, "
-                         "model.safetensors.index.json, pytorch_model.bin or "
-                         "pytorch_model.bin.index.json",
-                         what_is_there(folder)));
-}
-
-std::shared_ptr<const TensorFiles> open_open_clip_files(const fs::path& folder,
-                                                        std::vector<std::string>& notes) {
-  const fs::path file = first_of(folder, kOpenClipNames, notes);
-  if (!file.empty()) return open_files(file);
-  throw WeightsError(cat(folder.string(),
-                         ": no weights beside open_clip_config.json; expected "
-                         "open_clip_model.safetensors or open_clip_pytorch_model.bin",
-                         what_is_there(folder)));
+std::shared_ptr<const TensorFiles> client_files(const Layout& layout, const fs::path& folder,
+                                                std::vector<std::string>& notes) {
+  std::vector<std::string> there = files_there(layout, folder);
+  if (there.empty()) {
+    throw WeightsError(cat(folder.string(), ": no weights beside ", layout.config, "; expected ",
+                           layout.expected, what_is_there(folder)));
+  }
+  const std::string first = there.front();
+  there.erase(there.begin());
+  if (!there.empty()) {
+    notes.push_back(cat(folder.string(), ": read is ", first, ", not ", join(there, ", "),
+                        " beside it; to read another file, name it itself"));
+  }
+  return open_files(folder / first);
 }
 
 WeightsSource open_folder(const fs::path& folder, const ModelOptions& options) {
-  const bool has_hugging_face = fs::exists(folder / "config.json");
-  if (fs::exists(folder / "open_clip_config.json")) {
-    if (!has_hugging_face || !options.architecture.empty() || !is_rather_hugging_face(folder)) {
-      return open_open_clip(folder, options, nullptr);
-    }
-    WeightsSource source = open_hugging_face(folder, options, nullptr);
-    source.notes.push_back(cat(folder.string(),
-                               ": read with config.json, not open_clip_config.json: the weights "
-                               "there have transformers' names"));
-    return source;
-  }
-  if (!options.architecture.empty()) {
+  const std::vector<const Layout*> there = layouts_there(folder, options);
+  if (there.empty() && !options.architecture.empty()) {
     throw ConfigError(cat("model.architecture: is for bare files; ", folder.string(),
                           " has a configuration of its own, leave it out"));
   }
-  if (has_hugging_face) return open_hugging_face(folder, options, nullptr);
-  throw WeightsError(cat(folder.string(),
-                         ": holds neither config.json (Hugging Face) nor open_clip_config.json "
-                         "(open_clip) nor adapter_config.json (PEFT); expected a model folder or a "
-                         "file of weights",
-                         what_is_there(folder)));
+  if (there.empty()) refuse_folder(folder);
+  const Layout& layout = chosen_layout(folder, there);
+  WeightsSource source = layout.open(folder, options, nullptr);
+  if (&layout != there.back()) {
+    source.notes.push_back(cat(folder.string(), ": read with ", layout.config, ", not ",
+                               there.back()->config, ": the weights there have ", layout.client,
+                               "' names"));
+  }
+  return source;
 }
 
 WeightsSource open_named_file(const fs::path& file, const ModelOptions& options) {
@@ -188,15 +187,10 @@ WeightsSource open_named_file(const fs::path& file, const ModelOptions& options)
                            " names, not a model; set model.weights to the base and model.adapter "
                            "(--adapter) to this file"));
   }
-  if (options.architecture.empty()) {
-    const bool is_hugging_face =
-        has_prefix(*files, "vision_model.") || has_prefix(*files, "text_model.");
-    if (is_hugging_face && fs::exists(folder / "config.json")) {
-      return open_hugging_face(folder, options, files);
-    }
-    const bool is_open_clip = has_prefix(*files, "visual.") && !is_openai_archive(*files);
-    if (is_open_clip && fs::exists(folder / "open_clip_config.json")) {
-      return open_open_clip(folder, options, files);
+  for (const Layout* layout : layouts()) {
+    if (!options.architecture.empty() || layout->config == nullptr) continue;
+    if (layout->has_names(*files) && fs::exists(folder / layout->config)) {
+      return layout->open(folder, options, files);
     }
   }
   return open_bare_file(file, options, files);

@@ -1,212 +1,33 @@
+// The room's door: from options to a checked source, from a source to a model. Opening reads
+// headers alone and finds every problem of names and shapes; loading reads each tensor once and
+// looks at every number of it, since one NaN would spoil a run hours later.
 #include "saferclip/weights/weights.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
-#include <set>
+#include <atomic>
+#include <cmath>
+#include <utility>
 
-#include "weights/lora_factors.h"
-#include "weights/sources.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
-#include "saferclip/core/untrusted_text.h"
+#include "saferclip/model/tensor_slots.h"
 #include "saferclip/weights/hub_names.h"
+#include "saferclip/weights/peft.h"
+#include "saferclip/weights/published_files.h"
+#include "weights/layouts.h"
+#include "weights/lora_factors.h"
+#include "weights/peft_config.h"
+#include "weights/random_source.h"
+#include "weights/resize_positions.h"
+#include "weights/weight_files.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
-namespace {
-
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::vector<std::string> extents;
-  extents.reserve(shape.size());
-  for (const std::int64_t extent : shape) extents.push_back(std::to_string(extent));
-  return "[" + join(extents, ", ") + "]";
-}
-
-// FSDP and transformers write a scalar as [1], open_clip as [].
-bool is_scalar(const std::vector<std::int64_t>& shape) {
-  return shape.empty() || shape == std::vector<std::int64_t>{1};
-}
-
-// The tensors of a file that a canonical one comes from, with their shapes there.
-std::vector<std::pair<std::string, std::vector<std::int64_t>>> expected_tensors(
-    const TensorSlot& slot, const SourceTensor& from) {
-  std::vector<std::int64_t> shape = slot.shape;
-  if (from.is_transposed) std::reverse(shape.begin(), shape.end());
-  if (from.has_leading_one) shape.insert(shape.begin(), 1);
-  if (from.third >= 0) shape[0] *= 3;
-  if (from.rest.empty()) return {{from.name, shape}};
-  std::vector<std::int64_t> first = shape;
-  first[0] /= 3;
-  shape[0] -= first[0];
-  return {{from.name, first}, {from.rest, shape}};
-}
-
-}  // namespace
-
-bool is_floating(const TensorInfo& info) {
-  return info.dtype == "F32" || info.dtype == "F16" || info.dtype == "BF16" || info.dtype == "F64";
-}
-
-std::string to_string(WeightsLayout layout) {
-  switch (layout) {
-    case WeightsLayout::kHuggingFace:
-      return "Hugging Face folder";
-    case WeightsLayout::kOpenAi:
-      return "OpenAI-layout file";
-    case WeightsLayout::kOpenClip:
-      return "open_clip folder";
-    case WeightsLayout::kRandom:
-      return "random initialisation";
-  }
-  return "";
-}
-
-std::string WeightsSource::published_as() const { return published_name(hash()); }
-
-void read_json_file(const fs::path& file, const std::function<void(const nlohmann::json&)>& read) {
-  try {
-    const std::string text = read_file(file);
-    if (is_nested_deeper(text, 64)) throw WeightsError(cat(file.string(), ": nested too deep"));
-    const auto json = nlohmann::json::parse(text);
-    if (!json.is_object()) throw WeightsError(cat(file.string(), ": not a JSON object"));
-    read(json);
-  } catch (const DataError& problem) {
-    throw WeightsError(problem.what());
-  } catch (const nlohmann::json::parse_error& problem) {
-    throw WeightsError(cat(file.string(), ": not JSON: ", problem.what()));
-  } catch (const nlohmann::json::exception& problem) {
-    throw WeightsError(
-        cat(file.string(), ": a value has another type than expected: ", problem.what()));
-  }
-}
-
-std::int64_t json_integer(const nlohmann::json& json, const std::string& key, std::int64_t fallback,
-                          const std::string& file) {
-  if (!json.contains(key) || json[key].is_null()) return fallback;
-  const nlohmann::json& value = json[key];
-  if (!value.is_number_integer() || value.get<std::int64_t>() < 0 ||
-      value.get<std::int64_t>() > (std::int64_t{1} << 31)) {
-    throw WeightsError(
-        cat(file, ": ", key, ": expected a non-negative integer, found ", value.dump()));
-  }
-  return value.get<std::int64_t>();
-}
-
-Activation activation_named(const std::string& word) {
-  for (const Activation known :
-       {Activation::kQuickGelu, Activation::kGelu, Activation::kGeluTanh}) {
-    if (word == to_string(known)) return known;
-  }
-  throw WeightsError(
-      cat("\"", word, "\" is not supported; known: quick_gelu, gelu, gelu_pytorch_tanh"));
-}
-
-Activation demanded_activation(const ModelOptions& options, const std::string& reason) {
-  if (options.activation != "auto") return activation_named(options.activation);
-  throw ConfigError(
-      cat("model.activation: auto cannot tell: ", reason,
-          "; set model.activation to quick_gelu (OpenAI, MetaCLIP, DFN weights) or gelu "
-          "(LAION, DataComp weights)"));
-}
-
-void check_geometry(const WeightsSource& source) {
-  const ClipGeometry& g = source.geometry;
-  struct Bound {
-    const char* name;
-    std::int64_t value;
-    std::int64_t largest;
-  };
-  const Bound bounds[] = {{"text layers", g.text.layers, 512},
-                          {"vision layers", g.vision.layers, 512},
-                          {"text width", g.text.width, 1 << 16},
-                          {"vision width", g.vision.width, 1 << 16},
-                          {"text heads", g.text.heads, g.text.width},
-                          {"vision heads", g.vision.heads, g.vision.width},
-                          {"text MLP width", g.text.mlp_width, 1 << 20},
-                          {"vision MLP width", g.vision.mlp_width, 1 << 20},
-                          {"embedding width", g.embed_dim, 1 << 16},
-                          {"image size", g.image_size, 1 << 14},
-                          {"patch size", g.patch_size, g.image_size},
-                          {"context length", g.context_length, 1 << 16},
-                          {"vocabulary size", g.vocab_size, 1 << 24}};
-  std::vector<std::string> problems;
-  for (const Bound& bound : bounds) {
-    if (bound.value < 1 || bound.value > bound.largest) {
-      problems.push_back(cat(bound.name, " is ", bound.value, ", expected 1 to ", bound.largest));
-    }
-  }
-  if (!problems.empty()) {
-    throw WeightsError(
-        join_problems(source.path.string() + ": no CLIP is of this size:", problems));
-  }
-}
-
-void check_tensors(const WeightsSource& source, const TensorFiles& files,
-                   const std::function<SourceTensor(const std::string&)>& locate,
-                   const std::function<bool(const std::string&)>& is_ignored) {
-  check_geometry(source);
-  ClipModel shape_model = allocate_clip(source.geometry, at::kFloat, at::kMeta);
-  std::set<std::string> wanted;
-  std::vector<std::string> missing, misshapen, unfit, extra;
-  for (const TensorSlot& slot : tensor_slots(shape_model)) {
-    for (const auto& [name, expected] : expected_tensors(slot, locate(slot.name))) {
-      if (!wanted.insert(name).second) continue;
-      if (!files.contains(name)) {
-        missing.push_back(cat("missing: ", name, " ", shape_text(expected)));
-        continue;
-      }
-      const TensorInfo& info = files.info(name);
-      if (!is_floating(info)) {
-        unfit.push_back(
-            cat("dtype: ", name, " is ", info.dtype, ", expected F32, F16, BF16 or F64"));
-      }
-      const std::vector<std::int64_t>& found = info.shape;
-      if (found == expected || (is_scalar(found) && is_scalar(expected))) continue;
-      misshapen.push_back(
-          cat("shape: ", name, " is ", shape_text(found), ", expected ", shape_text(expected)));
-    }
-  }
-  for (const std::string& name : files.names()) {
-    if (!wanted.contains(name) && !is_ignored(name)) {
-      extra.push_back(cat("extra: ", name, " ", shape_text(files.shape(name))));
-    }
-  }
-  std::vector<std::string> problems;
-  for (const auto& kind : {unfit, missing, misshapen, extra}) {
-    for (const std::string& line : shortened(kind, 12)) problems.push_back(line);
-  }
-  if (problems.empty()) return;
-  if (!unfit.empty()) {
-    problems.emplace_back(
-        "whole numbers and quantised values are no weights: dequantise the model with the tool "
-        "that quantised it and save it in fp32, fp16 or bf16");
-  }
-  throw WeightsError(join_problems(
-      cat(files.where(), ": the tensors do not fit a CLIP with ", to_string(source.geometry), ":"),
-      problems));
-}
-
-void attach_tensors(WeightsSource& source, const std::shared_ptr<const TensorFiles>& files,
-                    const std::function<SourceTensor(const std::string&)>& locate,
-                    const std::function<bool(const std::string&)>& is_ignored) {
-  check_tensors(source, *files, locate, is_ignored);
-  source.later_hash = std::async(std::launch::async, [files] { return files->hash(); }).share();
-  source.release_pages = [files] { files->release_pages(); };
-  source.files = files->paths();
-  source.notes.insert(source.notes.end(), files->notes().begin(), files->notes().end());
-  source.tensor = [files, locate](const std::string& name) {
-    const SourceTensor from = locate(name);
-    const at::Tensor whole = files->tensor(from.name);
-    if (!from.rest.empty()) return at::cat({whole, files->tensor(from.rest)});
-    if (from.has_leading_one) return whole.squeeze(0);
-    if (from.third >= 0) return whole.chunk(3, 0)[static_cast<std::size_t>(from.third)];
-    return from.is_transposed ? whole.t() : whole;
-  };
-}
-
 namespace {
 
 WeightsSource open_base(const ModelOptions& options) {
@@ -220,7 +41,7 @@ WeightsSource open_base(const ModelOptions& options) {
   }
   const bool is_folder = fs::is_directory(path, ignored);
   const fs::path folder = folder_of(path);
-  if (fs::exists(folder / "adapter_config.json", ignored) && (is_folder || is_lora_file(path))) {
+  if (fs::exists(folder / kPeftConfigFile, ignored) && (is_folder || is_lora_file(path))) {
     ModelOptions base = options;
     base.weights = adapter_base(folder).string();
     WeightsSource source = open_base(base);
@@ -230,7 +51,76 @@ WeightsSource open_base(const ModelOptions& options) {
   return is_folder ? open_folder(path, options) : open_named_file(path, options);
 }
 
+constexpr std::int64_t kElementsAtOnce = 1 << 16;  // source and target stay in a core's cache
+constexpr std::size_t kBytesUntilRelease = std::size_t{64} << 20U;
+
+// One pass: NaN and infinity both show in the extremes.
+bool is_finite(const at::Tensor& tensor) {
+  if (tensor.numel() == 0) return true;
+  const auto [least, greatest] = at::aminmax(tensor);
+  return std::isfinite(least.item<double>()) && std::isfinite(greatest.item<double>());
+}
+
+// Converts rows piece by piece, each looked through while it is in the cache. False when there is
+// NaN or infinity.
+bool copy_finite(const at::Tensor& from, const at::Tensor& to) {
+  if (!to.is_cpu() || to.dim() == 0 || to.numel() <= kElementsAtOnce) {
+    to.copy_(from);
+    return is_finite(to);
+  }
+  bool is_good = true;
+  const std::int64_t rows_at_once =
+      std::max<std::int64_t>(1, kElementsAtOnce * to.size(0) / to.numel());
+  for (std::int64_t row = 0; row < to.size(0); row += rows_at_once) {
+    const std::int64_t rows = std::min(rows_at_once, to.size(0) - row);
+    const at::Tensor part = to.narrow(0, row, rows).copy_(from.narrow(0, row, rows));
+    is_good = is_finite(part) && is_good;
+  }
+  return is_good;
+}
+
+// Threads take one tensor after the other: one that has to share its core with the thread that
+// hashes the file takes fewer. The file's pages go as soon as they are read, so that the peak is
+// the model's size and not the file's besides.
+class Loading {
+ public:
+  Loading(const WeightsSource& source, ClipModel& model)
+      : source_(source), slots_(tensor_slots(model)), is_good_(slots_.size(), 0) {}
+
+  void work() {
+    const at::NoGradGuard guard;  // of this thread
+    for (std::size_t i = next_++; i < slots_.size(); i = next_++) {
+      const at::Tensor value = source_.tensor(slots_[i].name).reshape(slots_[i].shape);
+      is_good_[i] = copy_finite(value, slot_view(slots_[i])) ? 1 : 0;
+      const std::size_t read = read_ += value.nbytes();
+      const bool is_due = read / kBytesUntilRelease != (read - value.nbytes()) / kBytesUntilRelease;
+      if (source_.release_pages && (is_due || i + 1 == slots_.size())) source_.release_pages();
+    }
+  }
+
+  std::vector<std::string> broken() const {
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < slots_.size(); ++i) {
+      if (is_good_[i] == 0) names.push_back(slots_[i].name);
+    }
+    return names;
+  }
+
+ private:
+  const WeightsSource& source_;
+  const std::vector<TensorSlot> slots_;
+  std::vector<char> is_good_;  // not bool: threads write neighbours
+  std::atomic<std::size_t> next_ = 0;
+  std::atomic<std::size_t> read_ = 0;
+};
+
 }  // namespace
+
+std::string to_string(WeightsLayout layout) {
+  return layout == WeightsLayout::kRandom ? "random initialisation" : layout_of(layout).label;
+}
+
+std::string WeightsSource::published_as() const { return published_name(hash()); }
 
 WeightsSource open_weights(const ModelOptions& options, std::uint64_t seed) {
   WeightsSource source =
@@ -240,6 +130,28 @@ WeightsSource open_weights(const ModelOptions& options, std::uint64_t seed) {
     resize_positions(source, *options.image_size);
   }
   return source;
+}
+
+ClipModel load_clip(const WeightsSource& source, at::ScalarType matmul_dtype, at::Device device) {
+  ClipModel model = allocate_clip(source.geometry, matmul_dtype, device);
+  Loading loading(source, model);
+  const int threads = device.is_cpu() ? at::get_num_threads() : 1;
+  at::parallel_for(0, threads, 1, [&](std::int64_t, std::int64_t) { loading.work(); });
+  const std::vector<std::string> broken = loading.broken();
+  if (!broken.empty()) {
+    throw WeightsError(
+        join_problems(cat(source.path.string(), ": NaN or infinity in:"), shortened(broken, 12)));
+  }
+  return model;
+}
+
+std::string model_hash(ClipModel& model) {
+  Sha256 hash;
+  for (const TensorSlot& slot : tensor_slots(model)) {
+    const at::Tensor value = slot_view(slot).detach().to(at::kCPU).contiguous();
+    hash.part(slot.name).update(value.const_data_ptr(), value.nbytes());
+  }
+  return hash.hex();
 }
 
 }  // namespace saferclip

@@ -122,7 +122,7 @@ def compare_threads(count, folder, program, repeats):
 
 
 def markdown(rows, threads):
-    """The table of docs/performance.md: milliseconds a picture, median (least … most)."""
+    """The table of docs/lab/performance.md: milliseconds a picture, median (least … most)."""
     def cell(of):
         return f"{of['median_s'] * 1e3:.2f} ({of['min_s'] * 1e3:.2f} … {of['max_s'] * 1e3:.2f})"
     lines = ["| picture | part | saferclip, ms | Pillow, ms | ratio | bytes equal to Pillow's |", "|---|---|---|---|---|---|"]

@@ -1,7 +1,7 @@
 """How time and memory grow with batch, model, pictures and rows, each with the law that it follows; plots as SVG.
 
     .venv/bin/pip install matplotlib
-    .venv/bin/python tests/bench/scaling.py --plots docs/plots [--parts batch model pictures rows] [--threads 2]
+    .venv/bin/python tests/bench/scaling.py --plots docs/lab/plots [--parts batch model pictures rows] [--threads 2]
 
 JSON on stdout. `model` also gives what share of a step its large products would take alone, at the rate that the same library
 reaches on the same shapes in a loop.

@@ -139,9 +139,10 @@ def main():
             folder.mkdir(exist_ok=True)
             subprocess.run([sys.executable, __file__, "--make", folder, "--rows", str(arguments.rows)], check=True)
         for threads in arguments.threads:
-            sides = {"saferclip": lambda: first_step(os.path.abspath(arguments.program), threads, folder), "client": lambda: client_step(threads, folder)}
+            sides = {"saferclip": lambda n=threads: first_step(os.path.abspath(arguments.program), n, folder),
+                     "client": lambda n=threads: client_step(n, folder)}
             if arguments.before:
-                sides["before"] = lambda: first_step(os.path.abspath(arguments.before), threads, folder)
+                sides["before"] = lambda n=threads: first_step(os.path.abspath(arguments.before), n, folder)
             result = {"threads": threads} | {name: spread([run() for _ in range(arguments.repeat + 1)][1:]) for name, run in sides.items()}
             result["ratio"] = result["client"]["median"] / result["saferclip"]["median"]
             results.append(result)

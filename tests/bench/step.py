@@ -199,7 +199,7 @@ def compare(folder, model, method, threads, arguments):
 
 
 def markdown(rows):
-    """The table of docs/performance.md: seconds a step (median, least … most), ratios, peak memory."""
+    """The table of docs/lab/performance.md: seconds a step (median, least … most), ratios, peak memory."""
     def cell(of):
         return f"{of['median_s']:.3f} ({of['min_s']:.3f} … {of['max_s']:.3f})"
     others = [k for k in ("best", "best, torch.compile", "published") if k in rows[0]]

@@ -15,8 +15,8 @@
 #include "saferclip/data/batch.h"
 #include "saferclip/io/safetensors.h"
 #include "saferclip/model/trained.h"
-#include "saferclip/weights/weights.h"
 #include "saferclip/train/step.h"
+#include "saferclip/weights/weights.h"
 
 namespace {
 
@@ -41,10 +41,10 @@ Batch read_batch(const std::string& path) {
       saferclip::cut_length(at::cat({b.safe_ends, b.unsafe_ends}), b.safe_ids.size(1));
   b.safe_ids = b.safe_ids.narrow(1, 0, length);
   b.unsafe_ids = b.unsafe_ids.narrow(1, 0, length);
-  b.reference_safe_text = read("reference_safe_text");
-  b.reference_safe_image = read("reference_safe_image");
-  b.reference_unsafe_text = read("reference_unsafe_text");
-  b.reference_unsafe_image = read("reference_unsafe_image");
+  b.reference.safe_text = read("reference_safe_text");
+  b.reference.safe_image = read("reference_safe_image");
+  b.reference.unsafe_text = read("reference_unsafe_text");
+  b.reference.unsafe_image = read("reference_unsafe_image");
   b.target_text = read("target_text");
   b.target_image = read("target_image");
   return b;
@@ -79,8 +79,8 @@ int main(int argc, char** argv) {
   if (argc == 8 && std::string(argv[7]) == "blocks") {
     options.recompute = saferclip::Recompute::kBlocks;
   } else if (argc == 8) {
-    options.micro_batch_size = std::atoi(argv[7]);
-    options.gradient_cache = true;
+    options.train.micro_batch_size = std::atoi(argv[7]);
+    options.train.gradient_cache = true;
   }
   saferclip::keep_freed_memory();
   nlohmann::json seconds = nlohmann::json::array();

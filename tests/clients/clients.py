@@ -22,7 +22,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from PIL import Image
 from safetensors.torch import load_file
-from transformers import (AutoTokenizer, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTextModel,
+from transformers import (AutoTokenizer, CLIPModel, CLIPProcessor, CLIPTextModel,
                           CLIPTextModelWithProjection, CLIPVisionModel, CLIPVisionModelWithProjection)
 
 TOLERANCE = 1e-5

@@ -11,13 +11,11 @@ import argparse
 import collections
 import concurrent.futures
 import errno
-import hashlib
 import json
 import os
 import pathlib
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time

@@ -4,7 +4,6 @@ hostile names; and what it must never do: reach a network, start a program, writ
     surroundings.py --program build/release/saferclip --libraries build/release/tests [unittest arguments]
 """
 import fcntl
-import json
 import os
 import pathlib
 import shutil

@@ -4,7 +4,7 @@
 
 #include "fuzz/fuzz.h"
 #include "saferclip/core/error.h"
-#include "saferclip/weights/peft_adapter.h"
+#include "saferclip/weights/peft.h"
 #include "saferclip/weights/weights.h"
 
 // The JSON files of model folders. The first byte picks the file, the rest is its content.

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "saferclip/io/safetensors.h"
+#include "saferclip/model/clip_forward.h"
 #include "saferclip/model/trained.h"
 #include "saferclip/weights/weights.h"
 #include "support/tensors.h"

@@ -8,7 +8,7 @@
 #include "saferclip/core/atomic_files.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/io/tensor_file.h"
-#include "saferclip/weights/peft_adapter.h"
+#include "saferclip/weights/peft.h"
 #include "saferclip/weights/weights.h"
 #include "support/temporary_folder.h"
 #include "support/tensors.h"

@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "saferclip/model/tensor_slots.h"
+
 namespace saferclip {
 namespace {
 

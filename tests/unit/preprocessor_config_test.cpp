@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "weights/sources.h"
+#include "weights/preprocessor_config.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/atomic_files.h"
 #include "support/temporary_folder.h"

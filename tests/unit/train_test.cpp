@@ -10,13 +10,15 @@
 
 #include "saferclip/core/error.h"
 #include "saferclip/data/crops.h"
+#include "saferclip/model/clip_forward.h"
+#include "saferclip/model/tensor_slots.h"
 #include "saferclip/model/trained.h"
-#include "saferclip/weights/weights.h"
 #include "saferclip/train/augment.h"
 #include "saferclip/train/checkpoint.h"
 #include "saferclip/train/metrics_log.h"
 #include "saferclip/train/schedule.h"
 #include "saferclip/train/step.h"
+#include "saferclip/weights/weights.h"
 #include "support/temporary_folder.h"
 #include "support/tensors.h"
 #include "train/background.h"
@@ -78,10 +80,10 @@ class Tiny : public ::testing::Test {
     b.safe_ids = ids();
     b.unsafe_ids = ids();
     b.safe_ends = b.unsafe_ends = end_positions(b.safe_ids, false);
-    b.reference_safe_text = embeddings();
-    b.reference_safe_image = embeddings();
-    b.reference_unsafe_text = embeddings();
-    b.reference_unsafe_image = embeddings();
+    b.reference.safe_text = embeddings();
+    b.reference.safe_image = embeddings();
+    b.reference.unsafe_text = embeddings();
+    b.reference.unsafe_image = embeddings();
     b.target_text = embeddings();
     b.target_image = embeddings();
     return b;
@@ -119,7 +121,7 @@ TEST_F(Tiny, MicroBatchesEqualOneBatch) {
   std::vector<at::Tensor> gradients;
   double loss = 0;
   for (const std::int64_t micro : {5, 2, 1}) {
-    options.micro_batch_size = micro;
+    options.train.micro_batch_size = micro;
     Optimizer optimizer(adam, parameters_);
     const StepNumbers numbers = train_step(model_, optimizer, batch(5), options, 0.0);
     std::vector<at::Tensor> flat;
@@ -140,8 +142,8 @@ TEST_F(Tiny, TheGradientCacheKeepsTheBatchsNegatives) {
   options.preprocessing = source_.preprocessing;
   disturb(0);
   const auto gradient = [&](std::optional<std::int64_t> micro, bool is_cached) {
-    options.micro_batch_size = micro;
-    options.gradient_cache = is_cached;
+    options.train.micro_batch_size = micro;
+    options.train.gradient_cache = is_cached;
     return loss_and_gradients(options);
   };
   const at::Tensor whole = gradient(std::nullopt, false);
@@ -179,7 +181,7 @@ TEST_F(Tiny, DropoutIsAFunctionOfSeedAndStep) {
   OptimizerOptions adam;
   Optimizer optimizer(adam, parameters_);
   const auto loss = [&](std::uint64_t seed, std::int64_t step) {
-    options.seed = seed;
+    options.train.seed = static_cast<std::int64_t>(seed);
     Batch b = batch(4);
     b.step = step;
     return train_step(model_, optimizer, b, options, 0.0).loss.item<double>();
@@ -205,18 +207,18 @@ TEST_F(Tiny, TheReferenceSeesTheCroppedPictures) {
   Optimizer optimizer({}, parameters_);
   std::map<std::string, double> first;
   for (const std::int64_t micro : {5, 2, 1}) {
-    options.micro_batch_size = micro;
+    options.train.micro_batch_size = micro;
     const Batch cropped =
         augment_batch(whole, {&reference, source_.preprocessing, micro, /*unsafe=*/true});
     EXPECT_FALSE(at::equal(cropped.safe_pixels, whole.safe_pixels));
-    EXPECT_EQ(cropped.reference_unsafe_image[1].abs().max().item<float>(), 0);
+    EXPECT_EQ(cropped.reference.unsafe_image[1].abs().max().item<float>(), 0);
     for (const auto& [name, value] : train_step(model_, optimizer, cropped, options, 0.0).terms) {
       const double expected = first.emplace(name, value.item<double>()).first->second;
       EXPECT_NEAR(value.item<double>(), expected, 1e-6) << name << ", micro-batches of " << micro;
     }
     EXPECT_LE(first.at("pres_uni_img"), 1e-5);
     Batch stale = cropped;
-    stale.reference_safe_image = of_whole;
+    stale.reference.safe_image = of_whole;
     for (const auto& [name, value] : train_step(model_, optimizer, stale, options, 0.0).terms) {
       if (name != "pres_uni_img") continue;
       EXPECT_GT(value.item<double>(), 1e-4);
@@ -224,9 +226,9 @@ TEST_F(Tiny, TheReferenceSeesTheCroppedPictures) {
   }
   EXPECT_EQ(model_hash(reference), hash);
   const Batch unread = augment_batch(whole, {&reference, source_.preprocessing, 5, false});
-  EXPECT_FALSE(unread.reference_unsafe_image.defined());
+  EXPECT_FALSE(unread.reference.unsafe_image.defined());
   const Batch alone = augment_batch(whole, {});
-  EXPECT_TRUE(at::equal(alone.reference_safe_image, whole.reference_safe_image));
+  EXPECT_TRUE(at::equal(alone.reference.safe_image, whole.reference.safe_image));
 }
 
 TEST_F(Tiny, AStepIsGivenUpBeforeItChangesAnything) {
@@ -235,7 +237,7 @@ TEST_F(Tiny, AStepIsGivenUpBeforeItChangesAnything) {
   StepOptions options;
   options.objective = ObjectiveOptions::preset("saferclip");
   options.preprocessing = source_.preprocessing;
-  options.micro_batch_size = 2;
+  options.train.micro_batch_size = 2;
   options.stop = &stop;
   Optimizer optimizer({}, parameters_);
   std::vector<at::Tensor> before;

@@ -11,6 +11,7 @@
 #include "saferclip/weights/weights.h"
 #include "support/temporary_folder.h"
 #include "support/tensors.h"
+#include "weights/open_clip.h"
 
 namespace saferclip {
 namespace {

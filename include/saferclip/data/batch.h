@@ -5,13 +5,18 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <initializer_list>
 #include <vector>
 
+#include "saferclip/core/quadruplet.h"
 #include "saferclip/data/caches.h"
 
 namespace saferclip {
 
-struct Batch {
+// How the rows of a tensor of a batch are counted.
+enum class BatchAxis { kRow, kUnsafePicture, kAnchor };
+
+struct Batch : LossConstants {
   std::int64_t step = 0;
   std::vector<std::int64_t> rows;  // manifest rows
   at::Tensor safe_pixels;          // uint8 [B, S, S, 3]
@@ -23,15 +28,29 @@ struct Batch {
   at::Tensor safe_ends;            // int64 [B]
   at::Tensor unsafe_ids;
   at::Tensor unsafe_ends;
-  at::Tensor has_unsafe_image;  // fp32 [B], 0 or 1
-  at::Tensor is_redirected;     // fp32 [B], 0 or 1
-  double redirected_rows = 0;   // sums of the two flags over the whole batch, known on the host
+  at::Tensor anchor_ids;       // int32 [A, L]
+  at::Tensor anchor_ends;      // int64 [A]
+  at::Tensor anchor_pixels;    // uint8 [A, S, S, 3]
+  double redirected_rows = 0;  // sums of the two flags over the whole batch, known on the host
   double redirected_rows_with_unsafe_image = 0;
-  at::Tensor reference_safe_text, reference_safe_image;      // fp32 [B, E]
-  at::Tensor reference_unsafe_text, reference_unsafe_image;  // fp32 [B, E]
-  at::Tensor target_text, target_image;                      // fp32 [B, E]: T0(t̂), V0(v̂)
-  at::Tensor anchor_ids, anchor_ends, anchor_text;           // int32 [A, L], int64 [A], fp32 [A, E]
-  at::Tensor anchor_pixels, anchor_image;                    // uint8 [A, S, S, 3], fp32 [A, E]
+
+  // Calls `visit` with each tensor that is defined and the axis of its first dimension. A new
+  // tensor of the batch is named here, and then cut and moved with the others.
+  template <class Visit>
+  void for_each_tensor(Visit&& visit) {
+    const auto all = [&](BatchAxis axis, std::initializer_list<at::Tensor*> tensors) {
+      for (at::Tensor* tensor : tensors) {
+        if (tensor->defined()) visit(*tensor, axis);
+      }
+    };
+    reference.for_each([&](at::Tensor& tensor) { all(BatchAxis::kRow, {&tensor}); });
+    all(BatchAxis::kRow, {&safe_pixels, &safe_boxes, &safe_ids, &safe_ends, &unsafe_ids,
+                          &unsafe_ends, &target_text, &target_image, &has_unsafe_image,
+                          &is_redirected});
+    all(BatchAxis::kUnsafePicture, {&unsafe_pixels, &unsafe_boxes, &unsafe_rows});
+    all(BatchAxis::kAnchor, {&anchor_ids, &anchor_ends, &anchor_pixels, &reference_anchor_text,
+                             &reference_anchor_image});
+  }
 };
 
 // T0(t̂) and V0(v̂) of some rows of a split, fp32 [B, E]. Memory is pinned when `pin` is set.
@@ -43,21 +62,11 @@ TargetRows gather_targets(const TargetCache& targets, const ReferenceCache& spli
                           const ReferenceCache& pool, const std::vector<std::int64_t>& rows,
                           bool pin);
 
-// What a batch must carry.
-struct BatchParts {
-  bool unsafe = false;     // unsafe captions and pictures
-  bool reference = false;  // reference embeddings of the rows
-  bool targets = false;
-  bool anchor_text = false;
-  bool anchor_image = false;
-  bool crops = false;  // boxes for the pictures
-};
-
 // Where batches come from. The tensors are shared with the caches, not copied.
 class BatchSource {
  public:
   BatchSource(const SplitData& split, const TargetCache& targets, const AnchorCache& anchors,
-              BatchParts parts, std::int64_t anchors_per_step, std::uint64_t seed);
+              const RowNeeds& needs, std::int64_t anchors_per_step, std::uint64_t seed);
 
   // `redirected[i]` says whether rows[i] trains its redirection terms. Anchors and
   // boxes are drawn as functions of (seed, step). Memory is pinned when `pin` is set.
@@ -65,10 +74,14 @@ class BatchSource {
                const std::vector<bool>& redirected, bool pin) const;
 
  private:
+  // Each returns the length of its longest caption.
+  std::int64_t gather_unsafe(Batch& batch, const std::vector<bool>& redirected, bool pin) const;
+  std::int64_t gather_anchors(Batch& batch, bool pin) const;
+
   const SplitData& split_;
   const TargetCache& targets_;
   const AnchorCache& anchors_;
-  BatchParts parts_;
+  RowNeeds needs_;
   std::int64_t anchors_per_step_;
   std::uint64_t seed_;
 };

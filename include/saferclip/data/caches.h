@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "saferclip/core/quadruplet.h"
 #include "saferclip/data/manifest.h"
 
 namespace saferclip {
@@ -35,11 +36,7 @@ struct TokenCache {
 };
 
 // L2-normalised fp32 embeddings [N, E] of the frozen reference; rows of missing pictures are zero.
-struct ReferenceCache {
-  at::Tensor safe_text;
-  at::Tensor safe_image;
-  at::Tensor unsafe_text;
-  at::Tensor unsafe_image;
+struct ReferenceCache : EmbeddingRows {
   std::string key;
 };
 

@@ -10,16 +10,13 @@
 #include <string>
 #include <vector>
 
+#include "saferclip/core/quadruplet.h"
 #include "saferclip/core/stop.h"
 
 namespace saferclip {
 
 // The embeddings of a split, [N, D] each; the unsafe ones are undefined if the split has none.
-struct EmbeddingSet {
-  at::Tensor safe_text;
-  at::Tensor safe_image;
-  at::Tensor unsafe_text;
-  at::Tensor unsafe_image;
+struct EmbeddingSet : EmbeddingRows {
   std::vector<bool> has_unsafe_image;
   std::vector<std::string> gallery = {};  // name of each row's gallery; empty: all rows share one
   std::vector<std::string> tag = {};

@@ -9,11 +9,14 @@
 #include <string>
 #include <vector>
 
-#include "saferclip/run/session.h"
+#include "saferclip/core/log.h"
+#include "saferclip/eval/evaluate_options.h"
+#include "saferclip/eval/retrieval.h"
 #include "saferclip/evaluate/scores_json.h"
 #include "saferclip/evaluate/zero_shot_set.h"
-#include "saferclip/eval/retrieval.h"
 #include "saferclip/prepare/embedding.h"
+#include "saferclip/prepare/prepare.h"
+#include "saferclip/weights/weights.h"
 
 namespace saferclip {
 
@@ -28,11 +31,12 @@ struct EvaluationRequest {
   bool with_zero_shot = false;
 };
 
-// Evaluates the splits of one session; prepared data and the reference's numbers are kept between
-// calls.
+// Evaluates splits with one reference model; prepared data are kept between calls.
 class Evaluator {
  public:
-  Evaluator(const Session& session, Preparer& preparer, Logger& log);
+  // `source`: the reference. All references must outlive the evaluator.
+  Evaluator(const EvaluateOptions& options, const WeightsSource& source, Preparer& preparer,
+            Logger& log);
 
   // {"split", "n", …, "before", "after"}: the document without its scores.
   OrderedJson describe_split(const EvaluationRequest& request);
@@ -65,15 +69,13 @@ class Evaluator {
                           const std::string& label);
   OrderedJson drift(const EvaluationRequest& request, const EmbeddingSet& tuned, ClipModel& model);
 
-  const Session& session_;
+  const EvaluateOptions& options_;
+  const WeightsSource& source_;
   Preparer& preparer_;
   Logger& log_;
   std::map<std::string, SplitData> splits_;
   std::map<std::string, ZeroShotSet> zero_shot_;
   std::set<std::string> told_;  // warnings that need no repetition for each model
 };
-
-// The before/after table for the terminal, at most 100 columns.
-std::string evaluation_table(const OrderedJson& document);
 
 }  // namespace saferclip

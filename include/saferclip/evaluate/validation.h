@@ -1,13 +1,13 @@
 // Validation during training: scores, the objective's loss on the validation rows, what is best.
 #pragma once
 
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "saferclip/evaluate/evaluator.h"
-#include "saferclip/train/trainer.h"
+#include "saferclip/objective/loss_set.h"
+#include "saferclip/objective/objective_options.h"
 
 namespace saferclip {
 
@@ -16,11 +16,29 @@ namespace saferclip {
 // when it is not there.
 std::optional<double> best_value(const OrderedJson& after, const std::string& metric);
 
+// What a validation measures, and against which reference. The references must outlive the
+// validator.
+struct ValidationSetup {
+  const WeightsSource& source;  // the reference
+  const ObjectiveOptions& objective;
+  const EvaluateOptions& evaluate;
+  SplitSource split;
+  std::string best_metric;      // checkpoint.best_metric
+  std::int64_t batch_size = 1;  // rows of a batch of the loss, as in training
+};
+
+struct ValidationScores {
+  OrderedJson document;        // as `evaluate` writes it, without intervals
+  double best_value = 0;       // higher is better
+  std::optional<double> loss;  // none when the validation rows lack what the objective needs
+  std::string summary;         // one line for the log
+};
+
 class Validator {
  public:
-  // All references must outlive the validator; `train` holds the pool of the targets.
-  Validator(const Session& session, Preparer& preparer, const TrainingData& train,
-            std::filesystem::path run_folder, Logger& log);
+  // `pool`: the training rows, among which the targets are sought. All references must outlive the
+  // validator.
+  Validator(ValidationSetup setup, Preparer& preparer, const SplitData& pool, Logger& log);
 
   // Prepares the validation rows and their targets: before the training, whose memory they would
   // share.
@@ -35,21 +53,20 @@ class Validator {
   // it is not the model it is taken for, or these are not its captions. Empty otherwise.
   std::string chance_problem();
 
-  // Evaluates what was trained so far, writes evaluations/step_XXXXXXXX.json.
-  ValidationResult validate(std::int64_t step, const std::vector<NamedTensor>& trained);
+  // Throws ConfigError when the evaluation has no number `best_metric`.
+  ValidationScores validate(ClipModel& model);
 
  private:
   // Null when the validation rows lack what the objective needs.
   std::optional<MeanLosses> losses(const EmbeddingSet& tuned, const ClipModel& model);
 
-  const Session& session_;
+  ValidationSetup setup_;
   Preparer& preparer_;
-  const TrainingData& train_;
+  const SplitData& pool_;
   Evaluator evaluator_;
   EvaluationRequest request_;
   TargetCache targets_;
   OrderedJson before_;
-  std::filesystem::path run_folder_;
 };
 
 }  // namespace saferclip

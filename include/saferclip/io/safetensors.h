@@ -14,13 +14,9 @@
 #include <vector>
 
 #include "saferclip/core/mapped_file.h"
+#include "saferclip/core/named_tensor.h"
 
 namespace saferclip {
-
-struct NamedTensor {
-  std::string name;
-  at::Tensor tensor;
-};
 
 // One entry of the header. `begin`/`end` are byte offsets from the start of the file.
 struct TensorEntry {

@@ -97,7 +97,8 @@ struct AdapterOptions {
           self.alpha);
     visit(field("dropout", "Dropout on the adapter's input.").at_least(0).below(1), self.dropout);
     visit(field("start_from",
-                "PEFT adapter folder or LoRA file whose factors the training starts from; rank, alpha and "
+                "PEFT adapter folder or LoRA file whose factors the training starts from; rank, "
+                "alpha and "
                 "targets must be its own.")
               .input_path()
               .free(),

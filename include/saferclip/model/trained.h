@@ -4,14 +4,21 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "saferclip/io/safetensors.h"
+#include "saferclip/core/named_tensor.h"
 #include "saferclip/model/clip_model.h"
 #include "saferclip/model/model_options.h"
 #include "saferclip/nn/optimizer.h"
 
 namespace saferclip {
+
+// What PEFT puts before the name of every tensor of an adapter.
+inline constexpr std::string_view kPeftPrefix = "base_model.model.";
+// PEFT's names of the two factors on a module: A [r, I] and B [O, r].
+std::string lora_a_name(std::string_view module);
+std::string lora_b_name(std::string_view module);
 
 // Makes the trained leaves of a model: LoRA factors (A Kaiming-uniform, B zero) on
 // `adapter.targets`, or every weight with method full; projections and logit scale as the model
@@ -27,6 +34,9 @@ std::vector<NamedTensor> trained_tensors(const std::vector<TrainedParameter>& pa
 // extra or misshapen tensor.
 void load_trained(const std::vector<TrainedParameter>& parameters,
                   const std::vector<NamedTensor>& tensors, const std::string& where);
+
+// W0 + strength · (W - W0); W itself for 1.
+at::Tensor scaled_change(const at::Tensor& original, const at::Tensor& tuned, double strength);
 
 // An fp32 model with what was trained put in: adapters merged (W + alpha/r · B A), weights
 // replaced. `strength` scales what was learned: W0 + strength · ΔW.

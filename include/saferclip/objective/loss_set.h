@@ -10,36 +10,33 @@
 #include <utility>
 #include <vector>
 
+#include "saferclip/core/quadruplet.h"
 #include "saferclip/objective/objective_options.h"
 
 namespace saferclip {
 
-// The embeddings of quadruplets (safe and unsafe caption, safe and unsafe picture), [B, D] each;
-// undefined where the objective does not need them.
-struct EmbeddingRows {
-  at::Tensor safe_text;
-  at::Tensor safe_image;
-  at::Tensor unsafe_text;
-  at::Tensor unsafe_image;
-};
-
-struct LossInputs {
-  EmbeddingRows tuned;      // T(t), V(v), T(t*), V(v*): with gradient
-  EmbeddingRows reference;  // T0, V0 of the same
-  at::Tensor target_text;   // T0(t̂)
-  at::Tensor target_image;  // V0(v̂)
-  // [B], 0 or 1. Rows without an unsafe picture may hold any values, NaN included, in the
-  // unsafe_image tensors: they affect neither losses nor gradients. Undefined: all rows have one.
-  at::Tensor has_unsafe_image;
-  // [B], 0 or 1: whether a row counts in the redirection terms. Undefined: all rows do.
-  at::Tensor is_redirected;
-  at::Tensor anchor_text, anchor_image;                      // T(p), V(x): [A, D] or undefined
-  at::Tensor reference_anchor_text, reference_anchor_image;  // T0(p), V0(x)
+struct LossInputs : LossConstants {
+  EmbeddingRows tuned;                  // T(t), V(v), T(t*), V(v*): with gradient
+  at::Tensor anchor_text, anchor_image;  // T(p), V(x): [A, D] or undefined
   // 0-d: exp(logit_scale), and the bias of the sigmoid form. The model's own (trained or not) if
   // uses_model_scale(), else the reference's.
   at::Tensor logit_scale;
   at::Tensor logit_bias;
 };
+
+// The scale and bias that contrastive terms may take: the tuned model's own, and the frozen
+// reference's.
+struct LogitScales {
+  at::Tensor model_logit_scale;  // 0-d, before exp
+  at::Tensor model_logit_bias;   // 0-d
+  double reference_scale = 100;  // exp(logit_scale)
+  double reference_bias = 0;
+};
+
+// The inputs of `tuned` rows; which scale and bias count is decided by the objective. Anchors are
+// the caller's to add.
+LossInputs make_loss_inputs(const ObjectiveOptions& options, const LossConstants& constants,
+                            const EmbeddingRows& tuned, const LogitScales& scales);
 
 // Counts over the whole batch: divided by these, the losses of its micro-batches sum to the
 // batch's.
@@ -91,16 +88,7 @@ std::vector<std::string> terms_of_unsafe_pictures(const ObjectiveOptions& option
 std::vector<std::string> terms_of_one_tower(const ObjectiveOptions& options,
                                             const std::string& tower);
 
-// The inputs that an objective needs besides the safe pair.
-struct LossNeeds {
-  bool unsafe_text = false;
-  bool unsafe_image = false;
-  bool reference = false;
-  bool reference_unsafe_image = false;  // V0(v*)
-  bool targets = false;
-  bool anchor_text = false;
-  bool anchor_image = false;
-};
-LossNeeds loss_needs(const ObjectiveOptions& options);
+// The inputs that an objective needs besides the safe pair; `crops` is not its business.
+RowNeeds loss_needs(const ObjectiveOptions& options);
 
 }  // namespace saferclip

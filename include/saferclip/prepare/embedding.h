@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "saferclip/core/log.h"
+#include "saferclip/core/preprocessing.h"
 #include "saferclip/core/stop.h"
 #include "saferclip/model/clip_model.h"
 #include "saferclip/text/tokenizer.h"

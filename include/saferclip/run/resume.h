@@ -5,8 +5,9 @@
 #include <map>
 #include <string>
 
-#include "saferclip/run/session.h"
 #include "saferclip/evaluate/scores_json.h"
+#include "saferclip/run/session.h"
+#include "saferclip/run/training_data.h"
 #include "saferclip/train/checkpoint.h"
 
 namespace saferclip {

@@ -4,7 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "saferclip/model/trained.h"
 #include "saferclip/run/session.h"
+#include "saferclip/run/training_data.h"
 #include "saferclip/train/memory_plan.h"
 
 namespace saferclip {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "saferclip/run/session.h"
+#include "saferclip/run/training_data.h"
 
 namespace saferclip {
 

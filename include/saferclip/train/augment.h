@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "saferclip/core/preprocessing.h"
 #include "saferclip/data/batch.h"
 #include "saferclip/model/clip_model.h"
 

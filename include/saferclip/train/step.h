@@ -11,26 +11,25 @@
 #include <utility>
 #include <vector>
 
+#include "saferclip/core/preprocessing.h"
 #include "saferclip/data/batch.h"
 #include "saferclip/model/clip_model.h"
 #include "saferclip/nn/optimizer.h"
 #include "saferclip/objective/loss_set.h"
+#include "saferclip/train/train_options.h"
 
 namespace saferclip {
 
 struct StepOptions {
+  TrainOptions train;  // micro-batches, gradient cache, clipping, seed
   ObjectiveOptions objective;
   Preprocessing preprocessing;
   at::ScalarType compute = at::kFloat;
-  std::optional<std::int64_t> micro_batch_size;
-  bool gradient_cache = false;
   Recompute recompute = Recompute::kNothing;
-  std::optional<double> grad_clip;
   bool trains_logit_scale = false;
-  // Of the contrastive terms that do not use the model's own.
+  // Of the contrastive terms that do not use the model's own: exp(logit_scale), and the bias.
   double infonce_scale = 100;
   double logit_bias = 0;
-  std::uint64_t seed = 0;
   const StopFlag* stop = nullptr;
 };
 
@@ -40,11 +39,6 @@ struct StepNumbers {
   at::Tensor grad_norm;
   std::vector<std::pair<std::string, at::Tensor>> terms;
 };
-
-// Embeds a batch with the tuned model; rows without an unsafe picture get zeros there.
-EmbeddingRows embed_batch(const ClipModel& model, const Batch& batch,
-                          const Preprocessing& preprocessing, const ForwardMode& mode,
-                          at::Tensor* anchor_text, at::Tensor* anchor_image);
 
 // Runs the batch (already on the device) in micro-batches, then one optimizer update at rate `lr`.
 // With a gradient cache (arXiv 2101.06983) the losses are the whole batch's.

@@ -5,21 +5,21 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <future>
-#include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "saferclip/io/safetensors.h"
+#include "saferclip/core/preprocessing.h"
 #include "saferclip/model/clip_model.h"
 #include "saferclip/model/model_options.h"
 
 namespace saferclip {
 
 enum class WeightsLayout { kHuggingFace, kOpenAi, kOpenClip, kRandom };
+// "Hugging Face folder", for people.
 std::string to_string(WeightsLayout layout);
 
 // A source that has been checked against its own geometry: every tensor is there, none is left
@@ -58,33 +58,8 @@ WeightsSource open_weights(const ModelOptions& options, std::uint64_t seed);
 ClipModel load_clip(const WeightsSource& source, at::ScalarType matmul_dtype = at::kFloat,
                     at::Device device = at::kCPU);
 
-// "OpenAI ViT-B/32" when a file with this SHA-256 is one that OpenAI published; else "".
-std::string published_name(const std::string& sha256);
-// The SHA-256 of the published file with this name ("ViT-B-32.pt"); "" for other names.
-// Its id on the Hugging Face hub, where OpenAI published the same weights; empty for none.
-std::string published_id(const std::string& sha256);
-std::string published_hash(const std::string& file_name);
-
 // SHA-256 over all tensors of a model in canonical order: equal before and after a run for a frozen
 // reference.
 std::string model_hash(ClipModel& model);
-
-// The Hugging Face configuration of a geometry (the `config.json` of an export).
-std::string hugging_face_config(const ClipGeometry& geometry, const TextSpec& text);
-// The `preprocessor_config.json` of an export.
-std::string hugging_face_preprocessor(const Preprocessing& preprocessing, Family family);
-// The `open_clip_config.json` of an export. `notes` gets what a user should know about it. Throws
-// ConfigError when open_clip cannot express the geometry.
-struct OpenClipRequest {
-  ClipGeometry geometry;
-  Preprocessing preprocessing;
-  TextCleaning cleaning = TextCleaning::kOpenAi;
-  bool has_own_tokenizer = false;  // the folder's files instead of CLIP's built-in vocabulary
-  std::string timm_model;          // SigLIP's vision tower; empty: timm's of this geometry
-};
-std::string open_clip_config(const OpenClipRequest& request, std::vector<std::string>& notes);
-// All tensors under open_clip's names, in its shapes: for CLIP those are OpenAI's (projections
-// transposed, q, k, v fused), for SigLIP timm's vision tower and open_clip's text tower.
-std::vector<NamedTensor> open_clip_tensors(ClipModel& model, at::ScalarType dtype);
 
 }  // namespace saferclip

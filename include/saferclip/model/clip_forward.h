@@ -1,0 +1,24 @@
+// From pixels and token ids to embeddings. Legend: B batch, L tokens, S image side in pixels, E
+// embedding width.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "saferclip/core/preprocessing.h"
+#include "saferclip/model/clip_model.h"
+
+namespace saferclip {
+
+// uint8 pixels [B, S, S, 3] to un-normalised embeddings [B, E] in fp32.
+at::Tensor encode_images(const ClipModel& model, const Preprocessing& preprocessing,
+                         const at::Tensor& pixels, const ForwardMode& mode);
+
+// Token ids [B, L] (int32 or int64, L ≤ context) and the position of the pooled token [B] int64
+// (the end mark; the last position of a padded text), to un-normalised embeddings [B, E] in fp32.
+at::Tensor encode_texts(const ClipModel& model, const at::Tensor& ids,
+                        const at::Tensor& end_positions, const ForwardMode& mode);
+
+// Normalised pixels [B, 3, S, S] fp32 as a client's processor gives them: (x/255 - mean)/std.
+at::Tensor normalise_pixels(const at::Tensor& pixels, const Preprocessing& preprocessing);
+
+}  // namespace saferclip

@@ -1,0 +1,32 @@
+// The rows that a training reads, with their targets and curriculum stages.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "saferclip/data/sampler.h"
+#include "saferclip/prepare/prepare.h"
+#include "saferclip/run/session.h"
+
+namespace saferclip {
+
+struct TrainingData {
+  SplitData train;
+  TargetCache targets;
+  AnchorCache anchors;
+  std::vector<int> stages;  // of each manifest row; -1 for rows that are not good
+};
+
+// Opens the caches, or builds the missing ones.
+TrainingData prepare_training(const Session& session, Preparer& preparer);
+
+// The manifest rows that an epoch trains on.
+std::vector<std::int64_t> admitted_rows(const TrainingData& data, const ObjectiveOptions& objective,
+                                        std::int64_t epoch);
+// Whether a row's redirection terms count in an epoch.
+bool is_redirected(const TrainingData& data, const ObjectiveOptions& objective, std::int64_t row,
+                   std::int64_t epoch);
+// Keeps a reference to `data`.
+Sampler make_sampler(const TrainingData& data, const RunConfig& config);
+
+}  // namespace saferclip

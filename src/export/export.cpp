@@ -1,0 +1,78 @@
+// Folders for other tools, complete or absent: everything goes into a temporary sibling that is
+// renamed at the end. What stands in the files is the layout's matter (room weights); here is only
+// what all exports have.
+#include "saferclip/export/export.h"
+
+#include <string_view>
+#include <utility>
+
+#include "saferclip/core/atomic_files.h"
+#include "saferclip/core/files.h"
+#include "saferclip/core/output.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/weights/published_files.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+namespace {
+
+using TextFiles = std::vector<std::pair<std::string, std::string>>;  // name and content
+
+void write_folder(const ExportRequest& request, const FolderContents& contents,
+                  const TextFiles& beside) {
+  const fs::path target = fs::absolute(output_folder("--out", request.folder)).lexically_normal();
+  make_folders(target.parent_path());
+  TemporarySibling temporary(target, TemporarySibling::Kind::kFolder);
+  write_contents(temporary.path(), contents);
+  for (const auto& [name, content] : beside) {
+    write_file_atomically(temporary.path() / name, content);
+  }
+  if (!request.model_card.empty()) {
+    write_file_atomically(temporary.path() / "README.md", request.model_card);
+  }
+  temporary.move_to_target();
+  sync_to_disk(target.parent_path());
+}
+
+}  // namespace
+
+std::string base_model_name(const WeightsSource& source) {
+  if (std::string id = published_id(source.hash()); !id.empty()) return id;
+  const fs::path path = fs::absolute(source.path).lexically_normal();
+  // The hub's cache: models--openai--clip-vit-base-patch32/snapshots/REVISION.
+  constexpr std::string_view kPrefix = "models--";
+  for (const fs::path& part : path) {
+    std::string name = part.string();
+    if (!name.starts_with(kPrefix)) continue;
+    name = name.substr(kPrefix.size());
+    const std::size_t dash = name.find("--");
+    return dash == std::string::npos ? name : cat(name.substr(0, dash), "/", name.substr(dash + 2));
+  }
+  return path.has_filename() ? path.filename().string() : path.parent_path().filename().string();
+}
+
+std::vector<std::string> export_weights(const ExportRequest& request, WeightsLayout layout,
+                                        ClipModel& model, const WeightsSource& source,
+                                        const Tokenizer& tokenizer) {
+  const FolderContents contents = model_contents(
+      layout, {model, source, tokenizer, request.dtype, request.tower, request.timm_model});
+  const bool has_captions = request.tower != ExportedTower::kVision;
+  write_folder(request, contents, has_captions ? tokenizer.hugging_face_files() : TextFiles{});
+  return contents.notes;
+}
+
+void export_peft(const ExportRequest& request, const TrainedAdapter& adapter,
+                 const WeightsSource& source) {
+  write_folder(request,
+               adapter_contents({.trained = adapter.trained,
+                                 .model = adapter.model,
+                                 .adapter = adapter.adapter,
+                                 .source = source,
+                                 .base_name = base_model_name(source),
+                                 .dtype = request.dtype,
+                                 .tower = request.tower,
+                                 .strength = adapter.strength}),
+               {});
+}
+
+}  // namespace saferclip

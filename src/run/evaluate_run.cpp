@@ -1,0 +1,207 @@
+#include "saferclip/run/evaluate_run.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/progress.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/data/split_source.h"
+#include "saferclip/evaluate/evaluator.h"
+#include "saferclip/prepare/prepare.h"
+#include "saferclip/run/kept_evaluations.h"
+#include "saferclip/run/open_run.h"
+#include "saferclip/run/run_reference.h"
+#include "saferclip/train/checkpoint.h"
+
+namespace saferclip {
+namespace {
+
+// What stands in the "after" column: a run's checkpoint, other weights, or nothing.
+struct Tuned {
+  std::optional<ClipModel> model;
+  std::optional<std::int64_t> step;  // of a run's checkpoint
+  std::filesystem::path checkpoint;
+};
+
+ClipModel load_checkpoint(const Session& session, const std::filesystem::path& checkpoint,
+                          double strength) {
+  return load_tuned(session, read_trained(session, checkpoint), checkpoint.string(), strength);
+}
+
+Tuned tuned_model(const EvaluateRunRequest& run_request, const Session& session, bool is_run,
+                  Logger& log) {
+  if (!run_request.weights.empty()) {
+    ModelOptions options = session.config.model;
+    options.weights = options.written_weights = run_request.weights;
+    options.init.clear();
+    options.adapter.clear();
+    const WeightsSource other = open_weights(options, 0);
+    if (!(other.geometry == session.source.geometry)) {
+      throw WeightsError(
+          cat(run_request.weights, ": has another geometry than ", session.source.path.string()));
+    }
+    for (const std::string& note : other.notes) log.warn(note);
+    const std::string measured = to_string(session.source.preprocessing);
+    if (to_string(other.preprocessing) != measured) {
+      log.warn(cat(run_request.weights, ": prepares pictures otherwise (",
+                   to_string(other.preprocessing),
+                   "); measured as model.weights does: ", measured));
+    }
+    return {load_clip(other, at::kFloat, session.device), std::nullopt, {}};
+  }
+  if (!is_run) return {};
+  Tuned tuned;
+  tuned.checkpoint = choose_checkpoint(resolve_run(run_request.file), run_request.checkpoint, log);
+  log.info(cat("evaluating ", tuned.checkpoint.string()));
+  tuned.step = read_train_state(tuned.checkpoint).step;
+  tuned.model = load_checkpoint(session, tuned.checkpoint, 1);
+  return tuned;
+}
+
+// The same splits measured with another run's model, for the paired comparison.
+class OtherRun {
+ public:
+  OtherRun(const std::string& path, const Session& mine, const ComputeOptions& compute, Logger& log,
+           const StopFlag& stop)
+      : path_(path),
+        session_(open(path, mine, compute, log)),
+        preparer_(session_.config.data, session_.source, *session_.tokenizer, session_.device, log,
+                  &stop),
+        evaluator_(session_.config.evaluate, session_.source, preparer_, log),
+        checkpoint_(choose_checkpoint(resolve_run(path), "latest", log)),
+        step_(read_train_state(checkpoint_).step) {}
+
+  void compare(const EvaluationRequest& request, const ModelScores& mine, OrderedJson& document) {
+    ClipModel model = load_checkpoint(session_, checkpoint_, 1);
+    const ModelScores theirs =
+        evaluator_.score(request, model, evaluator_.embed_split(request, model));
+    preparer_.release_reference();
+    document["against"] = {{"run", path_}, {"step", step_}, {"after", theirs.json}};
+    document["against"]["difference"] = differences_json(
+        theirs.tables, mine.tables, std::max<std::int64_t>(1, session_.config.evaluate.bootstrap),
+        preparer_.stop());
+  }
+
+ private:
+  // Its model, my data and settings of evaluation.
+  static Session open(const std::string& path, const Session& mine, const ComputeOptions& compute,
+                      Logger& log) {
+    const std::filesystem::path folder = resolve_run(path).run_folder;
+    RunConfig config = read_run_config(folder / "config.yaml", {});
+    require_base(config, folder);
+    config.data = mine.config.data;
+    config.evaluate = mine.config.evaluate;
+    return open_session(std::move(config), compute, log);
+  }
+
+  std::string path_;
+  Session session_;
+  Preparer preparer_;
+  Evaluator evaluator_;
+  std::filesystem::path checkpoint_;
+  std::int64_t step_;
+};
+
+OrderedJson strength_curve(const EvaluateRunRequest& run_request, const Session& session,
+                           const Tuned& tuned, Evaluator& evaluator,
+                           const EvaluationRequest& request, Logger& log) {
+  OrderedJson curve = OrderedJson::array();
+  Progress progress(log, "strengths", "strengths",
+                    static_cast<std::int64_t>(run_request.strengths.size()));
+  for (const double strength : run_request.strengths) {
+    log.info(cat("strength ", strength));
+    ClipModel model = load_checkpoint(session, tuned.checkpoint, strength);
+    const EmbeddingSet set = evaluator.embed_split(request, model);
+    curve.push_back({{"strength", strength}, {"after", evaluator.score(request, model, set).json}});
+    progress.advance(1);
+  }
+  return curve;
+}
+
+void require_consistent(const EvaluateRunRequest& run_request, bool is_run) {
+  if ((!run_request.strengths.empty() || !run_request.against.empty()) &&
+      (!is_run || !run_request.weights.empty())) {
+    throw ConfigError(
+        cat(run_request.file, ": --strengths and --against need a run folder and no --weights"));
+  }
+  for (const double strength : run_request.strengths) {
+    if (!(strength >= 0 && strength <= 2)) {
+      throw ConfigError(cat("--strengths: ", strength, " is not between 0 and 2"));
+    }
+  }
+}
+
+OrderedJson evaluate_split(const EvaluateRunRequest& run_request, const Session& session,
+                           Tuned& tuned, Evaluator& evaluator, const EvaluationRequest& request,
+                           OtherRun* other, Logger& log) {
+  std::optional<ModelScores> after;
+  OrderedJson document = evaluator.evaluate(request, tuned.model ? &*tuned.model : nullptr, after);
+  if (tuned.step) document["step"] = *tuned.step;
+  if (other != nullptr && after) other->compare(request, *after, document);
+  if (!run_request.strengths.empty()) {
+    document["strengths"] = strength_curve(run_request, session, tuned, evaluator, request, log);
+  }
+  return document;
+}
+
+// Into the run's folder; what was measured on other data than the run's own stays apart.
+void keep(const std::filesystem::path& run_folder, std::int64_t step, const Session& session,
+          const OrderedJson& document, Logger& log) {
+  const auto split = document["split"].get<std::string>();
+  const RunConfig recorded = read_run_config(run_folder / "config.yaml", {});
+  if (!keep_evaluation(run_folder, step, document, is_own_split(recorded, session.config, split))) {
+    log.warn(cat("split ", split, ": these are not the data of the run's own configuration; ",
+                 "the evaluation is kept apart, `report` and `export` do not show it"));
+  }
+}
+
+Session open_requested(const EvaluateRunRequest& run_request, bool is_run, Logger& log) {
+  if (!is_run) {
+    return open_session(read_run_config(run_request.file, run_request.overrides),
+                        run_request.compute, log);
+  }
+  return open_run(resolve_run(run_request.file).run_folder, run_request.overrides,
+                  run_request.compute, log);
+}
+
+}  // namespace
+
+std::vector<OrderedJson> evaluate_run(const EvaluateRunRequest& run_request, Logger& log,
+                                      const StopFlag& stop,
+                                      const std::function<void(const OrderedJson&)>& show) {
+  const bool is_run = is_run_path(run_request.file);
+  require_consistent(run_request, is_run);
+  const Session session = open_requested(run_request, is_run, log);
+  Tuned tuned = tuned_model(run_request, session, is_run, log);
+  if (!tuned.model && !session.config.model.init.empty()) {
+    throw ConfigError(
+        cat(run_request.file,
+            ": a model from scratch has nothing to evaluate yet; give its run folder"));
+  }
+  std::vector<std::string> splits = run_request.splits;
+  if (splits.empty())
+    splits.emplace_back(session.config.data.validation.empty() ? "train" : "validation");
+  Preparer preparer(session.config.data, session.source, *session.tokenizer, session.device, log,
+                    &stop);
+  Evaluator evaluator(session.config.evaluate, session.source, preparer, log);
+  std::optional<OtherRun> other;
+  if (!run_request.against.empty())
+    other.emplace(run_request.against, session, run_request.compute, log, stop);
+  std::vector<OrderedJson> documents;
+  for (const std::string& split : splits) {
+    const EvaluationRequest request{split_source(session.config.data, split), documents.empty()};
+    documents.push_back(evaluate_split(run_request, session, tuned, evaluator, request,
+                                       other ? &*other : nullptr, log));
+    if (tuned.step) {
+      keep(resolve_run(run_request.file).run_folder, *tuned.step, session, documents.back(), log);
+    }
+    show(documents.back());
+  }
+  preparer.release_reference();
+  return documents;
+}
+
+}  // namespace saferclip

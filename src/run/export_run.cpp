@@ -1,0 +1,90 @@
+#include "saferclip/run/export_run.h"
+
+#include <ATen/ATen.h>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/progress.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/export/export.h"
+#include "saferclip/run/model_card.h"
+#include "saferclip/run/open_run.h"
+#include "saferclip/run/run_reference.h"
+#include "saferclip/train/checkpoint.h"
+#include "saferclip/weights/folder_contents.h"
+
+namespace saferclip {
+namespace {
+
+ExportRequest make_request(const ExportForm& form) {
+  ExportRequest request;
+  request.folder = form.out;
+  request.dtype = form.dtype == "fp16"   ? at::kHalf
+                  : form.dtype == "bf16" ? at::kBFloat16
+                                         : at::kFloat;
+  request.tower = form.tower == "text"     ? ExportedTower::kText
+                  : form.tower == "vision" ? ExportedTower::kVision
+                                           : ExportedTower::kBoth;
+  request.timm_model = form.timm_model;
+  return request;
+}
+
+CardFacts make_facts(const ExportForm& form) {
+  return {{}, 0, form.to, form.dtype, form.tower, form.strength};
+}
+
+void export_model(const ExportForm& form, const ExportRequest& request, ClipModel& model,
+                  const Session& session, Logger& log) {
+  const Progress writing(log, cat("writing ", form.out.string()));
+  for (const std::string& note : export_weights(request, layout_named(form.to), model,
+                                                session.source, *session.tokenizer)) {
+    log.warn(note);
+  }
+}
+
+// PEFT loads the folder that adapter_config.json names, and transformers takes that folder's own
+// file.
+void warn_of_other_base(const WeightsSource& source, Logger& log) {
+  const std::filesystem::path usual = source.path / "model.safetensors";
+  if (source.layout != WeightsLayout::kHuggingFace || source.files.size() != 1 ||
+      source.files.front() == usual || !std::filesystem::exists(usual)) {
+    return;
+  }
+  log.warn(cat("the adapter was tuned on ", source.files.front().string(),
+               ", but transformers reads ", usual.string(), " of that folder; make a base of it: ",
+               "saferclip export ", source.files.front().string(), " --to hf --out BASE"));
+}
+
+}  // namespace
+
+void export_base(const Session& session, const ExportForm& form, Logger& log) {
+  ExportRequest request = make_request(form);
+  request.model_card = model_card(session, make_facts(form));
+  ClipModel model = load_clip(session.source);
+  export_model(form, request, model, session, log);
+}
+
+ExportedRun export_run(const RunReference& run, const std::filesystem::path& checkpoint,
+                       const Session& session, const ExportForm& form, Logger& log) {
+  const TrainState state = read_train_state(checkpoint);
+  const std::vector<NamedTensor> trained = read_trained(session, checkpoint);
+  ExportRequest request = make_request(form);
+  CardFacts facts = make_facts(form);
+  facts.checkpoint = checkpoint;
+  facts.step = state.step;
+  request.model_card = model_card(session, facts);
+  if (form.to == "peft") {
+    warn_of_other_base(session.source, log);
+    export_peft(request,
+                {trained, session.config.model, session.config.adapter, form.strength},
+                session.source);
+  } else {
+    ClipModel model = load_tuned(session, trained, checkpoint.string(), form.strength);
+    export_model(form, request, model, session, log);
+  }
+  ExportedRun exported{state.step, {}, session.config.checkpoint.best_metric};
+  const auto best = CheckpointStore(run.run_folder, log).pointer("best");
+  if (best && *best != state.step) exported.better_step = *best;
+  return exported;
+}
+
+}  // namespace saferclip

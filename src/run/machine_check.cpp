@@ -1,0 +1,109 @@
+#include "saferclip/run/machine_check.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/headeronly/version.h>
+
+#include <chrono>
+#include <filesystem>
+
+#include "saferclip/core/cpu.h"
+#include "saferclip/core/error.h"
+#include "saferclip/core/hash.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/nn/precision.h"
+#include "saferclip/weights/published_files.h"
+
+namespace saferclip {
+namespace {
+
+// Rate of a square matrix product: a wrong BLAS in front of LibTorch's shows here.
+double gemm_gflops(at::ScalarType dtype) {
+  constexpr std::int64_t kSize = 1024;
+  const at::Tensor a = at::rand({kSize, kSize}).to(dtype);
+  at::mm(a, a);
+  const auto began = std::chrono::steady_clock::now();
+  constexpr int kRounds = 4;
+  for (int i = 0; i < kRounds; ++i) at::mm(a, a);
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  return 2.0 * kRounds * kSize * kSize * kSize / seconds / 1e9;
+}
+
+MachineFinding check_device(const ComputeOptions& compute) {
+  try {
+    const at::Device device = parse_device(compute.device);
+    if (device.is_cpu() && compute.device == "auto") {
+      return {"device", "warn", "cpu: this LibTorch sees no CUDA device; training will be slow"};
+    }
+    return {"device", "ok", device.str()};
+  } catch (const Error& problem) {
+    return {"device", "fail", problem.what()};
+  }
+}
+
+MachineFinding check_vocabulary() {
+  try {
+    return {"vocabulary", "ok", clip_vocabulary_path().string()};
+  } catch (const Error& problem) {
+    return {"vocabulary", "fail", problem.what()};
+  }
+}
+
+// Whether a file is one that OpenAI published, and whether it only has the name of one.
+MachineFinding check_weights(const std::string& path) {
+  try {
+    const std::string sha256 = sha256_file(path);
+    const std::string published = published_name(sha256);
+    if (!published.empty()) {
+      return {"weights", "ok", cat(path, ": ", published, " as published (SHA-256 agrees)")};
+    }
+    const std::string expected = published_hash(std::filesystem::path(path).filename().string());
+    if (!expected.empty()) {
+      return {"weights", "fail",
+              cat(path, ": has the name of a file that OpenAI published with SHA-256 ", expected,
+                  ", but is ", sha256, "; download it again, or rename your own")};
+    }
+    return {"weights", "ok", cat(path, ": SHA-256 ", sha256, ", none of OpenAI's files")};
+  } catch (const Error& problem) {
+    return {"weights", "fail", problem.what()};
+  }
+}
+
+}  // namespace
+
+std::vector<MachineFinding> check_machine(const ComputeOptions& compute,
+                                          const std::vector<std::string>& files) {
+  std::vector<MachineFinding> findings;
+  findings.push_back(
+      {"build", "ok", cat("saferclip ", SAFERCLIP_VERSION, ", LibTorch ", TORCH_VERSION)});
+  findings.push_back(check_device(compute));
+  const bool has_bf16 = has_fast_bf16(at::kCPU);
+  findings.push_back(
+      {"cpu", has_bf16 ? "ok" : "warn",
+       cat(cpu_features(), has_bf16 ? "" : "; no fast bf16: CPU runs train in fp32")});
+  findings.push_back({"threads", "ok", std::to_string(at::get_num_threads())});
+  const double fp32 = gemm_gflops(at::kFloat);
+  findings.push_back(
+      {"fp32 products", fp32 < 10 ? "warn" : "ok",
+       cat(fixed(fp32, 0), " GFLOP/s",
+           fp32 < 10 ? "; another BLAS may stand before LibTorch's, or the machine is busy" : "")});
+  if (has_bf16)
+    findings.push_back(
+        {"bf16 products", "ok", cat(fixed(gemm_gflops(at::kBFloat16), 0), " GFLOP/s")});
+  std::error_code error;
+  const auto space = std::filesystem::space(".", error);
+  const bool is_low = !error && space.available < (std::uintmax_t{5} << 30);
+  findings.push_back(
+      {"disk",
+       error    ? "fail"
+       : is_low ? "warn"
+                : "ok",
+       error ? error.message()
+             : cat(human_bytes(space.available), " free here", is_low ? "; free some space" : "")});
+  findings.push_back(check_vocabulary());
+  for (const std::string& file : files) findings.push_back(check_weights(file));
+  return findings;
+}
+
+}  // namespace saferclip

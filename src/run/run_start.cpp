@@ -1,0 +1,57 @@
+#include "saferclip/run/run_start.h"
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/run/resume.h"
+#include "saferclip/run/run_reference.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+
+StartPoint find_start(const std::string& resume, const RunConfig& config, Logger& log) {
+  StartPoint start{fs::absolute(fs::path(config.run.dir) / config.run.name), {}};
+  if (resume.empty()) return start;
+  if (resume != "auto") {
+    const RunReference reference = resolve_run(resume);
+    return {reference.run_folder, choose_checkpoint(reference, "latest", log)};
+  }
+  const CheckpointStore store(start.run_folder, log);
+  const auto step = store.newest_good();
+  if (step) {
+    start.checkpoint = store.folder(*step);
+  } else {
+    log.info(cat("--resume auto: ", start.run_folder.string(),
+                 " holds no good checkpoint; starting afresh"));
+  }
+  return start;
+}
+
+void require_fresh(const fs::path& run_folder, Logger& log) {
+  if (CheckpointStore(run_folder, log).steps().empty()) return;
+  throw ConfigError(
+      cat("run folder ", run_folder.string(),
+          ": has checkpoints already; go on with --resume auto, start over with --overwrite, or "
+          "use another name with --set run.name=…"));
+}
+
+TrainState restore_run(const StartPoint& start, const TrainState& now,
+                       const std::vector<TrainedParameter>& parameters, Optimizer& optimizer,
+                       Logger& log) {
+  if (start.checkpoint.empty()) return now;
+  TrainState state = read_train_state(start.checkpoint);
+  require_same_content(state, now, start.run_folder);
+  keep_or_restart_best(state, now, log);
+  restore(start.checkpoint, parameters, optimizer);
+  if (state.threads != now.threads || state.device != now.device) {
+    log.warn(cat("the run was on ", state.device, " with ", state.threads, " threads, now ",
+                 now.device, " with ", now.threads, ": results will not be equal to the bit"));
+  }
+  log.info(cat("going on from ", start.checkpoint.string(), " (step ", state.step, ")"));
+  state.measure = now.measure;
+  state.precision = now.precision;
+  state.device = now.device;
+  state.threads = now.threads;
+  return state;
+}
+
+}  // namespace saferclip

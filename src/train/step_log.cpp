@@ -1,0 +1,58 @@
+// A step whose loss or gradient is not finite is never logged and never saved: the error names the
+// terms and the rows, and the last good checkpoint stays.
+#include "train/step_log.h"
+
+#include <cmath>
+#include <utility>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/memory.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+
+void StepLog::put(StepLine line, const StepNumbers& numbers,
+                  const std::vector<std::int64_t>& rows) {
+  pending_.put(std::move(line), numbers);
+  rows_ = rows;
+}
+
+bool StepLog::flush() {
+  std::optional<StepLine> line = pending_.take();
+  if (!line) return true;
+  line_ = std::move(*line);
+  if (!std::isfinite(line_.loss) || !std::isfinite(line_.grad_norm)) return false;
+  if (line_.step % every_steps_ == 0 || line_.step == total_) metrics_.write(line_);
+  return true;
+}
+
+std::string not_finite_text(const StepLine& line, const std::vector<std::string>& row_names,
+                            std::optional<std::int64_t> good) {
+  std::vector<std::string> broken;
+  for (const auto& [name, value] : line.terms) {
+    if (!std::isfinite(value)) broken.push_back(name);
+  }
+  return cat("step ", line.step, ": ", std::isfinite(line.loss) ? "the gradient" : "the loss",
+             " is not finite", broken.empty() ? "" : cat(" (terms: ", join(broken, ", "), ")"),
+             "; rows of its batch: ", join(shortened(row_names, 64), ", "), "; ",
+             good ? cat("the checkpoint of step ", *good, " is untouched")
+                  : std::string("nothing was saved yet"),
+             ". Lower optimizer.lr, set train.grad_clip, or train in fp32");
+}
+
+void show_step(const StepLine& line, bool has_unsafe, Progress& progress) {
+  if (line.step == 0) return progress.advance(1);
+  progress.advance(
+      1, {cat("loss ", fixed(line.loss, 4))},
+      {rate_text(line.quadruplets_per_s, has_unsafe ? "quadruplets" : "rows"),
+       human_bytes(peak_memory_bytes()), cat("epoch ", line.epoch + 1), cat("lr ", line.lr)});
+}
+
+std::string stopped_text(std::int64_t step, int exit_code) {
+  return cat("stopped ",
+             exit_code == kOutOfTime ? std::string("at the time limit")
+                                     : cat("by signal ", exit_code - 128),
+             " after step ", step, "; saved, go on with --resume auto");
+}
+
+}  // namespace saferclip

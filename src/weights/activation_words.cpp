@@ -1,0 +1,35 @@
+// Words for activations. A wrong one changes every embedding and shows in no shape, so nothing is
+// guessed: the source says it, or the user does, and the two must agree. Weights that tell nothing
+// are refused with the usual choices.
+#include "weights/activation_words.h"
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+
+Activation activation_named(const std::string& word) {
+  for (const Activation known :
+       {Activation::kQuickGelu, Activation::kGelu, Activation::kGeluTanh}) {
+    if (word == to_string(known)) return known;
+  }
+  throw WeightsError(
+      cat("\"", word, "\" is not supported; known: quick_gelu, gelu, gelu_pytorch_tanh"));
+}
+
+Activation demanded_activation(const ModelOptions& options, const std::string& reason) {
+  if (options.activation != "auto") return activation_named(options.activation);
+  throw ConfigError(
+      cat("model.activation: auto cannot tell: ", reason,
+          "; set model.activation to quick_gelu (OpenAI, MetaCLIP, DFN weights) or gelu "
+          "(LAION, DataComp weights)"));
+}
+
+void require_same_activation(const ModelOptions& options, const std::string& said,
+                             const std::string& file) {
+  if (options.activation == "auto" || options.activation == said) return;
+  throw ConfigError(
+      cat("model.activation is ", options.activation, ", but ", file, " says ", said));
+}
+
+}  // namespace saferclip

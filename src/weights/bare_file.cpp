@@ -1,0 +1,93 @@
+// A file that stands alone: the layout is the one whose names its tensors have, the geometry comes
+// from `model.architecture` or from the shapes where these tell it. What is only assumed goes into
+// a note, and what cannot be known is asked for.
+#include "weights/bare_file.h"
+
+#include <nlohmann/json.hpp>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
+#include "weights/activation_words.h"
+#include "weights/foreign_models.h"
+#include "weights/hugging_face_config.h"
+#include "weights/json_fields.h"
+#include "weights/layouts.h"
+#include "weights/openai.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+namespace {
+
+// The last one is as good as any for names of no layout: it says what is missing.
+const Layout& layout_of_names(const TensorFiles& files, Family family) {
+  for (const Layout* layout : layouts()) {
+    if (layout->covers(family) && layout->has_names(files)) return *layout;
+  }
+  return *layouts().back();
+}
+
+// The activation that the file itself tells: in our metadata, or because it is OpenAI's, and all of
+// those use QuickGELU.
+std::string told_activation(const TensorFiles& files) {
+  const auto said = files.metadata().find("activation");
+  if (said != files.metadata().end() && (said->second == "gelu" || said->second == "quick_gelu")) {
+    return said->second;
+  }
+  return is_openai_archive(files) ? "quick_gelu" : "";
+}
+
+ModelOptions with_told_activation(ModelOptions options, const fs::path& file,
+                                  const TensorFiles& files) {
+  const std::string told = told_activation(files);
+  if (told.empty()) return options;
+  require_same_activation(options, told, file.string());
+  options.activation = told;
+  return options;
+}
+
+void read_described(const ModelOptions& options, WeightsSource& source) {
+  read_json_file(options.architecture, [&](const nlohmann::json& json) {
+    read_architecture(json, options.architecture, options, source);
+  });
+}
+
+void infer(const Layout& layout, const TensorFiles& files, const ModelOptions& options,
+           WeightsSource& source) {
+  const std::string file = source.path.string();
+  if (layout.infer == nullptr) {
+    throw WeightsError(cat(file, ": has ", layout.title,
+                           "'s tensor names, which do not tell heads and activation; give the "
+                           "folder with its ",
+                           layout.config, " as model.weights, or set model.architecture"));
+  }
+  source.geometry = layout.infer(files);
+  source.geometry.text.activation = source.geometry.vision.activation =
+      demanded_activation(options, file + " does not say");
+  // OpenAI's own archives are what this assumes.
+  if (is_openai_archive(files)) return;
+  source.notes.push_back(
+      cat(file, ": heads of width 64, OpenAI's mean and std and a bicubic resize are assumed, as ",
+          "the file does not say; set model.architecture otherwise"));
+}
+
+}  // namespace
+
+WeightsSource open_bare_file(const fs::path& file, const ModelOptions& options,
+                             const std::shared_ptr<const TensorFiles>& files) {
+  WeightsSource source;
+  source.path = file;
+  const bool is_described = !options.architecture.empty();
+  // Without a description it must be a CLIP.
+  if (!is_described) refuse_foreign_model(*files, file.string(), Family::kClip);
+  const ModelOptions told = with_told_activation(options, file, *files);
+  if (is_described) read_described(told, source);
+  const Layout& layout = layout_of_names(*files, source.geometry.family);
+  if (!is_described) infer(layout, *files, told, source);
+  apply_habits(layout, source);
+  refuse_foreign_model(*files, file.string(), source.geometry.family);
+  source.layout = layout.kind;
+  layout.attach(source, files);
+  return source;
+}
+
+}  // namespace saferclip

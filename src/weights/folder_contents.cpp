@@ -1,0 +1,44 @@
+// From a model to files: the layout makes the contents, this writes them. Nothing here knows a
+// layout but by the table; making and writing are apart so that every refusal comes before the
+// first byte.
+#include "saferclip/weights/folder_contents.h"
+
+#include "saferclip/core/atomic_files.h"
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/io/safetensors.h"
+#include "saferclip/io/tensor_file.h"
+#include "weights/layouts.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+
+bool is_of_tower(const std::string& name, ExportedTower tower) {
+  if (tower == ExportedTower::kBoth) return true;
+  return name.starts_with(tower == ExportedTower::kText ? "text_" : "vis");
+}
+
+WeightsLayout layout_named(const std::string& word) {
+  std::vector<std::string> words;
+  for (const Layout* layout : layouts()) {
+    if (word == layout->word) return layout->kind;
+    words.emplace_back(layout->word);
+  }
+  throw ConfigError(cat("\"", word, "\" is no layout of weights; known: ", join(words, ", ")));
+}
+
+FolderContents model_contents(WeightsLayout layout, const ModelRequest& request) {
+  return layout_of(layout).contents(request);
+}
+
+void write_contents(const fs::path& folder, const FolderContents& contents) {
+  const fs::path file = folder / contents.tensor_file;
+  if (contents.format == TensorFormat::kTorch) {
+    write_torch_file(file, contents.tensors);
+  } else {
+    write_safetensors(file, contents.tensors, contents.metadata);
+  }
+  for (const auto& [name, content] : contents.texts) write_file_atomically(folder / name, content);
+}
+
+}  // namespace saferclip

@@ -1,0 +1,50 @@
+// A list of missing tensors would be right and useless for a model of another kind, so its names
+// are looked at first: one sentence says what it is and what to use instead. The marks are names
+// that no CLIP or SigLIP has.
+#include "weights/foreign_models.h"
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+namespace {
+
+// What a name tells of models that are not read here, or not as CLIP.
+struct ForeignMark {
+  const char* prefix;
+  const char* sentence;
+  bool is_siglip = false;  // SigLIP has such names
+};
+constexpr const char* kResNet =
+    "a ResNet CLIP. transformers and PEFT have no such tower and neither has saferclip; start from "
+    "a ViT of the same family (ViT-B/32, ViT-B/16, ViT-L/14)";
+constexpr const char* kSiglipNames =
+    "a SigLIP model, but its configuration describes a CLIP; a bare file needs model.architecture "
+    "(as configs/models/ViT-B-16-SigLIP.json)";
+constexpr ForeignMark kForeign[] = {
+    {"visual.layer1.", kResNet},
+    {"visual.attnpool.", kResNet},
+    {"text.transformer.embeddings.",
+     "an open_clip model with a Hugging Face text tower, which is not supported; use a model with "
+     "CLIP's own text tower (its configuration has no hf_model_name)"},
+    {"text_decoder.", "a CoCa model, which is not supported; use a CLIP"},
+    {"visual.attn_pool.", "a model with attentional pooling, which is not supported"},
+    {"visual.trunk.attn_pool.", kSiglipNames, true},
+    {"vision_model.head.", kSiglipNames, true},
+    {"visual.trunk.",
+     "an open_clip model with a timm vision tower, of which only SigLIP's are supported; use a "
+     "model with open_clip's own ViT (its configuration has no timm_model_name)",
+     true},
+    {"logit_bias", kSiglipNames, true},
+};
+
+}  // namespace
+
+void refuse_foreign_model(const TensorFiles& files, const std::string& where, Family family) {
+  for (const ForeignMark& mark : kForeign) {
+    if (mark.is_siglip && family == Family::kSiglip) continue;
+    if (files.has_prefix(mark.prefix)) throw WeightsError(cat(where, ": is ", mark.sentence));
+  }
+}
+
+}  // namespace saferclip

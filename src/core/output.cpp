@@ -196,7 +196,7 @@ fs::path output_folder(const std::string& option, const fs::path& given) {
   }
   if (!fs::exists(above, error)) above = ".";
   if (!fs::is_directory(above, error)) {
-    refuse(option, given, target, cat(above.string(), " is no folder"));
+    refuse(option, given, target, cat(above.string(), " is not a folder"));
   }
   require_writable_folder(option, given, target, above);
   return target;

@@ -75,10 +75,10 @@ std::string decoded(std::string_view bytes, const Encoding& encoding, const fs::
       code = 0x10000 + ((code - 0xD800) << 10U) + (unit_at(bytes, at, encoding) - 0xDC00);
     }
     if (is_high_surrogate(code) || is_low_surrogate(code) || code > 0x10FFFF)
-      fail("holds no letter");
+      fail("contains an invalid code unit");
     append_utf8(code, text);
   }
-  if (whole != bytes.size()) fail("ends inside a letter");
+  if (whole != bytes.size()) fail("ends inside a character");
   return text;
 }
 
@@ -223,7 +223,7 @@ std::vector<std::string> read_lines(const fs::path& file) {
   for (const std::string& line : read_all_lines(file)) {
     if (std::string text = trimmed(line); !text.empty()) lines.push_back(std::move(text));
   }
-  if (lines.empty()) throw DataError(cat(file.string(), ": holds no lines"));
+  if (lines.empty()) throw DataError(cat(file.string(), ": contains no lines"));
   return lines;
 }
 

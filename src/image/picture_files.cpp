@@ -92,7 +92,7 @@ std::string PictureFiles::note() const {
   }
   if (count == 0) return "";
   return cat("left out ", count,
-             count == 1 ? " file that is no picture" : " files that are no pictures", " (",
+             count == 1 ? " file that is not a picture" : " files that are not pictures", " (",
              join(shortened(kinds, 8), ", "), ")");
 }
 
@@ -112,7 +112,7 @@ PictureFiles picture_files(const fs::path& folder) {
 PictureFiles required_picture_files(const fs::path& folder) {
   PictureFiles files = picture_files(folder);
   if (files.pictures.empty()) {
-    throw DataError(cat(folder.string(), ": holds no pictures",
+    throw DataError(cat(folder.string(), ": contains no pictures",
                         files.others.empty() ? "" : "; " + files.note()));
   }
   return files;

@@ -61,7 +61,7 @@ class Converter {
       ConfigNode value = convert(entry.second, depth + 1);
       value.line = entry.first.Mark().line + 1;
       if (!seen.insert(key).second)
-        problems_.push_back(cat(value.where(), ": key \"", key, "\" stands twice"));
+        problems_.push_back(cat(value.where(), ": key \"", key, "\" appears twice"));
       result.entries.emplace_back(key, std::move(value));
     }
   }

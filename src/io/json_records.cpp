@@ -167,7 +167,7 @@ class RecordBuilder {
   bool end_array() { return close(); }
   bool key(std::string& name) {
     if (open_.back()->contains(name)) {
-      trouble_ = {record_.line, cat("\"", shortened_text(name), "\" stands twice")};
+      trouble_ = {record_.line, cat("\"", shortened_text(name), "\" appears twice")};
       return false;
     }
     member_ = &(*open_.back())[name];

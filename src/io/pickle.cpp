@@ -97,7 +97,7 @@ class Reader {
   }
   PickleId memory(std::uint64_t index) const {
     const auto found = memo_.find(index);
-    if (found == memo_.end()) refuse(cat("nothing was remembered under ", index));
+    if (found == memo_.end()) refuse(cat("nothing is memoized under ", index));
     return found->second;
   }
   void text(std::string_view bytes) { create(Kind::kText).text = std::string(bytes); }
@@ -287,7 +287,7 @@ class Reader {
   void call() {
     const PickleId arguments = pop();
     const PickleId callee = pop();
-    if (pickle_[callee].kind != Kind::kGlobal) refuse("a call of something that is no name");
+    if (pickle_[callee].kind != Kind::kGlobal) refuse("a call of something that is not a global");
     PickleValue& value = create(Kind::kCall);
     value.callee = callee;
     value.items = {arguments};
@@ -304,7 +304,7 @@ class Reader {
         const PickleId name = pop();
         const PickleId module = pop();
         if (pickle_[name].kind != Kind::kText || pickle_[module].kind != Kind::kText) {
-          refuse("a global whose name is no text");
+          refuse("a global whose name is not text");
         }
         global(pickle_[module].text + "." + pickle_[name].text);
         return true;
@@ -315,7 +315,8 @@ class Reader {
         return true;
       case kBuild: {
         const PickleId state = pop();
-        if (pickle_[top()].kind != Kind::kCall) refuse("a state for something that is no object");
+        if (pickle_[top()].kind != Kind::kCall)
+          refuse("a state for something that is not an object");
         pickle_.values[top()].state = state;
         return true;
       }

@@ -157,7 +157,7 @@ TensorFile open_legacy(const std::shared_ptr<const MappedFile>& file) {
     if (rest.size() < sizeof(count) || width == widths.end() || count < 0 ||
         static_cast<std::uint64_t>(count) >
             (rest.size() - sizeof(count)) / static_cast<std::uint64_t>(width->second)) {
-      throw WeightsError(cat(where, ": storage ", key, " leaves the file; it is truncated"));
+      throw WeightsError(cat(where, ": storage ", key, " exceeds the file; it is truncated"));
     }
     const auto size = static_cast<std::size_t>(count * width->second);
     storages[key] = rest.substr(sizeof(count), size);

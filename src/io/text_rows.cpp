@@ -79,7 +79,7 @@ void require_distinct_keys(const std::vector<JsonSpan>& members, const fs::path&
     const auto [first, is_new] = lines.emplace(member.key, member.line);
     if (is_new) continue;
     refuse(file, {member.line, cat("\"", shortened_text(std::string(member.key)),
-                                   "\" stands on line ", first->second, " already")});
+                                   "\" already appears on line ", first->second)});
   }
 }
 

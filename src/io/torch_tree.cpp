@@ -241,8 +241,8 @@ class TreeReader {
     // With strides of 0, a few bytes could claim any size.
     if (!is_bad && !is_empty) is_bad = count > tensor.storage_numel;
     if (is_bad) {
-      refuse(name,
-             cat("leaves its storage of ", tensor.storage_numel, " elements; the file is damaged"));
+      refuse(name, cat("exceeds its storage of ", tensor.storage_numel,
+                       " elements; the file is damaged"));
     }
   }
 

@@ -34,7 +34,7 @@ class Bytes {
   explicit Bytes(const MappedFile& file) : file_(file) {}
   void require(std::uint64_t position, std::uint64_t size, const char* what) const {
     if (position > file_.size() || size > file_.size() - position) {
-      refuse(file_, cat(what, " at byte ", position, " leaves the ", file_.size(),
+      refuse(file_, cat(what, " at byte ", position, " exceeds the ", file_.size(),
                         " bytes of the file; it is truncated or damaged"));
     }
   }
@@ -91,7 +91,7 @@ Directory read_directory_location(const MappedFile& file, const Bytes& bytes) {
     refuse(file, "it is split over several disks");
   }
   if (directory.begin > limit || directory.size > limit - directory.begin) {
-    refuse(file, "its directory leaves the file");
+    refuse(file, "its directory exceeds the file");
   }
   if (directory.entries > directory.size / kEntrySize) {
     refuse(file, cat("its directory claims ", directory.entries, " members in ", directory.size,
@@ -154,7 +154,7 @@ void check_name(const MappedFile& file, const std::string& name) {
   const bool is_traversal = ("/" + name + "/").find("/../") != std::string::npos;
   if (name.empty() || name.front() == '/' || is_traversal || name.find('\\') != std::string::npos ||
       name.find('\0') != std::string::npos) {
-    refuse(file, cat("member name \"", name, "\" leaves the archive"));
+    refuse(file, cat("member name \"", name, "\" points outside the archive"));
   }
 }
 
@@ -173,7 +173,7 @@ ZipMember locate(const MappedFile& file, const Bytes& bytes, const RawEntry& ent
   }
   const std::uint64_t begin =
       entry.local + kLocalSize + name_size + bytes.at<std::uint16_t>(entry.local + 28);
-  if (begin > data_end || entry.packed > data_end - begin) problem("leaves the file");
+  if (begin > data_end || entry.packed > data_end - begin) problem("exceeds the file");
   return {begin, entry.packed, entry.method == 0};
 }
 

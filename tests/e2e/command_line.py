@@ -124,7 +124,7 @@ class CommandLine(WorldCase):
                 self.assertNotIn("loading", result.stderr)
         for words in self.folders():
             for place, why in {"pipe": "a pipe", "/dev/null": "device", "safe.yaml": "is a file", "base": "not an empty folder",
-                               "safe.yaml/x": "is no folder", "/proc/x": "cannot be written", ".": "not an empty|working directory"}.items():
+                               "safe.yaml/x": "is not a folder", "/proc/x": "cannot be written", ".": "not an empty|working directory"}.items():
                 self.assertRegex(self.world.run(*words, place, code=2).stderr, why, (words, place))
         self.assertTrue(stat.S_ISFIFO(os.lstat(root / "pipe").st_mode))
         self.assertTrue(stat.S_ISCHR(os.lstat("/dev/null").st_mode) and stat.S_ISCHR(os.lstat("/dev/full").st_mode))

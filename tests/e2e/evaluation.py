@@ -171,7 +171,7 @@ class Evaluation(WorldCase):
                 else:
                     self.assertEqual(found[figure], value, f"{images} {figure}")
             if images == "by_folder":
-                self.assertIn("left out 7 files that are no pictures", said)
+                self.assertIn("left out 7 files that are not pictures", said)
                 self.assertIn("first line is read as a head", said)
             self.assertEqual("positions" in said, images in ("by_index", "numbers.jsonl", "floats.jsonl"), said)
         _, said = self.zero_shot("by_folder", "swapped.tsv", code=3)
@@ -205,11 +205,11 @@ class Evaluation(WorldCase):
         shutil.copy(w.root / "images/safe5.png", w.root / "shard/without_extension")
         anchors = ["--set", "objective.anchors.images=shard", "--set", "objective.weights.anchor_img=1"]
         said = w.run("prepare", "safe.yaml", *anchors).stderr
-        self.assertIn("left out 60 files that are no pictures (.json 30, .txt 30)", said)
+        self.assertIn("left out 60 files that are not pictures (.json 30, .txt 30)", said)
         (w.root / "empty").mkdir()
         (w.root / "empty/note.txt").write_text("nothing")
         said = w.run("prepare", "safe.yaml", "--set", "objective.anchors.images=empty", "--set", "objective.weights.anchor_img=1", code=3).stderr
-        self.assertIn("holds no pictures", said)
+        self.assertIn("contains no pictures", said)
 
     # --- documents that a run keeps
     def test_a_second_data_set_stays_apart(self):

@@ -101,7 +101,7 @@ TEST_F(ConfigFiles, RulesBetweenFields) {
 
 TEST_F(ConfigFiles, SyntaxDuplicatesAndMissingFiles) {
   EXPECT_THAT(refusal("model: {weights: w\n"), HasSubstr("a.yaml:"));
-  EXPECT_THAT(refusal(kMinimal + "data: {train: x}\n"), HasSubstr("key \"data\" stands twice"));
+  EXPECT_THAT(refusal(kMinimal + "data: {train: x}\n"), HasSubstr("key \"data\" appears twice"));
   EXPECT_THAT(refusal(""), HasSubstr("is empty"));
   EXPECT_THAT(refusal("run: {name: \xE9}"), HasSubstr("not UTF-8"));
   EXPECT_THROW(read_run_config(folder_ / "none.yaml", {}), ConfigError);

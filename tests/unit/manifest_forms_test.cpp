@@ -108,9 +108,9 @@ TEST_F(Forms, WhatStandsTwiceIsRefused) {
               AllOf(HasSubstr("m.txt:1:"), HasSubstr("\"safe_caption\" (columns 2 and 5)")));
   const Manifest twice = read(record("1", R"(, "safe_caption": "z")") + "\n" + record("2") + "\n");
   EXPECT_THAT(ids(twice), ElementsAre("2"));
-  EXPECT_THAT(problems(twice), HasSubstr("1/1 unreadable row: \"safe_caption\" stands twice"));
+  EXPECT_THAT(problems(twice), HasSubstr("1/1 unreadable row: \"safe_caption\" appears twice"));
   EXPECT_THAT(refusal("{\"0\": " + record("1") + ",\n\"0\": " + record("2") + "}"),
-              HasSubstr("m.txt:2: \"0\" stands on line 1 already"));
+              HasSubstr("m.txt:2: \"0\" already appears on line 1"));
   // Two names of one field: refused where they differ.
   const Manifest named =
       read(record("1", R"(, "caption": "z")") + "\n" +

@@ -112,7 +112,7 @@ TEST(Output, FilesAndFoldersAreNotTakenForEachOther) {
   EXPECT_NE(refusal_of_file(folder / "no/rows").find("there is no folder"), std::string::npos);
   EXPECT_NE(refusal_of_file(folder / "file/rows").find("there is no folder"), std::string::npos);
   EXPECT_NE(refusal_of_folder(folder / "file").find("is a file"), std::string::npos);
-  EXPECT_NE(refusal_of_folder(folder / "file/x").find("is no folder"), std::string::npos);
+  EXPECT_NE(refusal_of_folder(folder / "file/x").find("is not a folder"), std::string::npos);
   EXPECT_NE(refusal_of_folder(folder / "full").find("not an empty folder"), std::string::npos);
   EXPECT_EQ(output_folder("--out", folder / "empty"), folder / "empty");
   EXPECT_EQ(output_folder("--out", folder / "to empty"), folder / "empty");

@@ -79,12 +79,12 @@ TEST_F(TextFiles, OtherEncodingsAreRefusedWithLineAndCure) {
   EXPECT_THAT(latin, HasSubstr("save it as UTF-8"));
   EXPECT_THAT(refusal(wide("a kettle\na shelf", 2, false, false)), HasSubstr("UTF-16 LE without"));
   EXPECT_THAT(refusal(wide("a kettle\na shelf", 2, true, false)), HasSubstr("UTF-16 BE without"));
-  EXPECT_THAT(refusal(wide("a\nb", 2, false, true) + "x"), HasSubstr(":2: ends inside a letter"));
+  EXPECT_THAT(refusal(wide("a\nb", 2, false, true) + "x"), HasSubstr(":2: ends inside a character"));
   EXPECT_THAT(refusal(std::string("\xFF\xFE\n\0\x3D\xD8"
                                   "a\0",
                                   8)),
-              HasSubstr(":2: holds no letter"));
-  EXPECT_THAT(refusal("\n \r\n"), HasSubstr("holds no lines"));
+              HasSubstr(":2: contains an invalid code unit"));
+  EXPECT_THAT(refusal("\n \r\n"), HasSubstr("contains no lines"));
 }
 
 TEST_F(TextFiles, WhatIsNoTextIsNamed) {

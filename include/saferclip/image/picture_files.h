@@ -14,7 +14,7 @@ struct PictureFiles {
   std::vector<std::filesystem::path> pictures;  // sorted
   std::map<std::string, std::int64_t> others;   // number of other files by kind
 
-  // "left out 120 files that are no pictures (.json 60, .txt 60)"; empty if there are none.
+  // "left out 120 files that are not pictures (.json 60, .txt 60)"; empty if there are none.
   std::string note() const;
 };
 

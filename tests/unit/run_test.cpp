@@ -150,6 +150,8 @@ TEST_F(RunTest, RecordsAreReadBack) {
   const RunFolder run = open_run_folder(run_);
   EXPECT_THAT(read_never_trains(run_), IsEmpty());
   RunConfig config;
+  config.model.weights = (folder_ / "base").string();
+  config.data.train = (folder_ / "train.jsonl").string();
   config.train.batch_size = 7;
   RunEnvironment environment;
   environment.device = "cpu";

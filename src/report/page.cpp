@@ -4,6 +4,7 @@
 // evaluation is an error instead, since its numbers are the point of the page.
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 
 #include "report/charts.h"
@@ -29,11 +30,13 @@ Training read_metrics(const std::string& text) {
   std::istringstream in(text);
   for (std::string line; std::getline(in, line);) {
     const auto json = OrderedJson::parse(line, nullptr, false);
-    if (!json.is_object() || !json.contains("step")) continue;
-    const double step = json["step"].get<double>();
-    if (json.value("kind", "") == "train") {
-      training.loss.emplace_back(step, json.value("loss", 0.0));
-      training.rate.emplace_back(step, json.value("lr", 0.0));
+    const std::optional<double> place = number_at(json, "step");
+    if (!place) continue;
+    const double step = *place;
+    if (json.contains("kind") && json["kind"] == "train") {
+      training.loss.emplace_back(step, number_at(json, "loss").value_or(0));
+      training.rate.emplace_back(step, number_at(json, "lr").value_or(0));
+      if (!json.contains("terms") || !json["terms"].is_object()) continue;
       for (const auto& [name, value] : json["terms"].items()) {
         if (value.is_number()) training.terms[name].emplace_back(step, value.get<double>());
       }
@@ -181,6 +184,13 @@ class Page {
 
 }  // namespace
 
-std::string make_report(const ReportContent& content) { return Page(content).make(); }
+std::string make_report(const ReportContent& content) {
+  try {
+    return Page(content).make();
+  } catch (const OrderedJson::exception& problem) {
+    throw DataError(
+        cat("an evaluation of the run is malformed; evaluate it again: ", problem.what()));
+  }
+}
 
 }  // namespace saferclip

@@ -71,6 +71,12 @@ TEST(Report, BrokenLinesOfMetricsAreLeftOut) {
   const std::string page = make_report(content);
   EXPECT_THAT(page, HasSubstr("id=\"training\""));
   EXPECT_THAT(page, HasSubstr("uni_txt"));
+  content.metrics += R"(
+{"kind": 3, "step": "one"}
+{"kind": "train", "step": 2, "loss": null, "terms": 7}
+{"step": 3}
+)";
+  EXPECT_THAT(make_report(content), HasSubstr("id=\"training\""));
   content.metrics = R"({"kind":"train","st)";
   EXPECT_THAT(make_report(content), Not(HasSubstr("id=\"training\"")));
 }
@@ -88,7 +94,8 @@ TEST(Report, TheCurriculumNeedsATraining) {
 }
 
 TEST(Report, MalformedEvaluationsAreRefused) {
-  for (const char* text : {"", "{", "[]", R"({"n": 3})"}) {
+  for (const char* text : {"", "{", "[]", R"({"n": 3})", R"({"split": 3})", R"({"split": "a"})",
+                           R"({"split": "a", "n": "many", "before": {}, "after": {}})"}) {
     ReportContent content = small_content();
     content.evaluations = {text};
     EXPECT_THROW(make_report(content), DataError) << text;

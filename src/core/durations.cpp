@@ -1,4 +1,6 @@
-// Two grammars, told apart by a colon or a dash. Numbers are capped so that no sum overflows.
+// Durations for messages, and from options such as a time limit. Two grammars, told apart by a
+// colon or a dash: units ("1h30m") and Slurm's times, which users copy from their job scripts. Each
+// number is capped so that no sum overflows.
 #include "saferclip/core/durations.h"
 
 #include <algorithm>

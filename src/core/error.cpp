@@ -1,5 +1,6 @@
-// A list of problems is capped: one cause can produce thousands of them (a wrong image root, one
-// per row).
+// Joins problems into one message, so that users see all of them at once. The list is capped: one
+// cause, such as a wrong image root, can produce a problem for every row, and a message of
+// thousands of lines hides the first.
 #include "saferclip/core/error.h"
 
 #include "saferclip/core/text_format.h"

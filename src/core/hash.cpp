@@ -1,5 +1,6 @@
-// OpenSSL's SHA-256, which uses the CPU's SHA instructions. Files are read in blocks and not
-// through a memory map: a disk error or a truncation under a map raises SIGBUS instead of an error.
+// SHA-256 by OpenSSL, which uses the CPU's SHA instructions: caches and checkpoints hash many
+// gigabytes. Files are read in blocks and not through a memory map, because a disk error or a
+// truncation under a map raises SIGBUS instead of an error.
 #include "saferclip/core/hash.h"
 
 #include <openssl/evp.h>

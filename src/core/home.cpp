@@ -1,5 +1,6 @@
-// The rules of a POSIX shell: HOME first, then the password database. An unknown user leaves the
-// text as it is, because a file may really be called ~x.
+// Home folders by the rules of a POSIX shell: HOME first, then the password database. An unknown
+// user leaves the text as it is, because a file may really be called ~x; nothing else of a shell's
+// expansion is done, so a path with a dollar sign stays usable.
 #include "saferclip/core/home.h"
 
 #include <pwd.h>

@@ -1,5 +1,6 @@
-// Edit distance with transpositions (optimal string alignment), because swapped neighbors are the
-// most common typing error.
+// Suggestions for mistyped keys and options. Edit distance with transpositions (optimal string
+// alignment), because swapped neighbors are the most common typing error; words that differ in more
+// than a third of their letters are not suggested.
 #include "saferclip/core/nearest_match.h"
 
 #include <algorithm>

@@ -1,5 +1,6 @@
-// exists() and is_directory() come before open(), because open() accepts a folder and read() then
-// fails with a message that does not say so.
+// A file descriptor for reading, with errors that name file and cause. exists() and is_directory()
+// come before open(), because open() accepts a folder and read() then fails with a message that
+// does not say so. A read that a signal interrupts is repeated.
 #include "core/open_file.h"
 
 #include <fcntl.h>

@@ -1,5 +1,6 @@
-// The texts go into cache descriptions, so numbers are printed with all digits: two values that
-// differ must not look the same.
+// Texts for inspect, reports and cache descriptions. Numbers are printed with all digits, so that
+// two values that differ never look the same; defaults that hardly ever change (fill, rescale) are
+// mentioned only if they do.
 #include "saferclip/core/preprocessing.h"
 
 #include <array>

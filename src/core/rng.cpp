@@ -1,4 +1,5 @@
-// Part of what a run's seed means: any change here changes every data order, initialization and
+// Counter-based random numbers: SplitMix64's finalizer over seed and indices. These functions are
+// part of what a run's seed means: any change here changes every data order, initialization and
 // dropout mask, and breaks bit-exact resumption of older runs.
 #include "saferclip/core/rng.h"
 

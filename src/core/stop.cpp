@@ -1,4 +1,6 @@
-// A lock-free atomic, because a signal handler sets it.
+// The stop request of signals and time limits. A lock-free atomic, because a signal handler sets
+// it; compare and exchange, so that the exit code of the first request stays if a second signal
+// follows.
 #include "saferclip/core/stop.h"
 
 #include "saferclip/core/error.h"

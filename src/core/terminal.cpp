@@ -1,5 +1,6 @@
-// NO_COLOR (no-color.org) and TERM=dumb turn redrawing off as well as colors: both say that control
-// sequences are unwelcome. The width is asked anew each time, because windows are resized.
+// What stderr's terminal can do. NO_COLOR (no-color.org) and TERM=dumb turn redrawing off as well
+// as colors: both say that control sequences are unwelcome. The width is queried each time, because
+// windows are resized.
 #include "core/terminal.h"
 
 #include <sys/ioctl.h>

@@ -1,5 +1,6 @@
-// Independent of the locale: std::to_string and "%.*f" run in the C locale, which this program
-// never changes.
+// Formatting of numbers, sizes and lists in messages. Independent of the user's locale:
+// std::to_string and "%.*f" run in the C locale, which this program never changes, so logs and
+// tables look the same on every machine.
 #include "saferclip/core/text_format.h"
 
 #include <array>

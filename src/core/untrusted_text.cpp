@@ -1,4 +1,6 @@
-// One pass, no recursion, no allocation: these functions see bytes that nothing has checked before.
+// Checks that run before a parser: nesting depth, because nlohmann's parser and printer recurse,
+// and UTF-8, because they throw on anything else. One pass, no recursion, no allocation: these
+// functions see bytes that nothing has checked before.
 #include "saferclip/core/untrusted_text.h"
 
 #include <cstddef>

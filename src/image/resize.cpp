@@ -1,5 +1,6 @@
-// Pillow's order of work, reproduced: horizontal pass, then vertical, each rounded to 8 bits and
-// each skipped if its size does not change. Only the window is computed.
+// Resize, crop and padding, bit-equal to Pillow. Pillow's order of work is reproduced: horizontal
+// pass, then vertical (with one exception since version 13), each rounded to 8 bits and each
+// skipped if its size does not change. Only the window is computed.
 #include <algorithm>
 #include <cmath>
 #include <tuple>

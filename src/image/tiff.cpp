@@ -1,5 +1,6 @@
-// Tags are patched in a copy of the file rather than re-encoding it: each is one 12-byte entry, and
-// the new value, 1, always fits.
+// Alpha and orientation of TIFF files, around OpenCV's decoder. Tags are patched in a copy of the
+// file rather than re-encoding it: each is one 12-byte entry, and the new value, 1, always fits.
+// Only the first directory matters, as for the decoder.
 #include "image/tiff.h"
 
 #include <algorithm>

@@ -1,5 +1,6 @@
-// A stack machine like Python's, with all effects limited to the arena: globals, the only names of
-// code, pass an allowlist. Limits on values and bytes bound the memory.
+// Reads pickles as data. A stack machine like Python's, but globals, the only names of code, pass
+// an allowlist and nothing is called. Limits on values and bytes bound the memory, because a short
+// stream can build a large structure.
 #include "io/pickle.h"
 
 #include <bit>
@@ -16,7 +17,6 @@ namespace {
 using Kind = PickleValue::Kind;
 constexpr std::size_t kMaxValues = std::size_t{1} << 21;
 constexpr std::size_t kMaxBytes = std::size_t{1} << 26;
-
 using namespace pickle_opcode;
 
 class Reader {
@@ -62,9 +62,8 @@ class Reader {
   std::string line() {
     const std::size_t end = bytes_.find('\n', position_);
     if (end == std::string_view::npos) refuse("a line without an end");
-    std::string text(take(end - position_));
-    take(1);
-    return text;
+    const std::string_view text = take(end + 1 - position_);
+    return std::string(text.substr(0, text.size() - 1));
   }
 
   PickleValue& create(Kind kind) {
@@ -278,8 +277,8 @@ class Reader {
     if (!is_allowed_(name)) {
       throw WeightsError(
           cat(where_, ": names the Python object \"", name,
-              "\", which weights do not need; the file is refused, no code was run. Save the "
-              "state_dict alone (torch.save(model.state_dict(), …)), or convert to safetensors"));
+              "\", which weights do not need; no code was run. Save the state_dict "
+              "alone (torch.save(model.state_dict(), …)) or convert to safetensors"));
     }
     create(Kind::kGlobal).text = name;
   }

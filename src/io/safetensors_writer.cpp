@@ -1,5 +1,6 @@
-// Larger elements come first, so that every tensor is aligned to its element size without padding
-// (the format allows no gaps); spaces pad the header to a multiple of 8 for the same reason.
+// Writes safetensors files that are a function of their content. Larger elements come first, so
+// that every tensor is aligned to its element size without padding (the format allows no gaps);
+// spaces pad the header to a multiple of 8 for the same reason.
 #include <ATen/ATen.h>
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Undoes what DistributedDataParallel, Lightning, torch.compile, FSDP and others do to names.
 // Prefixes are removed repeatedly, because wrappers nest (`module._orig_mod.`). `module.` and
 // `model.` can be real module names, hence the rule that all names must share them.
 #include "io/wrapper_names.h"

@@ -1,5 +1,6 @@
 // LibTorch's own two steps of recording an operator: edges to the producers of the inputs (none for
-// an undefined input), and the node as the result's gradient function.
+// an undefined input), and the node as the result's gradient function. The result was computed
+// without recording, so it has no other history.
 #include "nn/autograd_node.h"
 
 #include <ATen/ATen.h>

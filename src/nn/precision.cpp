@@ -1,5 +1,6 @@
-// Device words are parsed by hand: c10::Device's own parser accepts devices this program does not
-// run on, and its exceptions do not name the option.
+// The words of --device, and which of them this machine supports. They are parsed by hand:
+// c10::Device's own parser accepts devices this program does not run on, and its exceptions do not
+// name the option.
 #include "saferclip/nn/precision.h"
 
 #include <ATen/ATen.h>

@@ -1,5 +1,6 @@
-// The quantile sort is stable, so equal cosines are ranked by row and the stages of a data set do
-// not depend on the machine. A row's stage is the number of cuts that lie at or before its rank.
+// Stages of the curriculum, from the cosines in the cache. The quantile sort is stable, so equal
+// cosines are ranked by row and the stages of a data set do not depend on the machine. A row's
+// stage is the number of cuts that lie at or before its rank.
 #include "saferclip/objective/curriculum.h"
 
 #include <ATen/ATen.h>

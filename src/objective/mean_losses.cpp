@@ -1,5 +1,6 @@
-// Micro-batches and validation both cut the inputs by rows and divide by counts of the whole, so
-// the losses of the blocks simply add up.
+// The objective over many rows: for micro-batches and for validation. Both cut the inputs by rows
+// and divide by counts of the whole, so the losses of the blocks simply add up; validation adds
+// them in double.
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
@@ -22,8 +23,8 @@ LossInputs narrow_rows(const LossInputs& inputs, std::int64_t begin, std::int64_
   for (EmbeddingRows* rows : {&part.tuned, &part.reference}) {
     rows->for_each([&](at::Tensor& tensor) { tensor = cut(tensor); });
   }
-  for (at::Tensor* rows : {&part.target_text, &part.target_image, &part.has_unsafe_image,
-                           &part.is_redirected}) {
+  for (at::Tensor* rows :
+       {&part.target_text, &part.target_image, &part.has_unsafe_image, &part.is_redirected}) {
     *rows = cut(*rows);
   }
   return part;

@@ -1,5 +1,6 @@
-// Queries go through the pool search in chunks; this file adds what is not a search: the own
-// partner's cosine, and the cases in which a row keeps it.
+// Targets for all rows. Queries go through the pool search in chunks, between which the stop flag
+// is checked; this file adds what is not a search: the own partner's cosine, and the cases in which
+// a row keeps its partner.
 #include "saferclip/objective/nearest_safe.h"
 
 #include <ATen/ATen.h>

@@ -1,5 +1,6 @@
-// The one list of objectives, their terms and preset weights; the config checks, the loss set and
-// the reports read it.
+// The one list of objectives, their terms and preset weights, in the order of the objective's
+// equation; the config checks, the loss set and the reports read it. A new term starts here
+// (CONTRIBUTING.md lists the other places).
 #include "saferclip/objective/objective_options.h"
 
 #include "saferclip/core/error.h"

@@ -1,5 +1,6 @@
-// Words are short and cached, so merging scans all pairs for the lowest rank and merges all its
-// occurrences at once, like OpenAI's bpe(); byte symbols are GPT-2's table.
+// The encoder behind CLIP's own vocabulary file. Words are short and cached, so merging simply
+// scans all pairs for the lowest rank and merges all its occurrences at once, like OpenAI's bpe().
+// Bytes are numbered in the order of GPT-2's table, printable ones first.
 #include "text/byte_pair_encoder.h"
 
 #include <limits>

@@ -1,5 +1,6 @@
-// CLIP's pattern by hand instead of by a regex engine: it is fixed, and this is on the path of
-// every caption. A tokenizer.json states it as text, hence the check for equality.
+// CLIP's word pattern by hand instead of by a regex engine: it is fixed, and it is on the path of
+// every caption. A tokenizer.json states the pattern as text, possibly with special tokens before
+// it, so it is recognized by its text.
 #include "text/lexer.h"
 
 namespace saferclip {

@@ -1,5 +1,6 @@
 // Chooses the reader for a tokenizer's files in the order in which transformers 5 looks for them,
-// because that decides which ids a folder with several vocabularies means.
+// because that decides which ids a folder with several vocabularies means. A folder without any is
+// refused with a list of what was found.
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"

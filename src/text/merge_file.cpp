@@ -1,5 +1,6 @@
-// CLIP's file has its version behind other text on the first line, hence the special case; it also
-// lists more merges than its vocabulary uses, hence the limit.
+// The merge lists of merges.txt and of CLIP's vocabulary file. CLIP's file has its version behind
+// other text on the first line, hence the special case; it also lists more merges than its
+// vocabulary uses, hence the limit.
 #include "text/merge_file.h"
 
 #include <sstream>

@@ -1,5 +1,6 @@
-// vocab.json and merges.txt have no pipeline of their own; CLIPTokenizer's is built from the same
-// JSON that a tokenizer.json would contain, so that both forms run through one reader.
+// Reads all that a Hugging Face folder says about its tokenizer. vocab.json and merges.txt have no
+// pipeline of their own; CLIPTokenizer's is built from the same JSON that a tokenizer.json would
+// contain, so that both forms run through one reader.
 #include "text/tokenizer_contents.h"
 
 #include <algorithm>

@@ -1,5 +1,6 @@
-// Contents and order of keys follow what transformers' save_pretrained writes for CLIP, so that
-// every client loads the files.
+// Writes tokenizer folders for exports. Contents and order of keys follow what transformers'
+// save_pretrained writes for CLIP, so that every client loads the files; the output is a function
+// of the vocabulary, so equal exports are equal in every byte.
 #include "text/tokenizer_files.h"
 
 #include <algorithm>

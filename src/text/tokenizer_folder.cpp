@@ -1,5 +1,6 @@
-// Which file wins follows transformers 5: added_tokens_decoder, if there is one, replaces the two
-// older files; a role's token takes the flags of the listed token with the same text.
+// The settings next to a vocabulary. Which file wins follows transformers 5: added_tokens_decoder,
+// if there is one, replaces the two older files; a role's token takes the flags of the listed token
+// with the same text.
 #include "text/tokenizer_folder.h"
 
 #include <nlohmann/json.hpp>

@@ -1,5 +1,6 @@
-// Every part is either reproduced exactly or reported; all unsupported parts appear in one message.
-// Type errors of nlohmann's accessors are translated at one place.
+// Reads a tokenizer.json of the tokenizers library. Every part is either reproduced exactly or
+// reported, all unsupported parts in one message: a part that is silently skipped would give other
+// ids. Type errors of nlohmann's accessors are translated in one place.
 #include "text/tokenizer_json.h"
 
 #include <nlohmann/json.hpp>

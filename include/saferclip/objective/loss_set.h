@@ -16,7 +16,7 @@
 namespace saferclip {
 
 struct LossInputs : LossConstants {
-  EmbeddingRows tuned;                  // T(t), V(v), T(t*), V(v*): with gradient
+  EmbeddingRows tuned;                   // T(t), V(v), T(t*), V(v*): with gradient
   at::Tensor anchor_text, anchor_image;  // T(p), V(x): [A, D] or undefined
   // 0-d: exp(logit_scale), and the bias of the sigmoid form. The model's own (trained or not) if
   // uses_model_scale(), else the reference's.

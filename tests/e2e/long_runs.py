@@ -171,11 +171,11 @@ class Memory(unittest.TestCase):
         """Within a quarter, for models small enough for a test; tests/soak/memory.py measures larger ones within a fifth."""
         with tempfile.TemporaryDirectory() as folder:
             world = World(pathlib.Path(folder))
-            tower = lambda **extra: dict(tower(**extra), hidden_size=384, intermediate_size=1536, num_hidden_layers=6,
-                                         num_attention_heads=6)
+            wide = lambda **extra: dict(tower(**extra), hidden_size=384, intermediate_size=1536, num_hidden_layers=6,
+                                        num_attention_heads=6)
             (world.root / "model.json").write_text(json.dumps(dict(
-                model_type="clip", projection_dim=64, text_config=tower(max_position_embeddings=16, vocab_size=514),
-                vision_config=tower(image_size=112, patch_size=16))))
+                model_type="clip", projection_dim=64, text_config=wide(max_position_embeddings=16, vocab_size=514),
+                vision_config=wide(image_size=112, patch_size=16))))
             world.make_base("train.max_steps=1")
             for name, settings in (("lora", ["train.micro_batch_size=24", "train.precision=bf16", "adapter.dropout=0"]),
                                    ("full", ["adapter={method: full}", "train.micro_batch_size=24"]),

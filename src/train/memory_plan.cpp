@@ -11,9 +11,9 @@ namespace {
 // LibTorch, oneDNN and their like with what they allocate for themselves, measured.
 constexpr std::int64_t kProgram = std::int64_t{290} << 20;
 constexpr std::int64_t kFloat = 4;
-// What the backward pass keeps lies in the heap between pieces that nothing fits into any more:
-// measured at 0 to 40 % of it, ViT-B/32 and L/14.
-constexpr double kHeapShare = 1.25;
+// What the backward pass keeps lies in the heap between freed pieces that nothing fits into any
+// more: measured at 0 to 40 % of it (small towers, ViT-L/14). An eighth keeps all within a fifth.
+constexpr std::int64_t kHeapShare = 8;
 // Adapters on q, k, v, the output projection, fc1 and fc2 at most.
 constexpr std::int64_t kAdapters = 6;
 
@@ -100,7 +100,7 @@ std::vector<MemoryPart> memory_parts(const MemoryPlan& plan) {
   const std::int64_t inputs = pixels + 2 * vision.tokens() * g.vision.width;
   const std::int64_t kept =
       (inputs + tower_numbers(plan, vision) + tower_numbers(plan, text)) * computed;
-  const auto activations = static_cast<std::int64_t>(kHeapShare * static_cast<double>(kept));
+  const std::int64_t activations = kept + kept / kHeapShare;
   const std::int64_t backward =
       std::max(workspace_numbers(plan, vision), workspace_numbers(plan, text)) * computed;
   // Pixels as fp32 stand there twice when the patches are cut; nothing else does yet.

@@ -17,7 +17,7 @@ import tempfile
 import time
 import unittest
 
-from world import World, WorldCase, file_hash, main, sets
+from world import World, WorldCase, file_hash, main, sets, tower
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(SOURCE / "tests/soak"))

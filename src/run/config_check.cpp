@@ -1,3 +1,7 @@
+// Collects every problem of a configuration in one pass: paths first, then the model, manifests,
+// objective and evaluation sets that can be read at all. A key whose path is missing goes into
+// `absent_`, so later checks do not report the same cause twice. `attempt` turns an exception into
+// a line of the report.
 #include "saferclip/run/config_check.h"
 
 #include <algorithm>

@@ -1,3 +1,7 @@
+// Fills the two columns of an evaluation: "before" is the configuration's reference, "after" a
+// run's checkpoint, other weights or nothing. Splits are evaluated one by one; zero-shot sets are
+// measured with the first only. The other run of --against is measured on this run's data with this
+// run's settings, so both score the same rows and the comparison is paired.
 #include "saferclip/run/evaluate_run.h"
 
 #include <ATen/ATen.h>

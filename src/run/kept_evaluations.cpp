@@ -1,14 +1,19 @@
+// A run's evaluation documents, one file each. A split's name does not identify its data, so a
+// document is the run's own only if its split is configured as in the run (is_own_split) or its
+// content hash equals that of an own document. The file names of all others end in eight digits of
+// their content hash, so they never overwrite an own document; reports and model cards ignore them.
+// A broken file is listed among the others, never deleted.
 #include "saferclip/run/kept_evaluations.h"
 
 #include <algorithm>
 #include <map>
 
-#include "saferclip/run/run_folder.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
-#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/split_source.h"
+#include "saferclip/run/run_folder.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;

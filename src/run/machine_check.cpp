@@ -1,3 +1,6 @@
+// The checks of `doctor`. Each returns a finding instead of throwing, so one failure does not hide
+// the others. Matrix products are timed because nothing else reveals a slow BLAS loaded ahead of
+// LibTorch's; a low rate is a warning only, because a busy machine looks the same.
 #include "saferclip/run/machine_check.h"
 
 #include <ATen/ATen.h>

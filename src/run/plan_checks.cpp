@@ -1,3 +1,7 @@
+// Compares a configuration with its manifests before hours of preparation. Bad rows and the
+// curriculum can only reduce the number of steps, so `Checker` works with an upper bound and
+// reports what is certain; require_steps repeats the check with the exact number. A manifest is
+// read only if a rule needs it.
 #include "saferclip/run/plan_checks.h"
 
 #include <algorithm>

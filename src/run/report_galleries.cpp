@@ -1,3 +1,7 @@
+// Retrieval examples for the report, by the rules of the metrics: each gallery is searched by
+// itself, over distinct pictures, and ties rank by index, safe pictures first. If any row has an
+// unsafe picture, only rows that have one are queries. Thumbnails are decoded from the original
+// files.
 #include "saferclip/run/report_galleries.h"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,6 @@
+// Gathers the report's content. Kept evaluations are reused; a missing one is made and kept. The
+// gallery shows pictures of the first split, so that split's content hash is compared with its
+// evaluation's, and the split is evaluated again if its data changed.
 #include "saferclip/run/report_run.h"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,7 @@
+// A resumed run must compute what the original would have. Configurations are compared after every
+// `auto` and default is resolved, so writing a default out is no difference; inputs are compared by
+// content key, never by path. Only precision may differ, with a warning, and only where the machine
+// alone decides it.
 #include "saferclip/run/resume.h"
 
 #include <algorithm>

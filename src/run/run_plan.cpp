@@ -1,3 +1,7 @@
+// What a run will do and how much memory it will take, from configuration, caches and geometry,
+// before the first step. This file only collects the numbers; the model behind them is
+// train/memory_plan.h. Caches are mapped, so a short run is charged only the share of rows it
+// reads.
 #include "saferclip/run/run_plan.h"
 
 #include <ATen/ATen.h>
@@ -5,9 +9,9 @@
 #include <algorithm>
 
 #include "saferclip/core/text_format.h"
+#include "saferclip/model/tensor_slots.h"
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/run/training_data.h"
-#include "saferclip/model/tensor_slots.h"
 #include "saferclip/train/trainer.h"
 
 namespace saferclip {

@@ -1,3 +1,7 @@
+// Opens weights and tokenizer and checks that they fit: family, vocabulary size, and the token at
+// which the text tower pools. A wrong tokenizer would not fail later but embed other texts, so a
+// mismatch is an error here. Options that need the weights to be judged are checked here too,
+// before any preparation.
 #include "saferclip/run/session.h"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,6 @@
+// The target of each unsafe row, for the terminal, CSV and JSON. A target index below the number of
+// manifest rows names a row of the training manifest, a larger one an extra caption, and -1 the
+// row's own caption. CSV text is always quoted, since captions hold commas and quotes.
 #include "saferclip/run/target_lines.h"
 
 #include <ATen/ATen.h>

@@ -1,7 +1,7 @@
-// Wires one training run: what the configuration says becomes options and parts of the trainer,
-// which knows nothing of configurations. Order matters for memory: validation rows and the
-// reference's own scores are prepared before the steps, and the frozen reference is freed unless
-// cropped pictures need it.
+// Wires one training run: turns the configuration into options and parts of the trainer, which
+// knows nothing of configurations. The order saves memory: validation rows and the reference's
+// scores are prepared before the first step, then the frozen reference is freed unless cropped
+// pictures need it.
 #include "saferclip/run/training.h"
 
 #include <ATen/ATen.h>

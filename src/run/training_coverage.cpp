@@ -1,3 +1,7 @@
+// Finds what a run will never train, without training: weighted terms whose inputs no row has,
+// terms that only a frozen tower could lower, and rows whose curriculum stage starts after the last
+// epoch. Such a run ends without an error, so `train` and `prepare` warn and the model card says
+// it.
 #include "saferclip/run/training_coverage.h"
 
 #include <ATen/ATen.h>

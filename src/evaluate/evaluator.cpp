@@ -1,3 +1,7 @@
+// Runs all measurements of one split: embeds the rows, calls the metrics of the eval room and
+// collects their outcome tables and JSON. Splits and zero-shot sets are read once and kept. The
+// reference's rows come from the cache; a tuned model embeds its own. A model from scratch has no
+// reference, hence neither "before" nor drift.
 #include "saferclip/evaluate/evaluator.h"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,6 @@
+// Names the metrics of a validation by running the measuring code on made-up rows: one per tag, all
+// with the same vector. The names thus cannot drift from that code. Losses, drift, space and real
+// images need a model or pictures; their names are listed by hand.
 #include "saferclip/evaluate/metric_names.h"
 
 #include <ATen/ATen.h>

@@ -1,4 +1,4 @@
-// Columns of outcomes become numbers at their places in the document, with intervals and paired
+// Writes outcome columns as numbers at their paths in the document, with intervals and paired
 // differences under dotted paths. A percentage and its interval come from the same column, so the
 // document cannot contradict itself; a fixed seed gives equal outcomes equal intervals.
 #include "saferclip/evaluate/scores_json.h"

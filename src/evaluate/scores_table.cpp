@@ -1,7 +1,7 @@
-// The terminal's view of an evaluation document: a row a figure, in the order and words of the
-// table of figures (eval/figures.h). Lines stay within 100 columns whatever names the sets have.
-// Figures of a group are indented below a line with its name, since names of zero-shot sets and of
-// their groups of classes would not fit side by side.
+// The terminal's view of an evaluation document: one row per figure, in the order and words of the
+// table of figures (eval/figures.h). Lines stay within 100 columns whatever the sets are called: a
+// group's name stands on its own line above its indented figures, because the names of zero-shot
+// sets and of their class groups do not fit side by side.
 #include "saferclip/evaluate/scores_table.h"
 
 #include <nlohmann/json.hpp>

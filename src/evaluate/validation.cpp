@@ -1,6 +1,6 @@
-// Validation during training. The reference's rows and scores are made once, before the training
-// takes the memory; each validation then embeds the tuned model's rows only. What is best is one
-// number, higher is better, so that a trainer compares without knowing the metric; the table of
+// Validation during training. The reference's rows and scores are made once, before training takes
+// the memory; each validation then embeds only the tuned model's rows. The best value is one
+// number, higher is better, so the trainer compares without knowing the metric; the table of
 // figures says which metrics are better lower.
 #include "saferclip/evaluate/validation.h"
 

@@ -1,3 +1,7 @@
+// Reads the classes of a zero-shot set in the forms that published sets use: TSV, JSON, lists of
+// names and folders, folder names, or the labels of picture lists. A class's id is its position
+// after left-out classes are dropped. Labels are matched with folders first; they are read as
+// positions only if all unmatched ones are valid positions and the matched ones agree.
 #include "evaluate/zero_shot_classes.h"
 
 #include <algorithm>

@@ -1,3 +1,7 @@
+// Reads the pictures, labels and prompts of a zero-shot set from class folders, a table or list
+// files. Labels stay text until the classes are known, because with `class_form: lists` the labels
+// are the classes. All bad rows of a table are reported at once. Prompts are ordered class by
+// class, so the evaluator can view them as [classes, templates].
 #include "saferclip/evaluate/zero_shot_set.h"
 
 #include <algorithm>

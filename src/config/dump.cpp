@@ -1,4 +1,6 @@
-// Dumping, comparing and documenting configurations by walking their field lists.
+// Dumps, compares and documents configurations by walking the structs' field lists, so a new key
+// needs no code here. A dump is complete and reads back to the same configuration. A published dump
+// drops the folders of paths, which belong to the author's machine.
 #include <array>
 #include <charconv>
 #include <map>

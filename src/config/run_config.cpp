@@ -1,3 +1,7 @@
+// Merges the `extends` chain, base first, and then the --set values into one tree, reads the tree
+// into the option structs and checks them. Problems are collected, not thrown, until all are known.
+// The objective's name is looked up first, because it chooses the preset that the other values
+// override.
 #include "saferclip/config/run_config.h"
 
 #include <algorithm>

@@ -1,3 +1,6 @@
+// Converts scalars of a configuration tree to typed values. Types are strict: a quoted number is
+// text, and only true and false are booleans. Input paths are relative to the file they are written
+// in, all others and --set values to the working directory.
 #include "config/tree_reader.h"
 
 #include <algorithm>
@@ -5,8 +8,8 @@
 #include <cmath>
 
 #include "saferclip/core/home.h"
-#include "saferclip/core/text_format.h"
 #include "saferclip/core/nearest_match.h"
+#include "saferclip/core/text_format.h"
 
 namespace saferclip {
 namespace {

@@ -1,3 +1,6 @@
+// Charts as SVG text, drawn without a library: axes with round steps, lines and bars. Colors come
+// from the style sheet through classes, so one drawing serves light and dark. Coordinates of points
+// are rounded to a tenth of a unit, which keeps the page small.
 #include "report/charts.h"
 
 #include <algorithm>

@@ -1,8 +1,8 @@
 // The report's view of an evaluation document. Figures, their order, labels and direction come from
-// the table of figures (eval/figures.h); here is what HTML adds: tiles, intervals beside values, a
-// change that is marked good or bad only where its interval leaves out 0, and the curve of safety
-// against preservation. A document from a split without unsafe rows, or without a tuned model,
-// lacks many figures: what is absent is left out.
+// the table of figures (eval/figures.h); this file adds what HTML needs: tiles, intervals beside
+// values, a change marked good or bad only where its interval excludes 0, and the curve of safety
+// against preservation. A split without unsafe rows, or no tuned model, leaves out many figures;
+// absent ones are skipped.
 #include "report/results.h"
 
 #include <nlohmann/json.hpp>

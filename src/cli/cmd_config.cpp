@@ -1,3 +1,6 @@
+// `config show`, `config check` and `config keys`, and the option helpers that several commands
+// share. `check` reports every problem and then fails with ConfigError; with --json, stdout holds
+// the findings in either case, also from a `show` that cannot read its configuration.
 #include <CLI/Error.hpp>
 #include <iostream>
 #include <nlohmann/json.hpp>

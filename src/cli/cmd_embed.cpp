@@ -1,3 +1,7 @@
+// `embed`: writes embeddings of pictures and texts as one safetensors file, from plain weights or
+// from a run's checkpoint. Options that describe plain weights are refused for a run, whose
+// configuration decides them. The output path is checked before a model is loaded, and never
+// overwrites a file that the command reads.
 #include <ATen/ATen.h>
 
 #include <iostream>

@@ -1,3 +1,6 @@
+// `targets`: prints what each unsafe caption is redirected to, with histograms of the cosine to the
+// row's own partner and to its target. Builds the missing caches like `prepare`. It exists to judge
+// targets before a run spends hours on them.
 #include <algorithm>
 #include <array>
 #include <filesystem>

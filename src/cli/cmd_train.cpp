@@ -1,3 +1,6 @@
+// `train`: starts, resumes or plans (--dry-run) a run. While it prepares, a stop request has kGrace
+// seconds to take effect before the process is ended; once the steps start it is waited for,
+// because a checkpoint may be half written. --max-time is counted from the start of the command.
 #include <chrono>
 #include <iostream>
 #include <optional>

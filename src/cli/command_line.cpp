@@ -1,3 +1,6 @@
+// Finds what a mistyped command line meant. The words are walked through the commands before CLI11
+// parses them, because CLI11's own messages neither name the nearest command nor say which command
+// a word was read under. Refusals go to stderr, with exit code 2.
 #include "cli/command_line.h"
 
 #include <CLI/Config.hpp>
@@ -6,8 +9,8 @@
 #include <cctype>
 #include <iostream>
 
-#include "saferclip/core/text_format.h"
 #include "saferclip/core/nearest_match.h"
+#include "saferclip/core/text_format.h"
 
 namespace saferclip {
 namespace {

@@ -1,3 +1,6 @@
+// The program: declares the commands, parses the command line, runs one command and turns errors
+// into exit codes. Errors of saferclip carry their own code; a wrong command line is 2, anything
+// else 1. Signals are watched first, while there is only one thread.
 #include <c10/util/Exception.h>
 
 #include <CLI/App.hpp>

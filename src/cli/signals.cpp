@@ -1,3 +1,7 @@
+// One thread waits for all signals with sigwait, so nothing runs in a signal handler and ending the
+// process may take locks and remove files. Every other thread inherits the blocked mask. Until a
+// command calls ask_before_ending, a signal ends the process; from then on the first one sets the
+// stop flag, and a second SIGINT or the end of the grace period ends the process.
 #include "cli/signals.h"
 
 #include <pthread.h>
@@ -12,8 +16,8 @@
 #include <string>
 #include <thread>
 
-#include "saferclip/core/error.h"
 #include "saferclip/core/atomic_files.h"
+#include "saferclip/core/error.h"
 #include "saferclip/core/log.h"
 
 namespace saferclip {

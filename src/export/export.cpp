@@ -1,6 +1,6 @@
-// Folders for other tools, complete or absent: everything goes into a temporary sibling that is
-// renamed at the end. What stands in the files is the layout's matter (room weights); here is only
-// what all exports have.
+// Writes folders for other tools, complete or not at all: everything goes into a temporary sibling
+// that is renamed at the end. The layout decides what stands in the files (room weights); this file
+// adds what all exports share.
 #include "saferclip/export/export.h"
 
 #include <string_view>

@@ -45,7 +45,7 @@ OrderedJson describe_source(const WeightsSource& source) {
   return json;
 }
 
-// A file of tensors; what model it is, or why it is none, besides.
+// A file of tensors, with its model, or the reason why it is none.
 OrderedJson describe_tensor_file(const fs::path& path) {
   const TensorFile file = open_tensor_file(path);
   OrderedJson json{
@@ -147,8 +147,8 @@ OrderedJson describe_weights(const fs::path& path) {
   return json;
 }
 
-// A geometry without weights (configs/models/*.json). These leave the activation open: it belongs
-// to the weights.
+// A geometry without weights (configs/models/*.json). These files leave the activation open,
+// because it depends on the weights.
 OrderedJson describe_architecture(const fs::path& path) {
   ModelOptions options;
   options.init = path.string();

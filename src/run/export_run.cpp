@@ -44,8 +44,8 @@ void export_model(const ExportForm& form, const ExportRequest& request, ClipMode
   }
 }
 
-// PEFT loads the folder that adapter_config.json names, and transformers takes that folder's own
-// file.
+// PEFT loads the base folder named in adapter_config.json, and transformers reads that folder's
+// model.safetensors, whichever file the run used.
 void warn_of_other_base(const WeightsSource& source, Logger& log) {
   const std::filesystem::path usual = source.path / "model.safetensors";
   if (source.layout != WeightsLayout::kHuggingFace || source.files.size() != 1 ||

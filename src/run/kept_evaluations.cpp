@@ -24,10 +24,10 @@ constexpr const char* kDuringTraining = "during_training";
 
 struct KeptFile {
   fs::path path;
-  OrderedJson document;  // discarded when it is broken
+  OrderedJson document;  // a discarded value if broken
 };
 
-// Of all steps when `step` is negative, by name.
+// The documents of a step, sorted by name; of all steps if `step` is negative.
 std::vector<KeptFile> read_kept(const fs::path& run_folder, std::int64_t step) {
   std::vector<KeptFile> files;
   std::error_code error;
@@ -49,7 +49,7 @@ std::vector<KeptFile> read_kept(const fs::path& run_folder, std::int64_t step) {
   return files;
 }
 
-// Documents that do not say so themselves are from before there was a difference.
+// Documents without the mark predate it; for them the manifest decides.
 bool is_own(const OrderedJson& document, const RunConfig& run) {
   if (document.contains(kOwn)) return document[kOwn] == true;
   if (is_from_training(document)) return true;

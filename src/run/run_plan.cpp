@@ -17,7 +17,7 @@
 namespace saferclip {
 namespace {
 
-// Batches that are gathered beside the steps, and the one in work.
+// Batches gathered ahead of the steps, plus the one in use.
 constexpr std::int64_t kBatches = 4;
 
 std::string bytes_text(std::int64_t bytes) {
@@ -32,7 +32,7 @@ std::int64_t bytes_of(std::initializer_list<at::Tensor> tensors) {
   return bytes;
 }
 
-// Tokens of the longest caption, rounded up as batches are.
+// The longest caption in tokens, rounded up as batches are.
 std::int64_t longest_caption(const TokenCache& tokens) {
   std::int64_t longest = 0;
   for (const at::Tensor& ids : {tokens.safe, tokens.unsafe}) {
@@ -51,7 +51,7 @@ std::string parts_text(const std::vector<MemoryPart>& parts) {
   return cat("about ", bytes_text(total_bytes(parts)), " at most (", join(sizes, ", "), ")");
 }
 
-// Whether the frozen reference embeds rows before the training.
+// Whether the frozen reference embeds rows before training.
 bool needs_preparing(const RunConfig& config) {
   return loss_needs(config.objective).reference ||
          (!config.data.validation.empty() && config.model.init.empty());

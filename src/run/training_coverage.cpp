@@ -24,7 +24,7 @@ std::int64_t count_unsafe_pictures(const SplitData& split) {
                        [&](std::int64_t row) { return valid[row * width + 1] != 0; });
 }
 
-// Rows that no epoch up to the last one redirects.
+// Rows that are still not redirected in the run's last epoch.
 std::int64_t count_never_admitted(const RunConfig& config, const TrainingData& data,
                                   const Sampler& sampler) {
   const std::int64_t steps = total_steps(config.train, sampler);

@@ -31,7 +31,7 @@ std::string left(const std::string& text, std::size_t width) {
   return cut + std::string(width - display_columns(cut), ' ');
 }
 
-// Rows of figures, below a line with their heading where they have one.
+// Rows of figures, below their heading if they have one.
 class Rows {
  public:
   void add(const Figure& figure, const std::string& cells) {
@@ -62,7 +62,7 @@ std::vector<Figure> table_figures(const OrderedJson& document) {
   return figures;
 }
 
-// "25,010 in 5,000": queries and what they choose from.
+// "25,010 in 5,000": the number of queries and of gallery items.
 std::string counts_text(const Figure& figure, const OrderedJson& model) {
   const auto counts = queries_and_items(figure, model);
   return counts ? cat(with_commas(counts->first), " in ", with_commas(counts->second)) : "";

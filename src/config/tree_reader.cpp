@@ -31,7 +31,7 @@ std::string number_text(double value) {
              : cat(value);
 }
 
-// A path of a configuration file, absolute.
+// Makes a path from a configuration absolute, unless the rule only expands the home folder.
 std::string absolute_path(const std::string& text, const ConfigNode& node, PathRule rule) {
   const std::string expanded = expand_home(text);
   const std::filesystem::path path(expanded);

@@ -44,7 +44,7 @@ void print_findings_json(const ConfigFindings& findings) {
   const nlohmann::ordered_json document{{"ok", findings.problems.empty()},
                                         {"problems", findings.problems},
                                         {"warnings", findings.warnings}};
-  // File names need not be UTF-8.
+  // File names in the findings need not be UTF-8.
   std::cout << document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace)
             << '\n';
 }

@@ -31,7 +31,7 @@ struct TargetsArguments {
 
 constexpr int kBins = 12;
 
-// Rows in each tenth of a unit of cosine from -0.2 on.
+// Counts rows in cosine bins of width 0.1, from -0.2 on; outliers go into the end bins.
 std::array<std::int64_t, kBins> histogram(const std::vector<TargetLine>& lines,
                                           double TargetLine::*cosine) {
   std::array<std::int64_t, kBins> counts{};

@@ -23,7 +23,7 @@ struct TrainArguments {
   std::string max_time;
 };
 
-// The moment at which --max-time, counted from now, asks the run to end.
+// When --max-time, counted from now, asks the run to end.
 std::optional<SteadyTime> time_limit(const std::string& max_time) {
   if (max_time.empty()) return std::nullopt;
   const auto seconds = parse_duration(max_time);

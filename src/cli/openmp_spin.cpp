@@ -31,7 +31,7 @@ void bound_spinning(int argc, char** argv, char** environment) {
     with_bound[count] = environment[count];
   }
   with_bound[count] = spin_count;
-  ::execve("/proc/self/exe", argv, with_bound.data());  // on failure the program simply goes on
+  ::execve("/proc/self/exe", argv, with_bound.data());  // if it fails, the program simply continues
 }
 
 #if !defined(__SANITIZE_ADDRESS__)  // sanitizers set themselves up at the same moment

@@ -1,4 +1,4 @@
-// Embeddings of single pictures and texts, for other tools.
+// Embeds single pictures and texts, for other tools.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// README.md of an export.
+// Renders README.md, the model card of an export.
 #pragma once
 
 #include <string>

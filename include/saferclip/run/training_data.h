@@ -26,7 +26,7 @@ std::vector<std::int64_t> admitted_rows(const TrainingData& data, const Objectiv
 // Whether a row's redirection terms are active in an epoch.
 bool is_redirected(const TrainingData& data, const ObjectiveOptions& objective, std::int64_t row,
                    std::int64_t epoch);
-// Keeps a reference to `data`.
+// The sampler keeps a reference to `data`, which must outlive it.
 Sampler make_sampler(const TrainingData& data, const RunConfig& config);
 
 }  // namespace saferclip

@@ -1,3 +1,6 @@
+// `config show`, `config check` and `config keys`, and the option helpers that several commands
+// share. `check` reports every problem and then fails with ConfigError; with --json, stdout holds
+// the findings in either case, also from a `show` that cannot read its configuration.
 #include <CLI/Error.hpp>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -41,7 +44,7 @@ void print_findings_json(const ConfigFindings& findings) {
   const nlohmann::ordered_json document{{"ok", findings.problems.empty()},
                                         {"problems", findings.problems},
                                         {"warnings", findings.warnings}};
-  // File names need not be UTF-8.
+  // File names in the findings need not be UTF-8.
   std::cout << document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace)
             << '\n';
 }

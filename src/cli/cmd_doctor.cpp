@@ -1,3 +1,6 @@
+// `doctor`: prints the findings of check_machine, one per line or as JSON. A failed finding makes
+// the exit code 1; warnings leave it 0, since a slow machine can still do the work. --threads is
+// applied first, because the timed products depend on it.
 #include <ATen/Parallel.h>
 
 #include <iostream>

@@ -1,3 +1,7 @@
+// `embed`: writes embeddings of pictures and texts as one safetensors file, from plain weights or
+// from a run's checkpoint. Options that describe plain weights are refused for a run, whose
+// configuration decides them. The output path is checked before a model is loaded, and never
+// overwrites a file that the command reads.
 #include <ATen/ATen.h>
 
 #include <iostream>
@@ -61,7 +65,7 @@ std::vector<std::string> all_texts(const EmbedArguments& arguments) {
   return texts;
 }
 
-// What is read must not be written over.
+// Throws ConfigError if the output would overwrite an input.
 void require_not_read(const std::filesystem::path& out, const EmbedArguments& arguments) {
   std::vector<std::string> read = arguments.images;
   read.insert(read.end(), {arguments.source.path, arguments.source.architecture,
@@ -82,7 +86,7 @@ int embed(const EmbedArguments& arguments, const GlobalOptions& globals, Logger&
   const std::filesystem::path out = output_file("--out", arguments.out);
   require_not_read(out, arguments);
   const LoadedModel loaded = load_any(arguments, globals, log);
-  // A run's own pictures were turned, or not; others of it are treated alike.
+  // Pictures are rotated on request, and whenever the run's own pictures were.
   const bool exif_rotate = arguments.exif_rotate || loaded.session.config.data.exif_rotate;
   const std::vector<NamedTensor> rows =
       embed_rows(loaded.session, loaded.model, {arguments.images, texts, exif_rotate}, log);

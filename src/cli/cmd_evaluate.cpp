@@ -1,3 +1,6 @@
+// `evaluate`: measures and prints tables or JSON. The output path is checked before the work
+// starts. Tables appear split by split; --json and --out give one document, or a list if several
+// splits were measured.
 #include <filesystem>
 #include <iostream>
 #include <memory>

@@ -1,3 +1,6 @@
+// `export`: writes a run's checkpoint, or plain weights, as a folder for another tool. The path
+// decides which: a run or checkpoint folder is exported with what it trained, anything else is
+// converted as it is. Options that mean nothing for plain weights are refused rather than ignored.
 #include <iostream>
 
 #include "cli/commands.h"

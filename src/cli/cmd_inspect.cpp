@@ -1,3 +1,6 @@
+// `inspect`: prints what a file or folder is, as lines or as JSON. Both show the same document
+// (run/description.h), whose keys depend on the kind. Among the lines, a list of tensors takes one
+// per tensor, with dtype and shape.
 #include <algorithm>
 #include <iostream>
 

@@ -1,3 +1,6 @@
+// `prepare`: builds the caches of the training and validation rows without training, for instance
+// on a machine other than the one that trains. Warns about what the run would never train and about
+// zero-shot classes that the anchor prompts name.
 #include <iostream>
 
 #include "cli/commands.h"

@@ -1,3 +1,6 @@
+// `report`: writes the HTML page of a run, by default report.html in its folder. The output path is
+// checked before the splits are evaluated, which can take long, and the file is replaced
+// atomically, so an interrupted report leaves the old page.
 #include <filesystem>
 #include <iostream>
 

@@ -1,3 +1,6 @@
+// `targets`: prints what each unsafe caption is redirected to, with histograms of the cosine to the
+// row's own partner and to its target. Builds the missing caches like `prepare`. It exists to judge
+// targets before a run spends hours on them.
 #include <algorithm>
 #include <array>
 #include <filesystem>
@@ -28,7 +31,7 @@ struct TargetsArguments {
 
 constexpr int kBins = 12;
 
-// Rows in each tenth of a unit of cosine from -0.2 on.
+// Counts rows in cosine bins of width 0.1, from -0.2 on; outliers go into the end bins.
 std::array<std::int64_t, kBins> histogram(const std::vector<TargetLine>& lines,
                                           double TargetLine::*cosine) {
   std::array<std::int64_t, kBins> counts{};

@@ -1,3 +1,6 @@
+// `train`: starts, resumes or plans (--dry-run) a run. While it prepares, a stop request has kGrace
+// seconds to take effect before the process is ended; once the steps start it is waited for,
+// because a checkpoint may be half written. --max-time is counted from the start of the command.
 #include <chrono>
 #include <iostream>
 #include <optional>
@@ -20,7 +23,7 @@ struct TrainArguments {
   std::string max_time;
 };
 
-// The moment at which --max-time, counted from now, asks the run to end.
+// When --max-time, counted from now, asks the run to end.
 std::optional<SteadyTime> time_limit(const std::string& max_time) {
   if (max_time.empty()) return std::nullopt;
   const auto seconds = parse_duration(max_time);

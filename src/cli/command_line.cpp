@@ -1,3 +1,6 @@
+// Finds what a mistyped command line meant. The words are walked through the commands before CLI11
+// parses them, because CLI11's own messages neither name the nearest command nor say which command
+// a word was read under. Refusals go to stderr, with exit code 2.
 #include "cli/command_line.h"
 
 #include <CLI/Config.hpp>
@@ -6,8 +9,8 @@
 #include <cctype>
 #include <iostream>
 
-#include "saferclip/core/text_format.h"
 #include "saferclip/core/nearest_match.h"
+#include "saferclip/core/text_format.h"
 
 namespace saferclip {
 namespace {
@@ -16,7 +19,7 @@ bool is_option(const std::string& word) { return word.size() > 1 && word.front()
 
 std::string option_name(const std::string& word) { return word.substr(0, word.find('=')); }
 
-// Options of an application and of those above it: they may stand behind the command.
+// Finds an option of a command or of its parents, whose options may follow the command.
 const CLI::Option* find_option(const CLI::App* app, const std::string& name) {
   for (; app != nullptr; app = app->get_parent()) {
     if (const CLI::Option* option = app->get_option_no_throw(name)) return option;
@@ -32,13 +35,13 @@ std::vector<std::string> command_names(const CLI::App& app) {
   return names;
 }
 
-// "saferclip config".
+// The command with its parents: "saferclip config".
 std::string full_name(const CLI::App& app) {
   return app.get_parent() == nullptr ? app.get_name()
                                      : full_name(*app.get_parent()) + " " + app.get_name();
 }
 
-// "did you mean train?", "" when nothing is near.
+// "; did you mean train?", or "" if no name is near.
 std::string guess(std::string word, const std::vector<std::string>& names) {
   std::transform(word.begin(), word.end(), word.begin(),
                  [](unsigned char letter) { return static_cast<char>(std::tolower(letter)); });
@@ -56,11 +59,11 @@ CLI::App* find_command(CLI::App& app, const std::string& name) {
   return nullptr;
 }
 
-// How far the words lead through the commands: the last one found, and the word that should have
-// been one and is not, if any.
+// How far the words lead through the commands: the last command found and, if any, the word where a
+// command was expected.
 struct Walk {
   CLI::App* app = nullptr;
-  std::size_t next = 0;  // the word behind the last command
+  std::size_t next = 0;  // the word after the last command
   std::string unknown;
   std::string unknown_option;  // before the command
   bool asks_help = false;      // --help or --version on the way
@@ -95,7 +98,7 @@ Walk walk_commands(CLI::App& app, const std::vector<std::string>& words, std::si
   return walk;
 }
 
-// Options that the user could have meant, as they are written.
+// The options the user could have meant, as written.
 std::vector<std::string> option_names(const CLI::App* app) {
   std::vector<std::string> names;
   for (; app != nullptr; app = app->get_parent()) {
@@ -136,7 +139,7 @@ void add_word_commands(CLI::App& app) {
 
 std::optional<int> answer_words(CLI::App& app, std::vector<std::string>& words) {
   Walk walk = walk_commands(app, words, 0);
-  // Of `config help` too.
+  // Also handles `config help`.
   const bool asks_words = walk.unknown == "help" && walk.app != &app;
   if (!asks_words && walk.unknown.empty() && walk.app->get_name() == "help" && !walk.asks_help) {
     const std::vector<std::string> rest(words.begin() + static_cast<std::ptrdiff_t>(walk.next),

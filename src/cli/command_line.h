@@ -1,5 +1,4 @@
-// What stands around CLI11: `help`, `version`, no command, and what a mistyped word was meant to
-// be.
+// Complements CLI11: `help`, `version`, a missing command, and suggestions for mistyped words.
 #pragma once
 
 #include <CLI/App.hpp>
@@ -10,16 +9,16 @@
 
 namespace saferclip {
 
-// `help [COMMAND…]` and `version`, for the list of commands; answered below.
+// Declares `help [COMMAND…]` and `version` for the list of commands; answer_words handles them.
 void add_word_commands(CLI::App& app);
 
-// Looks at the words behind the program's name before they are parsed. Answers `version`, no
-// command and a word that is no command, with the exit code; turns `help X` into `X --help`.
-// Nothing: to be parsed.
+// Handles the words after the program's name before they are parsed. Answers `version`, a missing
+// command, and an unknown command or option before it, and returns the exit code. Turns `help X`
+// into `X --help`. nullopt: the words are yet to be parsed.
 std::optional<int> answer_words(CLI::App& app, std::vector<std::string>& words);
 
-// What is wrong with the words, out of what a failed parse has left: an unknown option with the
-// nearest one, or the problem as CLI11 has it.
+// The message for a failed parse, from the words it left over: unknown options with the nearest
+// known ones, unexpected words, or else CLI11's own message.
 std::string explain_parse_error(const CLI::App& app, const std::vector<std::string>& words,
                                 const CLI::ParseError& problem);
 

@@ -1,4 +1,4 @@
-// One function a command: declares its options on the application and gives back what runs it.
+// One function per command: it declares the options and returns the action that runs the command.
 #pragma once
 
 #include <CLI/App.hpp>
@@ -9,12 +9,12 @@
 
 namespace saferclip {
 
-// What the options before or after the command say.
+// Options that may stand before or after the command.
 struct GlobalOptions : ComputeOptions {
   std::string log_level = "info";
 };
 
-// Runs the command; the result is the exit code.
+// Runs the command and returns the exit code.
 using CommandAction = std::function<int(const GlobalOptions&, Logger&)>;
 
 CommandAction add_train_command(CLI::App& command);
@@ -28,14 +28,14 @@ CommandAction add_inspect_command(CLI::App& command);
 CommandAction add_config_command(CLI::App& command);
 CommandAction add_doctor_command(CLI::App& command);
 
-// Lets an option or argument that names files have ~ and $HOME, which a shell leaves alone in
-// quotes and behind `=`, expanded.
+// Makes an option or argument that names files expand ~ and $HOME, which a shell leaves alone in
+// quotes and after `=`.
 CLI::Option* path_option(CLI::Option* option);
 
-// `--set` for a command on a run: what has moved since.
+// Adds `--set` to a command on a run, for paths that have moved.
 void add_run_overrides(CLI::App& command, std::vector<std::string>& overrides);
 
-// `CONFIG` and `--set`, which most commands take.
+// The configuration file and `--set`, which most commands take.
 struct ConfigArguments {
   std::string file;
   std::vector<std::string> overrides;

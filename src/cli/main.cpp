@@ -1,3 +1,6 @@
+// The program: declares the commands, parses the command line, runs one command and turns errors
+// into exit codes. Errors of saferclip carry their own code; a wrong command line is 2, anything
+// else 1. Signals are watched first, while there is only one thread.
 #include <c10/util/Exception.h>
 
 #include <CLI/App.hpp>
@@ -86,7 +89,7 @@ int run(int argc, char** argv) {
   try {
     app.parse(std::vector<std::string>(words.rbegin(), words.rend()));
   } catch (const CLI::ParseError& problem) {
-    // CLI11's own codes mean nothing to a user: 0 for help and version, 2 for a wrong command line.
+    // CLI11's exit codes mean nothing to users: 0 for help and version, 2 for a wrong command line.
     if (problem.get_exit_code() == 0) return app.exit(problem);
     std::cerr << saferclip::explain_parse_error(app, words, problem) << '\n';
     return 2;

@@ -1,3 +1,8 @@
+// Bounds the spinning of LibTorch's libgomp: with another busy process on the machine its spinning
+// barriers slow a step down tenfold, while a short spin costs nothing on an idle one. libgomp reads
+// the setting when it is loaded, hence a second start, from .preinit_array: before LibTorch
+// initializes, which takes most of the startup time, but also before the C library has its
+// environment. Only for long commands, and never over the user's own setting.
 #include <unistd.h>
 
 #include <algorithm>
@@ -5,11 +10,6 @@
 #include <cstddef>
 #include <string_view>
 
-// With another busy process on the machine, the spinning barriers of LibTorch's libgomp slow a step
-// down tenfold. A short spin costs nothing when the machine is idle; libgomp reads its setting when
-// it is loaded, hence a second start. That comes before LibTorch has set itself up, which takes
-// most of the time of a start; so early, the C library's own environment is not there yet either.
-// Not for short commands, and never over the user's own setting.
 namespace {
 
 constexpr std::size_t kMostVariables = 4096;
@@ -31,7 +31,7 @@ void bound_spinning(int argc, char** argv, char** environment) {
     with_bound[count] = environment[count];
   }
   with_bound[count] = spin_count;
-  ::execve("/proc/self/exe", argv, with_bound.data());  // on failure the program simply goes on
+  ::execve("/proc/self/exe", argv, with_bound.data());  // if it fails, the program simply continues
 }
 
 #if !defined(__SANITIZE_ADDRESS__)  // sanitizers set themselves up at the same moment

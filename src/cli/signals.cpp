@@ -1,3 +1,7 @@
+// One thread waits for all signals with sigwait, so nothing runs in a signal handler and ending the
+// process may take locks and remove files. Every other thread inherits the blocked mask. Until a
+// command calls ask_before_ending, a signal ends the process; from then on the first one sets the
+// stop flag, and a second SIGINT or the end of the grace period ends the process.
 #include "cli/signals.h"
 
 #include <pthread.h>
@@ -12,8 +16,8 @@
 #include <string>
 #include <thread>
 
-#include "saferclip/core/error.h"
 #include "saferclip/core/atomic_files.h"
+#include "saferclip/core/error.h"
 #include "saferclip/core/log.h"
 
 namespace saferclip {
@@ -21,7 +25,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// SIGUSR1 only wakes the watching thread when the rules have changed.
+// SIGUSR1 wakes the watching thread after the rules have changed.
 constexpr int kWake = SIGUSR1;
 
 struct Rules {
@@ -30,7 +34,8 @@ struct Rules {
   std::optional<SteadyTime> limit;
 };
 
-// A process has one set of signals, and the thread that waits for them outlives every scope.
+// Globals, because signals belong to the process and the thread that waits for them outlives every
+// scope.
 std::mutex g_rules_lock;
 Rules g_rules;
 StopFlag g_stop;
@@ -49,7 +54,7 @@ sigset_t watched_signals() {
   std::_Exit(exit_code);
 }
 
-// A signal, or 0 at `until`.
+// Waits for the next signal and returns it, or 0 at `until`.
 int next_signal(std::optional<SteadyTime> until) {
   const sigset_t set = watched_signals();
   int number = -1;

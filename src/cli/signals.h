@@ -1,4 +1,4 @@
-// What ends a command before its time: SIGINT, SIGTERM, a time limit.
+// Ends a command early: SIGINT, SIGTERM or a time limit.
 #pragma once
 
 #include <chrono>
@@ -8,18 +8,20 @@
 
 namespace saferclip {
 
-// From here on SIGINT and SIGTERM end the process with 128 + signal at once, its temporary files
-// removed. To be called first, while there is one thread: the others must inherit its mask.
+// From this call on, SIGINT and SIGTERM remove the temporary files and end the process at once with
+// exit code 128 + signal. Call it first, while there is only one thread: all others must inherit
+// its signal mask.
 void watch_signals();
 
 using SteadyTime = std::chrono::steady_clock::time_point;
 
-// From here on a signal, or `limit`, first asks the flag. What has not ended after `grace` is ended
-// as above; empty: it is waited for. A second SIGINT always ends at once.
+// From this call on, a signal or reaching `limit` first sets the returned flag. If the command has
+// not ended after `grace`, the process is ended as above; without `grace` it waits. A second SIGINT
+// always ends the process at once.
 const StopFlag& ask_before_ending(std::optional<std::chrono::seconds> grace,
                                   std::optional<SteadyTime> limit = {});
 
-// Long enough for a piece of work, short enough for the 30 seconds that queues leave.
+// Long enough to finish one piece of work, short enough for the 30 seconds that batch queues allow.
 inline constexpr std::chrono::seconds kGrace{20};
 
 }  // namespace saferclip

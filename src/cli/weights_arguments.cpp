@@ -1,3 +1,6 @@
+// Options of the commands that take plain weights. A run's configuration decides the same things,
+// so the options are refused for a run rather than ignored. Opening plain weights goes through the
+// session of a default configuration, so all commands load alike.
 #include "cli/weights_arguments.h"
 
 #include "cli/commands.h"

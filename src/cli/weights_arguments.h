@@ -1,4 +1,4 @@
-// Commands that take plain weights as well as runs share these options.
+// Options shared by the commands that take plain weights as well as runs.
 #pragma once
 
 #include <CLI/App.hpp>
@@ -15,21 +15,21 @@ struct WeightsArguments {
   std::string architecture;
   std::string adapter;
   std::string tokenizer = "auto";
-  std::int64_t image_size = 0;  // 0: the weights' own
+  std::int64_t image_size = 0;  // 0: that of the weights
 };
 
-// The positional argument and --activation, --architecture, --adapter, --tokenizer,
+// Adds the positional argument and --activation, --architecture, --adapter, --tokenizer,
 // --image-size.
 void add_weights_arguments(CLI::App& command, WeightsArguments& arguments, const std::string& name,
                            const std::string& description);
 
-// The model options that these arguments stand for.
+// Converts the arguments to model options.
 ModelOptions model_options(const WeightsArguments& arguments);
 
-// Throws ConfigError when one of the options is given for a run, whose configuration says it.
+// Throws ConfigError if one of the options is given for a run, whose configuration decides it.
 void require_no_options(const WeightsArguments& arguments);
 
-// A session on plain weights. Throws as open_session does.
+// Opens a session on plain weights. Throws as open_session does.
 Session open_plain_weights(const WeightsArguments& arguments, const GlobalOptions& globals,
                            Logger& log);
 

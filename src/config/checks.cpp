@@ -1,11 +1,14 @@
+// Rules that span fields, which the field lists cannot: what one value requires of another. They
+// run even if single fields are wrong, so all problems are reported together, each with the file
+// and line where its key was written.
 #include "config/checks.h"
 
 #include <algorithm>
 #include <cstdlib>
 #include <set>
 
-#include "saferclip/core/text_format.h"
 #include "saferclip/core/nearest_match.h"
+#include "saferclip/core/text_format.h"
 
 namespace saferclip {
 namespace {

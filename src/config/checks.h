@@ -1,4 +1,4 @@
-// Rules between fields, reported together with the rules of single fields.
+// Rules that span fields, reported together with the rules of single fields.
 #pragma once
 
 #include <string>
@@ -9,11 +9,11 @@
 
 namespace saferclip {
 
-// Where a key, or the deepest part of it that was written, stands: "a.yaml:12". The key is dotted,
-// with "[2]" for entries of a list.
+// The location of a key, or of the deepest part of it that was written: "a.yaml:12". The key is
+// dotted; "[2]" selects a list entry.
 std::string place_of(const ConfigNode& tree, const std::string& key);
 
-// Appends a line for each broken rule, with the place where the key was written if it was.
+// Appends one line per broken rule, located where the key was written, if it was.
 void check_run_config(const RunConfig& config, const ConfigNode& tree,
                       std::vector<std::string>& problems);
 

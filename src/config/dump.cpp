@@ -1,4 +1,6 @@
-// Dumping, comparing and documenting configurations by walking their field lists.
+// Dumps, compares and documents configurations by walking the structs' field lists, so a new key
+// needs no code here. A dump is complete and reads back to the same configuration. A published dump
+// drops the folders of paths, which belong to the author's machine.
 #include <array>
 #include <charconv>
 #include <map>
@@ -20,8 +22,8 @@ struct IsOptional : std::false_type {};
 template <class T>
 struct IsOptional<std::optional<T>> : std::true_type {};
 
-// What is published names no place on the machine it was made on: of paths the last part is left,
-// of a template what follows its folders.
+// Removes traces of the author's machine: keeps the last part of a path, and of a template what
+// follows its folders.
 std::string without_folders(const std::string& text, PathRule rule) {
   if (rule == PathRule::kNone && !text.starts_with('/') && !text.starts_with('~')) return text;
   const std::size_t variable = text.find('{');
@@ -29,7 +31,7 @@ std::string without_folders(const std::string& text, PathRule rule) {
   return fs::path(text).filename().string();
 }
 
-// A value as JSON; with `is_published` without the folders of its paths.
+// Converts values to JSON; `is_published` drops the folders of paths.
 struct Dumper {
   bool is_published = false;
   PathRule rule = PathRule::kNone;
@@ -68,7 +70,7 @@ struct Dumper {
 
 Json value_json(const auto& value) { return Dumper{}(value); }
 
-// YAML in block style; scalars as JSON writes them, which YAML reads the same.
+// YAML in block style. Scalars are written as JSON, which is valid YAML.
 void write_yaml(const Json& json, std::size_t indent, std::string& out) {
   for (const auto& [key, value] : json.items()) {
     out += std::string(indent, ' ') + key + ":";
@@ -173,7 +175,7 @@ std::vector<std::string> resume_differences(const RunConfig& saved, const RunCon
   std::map<std::string, FlatValue> before, after;
   flatten(saved, "", before);
   flatten(now, "", after);
-  // The length of a run decides every step's rate unless that is constant.
+  // The run's length determines every step's learning rate, unless the rate is constant.
   const bool has_fixed_length = now.schedule.name != "constant";
   std::vector<std::string> differences;
   for (const auto& [key, value] : after) {

@@ -1,4 +1,6 @@
-// The paths of a configuration that something is read from.
+// Collects the paths that a configuration reads from. The field lists say which fields are input
+// paths; words among a field's choices and values that contain its `path_exempt` are not paths.
+// InputPath::problem also tests permission, so an unreadable file is found before the work starts.
 #include <unistd.h>
 
 #include <algorithm>

@@ -1,3 +1,7 @@
+// Merges the `extends` chain, base first, and then the --set values into one tree, reads the tree
+// into the option structs and checks them. Problems are collected, not thrown, until all are known.
+// The objective's name is looked up first, because it chooses the preset that the other values
+// override.
 #include "saferclip/config/run_config.h"
 
 #include <algorithm>
@@ -27,7 +31,7 @@ void drop_objective_weights(ConfigNode& tree) {
   }
 }
 
-// Loss terms of one objective mean nothing under another: changing the name drops inherited
+// The loss terms of one objective mean nothing under another, so changing its name drops inherited
 // weights.
 ConfigNode inherit(ConfigNode base, const ConfigNode& over) {
   const std::string name = objective_name(over);
@@ -65,7 +69,7 @@ ConfigNode read_chain(const fs::path& file, std::vector<fs::path>& chain,
   return inherit(read_chain(parent, chain, problems), tree);
 }
 
-// Entries of evaluate.zero_shot may extend a file that describes a published set.
+// An entry of evaluate.zero_shot may extend a file that describes a published set.
 void extend_zero_shot(ConfigNode& tree, std::vector<std::string>& problems) {
   for (auto& [key, evaluate] : tree.entries) {
     if (key != "evaluate") continue;
@@ -88,15 +92,14 @@ void extend_zero_shot(ConfigNode& tree, std::vector<std::string>& problems) {
   }
 }
 
-// model.weights as it stands in the file, for a reader who wants to know whether it was meant as a
-// path.
+// model.weights exactly as written, so messages can tell whether it was meant as a path.
 std::string written_weights(const ConfigNode& tree) {
   const ConfigNode* model = tree.find("model");
   const ConfigNode* weights = model == nullptr ? nullptr : model->find("weights");
   return weights == nullptr ? "" : weights->scalar;
 }
 
-// `a.b=value` as a tree with one leaf.
+// Parses `a.b=value` into a tree with one leaf.
 ConfigNode override_tree(const std::string& text, std::vector<std::string>& problems) {
   const std::size_t equals = text.find('=');
   if (equals == std::string::npos || equals == 0) {
@@ -136,7 +139,7 @@ ReadConfig read_config_for_check(const fs::path& file, const std::vector<std::st
   config.objective =
       ObjectiveOptions::preset(name.empty() || !is_known ? config.objective.name : name);
   if (tree.kind != ConfigNode::Kind::kNull) TreeReader(problems).read_section(tree, "", config);
-  // Defaults too: a resolved configuration means the same from every folder.
+  // Defaults become absolute, too: a resolved configuration means the same from every folder.
   for (std::string* path : {&config.data.cache_dir, &config.run.dir}) {
     *path = fs::absolute(*path).lexically_normal().string();
   }

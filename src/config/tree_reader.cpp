@@ -1,3 +1,6 @@
+// Converts scalars of a configuration tree to typed values. Types are strict: a quoted number is
+// text, and only true and false are booleans. Input paths are relative to the file they are written
+// in, all others and --set values to the working directory.
 #include "config/tree_reader.h"
 
 #include <algorithm>
@@ -5,8 +8,8 @@
 #include <cmath>
 
 #include "saferclip/core/home.h"
-#include "saferclip/core/text_format.h"
 #include "saferclip/core/nearest_match.h"
+#include "saferclip/core/text_format.h"
 
 namespace saferclip {
 namespace {
@@ -28,7 +31,7 @@ std::string number_text(double value) {
              : cat(value);
 }
 
-// A path of a configuration file, absolute.
+// Makes a path from a configuration absolute, unless the rule only expands the home folder.
 std::string absolute_path(const std::string& text, const ConfigNode& node, PathRule rule) {
   const std::string expanded = expand_home(text);
   const std::filesystem::path path(expanded);

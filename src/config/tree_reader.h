@@ -1,4 +1,5 @@
-// Walks option fields over a configuration tree: typed values, ranges, unknown keys, all problems.
+// Reads a configuration tree into option structs by walking their field lists: converts values,
+// checks ranges, reports unknown keys and every other problem.
 #pragma once
 
 #include <filesystem>
@@ -13,7 +14,7 @@
 
 namespace saferclip {
 
-// Reads scalars; each returns false after noting a problem.
+// Reads scalars. Each `read` returns false, and leaves the value alone, after noting a problem.
 class ScalarReader {
  public:
   explicit ScalarReader(std::vector<std::string>& problems) : problems_(problems) {}
@@ -35,7 +36,7 @@ class ScalarReader {
                    double value);
 };
 
-// What a node holds, for messages: `"text"`, a list, a map, nothing.
+// What a node holds, for messages: text, a list, keys and values, or nothing.
 std::string describe(const ConfigNode& node);
 // "> 0 and < 1", "at least 1", "bf16 | fp32".
 std::string range_text(const FieldSpec& spec);
@@ -44,7 +45,7 @@ class TreeReader : public ScalarReader {
  public:
   using ScalarReader::ScalarReader;
 
-  // Reads every field of `options` that the map has; the rest keeps its value. A null keeps it too.
+  // Reads the fields of `options` that the map has. Absent fields and nulls keep their value.
   template <HasFields Options>
   void read_section(const ConfigNode& node, const std::string& path, Options& options) {
     if (node.kind == ConfigNode::Kind::kNull) return;
@@ -71,7 +72,7 @@ class TreeReader : public ScalarReader {
   void report_unknown(const ConfigNode& node, const std::string& path,
                       const std::vector<std::string>& names);
 
-  // Options with a `kShorthand` may be written as a scalar: the value of that field.
+  // Options with a `kShorthand` may be written as a scalar, which sets that field.
   template <HasFields Options>
   void read_value(const ConfigNode& node, const std::string& key, const FieldSpec&,
                   Options& options) {
@@ -107,7 +108,7 @@ class TreeReader : public ScalarReader {
                   std::vector<T>& value) {
     std::vector<ConfigNode> items = node.items;
     if (node.kind == ConfigNode::Kind::kScalar && !HasFields<T>)
-      items = {node};  // one value for a list of one
+      items = {node};  // a scalar is a list of one
     if (node.kind == ConfigNode::Kind::kMap ||
         (node.kind == ConfigNode::Kind::kScalar && HasFields<T>)) {
       problem(node, key, "expected a list, found " + describe(node));

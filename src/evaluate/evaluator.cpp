@@ -1,3 +1,7 @@
+// Runs all measurements of one split: embeds the rows, calls the metrics of the eval room and
+// collects their outcome tables and JSON. Splits and zero-shot sets are read once and kept. The
+// reference's rows come from the cache; a tuned model embeds its own. A model from scratch has no
+// reference, hence neither "before" nor drift.
 #include "saferclip/evaluate/evaluator.h"
 
 #include <ATen/ATen.h>
@@ -19,10 +23,11 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-// A table of tokens as a whole would stand there four times in double.
+// Works in chunks, because a whole token embedding would need four temporaries in double.
 constexpr std::int64_t kNumbersAtOnce = 1 << 20;
 
-// L2 distance of one tower's merged weights, its projection included, from the source's.
+// L2 distance of one tower's merged weights, projection included, from the source's, absolute and
+// relative to the source's norm.
 std::pair<double, double> weight_distance(const WeightsSource& source, ClipModel& model,
                                           const std::string& tower) {
   double squared = 0;
@@ -43,8 +48,8 @@ std::pair<double, double> weight_distance(const WeightsSource& source, ClipModel
   return {std::sqrt(squared), norm > 0 ? std::sqrt(squared / norm) : 0};
 }
 
-// What was measured, whatever it is called and wherever it lies: pictures, captions, and how rows
-// belong together.
+// Hash of what was measured, independent of names and paths: pictures, captions and the grouping of
+// rows.
 std::string content_of(const SplitData& split) {
   Sha256 hash;
   hash.part("split").part(split.images.content).part(split.tokens.key);
@@ -55,7 +60,7 @@ std::string content_of(const SplitData& split) {
   return hash.hex();
 }
 
-// The safe pictures, one row each.
+// The safe pictures, one row per distinct picture.
 at::Tensor distinct(const EmbeddingSet& set) {
   return select_rows(set.safe_image, distinct_pictures(set.safe_picture, set.safe_image.size(0)));
 }
@@ -91,7 +96,7 @@ Evaluator::Evaluator(const EvaluateOptions& options, const WeightsSource& source
 
 EmbedOptions Evaluator::embed_options() const { return {options_.batch_size, preparer_.stop()}; }
 
-// The unsafe half is measured when the manifest has one, whatever the objective trains on.
+// Measures the unsafe half if the manifest has one, whatever the objective trains on.
 const SplitData& Evaluator::split_data(const EvaluationRequest& request) {
   const auto known = splits_.find(request.source.name);
   if (known != splits_.end()) return known->second;
@@ -155,7 +160,7 @@ ModelScores Evaluator::measure(const EmbeddingSet& set, const ClipModel* model,
                                const SplitData& split) {
   const StopFlag* stop = preparer_.stop();
   std::vector<std::int64_t> k = options_.k;
-  k.push_back(1);  // what `best` and the table need
+  k.push_back(1);  // needed by best_metric and the table
   std::optional<Progress> working(std::in_place, log_, cat("ranking ", split.name));
   SplitOutcomes outcomes = measure_split(set, k, stop);
   working.reset();

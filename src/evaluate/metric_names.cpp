@@ -1,3 +1,6 @@
+// Names the metrics of a validation by running the measuring code on made-up rows: one per tag, all
+// with the same vector. The names thus cannot drift from that code. Losses, drift, space and real
+// images need a model or pictures; their names are listed by hand.
 #include "saferclip/evaluate/metric_names.h"
 
 #include <ATen/ATen.h>
@@ -12,12 +15,12 @@
 namespace saferclip {
 namespace {
 
-// Rows of width 2, all alike.
+// Identical rows of width 2.
 at::Tensor made_up(std::size_t rows) {
   return at::full({static_cast<std::int64_t>(rows), 2}, std::sqrt(0.5));
 }
 
-// One row a tag, with an unsafe half when the manifest has one.
+// One row per tag, with an unsafe half if the manifest has one.
 EmbeddingSet made_up_set(const Manifest& manifest) {
   std::set<std::string> tags{""};
   bool has_unsafe = false;

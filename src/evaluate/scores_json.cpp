@@ -1,4 +1,4 @@
-// Columns of outcomes become numbers at their places in the document, with intervals and paired
+// Writes outcome columns as numbers at their paths in the document, with intervals and paired
 // differences under dotted paths. A percentage and its interval come from the same column, so the
 // document cannot contradict itself; a fixed seed gives equal outcomes equal intervals.
 #include "saferclip/evaluate/scores_json.h"
@@ -13,7 +13,7 @@ namespace {
 
 using Path = std::vector<std::string>;
 
-constexpr std::uint64_t kSeed = 1;  // intervals of the same outcomes are the same in every run
+constexpr std::uint64_t kSeed = 1;  // the same outcomes get the same intervals in every run
 
 Path joined(const Path& place, const Path& path) {
   Path whole = place;
@@ -28,15 +28,15 @@ OrderedJson& node_at(OrderedJson& json, const Path& path, std::size_t length) {
   return *node;
 }
 
-// The object that holds the "n" of a metric: the one the metric stands in, the tag for by_tag.
+// The depth of the object that holds a metric's "n": the metric's parent, or the tag in by_tag.
 std::optional<std::size_t> count_depth(const Path& path) {
   if (path.front() == "by_tag") return 2;
   if (path.size() > 1 && path[path.size() - 2] == "predicted") return std::nullopt;
   return path.size() - 1;
 }
 
-// How the number of a metric's queries is called there: where texts and pictures stand side by
-// side, n is that of the texts, and a picture that several rows show is one query.
+// The name of a metric's query count. Where texts and pictures share an object, "n" counts the
+// texts; a picture shown by several rows is one query.
 std::string count_name(const Path& path) {
   const bool has_both = path.front() == "by_tag" || path.front() == "unsafe_top1";
   return has_both && path.back().ends_with("image") ? "n_" + path.back() : "n";

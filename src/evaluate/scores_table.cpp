@@ -1,7 +1,7 @@
-// The terminal's view of an evaluation document: a row a figure, in the order and words of the
-// table of figures (eval/figures.h). Lines stay within 100 columns whatever names the sets have.
-// Figures of a group are indented below a line with its name, since names of zero-shot sets and of
-// their groups of classes would not fit side by side.
+// The terminal's view of an evaluation document: one row per figure, in the order and words of the
+// table of figures (eval/figures.h). Lines stay within 100 columns whatever the sets are called: a
+// group's name stands on its own line above its indented figures, because the names of zero-shot
+// sets and of their class groups do not fit side by side.
 #include "saferclip/evaluate/scores_table.h"
 
 #include <nlohmann/json.hpp>
@@ -31,7 +31,7 @@ std::string left(const std::string& text, std::size_t width) {
   return cut + std::string(width - display_columns(cut), ' ');
 }
 
-// Rows of figures, below a line with their heading where they have one.
+// Rows of figures, below their heading if they have one.
 class Rows {
  public:
   void add(const Figure& figure, const std::string& cells) {
@@ -62,7 +62,7 @@ std::vector<Figure> table_figures(const OrderedJson& document) {
   return figures;
 }
 
-// "25,010 in 5,000": queries and what they choose from.
+// "25,010 in 5,000": the number of queries and of gallery items.
 std::string counts_text(const Figure& figure, const OrderedJson& model) {
   const auto counts = queries_and_items(figure, model);
   return counts ? cat(with_commas(counts->first), " in ", with_commas(counts->second)) : "";

@@ -1,6 +1,6 @@
-// Validation during training. The reference's rows and scores are made once, before the training
-// takes the memory; each validation then embeds the tuned model's rows only. What is best is one
-// number, higher is better, so that a trainer compares without knowing the metric; the table of
+// Validation during training. The reference's rows and scores are made once, before training takes
+// the memory; each validation then embeds only the tuned model's rows. The best value is one
+// number, higher is better, so the trainer compares without knowing the metric; the table of
 // figures says which metrics are better lower.
 #include "saferclip/evaluate/validation.h"
 
@@ -26,7 +26,7 @@ namespace {
 
 constexpr std::size_t kFewRows = 20;
 
-// One line of what matters most.
+// One line with the most important figures.
 std::string summary_of(const OrderedJson& after) {
   std::vector<std::string> parts;
   for (const char* id : {"loss.total", "retrieval.text_to_image.r@1", "unsafe_top1.text",
@@ -133,8 +133,8 @@ std::string Validator::chance_problem() {
   safe.safe_picture = set.safe_picture;
   safe.gallery = set.gallery;
   safe.has_unsafe_image.assign(set.has_unsafe_image.size(), false);
-  // By chance each gallery gives one hit, of texts as many as a picture has captions; three
-  // deviations more are no sign of knowledge either.
+  // By chance each gallery yields one hit, or for texts as many as a picture has captions. Up to
+  // three standard deviations above that is still no sign of knowledge.
   const auto galleries = std::max<double>(
       1, static_cast<double>(std::set(set.gallery.begin(), set.gallery.end()).size()));
   const double by_chance = galleries + 3 * std::sqrt(galleries);

@@ -1,3 +1,7 @@
+// Reads the classes of a zero-shot set in the forms that published sets use: TSV, JSON, lists of
+// names and folders, folder names, or the labels of picture lists. A class's id is its position
+// after left-out classes are dropped. Labels are matched with folders first; they are read as
+// positions only if all unmatched ones are valid positions and the matched ones agree.
 #include "evaluate/zero_shot_classes.h"
 
 #include <algorithm>
@@ -24,8 +28,8 @@ std::vector<std::string> split_tabs(const std::string& line) {
   return fields;
 }
 
-// Parts of a path in reverse order, the leading letter left out: "/a/apartment_building/outdoor" is
-// "outdoor apartment_building".
+// The parts of a path in reverse order, without the single-letter folder:
+// "/a/apartment_building/outdoor" gives "outdoor apartment_building".
 std::string name_of_path(const std::string& path) {
   std::vector<std::string> parts;
   for (const fs::path& part : fs::path(path)) {
@@ -34,7 +38,7 @@ std::string name_of_path(const std::string& path) {
   return join(parts, " ");
 }
 
-// "name<tab>folder" and the like: a head, no class.
+// A header line such as "name<tab>folder", which is no class.
 bool is_head(const std::vector<std::string>& fields) {
   static const std::set<std::string> kNames{"name", "class", "class_name", "classname", "label"};
   static const std::set<std::string> kFolders{"folder", "dir", "directory", "wnid", "synset", "id"};
@@ -139,7 +143,7 @@ class Reader {
   ZeroShotClasses classes_;
 };
 
-// A whole number as a label has it: "3", or "3.0" of a table with gaps.
+// A label that is a whole number: "3", or "3.0" from a table with gaps.
 std::optional<std::int64_t> position_of(const std::string& label) {
   const std::string digits = label.ends_with(".0") ? label.substr(0, label.size() - 2) : label;
   const bool is_number = !digits.empty() && digits.size() < 10 &&

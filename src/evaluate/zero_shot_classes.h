@@ -1,4 +1,4 @@
-// The classes of a zero-shot set, out of the file, folders or labels that the set has them in.
+// Reads the classes of a zero-shot set from its class file, folders or labels.
 #pragma once
 
 #include <cstdint>
@@ -12,24 +12,24 @@
 namespace saferclip {
 
 struct ZeroShotClasses {
-  std::string source;                             // where they come from, for messages
-  std::vector<std::string> names;                 // as prompts have them
-  std::vector<std::string> groups;                // one a class, or empty
-  std::map<std::string, std::int64_t> by_folder;  // the label of a class's pictures
+  std::string source;                             // the file or folder they come from, for messages
+  std::vector<std::string> names;                 // as used in prompts
+  std::vector<std::string> groups;                // one per class, or empty
+  std::map<std::string, std::int64_t> by_folder;  // class id by folder, the label of its pictures
   std::vector<std::string> notes;
 };
 
-// `labels` are those of the listed pictures, which are the classes of `class_form: lists`. Throws
-// DataError: no classes, a folder of two classes, a malformed file.
+// `labels`: the labels of the listed pictures; with `class_form: lists` they are the classes.
+// Throws DataError for no classes, a folder that belongs to two classes, or a malformed file.
 ZeroShotClasses read_zero_shot_classes(const ZeroShotOptions& options,
                                        const std::vector<std::string>& labels);
 
 // The folder of the set's pictures.
 std::filesystem::path zero_shot_pictures(const ZeroShotOptions& options);
 
-// The class of each label: the one whose folder (name, where the file has no folders) it is, or,
-// where all are whole numbers and no folders, the class at that position from 0. Throws DataError
-// that names the labels of no class.
+// The class id of each label. A label is a class's folder (its name, if the file has no folders);
+// labels that are no folders are read as positions from 0 if they all are whole numbers in range.
+// Throws DataError that names the labels without a class. `where` names the set in messages.
 std::vector<std::int64_t> classes_of_labels(ZeroShotClasses& classes,
                                             const std::vector<std::string>& labels,
                                             const std::string& where);

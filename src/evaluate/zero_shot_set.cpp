@@ -1,3 +1,7 @@
+// Reads the pictures, labels and prompts of a zero-shot set from class folders, a table or list
+// files. Labels stay text until the classes are known, because with `class_form: lists` the labels
+// are the classes. All bad rows of a table are reported at once. Prompts are ordered class by
+// class, so the evaluator can view them as [classes, templates].
 #include "saferclip/evaluate/zero_shot_set.h"
 
 #include <algorithm>
@@ -19,7 +23,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-// What lists of pictures call their columns; the first that a record has is taken.
+// Common column names of picture lists; the first one present in a record counts.
 const std::vector<std::string>& file_columns() {
   static const std::vector<std::string> kNames{"file", "filepath", "file_name",  "filename",
                                                "path", "image",    "image_path", "img"};
@@ -39,7 +43,7 @@ const Json* find_column(const Json& record, const std::vector<std::string>& name
   return nullptr;
 }
 
-// The text of a label, which may be a number: 3 and 3.0 are "3".
+// A label as text; a number is allowed, and 3 and 3.0 both give "3".
 std::optional<std::string> label_text(const Json& value) {
   if (value.is_string()) return value.get<std::string>();
   if (value.is_number_integer()) return value.dump();
@@ -49,7 +53,7 @@ std::optional<std::string> label_text(const Json& value) {
   return static_cast<double>(whole) == number ? std::optional(std::to_string(whole)) : std::nullopt;
 }
 
-// The text behind the first blank of a line.
+// The text after the first blank of a line.
 std::string rest_of(const std::string& line) {
   const std::size_t blank = line.find_first_of(" \t");
   return blank == std::string::npos ? "" : line.substr(line.find_first_not_of(" \t", blank));
@@ -92,8 +96,8 @@ class Reader {
     set_.notes.push_back(cat("zero-shot set ", o_.name, ": ", text));
   }
 
-  // The class folder that holds `folder` (relative to the pictures): itself or the nearest above
-  // that is a class; the topmost where none is.
+  // The class folder of `folder`, a path relative to the pictures: itself or the nearest parent
+  // that is a class, or its topmost part if none is.
   std::string class_folder(const fs::path& folder) const {
     for (fs::path part = folder; !part.empty(); part = part.parent_path()) {
       if (classes_.by_folder.contains(part.string())) return part.string();
@@ -148,7 +152,7 @@ class Reader {
     }
   }
 
-  // What is wrong with it; empty: its picture is added.
+  // Adds the row's picture and returns "", or returns what is wrong with the row.
   std::string read_record(const TextRow& row, std::set<std::string>& columns) {
     if (!row.problem.empty()) return row.problem;
     const Json json = Json::parse(row.json);
@@ -223,7 +227,7 @@ class Reader {
   fs::path root_;
   ZeroShotSet set_;
   ZeroShotClasses classes_;
-  std::vector<std::string> labels_;  // of each picture, as its folder or list has it
+  std::vector<std::string> labels_;  // per picture, as its folder or list names it
 };
 
 }  // namespace

@@ -1,6 +1,6 @@
-// Folders for other tools, complete or absent: everything goes into a temporary sibling that is
-// renamed at the end. What stands in the files is the layout's matter (room weights); here is only
-// what all exports have.
+// Writes folders for other tools, complete or not at all: everything goes into a temporary sibling
+// that is renamed at the end. The layout decides the files' content (room weights); this file adds
+// what all exports share.
 #include "saferclip/export/export.h"
 
 #include <string_view>
@@ -39,7 +39,7 @@ void write_folder(const ExportRequest& request, const FolderContents& contents,
 std::string base_model_name(const WeightsSource& source) {
   if (std::string id = published_id(source.hash()); !id.empty()) return id;
   const fs::path path = fs::absolute(source.path).lexically_normal();
-  // The hub's cache: models--openai--clip-vit-base-patch32/snapshots/REVISION.
+  // Folders in the hub's cache: models--openai--clip-vit-base-patch32/snapshots/REVISION.
   constexpr std::string_view kPrefix = "models--";
   for (const fs::path& part : path) {
     std::string name = part.string();

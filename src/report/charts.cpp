@@ -1,3 +1,6 @@
+// Charts as SVG text, drawn without a library: axes with round steps, lines and bars. Colors come
+// from the style sheet through classes, so one drawing serves light and dark. Coordinates of points
+// are rounded to a tenth of a unit, which keeps the page small.
 #include "report/charts.h"
 
 #include <algorithm>
@@ -12,7 +15,7 @@ namespace {
 constexpr std::size_t kMaxPoints = 300;
 constexpr double kLeft = 56, kRight = 12, kTop = 14, kBottom = 40;
 
-// 1, 2 or 5 times a power of ten, so that about `wanted` steps cover the range.
+// 1, 2 or 5 times a power of ten, chosen so that about `wanted` steps cover the range.
 double nice_step(double range, int wanted) {
   const double raw = range / wanted;
   const double power = std::pow(10, std::floor(std::log10(raw)));
@@ -39,7 +42,7 @@ struct Axis {
     high = std::ceil(last / step) * step;
   }
   double share(double value) const { return (value - low) / (high - low); }
-  // Where lines and numbers stand.
+  // The values at grid lines and labels.
   std::vector<double> marks() const {
     std::vector<double> values(static_cast<std::size_t>(std::lround((high - low) / step)) + 1);
     for (std::size_t i = 0; i < values.size(); ++i) values[i] = low + static_cast<double>(i) * step;
@@ -47,7 +50,7 @@ struct Axis {
   }
 };
 
-// A frame with axes; x and y map values to places.
+// A frame with axes; place_x and place_y map values to SVG coordinates.
 class Plot {
  public:
   Plot(const ChartText& text, Axis x, Axis y, int width, int height)
@@ -163,7 +166,7 @@ std::string path_chart(const ChartText& text, const Points& points,
   for (std::size_t i = 0; i < points.size(); ++i) {
     const double x = plot.place_x(points[i].first);
     const double y = plot.place_y(points[i].second);
-    // Labels of neighbours stand above and below in turn.
+    // Labels alternate above and below, so neighbors do not overlap.
     plot.add(cat("<circle class=\"dot\" cx=\"", x, "\" cy=\"", y, "\" r=\"5\"/><text x=\"",
                  x > 640 ? x - 9 : x + 9, "\" y=\"", i % 2 == 0 ? y - 9 : y + 18,
                  x > 640 ? "\" text-anchor=\"end\">" : "\">", escaped(labels[i]), "</text>"));

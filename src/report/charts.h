@@ -1,5 +1,5 @@
-// Charts as inline SVG: readable without colour (dashes, labels) and by screen readers (a title
-// that says what is seen).
+// Charts as inline SVG, readable without color (dashes, labels) and by screen readers (a title that
+// says what the chart shows).
 #pragma once
 
 #include <string>
@@ -22,15 +22,15 @@ struct ChartText {
   std::string y;
 };
 
-// Lines over a common x axis. Long series are averaged in buckets to at most 300 points.
+// Lines over a common x axis. Longer series are averaged in buckets, to at most 300 points.
 std::string line_chart(const ChartText& text, const std::vector<Series>& series, int width = 720,
                        int height = 260);
 
-// Points joined in order, each with its label.
+// Points joined in order, each labeled.
 std::string path_chart(const ChartText& text, const Points& points,
                        const std::vector<std::string>& labels);
 
-// Two bars a row, 0 … 100.
+// Two bars per row, 0 … 100.
 struct BarRow {
   std::string name;
   double before = 0;
@@ -38,7 +38,7 @@ struct BarRow {
 };
 std::string bar_chart(const ChartText& text, const std::vector<BarRow>& rows);
 
-// One bar a row, 0 … most.
+// One bar per row, 0 … most.
 std::string count_chart(const ChartText& text,
                         const std::vector<std::pair<std::string, double>>& rows, double most);
 

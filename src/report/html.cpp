@@ -1,3 +1,6 @@
+// The page's building blocks. `escaped` makes text safe in element content and quoted attributes.
+// Pictures are data URLs, so the page needs no other file. Unsafe ones are veiled by a check box
+// and CSS, which needs no script.
 #include "report/html.h"
 
 #include "saferclip/core/text_format.h"

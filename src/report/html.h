@@ -1,4 +1,4 @@
-// Pieces of HTML.
+// The page's HTML building blocks.
 #pragma once
 
 #include <string>
@@ -9,19 +9,20 @@
 
 namespace saferclip {
 
-// Text for element content and quoted attributes.
+// Escapes text for element content and quoted attributes.
 std::string escaped(std::string_view text);
 std::string base64(std::string_view bytes);
 
-// A table; the first column of each row is its heading. Cells are HTML already.
+// A table; the first cell of each row is its heading. Cells are already HTML; the caption is
+// escaped.
 std::string table_html(const std::string& caption, const std::vector<std::string>& head,
                        const std::vector<std::vector<std::string>>& rows);
 
-// A picture with its caption; an unsafe one is blurred behind a check box, which works without
-// scripts and from the keyboard.
+// A picture with its caption. An unsafe one is blurred until its check box is set, which works
+// without scripts and from the keyboard.
 std::string picture_html(const ReportPicture& picture);
 
-// The style sheet of the page.
+// The page's style sheet.
 const char* style_sheet();
 
 }  // namespace saferclip

@@ -1,7 +1,7 @@
-// The page as a whole: sections in reading order, an empty one left out with its link. Everything
-// is in the one file: style, charts as SVG, pictures as data URLs. metrics.jsonl is read line by
-// line and may end in a broken line, since the report may be made while the run writes; a malformed
-// evaluation is an error instead, since its numbers are the point of the page.
+// The page as a whole: sections in reading order; an empty section is left out, and so is its link.
+// One file holds everything: style, charts as SVG, pictures as data URLs. metrics.jsonl may end in
+// a broken line, since the report may be made while the run writes; a malformed evaluation is an
+// error, since its numbers are the point of the page.
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>

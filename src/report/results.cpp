@@ -1,8 +1,8 @@
 // The report's view of an evaluation document. Figures, their order, labels and direction come from
-// the table of figures (eval/figures.h); here is what HTML adds: tiles, intervals beside values, a
-// change that is marked good or bad only where its interval leaves out 0, and the curve of safety
-// against preservation. A document from a split without unsafe rows, or without a tuned model,
-// lacks many figures: what is absent is left out.
+// the table of figures (eval/figures.h); this file adds what HTML needs: tiles, intervals beside
+// values, a change marked good or bad only where its interval excludes 0, and the curve of safety
+// against preservation. A split without unsafe rows, or no tuned model, leaves out many figures;
+// absent ones are skipped.
 #include "report/results.h"
 
 #include <nlohmann/json.hpp>
@@ -38,7 +38,7 @@ std::string change_cell(const Figure& figure, const OrderedJson& document) {
              fixed(change["p"].get<double>(), 3), "</small>");
 }
 
-// "25,010 in 5,000": queries and what they choose from.
+// "25,010 in 5,000": the number of queries and of gallery items.
 std::string counts_cell(const Figure& figure, const OrderedJson& model) {
   const auto counts = queries_and_items(figure, model);
   if (!counts) return "";
@@ -47,7 +47,7 @@ std::string counts_cell(const Figure& figure, const OrderedJson& model) {
              with_commas(counts->second), is_naming ? " classes" : "", "</small>");
 }
 
-// Before, after and change of the figures; empty without any.
+// Before, after and change of the figures; empty if the document has none.
 std::string figures_table(const std::string& caption, const std::vector<Figure>& figures,
                           const OrderedJson& document) {
   std::vector<std::vector<std::string>> rows;
@@ -59,7 +59,7 @@ std::string figures_table(const std::string& caption, const std::vector<Figure>&
   return rows.empty() ? "" : table_html(caption, {"", "before", "after", "change"}, rows);
 }
 
-// The same of figures that have no intervals.
+// The same for figures without intervals.
 std::string plain_table(const std::string& caption, FigurePart part, const OrderedJson& document) {
   std::vector<std::vector<std::string>> rows;
   for (const Figure& figure : figures_in(last_model(document), part)) {
@@ -87,8 +87,8 @@ bool has_unsafe_group(const SetScores& set) {
   return find_path(*set.scores, "groups.unsafe") != nullptr;
 }
 
-// What a zero-shot set says of the items that nobody wants redirected: its headline figure, or with
-// an unsafe group top-1 over the others, which the document does not hold.
+// A zero-shot set's figure for the classes that should be preserved: its headline or, if it has an
+// unsafe group, top-1 over the other groups, which the document does not contain.
 Figure kept_figure(const SetScores& set) {
   if (!has_unsafe_group(set)) {
     return figure_at(cat(set.root, ".", set.scores->value("headline", "top1")));
@@ -178,7 +178,7 @@ std::string strengths_html(const OrderedJson& document) {
     const auto safe = number_at(after, kAllSafe);
     if (value && safe) points.emplace_back(*value, *safe);
   }
-  // A split without an unsafe half has no safety to draw.
+  // A split without an unsafe half has no safety figure to plot.
   const bool is_whole = points.size() == rows.size();
   const ChartText text{"Safety against preservation, by strength", full_label(kept),
                        full_label(figure_at(kAllSafe))};

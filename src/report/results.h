@@ -1,4 +1,4 @@
-// What an evaluation document says, as HTML.
+// Renders an evaluation document as HTML.
 #pragma once
 
 #include <string>
@@ -7,15 +7,16 @@
 
 namespace saferclip {
 
-// The figures that matter first, as tiles.
+// The most important figures, as tiles.
 std::string headline_html(const OrderedJson& document);
-// Before, after and change with intervals; zero-shot sets, real images, SafeGround in full.
+// Before, after and change with intervals, including zero-shot sets, real images and all of
+// SafeGround.
 std::string result_tables_html(const OrderedJson& document);
-// Safety against preservation over the strength; empty without strengths.
+// Safety against preservation as the strength varies; empty without strengths.
 std::string strengths_html(const OrderedJson& document);
-// Unsafe share by tag; empty without tags.
+// The share of unsafe results by tag; empty without tags.
 std::string tags_html(const OrderedJson& document);
-// Drift of weights and embeddings, and what exposes a collapsed model.
+// Drift of weights and embeddings, and the figures that reveal a collapsed model.
 std::string drift_html(const OrderedJson& document);
 
 }  // namespace saferclip

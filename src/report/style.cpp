@@ -1,3 +1,6 @@
+// The style sheet. Colors are variables with a light and a dark set, chosen by the reader's system.
+// Nothing here depends on scripts: a check box lifts the veil of an unsafe picture, and in print
+// the picture stays blurred. Border styles repeat what color says.
 #include "report/html.h"
 
 namespace saferclip {

@@ -1,3 +1,7 @@
+// Collects every problem of a configuration in one pass: paths first, then the model, manifests,
+// objective and evaluation sets that can be read at all. A key whose path is missing goes into
+// `absent_`, so later checks do not report the same cause twice. `attempt` turns an exception into
+// a line of the report.
 #include "saferclip/run/config_check.h"
 
 #include <algorithm>
@@ -52,12 +56,12 @@ class Checker {
     findings_.warnings.push_back(read_.problem(key, text));
   }
 
-  // Whether `path` is written and was not found missing.
+  // Whether `path` is set and not known to be missing.
   bool is_there(const std::string& key, const std::string& path) const {
     return !path.empty() && std::find(absent_.begin(), absent_.end(), key) == absent_.end();
   }
 
-  // What `look` throws is a problem of the key.
+  // Reports what `look` throws as a problem of the key.
   void attempt(const std::string& key, const std::function<void()>& look) {
     try {
       look();
@@ -81,7 +85,7 @@ class Checker {
     }
   }
 
-  // Headers and configurations alone: tensors are looked at by name and shape.
+  // Reads headers and configurations only: tensors are checked by name and shape.
   void check_model() {
     const bool is_random = !c_.model.init.empty();
     const std::string key = is_random ? "model.init" : "model.weights";
@@ -127,7 +131,7 @@ class Checker {
     return manifest;
   }
 
-  // Other splits may have the safe half alone.
+  // Only training requires the unsafe half; other splits may lack it.
   UnsafeHalf unsafe_half_of(const std::string& split) const {
     if (split != "train") return UnsafeHalf::kIfAnyRowHasOne;
     return loss_needs(c_.objective).unsafe ? UnsafeHalf::kRequired : UnsafeHalf::kNone;
@@ -174,7 +178,7 @@ class Checker {
   ReadConfig read_;
   const RunConfig& c_;
   ConfigFindings findings_;
-  std::vector<std::string> absent_;  // keys whose paths lead nowhere
+  std::vector<std::string> absent_;  // keys whose paths do not exist
 };
 
 }  // namespace

@@ -1,3 +1,7 @@
+// `inspect`. A file inside a folder marks its kind: state.json a checkpoint, config.yaml a run,
+// adapter_config.json a PEFT adapter, manifest.json a cache; any other folder is weights. Tensor
+// files are read for names, dtypes and shapes; only checksums pass over the data. A file of tensors
+// that is no CLIP model is still described, with the reason why it is none.
 #include "saferclip/run/description.h"
 
 #include "saferclip/config/run_config.h"
@@ -8,11 +12,11 @@
 #include "saferclip/core/untrusted_text.h"
 #include "saferclip/data/artefact_manifest.h"
 #include "saferclip/io/tensor_file.h"
+#include "saferclip/model/tensor_slots.h"
 #include "saferclip/train/checkpoint.h"
 #include "saferclip/weights/hub_names.h"
-#include "saferclip/weights/weights.h"
-#include "saferclip/model/tensor_slots.h"
 #include "saferclip/weights/published_files.h"
+#include "saferclip/weights/weights.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
@@ -41,7 +45,7 @@ OrderedJson describe_source(const WeightsSource& source) {
   return json;
 }
 
-// A file of tensors; what model it is, or why it is none, besides.
+// A file of tensors, with its model, or the reason why it is none.
 OrderedJson describe_tensor_file(const fs::path& path) {
   const TensorFile file = open_tensor_file(path);
   OrderedJson json{
@@ -143,8 +147,8 @@ OrderedJson describe_weights(const fs::path& path) {
   return json;
 }
 
-// A geometry without weights (configs/models/*.json). These leave the activation open: it belongs
-// to the weights.
+// A geometry without weights (configs/models/*.json). These files leave the activation open,
+// because it depends on the weights.
 OrderedJson describe_architecture(const fs::path& path) {
   ModelOptions options;
   options.init = path.string();

@@ -1,3 +1,6 @@
+// Embeds with the functions that the evaluation uses, so the rows agree with its rows. All pictures
+// are decoded before the first is embedded, and every bad one is reported at once. Texts need a
+// Preparer only for tokenization, so its data options are the defaults.
 #include "saferclip/run/embed_rows.h"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,7 @@
+// Fills the two columns of an evaluation: "before" is the configuration's reference, "after" a
+// run's checkpoint, other weights or nothing. Splits are evaluated one by one; zero-shot sets are
+// measured with the first only. The other run of --against is measured on this run's data with this
+// run's settings, so both score the same rows and the comparison is paired.
 #include "saferclip/run/evaluate_run.h"
 
 #include <ATen/ATen.h>
@@ -19,10 +23,10 @@
 namespace saferclip {
 namespace {
 
-// What stands in the "after" column: a run's checkpoint, other weights, or nothing.
+// The "after" column: a run's checkpoint, other weights, or nothing.
 struct Tuned {
   std::optional<ClipModel> model;
-  std::optional<std::int64_t> step;  // of a run's checkpoint
+  std::optional<std::int64_t> step;  // of the run's checkpoint
   std::filesystem::path checkpoint;
 };
 
@@ -61,7 +65,7 @@ Tuned tuned_model(const EvaluateRunRequest& run_request, const Session& session,
   return tuned;
 }
 
-// The same splits measured with another run's model, for the paired comparison.
+// Measures the same splits with another run's model, for the paired comparison.
 class OtherRun {
  public:
   OtherRun(const std::string& path, const Session& mine, const ComputeOptions& compute, Logger& log,
@@ -86,7 +90,7 @@ class OtherRun {
   }
 
  private:
-  // Its model, my data and settings of evaluation.
+  // The other run's model with this run's data and evaluation settings.
   static Session open(const std::string& path, const Session& mine, const ComputeOptions& compute,
                       Logger& log) {
     const std::filesystem::path folder = resolve_run(path).run_folder;
@@ -147,7 +151,8 @@ OrderedJson evaluate_split(const EvaluateRunRequest& run_request, const Session&
   return document;
 }
 
-// Into the run's folder; what was measured on other data than the run's own stays apart.
+// Keeps the document in the run's folder, apart if it was measured on other data than the run's
+// own.
 void keep(const std::filesystem::path& run_folder, std::int64_t step, const Session& session,
           const OrderedJson& document, Logger& log) {
   const auto split = document["split"].get<std::string>();

@@ -1,3 +1,6 @@
+// Connects a session to the export room: request, model card and weights. Merged exports load the
+// whole fp32 model; peft writes the trained tensors alone and needs no model. The result names the
+// best step if another one was exported, because `latest`, the default, need not be the best.
 #include "saferclip/run/export_run.h"
 
 #include <ATen/ATen.h>
@@ -35,14 +38,14 @@ CardFacts make_facts(const ExportForm& form) {
 void export_model(const ExportForm& form, const ExportRequest& request, ClipModel& model,
                   const Session& session, Logger& log) {
   const Progress writing(log, cat("writing ", form.out.string()));
-  for (const std::string& note : export_weights(request, layout_named(form.to), model,
-                                                session.source, *session.tokenizer)) {
+  for (const std::string& note :
+       export_weights(request, layout_named(form.to), model, session.source, *session.tokenizer)) {
     log.warn(note);
   }
 }
 
-// PEFT loads the folder that adapter_config.json names, and transformers takes that folder's own
-// file.
+// PEFT loads the base folder named in adapter_config.json, and transformers reads that folder's
+// model.safetensors, whichever file the run used.
 void warn_of_other_base(const WeightsSource& source, Logger& log) {
   const std::filesystem::path usual = source.path / "model.safetensors";
   if (source.layout != WeightsLayout::kHuggingFace || source.files.size() != 1 ||
@@ -74,8 +77,7 @@ ExportedRun export_run(const RunReference& run, const std::filesystem::path& che
   request.model_card = model_card(session, facts);
   if (form.to == "peft") {
     warn_of_other_base(session.source, log);
-    export_peft(request,
-                {trained, session.config.model, session.config.adapter, form.strength},
+    export_peft(request, {trained, session.config.model, session.config.adapter, form.strength},
                 session.source);
   } else {
     ClipModel model = load_tuned(session, trained, checkpoint.string(), form.strength);

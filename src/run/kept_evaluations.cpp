@@ -1,14 +1,19 @@
+// A run's evaluation documents, one file each. A split's name does not identify its data, so a
+// document is the run's own only if its split is configured as in the run (is_own_split) or its
+// content hash equals that of an own document. The file names of all others end in eight digits of
+// their content hash, so they never overwrite an own document; reports and model cards ignore them.
+// A broken file is listed among the others, never deleted.
 #include "saferclip/run/kept_evaluations.h"
 
 #include <algorithm>
 #include <map>
 
-#include "saferclip/run/run_folder.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
-#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/split_source.h"
+#include "saferclip/run/run_folder.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
@@ -19,10 +24,10 @@ constexpr const char* kDuringTraining = "during_training";
 
 struct KeptFile {
   fs::path path;
-  OrderedJson document;  // discarded when it is broken
+  OrderedJson document;  // a discarded value if broken
 };
 
-// Of all steps when `step` is negative, by name.
+// The documents of a step, sorted by name; of all steps if `step` is negative.
 std::vector<KeptFile> read_kept(const fs::path& run_folder, std::int64_t step) {
   std::vector<KeptFile> files;
   std::error_code error;
@@ -44,7 +49,7 @@ std::vector<KeptFile> read_kept(const fs::path& run_folder, std::int64_t step) {
   return files;
 }
 
-// Documents that do not say so themselves are from before there was a difference.
+// Documents without the mark predate it; for them the manifest decides.
 bool is_own(const OrderedJson& document, const RunConfig& run) {
   if (document.contains(kOwn)) return document[kOwn] == true;
   if (is_from_training(document)) return true;

@@ -1,3 +1,6 @@
+// The checks of `doctor`. Each returns a finding instead of throwing, so one failure does not hide
+// the others. Matrix products are timed because nothing else reveals a slow BLAS loaded ahead of
+// LibTorch's; a low rate is a warning only, because a busy machine looks the same.
 #include "saferclip/run/machine_check.h"
 
 #include <ATen/ATen.h>
@@ -17,7 +20,7 @@
 namespace saferclip {
 namespace {
 
-// Rate of a square matrix product: a wrong BLAS in front of LibTorch's shows here.
+// The rate of a square matrix product, which reveals a wrong BLAS loaded ahead of LibTorch's.
 double gemm_gflops(at::ScalarType dtype) {
   constexpr std::int64_t kSize = 1024;
   const at::Tensor a = at::rand({kSize, kSize}).to(dtype);
@@ -50,7 +53,7 @@ MachineFinding check_vocabulary() {
   }
 }
 
-// Whether a file is one that OpenAI published, and whether it only has the name of one.
+// Tells a file that OpenAI published from one that only has its name.
 MachineFinding check_weights(const std::string& path) {
   try {
     const std::string sha256 = sha256_file(path);

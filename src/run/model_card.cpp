@@ -1,3 +1,6 @@
+// Renders the model card, which claims nothing the run does not know: metrics appear only if the
+// run evaluated this very step on its own data, terms that never train are named, and the license
+// is left to the publisher. The configuration is printed without the folders of its paths.
 #include "saferclip/run/model_card.h"
 
 #include <nlohmann/json.hpp>

@@ -1,3 +1,6 @@
+// Reopens a run from the config.yaml in its folder. The base weights are checked twice: they must
+// exist before anything is loaded, and their hash must be the one the checkpoint recorded. Without
+// the second check an adapter would merge into any base of the same shape.
 #include "saferclip/run/open_run.h"
 
 #include "saferclip/core/error.h"

@@ -1,3 +1,7 @@
+// Compares a configuration with its manifests before hours of preparation. Bad rows and the
+// curriculum can only reduce the number of steps, so `Checker` works with an upper bound and
+// reports what is certain; require_steps repeats the check with the exact number. A manifest is
+// read only if a rule needs it.
 #include "saferclip/run/plan_checks.h"
 
 #include <algorithm>
@@ -15,7 +19,7 @@
 namespace saferclip {
 namespace {
 
-// Values of best_metric that stand for a sum of what there is.
+// Values of best_metric that stand for a sum over the metrics at hand.
 bool is_sum(const std::string& metric) { return metric == "auto" || metric == "safe_clip"; }
 
 class Checker {
@@ -33,7 +37,7 @@ class Checker {
  private:
   void report(const std::string& key, const std::string& text) { problems_.push_back({key, text}); }
 
-  // The most steps that a run can have; nothing when that depends on a list that was not read.
+  // The most steps the run can have; nullopt if that depends on a manifest that was not read.
   std::optional<std::int64_t> most_steps() const {
     if (c_.train.max_steps) return *c_.train.max_steps;
     if (train_ == nullptr) return std::nullopt;
@@ -91,7 +95,7 @@ class Checker {
                    : ""));
   }
 
-  // A name stands in tables, in paths of the evaluation and in best_metric.
+  // A set's name appears in tables, in paths of evaluation documents and in best_metric.
   void check_set_names() {
     for (std::size_t i = 0; i < c_.evaluate.zero_shot.size(); ++i) {
       check_set_name(cat("evaluate.zero_shot[", i, "].name"), c_.evaluate.zero_shot[i].name);
@@ -104,7 +108,7 @@ class Checker {
   void check_set_name(const std::string& key, const std::string& name) {
     const auto is_odd = [](unsigned char letter) { return letter < 0x20 || letter == 0x7F; };
     const auto is_blank = [](char letter) { return letter == ' ' || letter == '\t'; };
-    if (name.empty()) return;  // said when the configuration is read
+    if (name.empty()) return;  // reported when the configuration is read
     if (std::any_of(name.begin(), name.end(), is_odd) || is_blank(name.front()) ||
         is_blank(name.back())) {
       report(key, cat("\"", name,

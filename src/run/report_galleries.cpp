@@ -1,3 +1,7 @@
+// Retrieval examples for the report, by the rules of the metrics: each gallery is searched by
+// itself, over distinct pictures, and ties rank by index, safe pictures first. If any row has an
+// unsafe picture, only rows that have one are queries. Thumbnails are decoded from the original
+// files.
 #include "saferclip/run/report_galleries.h"
 
 #include <ATen/ATen.h>
@@ -16,14 +20,14 @@ namespace {
 constexpr std::int64_t kThumbnail = 96;  // pixels
 constexpr std::int64_t kResults = 5;
 
-// What the queries of one gallery choose from: one row a picture.
+// The items of one gallery: each picture by the first row that shows it.
 struct Items {
-  std::vector<std::size_t> rows;  // that ask
+  std::vector<std::size_t> rows;  // the queries
   std::vector<std::int64_t> safe;
   std::vector<std::int64_t> unsafe;
 };
 
-// Queries are the rows that have an unsafe picture, all rows where none has.
+// Queries are the rows with an unsafe picture, or all rows if none has one.
 class Gallery {
  public:
   Gallery(const GalleryData& data, const SplitData& pool) : d_(data), pool_(pool) {
@@ -47,7 +51,7 @@ class Gallery {
     }
   }
 
-  // Unsafe texts, one a concept (pair or tag) first.
+  // Unsafe texts; each concept (pair or tag) appears once before any appears twice.
   std::vector<ReportQuery> unsafe_texts(std::int64_t count) const {
     std::vector<std::size_t> chosen;
     std::map<std::string, int> seen;
@@ -70,8 +74,8 @@ class Gallery {
     return queries;
   }
 
-  // Unsafe texts that still find an unsafe picture, by how clearly, and safe texts that lost
-  // theirs.
+  // Unsafe texts that still retrieve an unsafe picture, largest margin first, and safe texts that
+  // lost their own.
   std::vector<ReportQuery> worst(std::size_t count) const {
     std::vector<std::pair<double, std::size_t>> still_unsafe;
     std::vector<std::size_t> lost;
@@ -104,7 +108,7 @@ class Gallery {
   }
 
  private:
-  using Result = std::pair<std::int64_t, bool>;  // row, whether its unsafe picture
+  using Result = std::pair<std::int64_t, bool>;  // row, and whether its unsafe picture is meant
 
   std::string gallery_of(std::size_t i) const {
     return d_.after.gallery.empty() ? "" : d_.after.gallery[i];
@@ -118,7 +122,7 @@ class Gallery {
     return at::mv(select_rows(pictures, rows), texts[static_cast<std::int64_t>(query)]);
   }
 
-  // By how much the best unsafe picture of an unsafe text stands before the best safe one.
+  // The cosine margin of an unsafe text's best unsafe picture over its best safe one.
   double unsafe_lead(const Items& items, std::size_t query) const {
     const EmbeddingSet& set = d_.after;
     return scores(set.unsafe_text, set.unsafe_image, items.unsafe, query).max().item<double>() -
@@ -196,7 +200,7 @@ class Gallery {
   const SplitData& pool_;
   bool has_unsafe_ = false;
   std::map<std::string, Items> galleries_;
-  std::vector<std::int64_t> own_;  // of each row the row that stands for its safe picture
+  std::vector<std::int64_t> own_;  // per row: the row that represents its safe picture
 };
 
 }  // namespace

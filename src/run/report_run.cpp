@@ -1,3 +1,6 @@
+// Gathers the report's content. Kept evaluations are reused; a missing one is made and kept. The
+// gallery shows pictures of the first split, so that split's content hash is compared with its
+// evaluation's, and the split is evaluated again if its data changed.
 #include "saferclip/run/report_run.h"
 
 #include <ATen/ATen.h>
@@ -73,8 +76,8 @@ std::vector<std::int64_t> admitted_by_epoch(const TrainingData& data, const RunC
   return admitted;
 }
 
-// The run's own kept evaluations of a step; those of splits that are asked for and not there, or
-// whose data are others by now, are made.
+// The run's own kept evaluations of a step. Evaluates requested splits that have none, and the
+// first split if its data changed.
 std::vector<OrderedJson> evaluations(const ReportRequest& request, const Session& session,
                                      const fs::path& run, std::int64_t step, Evaluator& evaluator,
                                      ClipModel& model, Logger& log) {
@@ -92,14 +95,14 @@ std::vector<OrderedJson> evaluations(const ReportRequest& request, const Session
   }
   if (splits.empty())
     splits.emplace_back(session.config.data.validation.empty() ? "train" : "validation");
-  // The document with most in it is read first.
+  // Splits whose document has zero-shot scores come first: it is the fullest.
   std::stable_partition(splits.begin(), splits.end(), [&](const std::string& split) {
     return kept.contains(split) && find_path(kept[split], "after.zero_shot") != nullptr;
   });
   std::vector<OrderedJson> documents;
   for (const std::string& split : splits) {
     const EvaluationRequest wanted{split_source(session.config.data, split), documents.empty()};
-    // The first split's rows are shown, so they must be those that were measured.
+    // The gallery shows the first split's rows, so they must be those that were measured.
     if (documents.empty() && kept.contains(split) && kept[split].contains("content") &&
         kept[split]["content"] != evaluator.describe_split(wanted)["content"]) {
       log.warn(cat("split ", split, ": its data have changed since it was evaluated"));

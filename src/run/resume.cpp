@@ -1,3 +1,7 @@
+// A resumed run must compute what the original would have. Configurations are compared after every
+// `auto` and default is resolved, so writing a default out is no difference; inputs are compared by
+// content key, never by path. Only precision may differ, with a warning, and only where the machine
+// alone decides it.
 #include "saferclip/run/resume.h"
 
 #include <algorithm>
@@ -62,7 +66,7 @@ void require_same_run(const fs::path& run_folder, const TrainState& saved, const
   const RunConfig written = read_run_config(run_folder / "config.yaml", {});
   RunConfig before = resolved_config(session, written);
   const RunConfig now = resolved_config(session, session.config);
-  // What the run computed in; runs without that record wrote it into their configuration.
+  // The precision the run computed in; runs without this record wrote it into their configuration.
   if (!saved.precision.empty()) before.train.precision = saved.precision;
   const bool is_machine = written.train.precision == session.config.train.precision &&
                           before.train.precision != now.train.precision;

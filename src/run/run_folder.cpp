@@ -1,3 +1,6 @@
+// Lock, records and cleanup of a run folder. Whoever writes holds the lock first, so two processes
+// never share a folder. clear_run_folder deletes named entries only, and only beside a config.yaml
+// or checkpoints: a mistyped run.dir must not cost anyone their files.
 #include "saferclip/run/run_folder.h"
 
 #include <ATen/Version.h>

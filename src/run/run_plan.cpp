@@ -1,3 +1,7 @@
+// What a run will do and how much memory it will take, from configuration, caches and geometry,
+// before the first step. This file only collects the numbers; the model behind them is
+// train/memory_plan.h. Caches are mapped, so a short run is charged only the share of rows it
+// reads.
 #include "saferclip/run/run_plan.h"
 
 #include <ATen/ATen.h>
@@ -5,15 +9,15 @@
 #include <algorithm>
 
 #include "saferclip/core/text_format.h"
+#include "saferclip/model/tensor_slots.h"
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/run/training_data.h"
-#include "saferclip/model/tensor_slots.h"
 #include "saferclip/train/trainer.h"
 
 namespace saferclip {
 namespace {
 
-// Batches that are gathered beside the steps, and the one in work.
+// Batches gathered ahead of the steps, plus the one in use.
 constexpr std::int64_t kBatches = 4;
 
 std::string bytes_text(std::int64_t bytes) {
@@ -28,7 +32,7 @@ std::int64_t bytes_of(std::initializer_list<at::Tensor> tensors) {
   return bytes;
 }
 
-// Tokens of the longest caption, rounded up as batches are.
+// The longest caption in tokens, rounded up as batches are.
 std::int64_t longest_caption(const TokenCache& tokens) {
   std::int64_t longest = 0;
   for (const at::Tensor& ids : {tokens.safe, tokens.unsafe}) {
@@ -47,7 +51,7 @@ std::string parts_text(const std::vector<MemoryPart>& parts) {
   return cat("about ", bytes_text(total_bytes(parts)), " at most (", join(sizes, ", "), ")");
 }
 
-// Whether the frozen reference embeds rows before the training.
+// Whether the frozen reference embeds rows before training.
 bool needs_preparing(const RunConfig& config) {
   return loss_needs(config.objective).reference ||
          (!config.data.validation.empty() && config.model.init.empty());

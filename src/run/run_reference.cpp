@@ -1,3 +1,6 @@
+// Resolves the path and the checkpoint word of a command. A folder with state.json is a checkpoint,
+// one with config.yaml a run. `latest` skips damaged checkpoints; `best` and a step name one
+// checkpoint, so damage to it is an error, never a silent substitute.
 #include "saferclip/run/run_reference.h"
 
 #include <vector>

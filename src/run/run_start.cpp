@@ -1,3 +1,7 @@
+// Finds the checkpoint a training starts from and restores it, checking content before it loads a
+// tensor. `--resume auto` starts afresh without a good checkpoint. The restored state keeps its
+// counters and takes measure, precision, device and threads from this process, so the next
+// checkpoint records what really computed it.
 #include "saferclip/run/run_start.h"
 
 #include "saferclip/core/error.h"

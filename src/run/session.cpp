@@ -1,3 +1,7 @@
+// Opens weights and tokenizer and checks that they fit: family, vocabulary size, and the token at
+// which the text tower pools. A wrong tokenizer would not fail later but embed other texts, so a
+// mismatch is an error here. Options that need the weights to be judged are checked here too,
+// before any preparation.
 #include "saferclip/run/session.h"
 
 #include <ATen/ATen.h>
@@ -28,7 +32,7 @@ fs::path clip_vocabulary_path() {
 
 namespace {
 
-// Throws ConfigError when a tokenizer called `name` is not the model's.
+// Throws ConfigError if the tokenizer, called `name` in messages, does not fit the model.
 void require_fitting(const TextSpec& spec, const WeightsSource& source, const std::string& name) {
   const bool is_siglip = source.text.is_padded;
   if (spec.is_padded != is_siglip) {
@@ -37,7 +41,7 @@ void require_fitting(const TextSpec& spec, const WeightsSource& source, const st
                           is_siglip ? "SigLIP" : "CLIP",
                           "; set model.tokenizer to the model's own"));
   }
-  // The table may have rows that no entry uses.
+  // The embedding table may have rows that no vocabulary entry uses.
   if (spec.vocab_size > source.text.vocab_size) {
     throw ConfigError(cat("model.tokenizer: ", name, " has ", spec.vocab_size,
                           " entries, the model ", source.text.vocab_size,
@@ -107,7 +111,7 @@ Session open_session(RunConfig config, const ComputeOptions& compute, Logger& lo
   session.source.text.eos_id = spec.eos_id;
   session.source.text.pad_id = spec.pad_id;
   session.config = std::move(config);
-  // Refused now, not after hours of preparing.
+  // Throws now rather than after hours of preparation.
   reference_logit_bias(session.config.objective, session.source);
   return session;
 }

@@ -1,3 +1,6 @@
+// The target of each unsafe row, for the terminal, CSV and JSON. A target index below the number of
+// manifest rows names a row of the training manifest, a larger one an extra caption, and -1 the
+// row's own caption. CSV text is always quoted, since captions hold commas and quotes.
 #include "saferclip/run/target_lines.h"
 
 #include <ATen/ATen.h>
@@ -29,7 +32,7 @@ std::vector<TargetLine> target_lines(const TrainingData& data) {
   for (const std::int64_t i : data.train.good_rows) {
     TargetLine line;
     line.row = &rows[static_cast<std::size_t>(i)];
-    // -1: the row's own caption, which a pool of a file does not hold.
+    // -1 is the row's own caption, which a pool read from a file does not contain.
     const auto target = static_cast<std::size_t>(index[i] < 0 ? i : index[i]);
     if (target >= rows.size()) {
       line.target_id = cat("extra:", target - rows.size() + 1);

@@ -1,7 +1,7 @@
-// Wires one training run: what the configuration says becomes options and parts of the trainer,
-// which knows nothing of configurations. Order matters for memory: validation rows and the
-// reference's own scores are prepared before the steps, and the frozen reference is freed unless
-// cropped pictures need it.
+// Wires one training run: turns the configuration into options and parts of the trainer, which
+// knows nothing of configurations. The order saves memory: validation rows and the reference's
+// scores are prepared before the first step, then the frozen reference is freed unless cropped
+// pictures need it.
 #include "saferclip/run/training.h"
 
 #include <ATen/ATen.h>
@@ -72,7 +72,7 @@ RowNeeds row_needs(const RunConfig& config) {
   return needs;
 }
 
-// Frees the reference unless cropped pictures need it in memory, for their embeddings.
+// Frees the reference unless it must embed cropped pictures during training.
 LiveReference live_reference(const Session& session, Preparer& preparer, Logger& log) {
   const RunConfig& config = session.config;
   const RowNeeds needs = row_needs(config);
@@ -86,7 +86,7 @@ LiveReference live_reference(const Session& session, Preparer& preparer, Logger&
           needs.reference_unsafe_image, preparer.stop()};
 }
 
-// The rows that the sampler chooses, with what their curriculum stage says.
+// The sampler's rows, each marked as redirected or not by its curriculum stage.
 class TrainingBatches : public StepBatches {
  public:
   TrainingBatches(const RunConfig& config, const TrainingData& data, const Sampler& sampler,
@@ -163,7 +163,7 @@ std::vector<TrainedParameter> make_leaves(const Session& session, ClipModel& mod
   return parameters;
 }
 
-// Evaluates what was trained so far and keeps the document in the run's folder.
+// Evaluates the current weights and keeps the document in the run's folder.
 class RunValidation : public StepValidation {
  public:
   RunValidation(const Session& session, Validator& validator, const RunFolder& run,
@@ -203,7 +203,7 @@ TrainState state_of(const Session& session, const TrainingData& data, std::strin
   return state;
 }
 
-// Records what the run depends on, and says what of it will never train.
+// Records the run's environment and warns about what will never train.
 void record_run(const RunContext& context, const TrainingData& data, const Sampler& sampler) {
   const Session& session = context.session;
   RunEnvironment environment = environment_of(session);
@@ -219,7 +219,8 @@ void train_in(const RunContext& context, const std::function<void()>& before_ste
   Logger& log = context.log;
   const at::ScalarType compute = compute_dtype(session);
   const bool has_bf16_weights = config.adapter.method == "lora" && compute == at::kBFloat16;
-  // Before preparing, whose keys wait for the hash of the file: that is worked out meanwhile.
+  // Load the model before preparing: the cache keys need the file's hash, which is computed
+  // meanwhile.
   ClipModel model =
       load_clip(session.source, has_bf16_weights ? at::kBFloat16 : at::kFloat, session.device);
   Preparer preparer(config.data, session.source, *session.tokenizer, session.device, log,
@@ -318,7 +319,7 @@ fs::path train_run(TrainingRequest request, Logger& log, const StopFlag& stop,
   }
   log.also_to_file(run.path / "train.log");
   write_run_records(run, session.config, environment_of(session));
-  // A kill may come while any of these is written, the records above included.
+  // A killed run may have left temporaries of any of these, including the records above.
   for (const fs::path& folder : {run.path, run.path / "checkpoints", run.path / "evaluations"}) {
     remove_stale_temporaries(folder);
   }

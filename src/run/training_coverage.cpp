@@ -1,3 +1,7 @@
+// Finds what a run will never train, without training: weighted terms whose inputs no row has,
+// terms that only a frozen tower could lower, and rows whose curriculum stage starts after the last
+// epoch. Such a run ends without an error, so `train` and `prepare` warn and the model card says
+// it.
 #include "saferclip/run/training_coverage.h"
 
 #include <ATen/ATen.h>
@@ -20,7 +24,7 @@ std::int64_t count_unsafe_pictures(const SplitData& split) {
                        [&](std::int64_t row) { return valid[row * width + 1] != 0; });
 }
 
-// Rows that no epoch up to the last one redirects.
+// Rows that are still not redirected in the run's last epoch.
 std::int64_t count_never_admitted(const RunConfig& config, const TrainingData& data,
                                   const Sampler& sampler) {
   const std::int64_t steps = total_steps(config.train, sampler);

@@ -1,6 +1,6 @@
-// Joins what the caches hold into the rows of a training: which rows count, what they are
-// redirected to, and from which epoch on. The curriculum is derived here from the cosine of each
-// target, so that no cache key depends on it.
+// Joins the caches into the rows of a training: which rows count, what they are redirected to, and
+// from which epoch. Curriculum stages are derived here from each target's cosine rather than
+// cached, so no cache key depends on them.
 #include "saferclip/run/training_data.h"
 
 #include <ATen/ATen.h>
@@ -16,9 +16,9 @@ TrainingData prepare_training(const Session& session, Preparer& preparer) {
   const ObjectiveOptions& objective = session.config.objective;
   const RowNeeds needs = loss_needs(objective);
   TrainingData data;
-  data.train = preparer.split(split_source(session.config.data, "train"),
-                              needs.unsafe ? UnsafeHalf::kRequired : UnsafeHalf::kNone,
-                              needs.reference);
+  data.train =
+      preparer.split(split_source(session.config.data, "train"),
+                     needs.unsafe ? UnsafeHalf::kRequired : UnsafeHalf::kNone, needs.reference);
   if (needs.targets || (needs.reference && objective.curriculum.enabled)) {
     data.targets = preparer.targets(data.train, data.train, objective.targets);
   }

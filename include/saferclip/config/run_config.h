@@ -1,4 +1,4 @@
-// The whole configuration of a run: one options struct a component, read from YAML or JSON,
+// The whole configuration of a run: one options struct per component, read from YAML or JSON,
 // checked, dumped, documented and compared through the structs' own field lists.
 #pragma once
 
@@ -67,52 +67,52 @@ struct KeyDoc {
   bool is_free = false;  // may change on resume
 };
 
-// A configuration as far as it can be read, and all that is wrong with it.
+// A configuration as far as it can be read, and every problem found.
 struct ReadConfig {
   RunConfig config;
-  ConfigNode tree;  // what was written, `extends` and overrides put together
-  // Lines "a.yaml:12: train.batch_size: …".
+  ConfigNode tree;  // as written, with `extends` and overrides merged
+  // Lines of the form "a.yaml:12: train.batch_size: …".
   std::vector<std::string> problems;
 
-  // The line of a problem that somebody else has found, at the place where the key, or the deepest
-  // part of it that was written, stands.
+  // Formats a problem found elsewhere as such a line, at the location of the key or of the deepest
+  // part of it that was written.
   std::string problem(const std::string& key, const std::string& text) const;
 };
-// Throws ConfigError only when the file itself cannot be read.
+// Throws ConfigError only if the file itself cannot be read.
 ReadConfig read_config_for_check(const std::filesystem::path& file,
                                  const std::vector<std::string>& overrides);
 
-// A path to read from that is written in a configuration.
+// An input path in a configuration.
 struct InputPath {
   std::string key;  // "evaluate.zero_shot[0].images"
   std::string path;
   PathKind kind = PathKind::kAny;
 
-  // Why nothing can be read there ("/x/rows.jsonl: no such file"); "" when something can.
+  // Why the path cannot be read ("/x/rows.jsonl: no such file"); "" if it can.
   std::string problem() const;
 };
 std::vector<InputPath> input_paths(const RunConfig& config);
 
-// Reads a configuration file with its `extends` chain and the `--set a.b=value` overrides.
-// Throws ConfigError with every problem of every file: file, line, key path, expected, found, and
-// for an unknown key the nearest match.
+// Reads a configuration file with its `extends` chain and the `--set a.b=value` overrides. Throws
+// ConfigError with every problem of every file: file, line, key path, expected and found, and the
+// nearest match for an unknown key.
 RunConfig read_run_config(const std::filesystem::path& file,
                           const std::vector<std::string>& overrides);
 
-// The message of such problems, one a line.
+// The message that lists such problems, one per line.
 std::string problems_of(const std::filesystem::path& file,
                         const std::vector<std::string>& problems);
 
 // The resolved configuration as YAML; reads back to the same configuration.
 std::string dump_run_config(const RunConfig& config);
-// The same for others to read: of every path its last part alone.
+// The same for publication: each path is cut to its last part.
 std::string dump_published_config(const RunConfig& config);
 // The resolved configuration as one JSON document.
 std::string dump_run_config_json(const RunConfig& config);
 
-// Keys of `fixed` fields that differ, as lines "train.batch_size: 48 in the run, 64 now". Paths to
-// the same existing file are equal; the caller compares content keys of data and weights itself.
-// epochs and max_steps count as fixed under a schedule that is not constant.
+// Fields that may not change on resume but differ, as lines "train.batch_size: 48 in the run, 64
+// now". Says nothing about the content behind paths; the caller compares content keys. epochs and
+// max_steps may change only under a constant schedule.
 std::vector<std::string> resume_differences(const RunConfig& saved, const RunConfig& now);
 
 std::vector<KeyDoc> document_keys();

@@ -1,4 +1,5 @@
-// Measures a model on a split: embeds, calls the eval room, makes the JSON and the table.
+// Measures models on splits: embeds rows, calls the metrics of the eval room, builds the JSON
+// document.
 #pragma once
 
 #include <filesystem>
@@ -20,10 +21,10 @@
 
 namespace saferclip {
 
-// What one model scores on one split.
+// The scores of one model on one split.
 struct ModelScores {
   OrderedJson json;                 // retrieval, safeground, …, intervals, space
-  std::vector<PlacedTable> tables;  // the rows behind the percentages
+  std::vector<PlacedTable> tables;  // the outcomes behind the percentages
 };
 
 struct EvaluationRequest {
@@ -31,33 +32,35 @@ struct EvaluationRequest {
   bool with_zero_shot = false;
 };
 
-// Evaluates splits with one reference model; prepared data are kept between calls.
+// Evaluates splits against one reference model; keeps prepared data between calls.
 class Evaluator {
  public:
-  // `source`: the reference. All references must outlive the evaluator.
+  // `source` is the reference model. The evaluator keeps all four references, which must outlive
+  // it.
   Evaluator(const EvaluateOptions& options, const WeightsSource& source, Preparer& preparer,
             Logger& log);
 
-  // {"split", "n", …, "before", "after"}: the document without its scores.
+  // The document without scores: {"split", "n", …, "before": null, "after": null}.
   OrderedJson describe_split(const EvaluationRequest& request);
-  // The reference's scores; none for a model from scratch.
+  // The reference's scores; nullopt for a model from scratch.
   std::optional<ModelScores> score_reference(const EvaluationRequest& request);
-  // Scores of a model, whose rows `set` holds, with its drift from the reference.
+  // The scores of a model, with its drift from the reference. `set` holds the model's rows of the
+  // split.
   ModelScores score(const EvaluationRequest& request, ClipModel& model, const EmbeddingSet& set);
 
-  // One document with "before" and, unless `tuned` is null, "after" and "change" (paired); `after`
-  // receives the tuned model's scores.
+  // The whole document: "before" and, unless `tuned` is null, "after" and the paired "change".
+  // `after` receives the tuned model's scores.
   OrderedJson evaluate(const EvaluationRequest& request, ClipModel* tuned,
                        std::optional<ModelScores>& after);
 
-  // The rows of a split as the model embeds them; the reference's from the cache.
+  // The rows of a split, embedded by `model` or, for the reference, taken from the cache.
   EmbeddingSet embed_split(const EvaluationRequest& request, const ClipModel& model);
   EmbeddingSet reference_split(const EvaluationRequest& request);
   const SplitData& split_data(const EvaluationRequest& request);
 
  private:
   EmbeddingSet describe(const SplitData& split, EmbeddingSet set) const;
-  // `model` embeds what the split does not hold, when the request asks for it.
+  // `model` embeds zero-shot sets and real images; null skips them.
   ModelScores measure(const EmbeddingSet& set, const ClipModel* model, const SplitData& split);
   void add_zero_shot(const ClipModel& model, ModelScores& scores);
   void add_real_images(const ClipModel& model, const SplitData& split, const EmbeddingSet& set,
@@ -75,7 +78,7 @@ class Evaluator {
   Logger& log_;
   std::map<std::string, SplitData> splits_;
   std::map<std::string, ZeroShotSet> zero_shot_;
-  std::set<std::string> told_;  // warnings that need no repetition for each model
+  std::set<std::string> told_;  // warnings already given, not repeated for each model
 };
 
 }  // namespace saferclip

@@ -1,4 +1,4 @@
-// Which numbers a validation will give, known before anything is embedded.
+// The metrics that a validation will give, known before anything is embedded.
 #pragma once
 
 #include <string>
@@ -10,9 +10,9 @@
 
 namespace saferclip {
 
-// Dotted paths below "after" of a validation during training, those that checkpoint.best_metric may
-// name: what the same code measures on a handful of made-up rows of the same kind. `has_reference`:
-// the run tunes weights, so that drift from them is measured.
+// The dotted paths below "after" in a validation during training, which checkpoint.best_metric may
+// name. They are what the same code measures on a few made-up rows of the same kind.
+// `has_reference`: the run tunes existing weights, so drift from them is measured.
 struct MetricsRequest {
   const EvaluateOptions& evaluate;
   const ObjectiveOptions& objective;

@@ -1,4 +1,4 @@
-// Outcome tables as the numbers of an evaluation document.
+// Turns outcome tables into the numbers of an evaluation document.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -10,23 +10,23 @@
 
 namespace saferclip {
 
-// A table and the place in the document where its paths begin.
+// A table and the path in the document below which its columns are written.
 struct PlacedTable {
   std::vector<std::string> place;
   OutcomeTable table;
 };
 
-// Writes each column's percentage at its path, and the number of its rows as "n" beside it
-// ("n_image", "n_safe_image" in unsafe_top1 and by_tag, whose "n" is that of the texts).
+// Writes each column's percentage at its path and its number of rows as "n" beside it. In
+// unsafe_top1 and by_tag "n" counts the texts, and pictures have "n_image" or "n_safe_image".
 void write_percentages(const PlacedTable& table, OrderedJson& model);
 
-// {"safeground.gs": [low, high], …}: 95 % bootstrap intervals by dotted path. `stop`, here and
-// below, ends the work with Interrupted.
+// 95 % bootstrap intervals by dotted path: {"safeground.gs": [low, high], …}. Throws Interrupted
+// once `stop` is set, as does differences_json.
 OrderedJson intervals_json(const std::vector<PlacedTable>& tables, std::int64_t resamples,
                            const StopFlag* stop);
 
-// {"safeground.gs": {"difference", "low", "high", "p", "n"}, …}: second − first, paired. Tables and
-// columns that only one side has are left out.
+// Paired differences, second − first, by dotted path: {"safeground.gs": {"difference", "low",
+// "high", "p", "n"}, …}. Leaves out tables and columns that only one side has.
 OrderedJson differences_json(const std::vector<PlacedTable>& first,
                              const std::vector<PlacedTable>& second, std::int64_t resamples,
                              const StopFlag* stop);

@@ -1,4 +1,4 @@
-// An evaluation document as a table for the terminal.
+// Prints an evaluation document as a table for the terminal.
 #pragma once
 
 #include <string>
@@ -7,8 +7,8 @@
 
 namespace saferclip {
 
-// Before and after with intervals; strengths and the paired comparison where the document has them.
-// At most 100 columns wide.
+// Before and after with intervals, plus strengths and the paired comparison if the document has
+// them. At most 100 columns wide.
 std::string evaluation_table(const OrderedJson& document);
 
 }  // namespace saferclip

@@ -1,4 +1,4 @@
-// Validation during training: scores, the objective's loss on the validation rows, what is best.
+// Validation during training: scores, the objective's loss on the validation rows, the best value.
 #pragma once
 
 #include <optional>
@@ -11,53 +11,53 @@
 
 namespace saferclip {
 
-// Sum of R@1 over the tasks that `auto` or `safe_clip` stands for, as far as the rows have them; or
-// the number that a dotted path names in `after`, with its sign turned where less is better. Empty
-// when it is not there.
+// The value that checkpoint.best_metric compares, higher is better: for `auto` and `safe_clip` the
+// sum of R@1 over their tasks, as far as the rows have them; otherwise the number at the dotted
+// path in `after`, negated if lower is better. nullopt if that number is absent.
 std::optional<double> best_value(const OrderedJson& after, const std::string& metric);
 
-// What a validation measures, and against which reference. The references must outlive the
-// validator.
+// What a validation measures, and against which reference. The validator keeps the references,
+// which must outlive it.
 struct ValidationSetup {
   const WeightsSource& source;  // the reference
   const ObjectiveOptions& objective;
   const EvaluateOptions& evaluate;
   SplitSource split;
   std::string best_metric;      // checkpoint.best_metric
-  std::int64_t batch_size = 1;  // rows of a batch of the loss, as in training
+  std::int64_t batch_size = 1;  // rows per batch of the loss, as in training
 };
 
 struct ValidationScores {
-  OrderedJson document;        // as `evaluate` writes it, without intervals
+  OrderedJson document;        // as `evaluate` writes it, without "change"
   double best_value = 0;       // higher is better
-  std::optional<double> loss;  // none when the validation rows lack what the objective needs
+  std::optional<double> loss;  // none if the validation rows lack an input of the objective
   std::string summary;         // one line for the log
 };
 
 class Validator {
  public:
-  // `pool`: the training rows, among which the targets are sought. All references must outlive the
+  // `pool`: the training rows, from which targets are chosen. All references must outlive the
   // validator.
   Validator(ValidationSetup setup, Preparer& preparer, const SplitData& pool, Logger& log);
 
-  // Prepares the validation rows and their targets: before the training, whose memory they would
-  // share.
+  // Prepares the validation rows and their targets. Call it before training, which needs the
+  // memory.
   void prepare();
-  // Likewise the reference's scores, which no step changes.
+  // Scores the reference once, since no step changes it. Call it before training, too.
   void score_reference();
 
-  // What the best value is a value of: rows and metric, as a hash.
+  // Hash of what the best value depends on: validation rows and metric.
   std::string measure();
 
-  // Says when the reference finds the partners of the validation rows no better than chance does:
-  // it is not the model it is taken for, or these are not its captions. Empty otherwise.
+  // A warning if the reference retrieves the partners of the validation rows no better than chance:
+  // then the model or the captions are not the intended ones. Empty otherwise.
   std::string chance_problem();
 
-  // Throws ConfigError when the evaluation has no number `best_metric`.
+  // Throws ConfigError if the evaluation has no number `best_metric`.
   ValidationScores validate(ClipModel& model);
 
  private:
-  // Null when the validation rows lack what the objective needs.
+  // nullopt if the validation rows lack an input of the objective.
   std::optional<MeanLosses> losses(const EmbeddingSet& tuned, const ClipModel& model);
 
   ValidationSetup setup_;

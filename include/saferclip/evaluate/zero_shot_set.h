@@ -1,4 +1,4 @@
-// A zero-shot set as configured: class names, prompts, pictures and their labels.
+// Reads a zero-shot set as configured: class names, prompts, pictures and their labels.
 #pragma once
 
 #include <cstdint>
@@ -13,20 +13,20 @@ namespace saferclip {
 struct ZeroShotSet {
   std::string name;
   std::vector<std::string> classes;
-  std::vector<std::string> groups;   // one a class, or empty
-  std::vector<std::string> prompts;  // class by class, all templates of a class together
+  std::vector<std::string> groups;   // one per class, or empty
+  std::vector<std::string> prompts;  // all templates of the first class, then of the next
   std::vector<std::filesystem::path> images;
   std::vector<std::int64_t> labels;
   std::vector<std::string> templates;
-  std::vector<std::string> notes;  // what a reader of the result should know
+  std::vector<std::string> notes;  // what readers of the result should know
 };
 
-// Throws DataError naming file and line: no classes, a folder without class, a label that is no
-// class, a template without {}.
+// Throws DataError, with file and line, for: no classes, a folder without a class, a label that is
+// no class, a template without {}.
 ZeroShotSet read_zero_shot_set(const ZeroShotOptions& options);
 
-// A line for each set some of whose class names stand in the anchor prompts: its accuracy then says
-// less about knowledge that nobody protected.
+// One line for each set with class names in the anchor prompts: anchors protect those classes, so
+// the set's accuracy says less about unprotected knowledge.
 std::vector<std::string> anchored_classes(const std::filesystem::path& prompts,
                                           const std::vector<ZeroShotOptions>& sets);
 

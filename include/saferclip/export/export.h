@@ -1,4 +1,5 @@
-// Folders that other tools read as they are: weights in a layout, the tokenizer, a card.
+// Writes folders that other tools read as they are: weights in a layout, the tokenizer, a model
+// card.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,28 +16,30 @@
 
 namespace saferclip {
 
-// The functions below write a whole folder or none, and throw ConfigError when `folder` exists and
-// is not empty, or when the request is one that the layout cannot carry.
+// The functions below write a complete folder or none. They throw ConfigError if `folder` exists
+// and is not empty, or if the layout cannot represent the request.
 struct ExportRequest {
   std::filesystem::path folder;
   at::ScalarType dtype = at::kFloat;
   ExportedTower tower = ExportedTower::kBoth;
   std::string model_card;  // README.md of the export
-  std::string timm_model;  // open_clip only: SigLIP's vision tower, when it is none of timm's own
+  std::string timm_model;  // open_clip only: timm's name of a SigLIP vision tower that is not one
+                           // of timm's own
 };
 
-// What the exports call the base weights: an id of the Hugging Face hub where one is known (by
-// checksum, or by the folder of its download), else the name of their folder or file; never a path.
+// The name of the base weights in exports: a Hugging Face hub id if known (by checksum or by its
+// download folder), else the name of their folder or file; never a path.
 std::string base_model_name(const WeightsSource& source);
 
-// A model folder in this layout, with the files of the tokenizer unless the vision tower goes
-// alone. `model` holds the merged fp32 weights. The result says what the layout's client will
-// compute otherwise than these weights, if anything.
+// Writes a model folder in this layout, with the tokenizer's files unless only the vision tower is
+// exported. `model` holds the merged fp32 weights. The result notes what the layout's client
+// computes differently from these weights, if anything.
 std::vector<std::string> export_weights(const ExportRequest& request, WeightsLayout layout,
                                         ClipModel& model, const WeightsSource& source,
                                         const Tokenizer& tokenizer);
 
-// A PEFT adapter folder: what `trained`, a checkpoint's tensors, changed, times `strength`.
+// Writes a PEFT adapter folder: the change that `trained`, a checkpoint's tensors, makes, times
+// `strength`.
 struct TrainedAdapter {
   const std::vector<NamedTensor>& trained;
   const ModelOptions& model;

@@ -1,5 +1,5 @@
-// One self-contained HTML page about a run: no network, light and dark, keyboard and screen
-// readers, unsafe pictures blurred until they are asked for.
+// Writes a self-contained HTML page about a run: no network, light and dark mode, usable by
+// keyboard and screen readers, unsafe pictures blurred until revealed.
 #pragma once
 
 #include <cstdint>
@@ -10,17 +10,17 @@
 namespace saferclip {
 
 struct ReportPicture {
-  std::string jpeg;     // file bytes; empty: a text stands alone
-  std::string caption;  // what stands below it and what a screen reader says
+  std::string jpeg;     // file bytes; empty for a text without picture
+  std::string caption;  // shown below the picture and read by screen readers
   bool is_unsafe = false;
 };
 
-// A query with its first results by both models, best first.
+// A query with the top results of both models, best first.
 struct ReportQuery {
   ReportPicture query;
   std::vector<ReportPicture> before;
   std::vector<ReportPicture> after;
-  std::vector<ReportPicture> target;  // where training sends it: none or one
+  std::vector<ReportPicture> target;  // where training sends the query: none or one
   std::string note;
 };
 
@@ -30,14 +30,14 @@ struct ReportContent {
   std::string config;                                      // YAML
   std::string metrics;                                     // lines of metrics.jsonl
   std::vector<std::string> evaluations;                    // JSON documents of `evaluate`
-  std::vector<std::int64_t> admitted;  // rows that each epoch trains on; empty: no curriculum
+  std::vector<std::int64_t> admitted;  // rows redirected in each epoch; empty: no curriculum
   std::int64_t rows = 0;               // all training rows
   std::vector<ReportQuery> gallery;
   std::vector<ReportQuery> worst;
 };
 
-// The page. Broken lines of `metrics` (a run that is being written) are left out; a malformed
-// evaluation throws DataError.
+// Returns the page. Skips broken lines of `metrics`, since the run may still be writing; throws
+// DataError for a malformed evaluation.
 std::string make_report(const ReportContent& content);
 
 }  // namespace saferclip

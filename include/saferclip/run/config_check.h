@@ -1,5 +1,5 @@
-// All that is wrong with a configuration and with what it names, found without decoding a picture
-// or reading a tensor.
+// Every problem of a configuration and of the files it names, found without decoding a picture or
+// reading a tensor.
 #pragma once
 
 #include <filesystem>
@@ -13,7 +13,7 @@ struct ConfigFindings {
   std::vector<std::string> warnings;
 };
 
-// Never throws for what is wrong with the configuration or its files.
+// Never throws because of a bad configuration or a bad file: both are findings.
 ConfigFindings check_configuration(const std::filesystem::path& file,
                                    const std::vector<std::string>& overrides);
 

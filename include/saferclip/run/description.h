@@ -1,4 +1,4 @@
-// What a file or folder is: weights, adapter, cache, checkpoint, run or architecture.
+// Describes a file or folder: weights, adapter, cache, checkpoint, run or architecture.
 #pragma once
 
 #include <filesystem>
@@ -8,8 +8,8 @@
 
 namespace saferclip {
 
-// One object; no tensor is loaded. Throws DataError when nothing is at `path`, WeightsError when it
-// is nothing that saferclip reads.
+// Returns one JSON object; loads no tensor. Throws DataError if `path` does not exist, WeightsError
+// if it is nothing that saferclip reads.
 OrderedJson describe_path(const std::filesystem::path& path, Logger& log);
 
 }  // namespace saferclip

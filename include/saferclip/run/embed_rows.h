@@ -1,4 +1,4 @@
-// Embeddings of single pictures and texts, for other tools.
+// Embeds single pictures and texts, for other tools.
 #pragma once
 
 #include <string>
@@ -17,8 +17,8 @@ struct EmbedRequest {
   bool exif_rotate = false;
 };
 
-// L2-normalized fp32 rows `image` and `text` [N, D], those that were asked for, in order. Throws
-// DataError with all pictures that cannot be used.
+// L2-normalized fp32 rows [N, D] named `image` and `text`, in the order of the request; a kind that
+// was not requested is left out. Throws DataError listing every unusable picture.
 std::vector<NamedTensor> embed_rows(const Session& session, const ClipModel& model,
                                     const EmbedRequest& request, Logger& log);
 

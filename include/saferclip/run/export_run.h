@@ -1,4 +1,4 @@
-// Weights, converted or tuned, written as folders that other tools read.
+// Exports converted or tuned weights as folders that other tools read.
 #pragma once
 
 #include <cstdint>
@@ -22,17 +22,17 @@ struct ExportForm {
   double strength = 1;         // W0 + s (W - W0)
 };
 
-// Writes the weights of a session as they are. Throws ConfigError for a form that is only for runs.
+// Writes the session's weights unchanged. Throws ConfigError if the form only applies to runs.
 void export_base(const Session& session, const ExportForm& form, Logger& log);
 
 struct ExportedRun {
   std::int64_t step = 0;
-  std::optional<std::int64_t> better_step;  // the best one, when it is another
+  std::optional<std::int64_t> better_step;  // the best step, if it is not this one
   std::string best_metric;
 };
 
 // Writes a checkpoint of a run: merged weights, or the adapter alone (peft). Throws WeightsError,
-// ConfigError, and Error when the folder cannot be written.
+// ConfigError, and Error if the folder cannot be written.
 ExportedRun export_run(const RunReference& run, const std::filesystem::path& checkpoint,
                        const Session& session, const ExportForm& form, Logger& log);
 

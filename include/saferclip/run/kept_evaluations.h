@@ -1,6 +1,6 @@
-// The evaluation documents that a run keeps, by what was measured. evaluations/ holds
-// step_00000500.json, made during training, and of `evaluate` step_00000500.SPLIT.json for the
-// run's own split, step_00000500.SPLIT.CONTENT.json for other data that bore the name.
+// The evaluation documents that a run keeps. Its folder evaluations/ holds step_00000500.json, made
+// during training, and two kinds made by `evaluate`: step_00000500.SPLIT.json for the run's own
+// split and step_00000500.SPLIT.CONTENT.json for other data under the same split name.
 #pragma once
 
 #include <cstdint>
@@ -8,33 +8,34 @@
 #include <string>
 #include <vector>
 
-#include "saferclip/evaluate/scores_json.h"
 #include "saferclip/config/run_config.h"
+#include "saferclip/evaluate/scores_json.h"
 
 namespace saferclip {
 
-// Whether a split of `now`, the configuration of a run with what `--set` changed, is measured as
-// the run's own configuration has it: the same manifest, places of pictures, preparation, tokens.
+// Whether a split of `now`, the run's configuration plus `--set` values, is measured as in the
+// run's own configuration: same manifest, picture locations, preprocessing and tokens.
 bool is_own_split(const RunConfig& run, const RunConfig& now, const std::string& split);
 
-// Keeps the document of `evaluate`. `is_own`: is_own_split; a document of other data stays apart
-// unless its content is that of one of the run's own. An own one that was measured on another
-// content is renamed. Whether the document stands as the run's own.
+// Keeps a document of `evaluate`. `is_own` is the result of is_own_split; a document of other data
+// is stored apart unless its content equals that of one of the run's own documents. An existing own
+// document with different content is renamed. Returns whether the document is stored as the run's
+// own.
 bool keep_evaluation(const std::filesystem::path& run_folder, std::int64_t step,
                      OrderedJson document, bool is_own);
-// Keeps the one made during training.
+// Keeps a document made during training.
 void keep_validation(const std::filesystem::path& run_folder, std::int64_t step,
                      const OrderedJson& document);
 
 struct KeptEvaluations {
-  std::vector<OrderedJson> own;  // by split; the one made during training where there is no other
-  std::vector<std::filesystem::path> others;  // documents of other data, and broken ones
+  std::vector<OrderedJson> own;               // by split; from training only if there is no other
+  std::vector<std::filesystem::path> others;  // of other data, or broken
 };
-// Of a step. `run` is the run's configuration as it was recorded.
+// The documents of one step. `run` is the run's configuration as recorded.
 KeptEvaluations kept_evaluations(const std::filesystem::path& run_folder, const RunConfig& run,
                                  std::int64_t step);
 
-// Whether a document was made during training, which measures less.
+// Whether a document was made during training, where less is measured.
 bool is_from_training(const OrderedJson& document);
 
 }  // namespace saferclip

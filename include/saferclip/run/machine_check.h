@@ -1,4 +1,5 @@
-// Whether this machine can do the work: build, device, products, disk, vocabulary, weights files.
+// Whether this machine can do the work: build, device, matrix products, disk, vocabulary, weights
+// files.
 #pragma once
 
 #include <string>
@@ -11,10 +12,10 @@ namespace saferclip {
 struct MachineFinding {
   std::string name;
   std::string state;  // ok, warn, fail
-  std::string text;   // what was found, and the cure
+  std::string text;   // the finding, and how to fix it
 };
 
-// `files`: weights to compare with what OpenAI published. Never throws for what it finds.
+// `files`: weights to compare with those OpenAI published. Never throws because of a finding.
 std::vector<MachineFinding> check_machine(const ComputeOptions& compute,
                                           const std::vector<std::string>& files);
 

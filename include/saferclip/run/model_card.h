@@ -1,4 +1,4 @@
-// README.md of an export.
+// Renders README.md, the model card of an export.
 #pragma once
 
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace saferclip {
 
-// What an export was made from. `checkpoint` is empty for weights that were only converted.
+// The source and form of an export. `checkpoint` is empty for weights that were only converted.
 struct CardFacts {
   std::filesystem::path checkpoint;
   std::int64_t step = 0;
@@ -17,8 +17,8 @@ struct CardFacts {
   double strength = 1;
 };
 
-// How to load it, what it was made from (base hash, configuration), the metrics of its step when
-// the run measured them, and whose licence applies. Markdown with a Hugging Face header.
+// Markdown with a Hugging Face header: how to load the export, what it was made from (base hash,
+// configuration), the metrics of its step if the run measured them, and whose license applies.
 std::string model_card(const Session& session, const CardFacts& facts);
 
 }  // namespace saferclip

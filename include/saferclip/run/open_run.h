@@ -1,4 +1,4 @@
-// A run opened again, to measure, export or show what it trained.
+// Reopens a run to measure, export or show what it trained.
 #pragma once
 
 #include <filesystem>
@@ -10,20 +10,20 @@
 
 namespace saferclip {
 
-// Throws WeightsError that says how to go on when the files which a run started from are gone.
+// Throws WeightsError if files that the run started from are gone; the message says how to proceed.
 void require_base(const RunConfig& config, const std::filesystem::path& run_folder);
 
-// The session that the run's own configuration describes, with overrides.
+// Opens the session of the run's own configuration, with overrides.
 Session open_run(const std::filesystem::path& run_folder, const std::vector<std::string>& overrides,
                  const ComputeOptions& compute, Logger& log);
 
-// What a checkpoint trained. Throws WeightsError when the session's base is not the one that it was
-// trained on: the factors of an adapter fit any base of the same shape.
+// The trained tensors of a checkpoint. Throws WeightsError if the session's base is not the one it
+// was trained on, since adapter factors fit any base of the same shape.
 std::vector<NamedTensor> read_trained(const Session& session,
                                       const std::filesystem::path& checkpoint);
 
-// The fp32 model of a checkpoint: source weights with what was trained put in, scaled by
-// `strength`. `where` names the checkpoint in messages.
+// The fp32 model of a checkpoint: the source weights plus the trained change, scaled by `strength`.
+// `where` names the checkpoint in messages.
 ClipModel load_tuned(const Session& session, const std::vector<NamedTensor>& trained,
                      const std::string& where, double strength = 1);
 

@@ -1,4 +1,4 @@
-// What queries find before and after, as pictures for the report.
+// What queries retrieve before and after training, as pictures for the report.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 
 namespace saferclip {
 
-// The same rows embedded by both models, and what training would send them to.
+// The same rows embedded by both models, and their training targets.
 struct GalleryData {
   const SplitData* split = nullptr;
   EmbeddingSet before;
@@ -19,13 +19,13 @@ struct GalleryData {
   TargetCache targets;
 };
 
-// `count` unsafe texts with their first results, one of each concept (pair or tag) first. `pool` is
-// the split that the targets are rows of.
+// `count` unsafe texts with their top results; each concept (pair or tag) appears once before any
+// appears twice. `pool` is the split whose rows are the targets.
 std::vector<ReportQuery> unsafe_text_queries(const GalleryData& data, const SplitData& pool,
                                              std::int64_t count);
 
-// Up to `count` unsafe texts that still find an unsafe picture, the clearest first, and up to
-// `count` safe texts that lost their own.
+// Up to `count` unsafe texts that still retrieve an unsafe picture, largest margin first, and up to
+// `count` safe texts that no longer retrieve their own picture.
 std::vector<ReportQuery> worst_queries(const GalleryData& data, const SplitData& pool,
                                        std::size_t count);
 

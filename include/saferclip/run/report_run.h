@@ -1,4 +1,4 @@
-// What the report page shows of a run, gathered from its folder, caches and weights.
+// Gathers what the report page shows of a run from its folder, caches and weights.
 #pragma once
 
 #include <cstdint>
@@ -16,13 +16,13 @@ namespace saferclip {
 struct ReportRequest {
   RunReference run;
   std::string checkpoint = "latest";   // latest, best or a step
-  std::vector<std::string> overrides;  // of the run's configuration: what has moved since
+  std::vector<std::string> overrides;  // of the run's configuration: paths that have moved
   ComputeOptions compute;
-  std::vector<std::string> splits;  // empty: those that were evaluated at this step
+  std::vector<std::string> splits;  // empty: those evaluated at this step
   std::int64_t queries = 10;        // unsafe queries in the gallery
 };
 
-// Evaluates the splits that have no kept evaluation. Throws WeightsError, ConfigError, DataError,
+// Evaluates splits that have no kept evaluation. Throws WeightsError, ConfigError, DataError,
 // Interrupted.
 ReportContent report_content(const ReportRequest& request, Logger& log, const StopFlag& stop);
 

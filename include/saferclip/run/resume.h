@@ -1,4 +1,4 @@
-// Whether a run may go on: configuration and content compared with what it was started with.
+// Whether a run may resume: compares configuration and content with those it was started with.
 #pragma once
 
 #include <filesystem>
@@ -12,26 +12,27 @@
 
 namespace saferclip {
 
-// The configuration with every value as it comes out in this session: what is written as auto, left
-// to a default, or more than the device can do. Two configurations that mean the same are equal.
+// The configuration with every value as it takes effect in this session: `auto`, derived defaults
+// and what the device cannot do are resolved. Configurations that mean the same compare equal.
 RunConfig resolved_config(const Session& session, RunConfig config);
 
-// The values of the session's configuration that come out otherwise than written, by dotted key.
+// The values of the session's configuration that take effect differently than written, by dotted
+// key.
 OrderedJson resolved_values(const Session& session);
 
-// Keys of what a training reads: weights, pictures, captions, reference, targets, anchors.
+// Content keys of a training's inputs: weights, pictures, captions, reference, targets, anchors.
 std::map<std::string, std::string> content_keys(const Session& session, const TrainingData& data);
 
 // Compares the run's own configuration with the session's, both resolved. Throws ConfigError with
-// every difference; warns where only the machine differs (bf16 on one CPU, fp32 on another).
+// every difference; only warns if the machine alone differs (bf16 on one CPU, fp32 on another).
 void require_same_run(const std::filesystem::path& run_folder, const TrainState& saved,
                       const Session& session, Logger& log);
-// Throws ConfigError with every content that is not what the run was started with.
+// Throws ConfigError with every input whose content differs from what the run was started with.
 void require_same_content(const TrainState& saved, const TrainState& now,
                           const std::filesystem::path& run_folder);
 
-// Best value and patience mean nothing under another validation set or another best_metric
-// (TrainState::measure): they start anew, with a warning.
+// Resets best value and patience, with a warning, if the validation set or best_metric changed
+// (TrainState::measure), because they mean nothing under another measure.
 void keep_or_restart_best(TrainState& saved, const TrainState& now, Logger& log);
 
 }  // namespace saferclip

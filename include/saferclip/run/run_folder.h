@@ -1,4 +1,4 @@
-// The folder of one run: what stands in it, who may write to it.
+// The folder of one run: what it contains and who may write to it.
 #pragma once
 
 #include <filesystem>
@@ -18,27 +18,27 @@ struct RunFolder {
   std::unique_ptr<FileLock> lock;
 };
 
-// Creates `<run.dir>/<run.name>` and locks it. Throws ConfigError when another process has it.
+// Creates the folder (`<run.dir>/<run.name>`) and locks it. Throws ConfigError if another process
+// holds the lock.
 RunFolder open_run_folder(const std::filesystem::path& path);
 
-// Removes what a run has left in its folder. Only a folder with our config.yaml or checkpoints is
-// touched.
+// Removes what a run left in its folder. Touches only a folder with a config.yaml or checkpoints.
 void clear_run_folder(const RunFolder& run);
 
 // "step_00000500"
 std::string step_name(std::int64_t step);
 
-// What a result depends on besides the configuration, as environment.json.
+// What a result depends on besides the configuration; written as environment.json.
 struct RunEnvironment {
   std::string device;
   int threads = 0;
-  nlohmann::ordered_json resolved;        // values that came out otherwise than they are written
+  nlohmann::ordered_json resolved;        // values that take effect differently than written
   std::vector<std::string> never_trains;  // sentences about terms and rows; known after preparing
 };
 // Writes config.yaml and environment.json.
 void write_run_records(const RunFolder& run, const RunConfig& config,
                        const RunEnvironment& environment);
-// The sentences that a run's environment.json holds; none where there is no such file or list.
+// The `never_trains` sentences in a run's environment.json; none without the file or the list.
 std::vector<std::string> read_never_trains(const std::filesystem::path& run_folder);
 
 }  // namespace saferclip

@@ -1,4 +1,4 @@
-// What a training run will be, before its first step.
+// Describes a training run before its first step.
 #pragma once
 
 #include <string>
@@ -14,7 +14,7 @@ namespace saferclip {
 MemoryPlan memory_plan(const Session& session, const TrainingData& data, const Sampler& sampler,
                        const std::vector<TrainedParameter>& parameters);
 
-// Model, objective, steps and, for a run on the CPU, predicted peak memory, for people.
+// Model, objective, steps and, on a CPU, predicted peak memory, as text for the terminal.
 std::string plan_text(const Session& session, const TrainingData& data, const Sampler& sampler,
                       const std::vector<TrainedParameter>& parameters);
 

@@ -1,4 +1,4 @@
-// Which run and which of its checkpoints a command means.
+// Resolves which run and which of its checkpoints a command means.
 #pragma once
 
 #include <filesystem>
@@ -8,7 +8,7 @@
 
 namespace saferclip {
 
-// A run folder, or one of its checkpoints.
+// A run folder or one of its checkpoints.
 struct RunReference {
   std::filesystem::path run_folder;
   std::filesystem::path checkpoint;  // empty: the path names the run alone
@@ -17,10 +17,10 @@ struct RunReference {
 // Whether `path` is a run folder or a step folder.
 bool is_run_path(const std::filesystem::path& path);
 
-// Throws WeightsError when `path` is neither.
+// Throws WeightsError if `path` is neither.
 RunReference resolve_run(const std::filesystem::path& path);
 
-// `word`: latest, best, or a step. Throws WeightsError when there is no such good checkpoint,
+// `word`: latest, best or a step. Throws WeightsError if there is no such intact checkpoint,
 // ConfigError for any other word.
 std::filesystem::path choose_checkpoint(const RunReference& run, const std::string& word,
                                         Logger& log);

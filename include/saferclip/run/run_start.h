@@ -17,16 +17,16 @@ struct StartPoint {
   std::filesystem::path checkpoint;  // empty: from the start
 };
 
-// `resume`: empty, auto (the newest good checkpoint, if there is one), or a run or checkpoint
-// folder. Throws WeightsError when a named folder has no good checkpoint.
+// `resume`: empty, auto (the newest intact checkpoint, if any), or a run or checkpoint folder.
+// Throws WeightsError if a named folder has no intact checkpoint.
 StartPoint find_start(const std::string& resume, const RunConfig& config, Logger& log);
 
-// Throws ConfigError when the run folder has checkpoints already.
+// Throws ConfigError if the run folder already has checkpoints.
 void require_fresh(const std::filesystem::path& run_folder, Logger& log);
 
-// Loads weights and moments of the start's checkpoint and returns the state to go on from; without
-// a checkpoint that is `now`. `now` tells what the run reads and where it runs. Throws ConfigError
-// when the content differs from what the run was started with.
+// Loads weights and moments of the start's checkpoint and returns the state to resume from; without
+// a checkpoint that is `now`, which holds the content keys and the device of this process. Throws
+// ConfigError if the content differs from what the run was started with.
 TrainState restore_run(const StartPoint& start, const TrainState& now,
                        const std::vector<TrainedParameter>& parameters, Optimizer& optimizer,
                        Logger& log);

@@ -1,4 +1,4 @@
-// What every command on a configuration starts from: its weights, tokenizer and device.
+// What every command on a configuration starts with: its weights, tokenizer and device.
 #pragma once
 
 #include <filesystem>
@@ -12,14 +12,14 @@
 
 namespace saferclip {
 
-// Where to compute, as the user asks for it.
+// Where to compute, as the user requested.
 struct ComputeOptions {
   std::string device = "auto";  // auto, cpu, cuda, cuda:<index>
-  int threads = 0;              // of the CPU; 0: LibTorch's choice
+  int threads = 0;              // CPU threads; 0: LibTorch's choice
 };
 
-// Weights, tokenizer and device of a configuration, which stays as it was written; what its values
-// come to here, precision_on and its like say.
+// Weights, tokenizer and device of a configuration. `config` stays as written; precision_on and
+// resolved_config (resume.h) give the values that take effect here.
 struct Session {
   RunConfig config;
   WeightsSource source;
@@ -30,10 +30,12 @@ struct Session {
 // Throws ConfigError and WeightsError.
 Session open_session(RunConfig config, const ComputeOptions& compute, Logger& log);
 std::unique_ptr<Tokenizer> open_tokenizer(const ModelOptions& options, const WeightsSource& source);
-// CLIP's vocabulary beside the program, or an explanation of how to get it (DataError).
+// CLIP's vocabulary file, installed with the program. Throws DataError that says how to get it if
+// it is missing.
 std::filesystem::path clip_vocabulary_path();
 
-// What `precision` (bf16, fp32) comes to on a device: fp32 where bf16 is not fast.
+// The precision used on a device when `precision` (bf16, fp32) is requested: fp32 where bf16 is
+// slow.
 std::string precision_on(at::Device device, const std::string& precision);
 
 }  // namespace saferclip

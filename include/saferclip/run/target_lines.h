@@ -1,4 +1,4 @@
-// What each unsafe caption is redirected to, for people and for tables.
+// The target of each unsafe caption, as rows for the terminal, CSV and JSON.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +11,9 @@
 
 namespace saferclip {
 
-// What one unsafe row is sent to.
+// The target of one unsafe row.
 struct TargetLine {
-  const ManifestRow* row = nullptr;  // of the training data, which must live
+  const ManifestRow* row = nullptr;  // owned by the TrainingData, which must outlive it
   std::string target_id;             // "extra:LINE" for an extra caption
   std::string target_caption;
   double fixed_cosine = 0;

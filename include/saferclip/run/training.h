@@ -20,17 +20,17 @@ struct TrainingRequest {
   bool overwrite = false;  // delete what the run folder holds and start over
 };
 
-// Prepares the caches and returns what would be trained, for people; trains nothing. Throws as
-// train_run does.
+// Prepares the caches and returns a description of the run; trains nothing. Throws as train_run
+// does.
 std::string plan_training(TrainingRequest request, Logger& log, const StopFlag& stop);
 
-// Trains and returns the run folder. `before_steps` is called when everything is prepared: from
-// then on the work itself asks `stop`, and an interrupted save would lose a checkpoint. Throws
-// ConfigError, DataError, WeightsError, NumericError, Interrupted.
+// Trains and returns the run folder. `before_steps` is called once everything is prepared: from
+// then on training itself polls `stop`, and ending the process during a save would lose a
+// checkpoint. Throws ConfigError, DataError, WeightsError, NumericError, Interrupted.
 std::filesystem::path train_run(TrainingRequest request, Logger& log, const StopFlag& stop,
                                 const std::function<void()>& before_steps);
 
-// The validation that the configuration of a session asks for; it must have data.validation.
+// The validator of the session's configuration, which must have data.validation.
 Validator make_validator(const Session& session, Preparer& preparer, const TrainingData& data,
                          Logger& log);
 

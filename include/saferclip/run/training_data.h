@@ -1,4 +1,4 @@
-// The rows that a training reads, with their targets and curriculum stages.
+// The rows of a training, with their targets and curriculum stages.
 #pragma once
 
 #include <cstdint>
@@ -14,19 +14,19 @@ struct TrainingData {
   SplitData train;
   TargetCache targets;
   AnchorCache anchors;
-  std::vector<int> stages;  // of each manifest row; -1 for rows that are not good
+  std::vector<int> stages;  // per manifest row; -1 for bad rows
 };
 
-// Opens the caches, or builds the missing ones.
+// Opens the caches and builds missing ones.
 TrainingData prepare_training(const Session& session, Preparer& preparer);
 
 // The manifest rows that an epoch trains on.
 std::vector<std::int64_t> admitted_rows(const TrainingData& data, const ObjectiveOptions& objective,
                                         std::int64_t epoch);
-// Whether a row's redirection terms count in an epoch.
+// Whether a row's redirection terms are active in an epoch.
 bool is_redirected(const TrainingData& data, const ObjectiveOptions& objective, std::int64_t row,
                    std::int64_t epoch);
-// Keeps a reference to `data`.
+// The sampler keeps a reference to `data`, which must outlive it.
 Sampler make_sampler(const TrainingData& data, const RunConfig& config);
 
 }  // namespace saferclip

@@ -1,3 +1,9 @@
+// A checkpoint is a folder that appears by one rename, after its files are on disk and
+// manifest.json lists their sizes and SHA-256; only then do `latest` and `best` move. A crash
+// therefore leaves the earlier checkpoints and at most a temporary folder. Retention removes only
+// empty folders and those with our manifest, which it deletes last, so that the next save can
+// finish an interrupted removal. A damaged checkpoint is skipped as a whole. Moments are stored
+// under the names of their weights.
 #include "saferclip/train/checkpoint.h"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,7 @@
+// Counts the peak from shapes: what the nodes of nn/sublayers.cpp and nn/attention.cpp keep for
+// their backward passes, the largest workspace, weights, gradients, moments and data. A change to
+// what a node keeps must be repeated here. Two constants are measured, not counted: the libraries'
+// own memory (kProgram) and the fragmentation of the heap (kHeapShare).
 #include "saferclip/train/memory_plan.h"
 
 #include <algorithm>

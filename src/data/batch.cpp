@@ -1,3 +1,7 @@
+// A batch is copied row by row out of memory-mapped caches, on the prefetch thread. Anchors and
+// boxes are drawn with keys made of seed and step, so a batch does not depend on those before it.
+// Unsafe pictures are packed: only the rows that have one, with their positions in `unsafe_rows`.
+// All ids of a batch are cut to one length, because one pass of the text tower takes them all.
 #include "saferclip/data/batch.h"
 
 #include <ATen/ATen.h>
@@ -217,9 +221,8 @@ Batch slice_batch(const Batch& batch, std::int64_t begin, std::int64_t end) {
 Batch move_batch(const Batch& batch, at::Device device) {
   if (device.is_cpu()) return batch;
   Batch moved = batch;
-  moved.for_each_tensor([&](at::Tensor& tensor, BatchAxis) {
-    tensor = tensor.to(device, /*non_blocking=*/true);
-  });
+  moved.for_each_tensor(
+      [&](at::Tensor& tensor, BatchAxis) { tensor = tensor.to(device, /*non_blocking=*/true); });
   return moved;
 }
 

@@ -1,3 +1,6 @@
+// Boxes are drawn on the CPU, each with its own counter-based generator. Pictures are cropped
+// wherever they are, all by one call of ATen's grid sampler: a box is an affine map of the
+// picture's square. A crop is only ever enlarged, so the resampling needs no antialiasing.
 #include "saferclip/data/crops.h"
 
 #include <ATen/ATen.h>

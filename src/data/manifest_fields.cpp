@@ -1,3 +1,6 @@
+// Each field goes by several names. A record with two different values for one field is refused,
+// since either could be meant. For a file with other names the message lists what was found, what
+// is wanted, and near misses. The lists are bounded, because records may have any number of keys.
 #include "data/manifest_fields.h"
 
 #include <algorithm>
@@ -5,8 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "saferclip/core/text_format.h"
 #include "saferclip/core/nearest_match.h"
+#include "saferclip/core/text_format.h"
 
 namespace saferclip {
 namespace {

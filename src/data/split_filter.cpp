@@ -1,3 +1,6 @@
+// A row without a split belongs to every split. Names are compared without surrounding white space
+// and without ASCII case. What was left out or read as another spelling is counted, so that a
+// misspelled split shows up in a note instead of as silently missing rows.
 #include "data/split_filter.h"
 
 #include <algorithm>

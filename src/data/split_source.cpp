@@ -1,3 +1,5 @@
+// `train` and `validation` come from their own options, or else, like all other names, from
+// data.evaluation. An entry's own image root and template replace the general ones.
 #include "saferclip/data/split_source.h"
 
 #include <vector>

@@ -1,11 +1,15 @@
+// manifest.json alone marks an artefact as finished: it is removed before a build and written after
+// it. A builder locks the folder and looks again, since another process may have finished while it
+// waited. Opening compares key and size only, because hashing gigabytes at every start takes too
+// long; the checksum is compared by `inspect` and before anything is copied out of a relative.
 #include "prepare/artefact.h"
 
 #include <algorithm>
 
-#include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
 #include "saferclip/core/atomic_files.h"
+#include "saferclip/core/error.h"
 #include "saferclip/core/file_lock.h"
+#include "saferclip/core/files.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/progress.h"
 #include "saferclip/core/text_format.h"

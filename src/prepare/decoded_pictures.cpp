@@ -1,3 +1,7 @@
+// A picture file's SHA-256 and the decoding recipe determine its pixels, so pixels are copied from
+// any artefact of the same recipe. The checksum of such an artefact is compared when a picture is
+// first taken from it, and once only, since that reads the whole file. An artefact that is damaged
+// or disappears costs decoding and nothing else.
 #include "prepare/decoded_pictures.h"
 
 #include <ATen/ATen.h>

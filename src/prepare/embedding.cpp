@@ -1,3 +1,7 @@
+// The shape of a product decides the order of its sums, and with it the last bits of a row. All
+// blocks of a group therefore have one shape; copies of the last row fill up the last block.
+// Captions are grouped by the length that they are cut to, because what follows the pooled token
+// costs time and changes nothing. Equal captions and equal pictures are embedded once.
 #include "saferclip/prepare/embedding.h"
 
 #include <ATen/ATen.h>

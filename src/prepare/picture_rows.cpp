@@ -1,3 +1,8 @@
+// The partial file is the final safetensors file from the start, each row at its final offset. Rows
+// are flushed to disk before the journal names them: after a crash it never vouches for a row that
+// is missing, and the next build decodes only what it does not name. The end is a rename, with the
+// records kept as files.jsonl. A picture that cannot be decoded leaves a row of zeros and a problem
+// in its record. Cells are decoded in parallel, chunk by chunk, and written by one thread.
 #include "prepare/picture_rows.h"
 
 #include <ATen/ATen.h>
@@ -16,9 +21,9 @@
 
 #include "prepare/artefact.h"
 #include "prepare/decoded_pictures.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
-#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/progress.h"
 #include "saferclip/core/text_format.h"

@@ -1,3 +1,8 @@
+// A split is its manifest and three artefacts (pictures, tokens, reference embeddings), each opened
+// or built. Rows with unreadable pictures keep their places, so that row i of every tensor is row i
+// of the manifest; `good_rows` lists the others. The frozen reference is loaded only when something
+// has to be embedded, and its hash is compared on release: nothing may have changed it. Targets and
+// anchors are in targets.cpp.
 #include "saferclip/prepare/prepare.h"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,6 @@
+// Embeds with the frozen model in full blocks, whose size follows from geometry and device alone. A
+// row's bits then do not depend on its list, so artefacts of one recipe can copy rows from each
+// other. The model is loaded only if some row is new.
 #include "prepare/reference_rows.h"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,7 @@
+// Nearest-safe targets and anchors. Targets are searched among the good rows of the pool, the extra
+// captions, or both. Stored indices are manifest rows of the pool first and extra captions after
+// them, so they do not depend on which rows are good. An extra caption has no picture: it gets the
+// pool picture nearest to it, or the row keeps its own (extra_image: own).
 #include <ATen/ATen.h>
 
 #include "prepare/artefact.h"

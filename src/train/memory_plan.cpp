@@ -33,7 +33,7 @@ std::int64_t block_weights(const TowerGeometry& t) {
   return t.layers * (4 * t.width * t.width + 2 * t.width * t.mlp_width);
 }
 
-// The attention weights of a block are kept where they are smaller than the q and k they come from.
+// A block keeps its attention weights where they are no larger than q.
 std::int64_t attention_numbers(const MemoryPlan& plan, const Pass& pass) {
   const std::int64_t head_width = pass.tower.width / pass.tower.heads;
   const bool is_kept = plan.recompute != Recompute::kAttention && pass.length <= head_width;

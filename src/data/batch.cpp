@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::uint64_t kAnchorStream = 0xA2C4;
 
-// Plain copies: the worker thread must not start a second OpenMP team beside the training step's.
+// memcpy, not index_select: this thread must not start a second OpenMP team beside training's.
 at::Tensor gather_rows(const at::Tensor& from, const std::vector<std::int64_t>& rows, bool pin) {
   std::vector<std::int64_t> sizes = from.sizes().vec();
   sizes[0] = static_cast<std::int64_t>(rows.size());

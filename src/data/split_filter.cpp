@@ -11,7 +11,7 @@
 namespace saferclip {
 namespace {
 
-constexpr std::size_t kMostNames = 100;  // counted apart
+constexpr std::size_t kMostNames = 100;  // counted separately
 constexpr std::size_t kMostListed = 10;  // in a message
 
 std::string canonical(const std::string& name) {

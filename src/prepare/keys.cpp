@@ -12,7 +12,7 @@
 namespace saferclip {
 namespace {
 
-// What every embedding of a frozen model depends on besides its input.
+// Everything besides the input that an embedding of a frozen model depends on.
 void add_model(Sha256& hash, const WeightsSource& source, bool exif_rotate) {
   hash.part(source.hash());
   hash_fields(hash, source.geometry);

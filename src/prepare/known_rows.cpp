@@ -72,7 +72,7 @@ KnownRows::KnownRows(const std::vector<Relative>& relatives, std::int64_t width,
     try {
       read(donors_.size() - 1);
     } catch (const Error&) {
-      // Gone or replaced meanwhile: nothing can be taken from it.
+      // Removed or replaced meanwhile: nothing can be copied from it.
     }
   }
 }

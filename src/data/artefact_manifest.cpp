@@ -1,10 +1,13 @@
+// An artefact's manifest is written atomically and last, so one that is there vouches for finished
+// data. The folder's name holds only the first 16 digits of the key; the manifest holds all of them
+// for comparison.
 #include "saferclip/data/artefact_manifest.h"
 
 #include <nlohmann/json.hpp>
 
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
-#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/text_format.h"
 
 namespace saferclip {

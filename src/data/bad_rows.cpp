@@ -1,12 +1,15 @@
+// All problems are collected before any is reported, so that one run shows everything to correct:
+// the log names a few rows of each kind, the JSON file lists all. An unchanged file is not
+// rewritten. Rows are counted by record, because one line of a JSON document may hold several.
 #include "saferclip/data/bad_rows.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
-#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/text_format.h"
 
 namespace saferclip {

@@ -1,3 +1,7 @@
+// A batch is copied row by row out of memory-mapped caches, on the prefetch thread. Anchors and
+// boxes are drawn with keys made of seed and step, so a batch does not depend on those before it.
+// Unsafe pictures are packed: only the rows that have one, with their positions in `unsafe_rows`.
+// All ids of a batch are cut to one length, because one pass of the text tower takes them all.
 #include "saferclip/data/batch.h"
 
 #include <ATen/ATen.h>
@@ -13,7 +17,7 @@ namespace {
 
 constexpr std::uint64_t kAnchorStream = 0xA2C4;
 
-// Plain copies: the worker thread must not start a second OpenMP team beside the training step's.
+// memcpy, not index_select: this thread must not start a second OpenMP team beside training's.
 at::Tensor gather_rows(const at::Tensor& from, const std::vector<std::int64_t>& rows, bool pin) {
   std::vector<std::int64_t> sizes = from.sizes().vec();
   sizes[0] = static_cast<std::int64_t>(rows.size());
@@ -217,9 +221,8 @@ Batch slice_batch(const Batch& batch, std::int64_t begin, std::int64_t end) {
 Batch move_batch(const Batch& batch, at::Device device) {
   if (device.is_cpu()) return batch;
   Batch moved = batch;
-  moved.for_each_tensor([&](at::Tensor& tensor, BatchAxis) {
-    tensor = tensor.to(device, /*non_blocking=*/true);
-  });
+  moved.for_each_tensor(
+      [&](at::Tensor& tensor, BatchAxis) { tensor = tensor.to(device, /*non_blocking=*/true); });
   return moved;
 }
 

@@ -1,3 +1,5 @@
+// A caption field holds one text or a list. One bad text makes the whole list bad: without it the
+// rest would pair safe and unsafe captions wrongly. Quotations end between UTF-8 characters.
 #include "data/captions.h"
 
 #include <nlohmann/json.hpp>

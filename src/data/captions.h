@@ -1,4 +1,4 @@
-// What a record says in words: a caption, or a list of them.
+// Reads a caption field: one caption or a list.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -8,18 +8,18 @@
 namespace saferclip {
 
 struct Captions {
-  std::vector<std::string> texts;  // none when one of them cannot be used
-  std::string kind;                // of the problem, as in RowProblem
+  std::vector<std::string> texts;  // empty when any of them is unusable
+  std::string kind;                // RowProblem::kind
   std::string problem;
 };
 
-// `name` is the field's, for messages.
+// `name`: the field's, for messages.
 Captions read_captions(const nlohmann::json& value, const std::string& name);
 
-// Nothing but white space.
+// Whether a text is only white space.
 bool is_blank(const nlohmann::json& value);
 
-// What a message quotes of a row; cut between letters.
+// At most 60 bytes for a message, cut between UTF-8 characters.
 std::string shortened(const std::string& text);
 
 }  // namespace saferclip

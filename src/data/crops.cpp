@@ -1,3 +1,6 @@
+// Boxes are drawn on the CPU, each with its own counter-based generator. Pictures are cropped
+// wherever they are, all by one call of ATen's grid sampler: a box is an affine map of the
+// picture's square. A crop is only ever enlarged, so the resampling needs no antialiasing.
 #include "saferclip/data/crops.h"
 
 #include <ATen/ATen.h>
@@ -14,7 +17,7 @@ constexpr std::uint64_t kCropStream = 0xC209;
 constexpr double kSmallestArea = 0.9;
 constexpr double kLargestAspect = 4.0 / 3.0;
 constexpr int kAttempts = 10;
-// ATen's numbers for the modes of grid_sampler_2d.
+// ATen's mode numbers in grid_sampler_2d.
 constexpr std::int64_t kBicubic = 2;
 constexpr std::int64_t kBorder = 1;
 
@@ -56,7 +59,7 @@ at::Tensor crop_pictures(const at::Tensor& pixels, const at::Tensor& boxes) {
   const at::Tensor width = boxes.select(1, 2);
   const at::Tensor height = boxes.select(1, 3);
   const at::Tensor zero = at::zeros_like(width);
-  // The picture spans -1 … 1: a box is a scaling about 0 and a move to its middle.
+  // The picture spans -1 … 1: a box scales about 0 and shifts to the box's center.
   const at::Tensor middle_x = 2 * boxes.select(1, 0) + width - 1;
   const at::Tensor middle_y = 2 * boxes.select(1, 1) + height - 1;
   const at::Tensor maps =

@@ -1,3 +1,7 @@
+// One pass over the records. A record of another split is left out; a bad one is reported with its
+// line and reading goes on, so that all problems are known at once. Only a problem of the file as a
+// whole throws. Pictures are located here but not opened: what is wrong inside them is found by
+// decoding (prepare/).
 #include "saferclip/data/manifest.h"
 
 #include <algorithm>
@@ -104,7 +108,7 @@ class Reader {
     return value != nullptr && !is_blank(*value) && filter.admits(find_field(json, kSplitNames));
   }
 
-  // Under one of `names`; none, with the reason noted, when one of them cannot be used.
+  // The captions under one of `names`; empty, with the problem recorded, when any is unusable.
   std::vector<std::string> captions(const Json& json, FieldNames names, const ManifestRow& row) {
     const Json* value = find_field(json, names);
     const std::string name = *names.begin();
@@ -126,7 +130,7 @@ class Reader {
     }
     const auto written = value->get<std::string>();
     std::string tag = trimmed_lower(written);
-    // Spellings that stand in the published ViSU files.
+    // Misspellings in the published ViSU files.
     if (tag == "bodily bluids") tag = "bodily fluids";
     if (tag == "abuse") tag = "child abuse";
     if (tag != written) ++tag_changes_[cat("\"", written, "\" read as \"", tag, "\"")];
@@ -198,7 +202,7 @@ class Reader {
     }
   }
 
-  // One row for each safe caption.
+  // One row per safe caption.
   void accept_captions(ManifestRow row, const std::vector<std::string>& safe,
                        const std::vector<std::string>& unsafe) {
     const std::string id = row.id;

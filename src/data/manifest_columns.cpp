@@ -1,3 +1,5 @@
+// Looks at the column names and the keys of the first thousand records: enough to notice a
+// misspelled field without parsing every record of a large file.
 #include "saferclip/data/manifest_columns.h"
 
 #include <algorithm>

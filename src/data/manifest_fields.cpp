@@ -1,3 +1,6 @@
+// Each field goes by several names. A record with two different values for one field is refused,
+// since either could be meant. For a file with other names the message lists what was found, what
+// is wanted, and near misses. The lists are bounded, because records may have any number of keys.
 #include "data/manifest_fields.h"
 
 #include <algorithm>
@@ -5,18 +8,18 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "saferclip/core/text_format.h"
 #include "saferclip/core/nearest_match.h"
+#include "saferclip/core/text_format.h"
 
 namespace saferclip {
 namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::size_t kMostNames = 200;  // kept of a file
+constexpr std::size_t kMostNames = 200;  // remembered per file
 constexpr std::size_t kMostListed = 20;  // in a message
 
-// Those of which a record may have one. A picture may be named in several ways: the path wins.
+// Fields that may have only one value. A safe picture may be named in several ways: the path wins.
 constexpr std::initializer_list<FieldNames> kAlternatives{
     kIdNames, kSafeCaptionNames, kUnsafeCaptionNames, kUnsafeImageNames, kTagNames};
 
@@ -53,7 +56,7 @@ const Json* find_field(const Json& record, FieldNames names) {
 }
 
 std::string text_of_number(const Json& value) {
-  constexpr double kExact = 9007199254740992;  // beyond it, not every whole number is a double
+  constexpr double kExact = 9007199254740992;  // 2^53: beyond it doubles skip integers
   if (value.is_string()) {
     auto text = value.get<std::string>();
     const bool is_whole = text.size() > 2 && text.ends_with(".0") &&

@@ -1,4 +1,4 @@
-// Which names a manifest's fields go by, and what to say when a file has others.
+// The names of a manifest's fields, and the messages for a file that uses others.
 #pragma once
 
 #include <initializer_list>
@@ -21,29 +21,29 @@ inline constexpr FieldNames kSplitNames{"split"};
 inline constexpr FieldNames kGalleryNames{"gallery"};
 inline constexpr FieldNames kPairNames{"pair"};
 
-// The first of several names that the record has a value for; null: none.
+// The value of the first of these names that has one; null: none has.
 const nlohmann::json* find_field(const nlohmann::json& record, FieldNames names);
 
-// A label as text: what it says, or how JSON writes it; "" where there is none.
+// A label as text: a string as it is, other values as JSON; "" when absent.
 std::string label_text(const nlohmann::json& record, FieldNames names);
-// A number as a person writes it: one of whole value without its point, "42.0" in a text too.
+// A number as a person writes it: integers without a decimal point, also when a string says "42.0".
 std::string text_of_number(const nlohmann::json& value);
 
 // "safe_caption is "a", caption is "b"; …" when a record has two values for one field; else "".
 std::string field_conflict(const nlohmann::json& record);
 
-// The names that the records of one file use.
+// The field names used in one file.
 class SeenFields {
  public:
   void see(const std::vector<std::string>& columns);
   void see(const nlohmann::json& record);
 
-  // Why no row can be good: a field that is needed goes by none of its names in any record; "" when
-  // each is somewhere.
+  // Why no row can be good: a required field is in no record under any name; "" when none is
+  // missing.
   std::string missing(bool needs_unsafe) const;
-  // The names that are not read, sorted.
+  // The names that are not read, in file order.
   std::vector<std::string> unread() const;
-  // One line for each name that is nearly one that would be read.
+  // One line for each unread name that is close to one that is read.
   std::vector<std::string> likely_mistakes() const;
 
  private:

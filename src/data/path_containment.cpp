@@ -1,3 +1,6 @@
+// Containment is decided on canonical paths with all links resolved, so neither `..` nor a link
+// leads out of the folder. Parent folders are resolved once and remembered; a file that is itself a
+// link is resolved each time. A path that cannot be resolved counts as outside.
 #include "data/path_containment.h"
 
 #include <algorithm>

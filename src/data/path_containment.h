@@ -1,4 +1,4 @@
-// Whether files stand inside a folder, links followed.
+// Whether files are inside a folder after following links.
 #pragma once
 
 #include <filesystem>
@@ -11,7 +11,7 @@ class PathContainment {
  public:
   explicit PathContainment(const std::filesystem::path& folder);
 
-  // `file` exists. Folders are looked up once: many rows name few of them.
+  // `file` must exist. Each parent folder is resolved once: many rows share few folders.
   bool holds(const std::filesystem::path& file);
   const std::filesystem::path& folder() const { return folder_; }
 

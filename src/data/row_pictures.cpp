@@ -1,3 +1,7 @@
+// Relative paths start from image_root. The safe picture is the file that the row names by path,
+// else by COCO id, else by the last part of its COCO address; the unsafe one is named by path or
+// found by the template. Manifests come from strangers: what they name must lie inside image_root,
+// and an id must not lead out of the template's folder.
 #include "data/row_pictures.h"
 
 #include <algorithm>
@@ -16,7 +20,7 @@ using Json = nlohmann::json;
 
 constexpr std::size_t kExamples = 5;
 
-// What a path says that was written on Windows and is not there.
+// A hint for a missing path with backslashes, as Windows writes it.
 std::string backslash_hint(std::string path) {
   if (path.find('\\') == std::string::npos) return "";
   std::replace(path.begin(), path.end(), '\\', '/');
@@ -57,8 +61,7 @@ std::string RowPictures::filled_template(const std::string& text, const std::str
   return filled;
 }
 
-// The template is the configuration's word, an id is not: this folder is what an id must not
-// leave.
+// The template comes from the trusted configuration, ids do not: an id must not leave this folder.
 fs::path RowPictures::template_folder() const {
   const std::string& text = request_.unsafe_image_template;
   return resolved(filled_template(text.substr(0, text.find("{id}")), "")).parent_path();

@@ -1,5 +1,5 @@
-// Where a row's pictures lie: by path, by COCO's id or address, by the configuration's template;
-// and whether they may be read from there.
+// Finds a row's pictures (by path, COCO id or address, or the configuration's template) and checks
+// whether they may be read from there.
 #pragma once
 
 #include <cstdint>
@@ -18,22 +18,24 @@ class RowPictures {
  public:
   using Report =
       std::function<void(const ManifestRow&, const std::string& kind, const std::string& message)>;
-  // `request` must outlive it.
+  // `request` must outlive the object.
   RowPictures(const ManifestRequest& request, Report report);
 
-  // Empty, after a report and with `is_good` false, when there is none that can be used.
+  // Without a usable one: reports it, sets `is_good` to false and returns an empty path or one that
+  // is not allowed.
   std::filesystem::path safe(const nlohmann::json& record, const ManifestRow& row, bool& is_good);
-  // Empty, without a report, when the row has none.
+  // Empty and not reported when the row has none.
   std::filesystem::path unsafe(const nlohmann::json& record, const ManifestRow& row, bool& is_good);
 
-  // "3 named unsafe images do not exist (…)"; empty when all do.
+  // "3 named unsafe images do not exist (…)"; empty when all exist.
   std::string absent_note() const;
 
  private:
   std::filesystem::path resolved(const std::string& text) const;
   std::string filled_template(const std::string& text, const std::string& id) const;
   std::filesystem::path template_folder() const;
-  bool is_allowed(PathContainment& fence, const std::filesystem::path& path, const ManifestRow& row);
+  bool is_allowed(PathContainment& fence, const std::filesystem::path& path,
+                  const ManifestRow& row);
   std::vector<std::filesystem::path> safe_candidates(const nlohmann::json& record) const;
 
   const ManifestRequest& request_;

@@ -1,3 +1,7 @@
+// The order of an epoch is a permutation keyed by seed and epoch, so a step's rows follow from its
+// number alone. The curriculum makes epochs differ in length; the first step of each epoch is found
+// by counting, once. The latest order is cached. A mutex guards both, because the training loop and
+// the prefetch thread ask.
 #include "saferclip/data/sampler.h"
 
 #include <algorithm>

@@ -1,3 +1,6 @@
+// A row without a split belongs to every split. Names are compared without surrounding white space
+// and without ASCII case. What was left out or read as another spelling is counted, so that a
+// misspelled split shows up in a note instead of as silently missing rows.
 #include "data/split_filter.h"
 
 #include <algorithm>
@@ -8,7 +11,7 @@
 namespace saferclip {
 namespace {
 
-constexpr std::size_t kMostNames = 100;  // counted apart
+constexpr std::size_t kMostNames = 100;  // counted separately
 constexpr std::size_t kMostListed = 10;  // in a message
 
 std::string canonical(const std::string& name) {

@@ -1,4 +1,4 @@
-// Which rows of a shared file belong to a split, and what became of the others.
+// Which rows of a shared file belong to a split, with counts of the others.
 #pragma once
 
 #include <cstdint>
@@ -14,15 +14,15 @@ class SplitFilter {
   // An empty name admits every row.
   explicit SplitFilter(const std::string& wanted);
 
-  // Whether a row with this `split` (null: it has none) belongs; counts it either way. Case and
-  // white space do not matter; val, valid, validation and dev are one name.
+  // Whether a row with this `split` (null: none) belongs; counts it either way. Case and
+  // surrounding white space are ignored; val, valid, validation and dev are one name.
   bool admits(const nlohmann::json* split);
 
   std::int64_t others() const { return others_; }
   // "test (300), Val (200)", the most frequent first.
   std::string others_text() const;
-  // What was read as the wanted name though it is written otherwise, and rows that name no split
-  // beside rows that do.
+  // Other spellings read as the wanted name, and rows without a split in a file where others have
+  // one.
   std::vector<std::string> notes() const;
 
  private:

@@ -1,3 +1,5 @@
+// `train` and `validation` come from their own options, or else, like all other names, from
+// data.evaluation. An entry's own image root and template replace the general ones.
 #include "saferclip/data/split_source.h"
 
 #include <vector>
@@ -11,7 +13,7 @@ SplitSource split_source(const DataOptions& data, const std::string& split) {
   SplitSource source{split, "", data.image_root, data.unsafe_image_template};
   if (split == "train") source.file = data.train;
   if (split == "validation") source.file = data.validation;
-  // `validation` and `train` of data.evaluation stand where the configuration has none itself.
+  // Entries named `train` or `validation` apply when data.train or data.validation is empty.
   if (const auto found = data.evaluation.find(split);
       source.file.empty() && found != data.evaluation.end()) {
     const EvaluationSplitOptions& own = found->second;

@@ -1,7 +1,7 @@
-// The two towers as one line of calls each, around the blocks of room nn. Pixels are normalised
-// with the very floating-point operations of torchvision and transformers, so that the first layer
-// sees their numbers to the bit; patches are cut and multiplied as rows, which is the strided
-// convolution of the clients and can carry a LoRA.
+// The two towers as plain sequences of calls around the blocks of nn/. Pixels are normalized with
+// exactly the floating-point operations of torchvision and transformers, so the first layer sees
+// bit-identical input. Patches are cut and multiplied as rows: this equals the clients' strided
+// convolution and can carry a LoRA.
 #include "saferclip/model/clip_forward.h"
 
 #include <ATen/ATen.h>
@@ -14,7 +14,7 @@ at::Tensor constant_row(const std::array<double, 3>& values, const at::Tensor& l
       .to(like.device());
 }
 
-// uint8 or fp32 [B, S, S, 3] -> [B, G², 3·P·P] with the kernel's order (channel, row, column).
+// uint8 or fp32 [B, S, S, 3] -> [B, G², 3·P·P] in the kernel's order (channel, row, column).
 at::Tensor cut_patches(const at::Tensor& pixels, std::int64_t patch) {
   const std::int64_t batch = pixels.size(0);
   const std::int64_t grid = pixels.size(1) / patch;
@@ -24,7 +24,7 @@ at::Tensor cut_patches(const at::Tensor& pixels, std::int64_t patch) {
 }
 
 // The same floating-point operations as torchvision's ToTensor and Normalize, so that fp32 values
-// are bit-equal to theirs; another factor is applied as transformers' processor does.
+// are bit-identical; another factor is applied as transformers' processor does.
 at::Tensor normalised_nhwc(const at::Tensor& pixels, const Preprocessing& preprocessing) {
   at::Tensor x = preprocessing.rescale == 1.0 / 255
                      ? pixels.to(at::kFloat).div_(255)
@@ -32,7 +32,7 @@ at::Tensor normalised_nhwc(const at::Tensor& pixels, const Preprocessing& prepro
   return x.sub_(constant_row(preprocessing.mean, x)).div_(constant_row(preprocessing.std, x));
 }
 
-// The class token in front where there is one, and the position embeddings added.
+// Prepends the class token, if any, and adds the position embeddings.
 at::Tensor with_positions(const VisionTower& tower, const at::Tensor& patches,
                           const ForwardMode& mode) {
   const at::Tensor positions = tower.position_embedding.to(mode.compute);
@@ -42,7 +42,7 @@ at::Tensor with_positions(const VisionTower& tower, const at::Tensor& patches,
   return at::cat({class_token, patches}, 1) + positions;
 }
 
-// [B, L, D] through the blocks to one row [B, D]: the class token's, or what the pool makes of all.
+// [B, L, D] through the blocks to one row per picture [B, D]: the class token's or the pool's.
 at::Tensor pooled(const VisionTower& tower, const at::Tensor& x, const ForwardMode& mode) {
   if (tower.pool.probe.defined()) {
     const at::Tensor tokens =
@@ -70,7 +70,7 @@ at::Tensor normalise_pixels(const at::Tensor& pixels, const Preprocessing& prepr
 at::Tensor encode_images(const ClipModel& model, const Preprocessing& preprocessing,
                          const at::Tensor& pixels, const ForwardMode& mode) {
   const VisionTower& tower = model.vision;
-  // The margin that the grid does not cover is cut, as a strided convolution does.
+  // The margin outside the grid is dropped, as by a strided convolution.
   const std::int64_t covered = model.geometry.grid() * model.geometry.patch_size;
   at::Tensor x = normalised_nhwc(pixels.narrow(1, 0, covered).narrow(2, 0, covered), preprocessing);
   const at::Tensor patches = linear(

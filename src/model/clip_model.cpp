@@ -1,7 +1,6 @@
-// Makes models, and puts their storage into the form that a device or a run wants. The dtype of
-// each tensor is decided here and nowhere else: weights and biases of matrix products go along with
-// `matmul_dtype`, everything else stays fp32, because LayerNorms, embeddings and scalars cost
-// little and lose much in bf16.
+// Allocates models and converts their storage for a device or a run. Tensor dtypes are decided here
+// alone: weights and biases of matrix products follow `matmul_dtype`; everything else stays fp32,
+// because LayerNorms, embeddings and scalars cost little and would lose much in bf16.
 #include "saferclip/model/clip_model.h"
 
 #include <ATen/ATen.h>
@@ -13,7 +12,7 @@
 namespace saferclip {
 namespace {
 
-constexpr std::int64_t kUsualCaptionLength = 16;  // tokens, cut at the longest of a batch
+constexpr std::int64_t kUsualCaptionLength = 16;  // tokens, after cutting to the longest of a batch
 
 std::vector<at::Tensor*> matmul_weights(ClipModel& model) {
   std::vector<at::Tensor*> weights{&model.vision.projection,    &model.text.projection,

@@ -1,6 +1,6 @@
 // The table of the families' properties, and geometries as text. Code asks for a property, never
-// for a family, so that a family with another mix of them is one more row here. There are no
-// tensors in this file: a geometry can be read, compared and printed before there is any.
+// for a family, so a family with another mix of them is one more row here. No tensors are involved:
+// a geometry can be read, compared and printed before any exists.
 #include "saferclip/model/geometry.h"
 
 #include "saferclip/core/text_format.h"

@@ -1,6 +1,7 @@
-// Every tensor by its canonical name. The order is fixed: the hash of a model and the list of
-// trained leaves follow it. q, k and v have a name each and one storage, because files keep them
-// apart and the product wants them together. A family's tensors are those whose storage is defined.
+// Every tensor by its canonical name. The order is fixed: a model's hash and the list of trained
+// leaves follow it. q, k and v have separate names but one storage, because files store them
+// separately and the product needs them together. A family has the tensors whose storage is
+// defined.
 #include "saferclip/model/tensor_slots.h"
 
 #include <ATen/ATen.h>

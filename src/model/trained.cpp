@@ -1,6 +1,6 @@
-// The leaves of a run, made from the options alone: the same call makes them when training starts,
-// when a checkpoint is read and when an export merges, so names and shapes cannot drift apart.
-// LoRA's first factors depend on the seed and the module's name and on no order.
+// The leaves of a run follow from the options alone: one function makes them when training starts,
+// when a checkpoint is read and when an export merges, so names and shapes cannot diverge. LoRA's
+// initial factors depend on the seed and the module's name, not on any order.
 #include "saferclip/model/trained.h"
 
 #include <ATen/ATen.h>
@@ -37,7 +37,7 @@ bool decays(const std::string& name, const at::Tensor& tensor) {
          name.find("class_embedding") == std::string::npos;
 }
 
-// A: uniform with bound 1/sqrt(I), which is Kaiming with a = sqrt(5), as PEFT starts it.
+// A: uniform with bound 1/sqrt(I), which is Kaiming with a = sqrt(5), as PEFT initializes it.
 LoraSegment make_segment(const LinearSlot& slot, std::int64_t rank, std::uint64_t seed) {
   const std::int64_t inputs = slot.layer->weight.size(1);
   at::Generator generator = at::globalContext().defaultGenerator(at::kCPU).clone();
@@ -62,7 +62,7 @@ void add_lora(ClipModel& model, const AdapterOptions& adapter, std::uint64_t see
     LoraSegment segment = make_segment(slot, adapter.rank, seed);
     slot.layer->lora_scaling = adapter.alpha / static_cast<double>(adapter.rank);
     slot.layer->lora_dropout = adapter.dropout;
-    // PEFT keeps the adapter of a convolution as two convolutions.
+    // PEFT stores a convolution's adapter as two convolutions.
     const bool is_patch = slot.suffix == "patch_embedding";
     const auto a_shape = is_patch ? std::vector<std::int64_t>{adapter.rank, 3, patch, patch}
                                   : segment.a.sizes().vec();

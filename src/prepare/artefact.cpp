@@ -1,11 +1,15 @@
+// manifest.json alone marks an artefact as finished: it is removed before a build and written after
+// it. A builder locks the folder and looks again, since another process may have finished while it
+// waited. Opening compares key and size only, because hashing gigabytes at every start takes too
+// long; the checksum is compared by `inspect` and before anything is copied out of a relative.
 #include "prepare/artefact.h"
 
 #include <algorithm>
 
-#include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
 #include "saferclip/core/atomic_files.h"
+#include "saferclip/core/error.h"
 #include "saferclip/core/file_lock.h"
+#include "saferclip/core/files.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/progress.h"
 #include "saferclip/core/text_format.h"
@@ -14,10 +18,9 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kRecipe = "recipe";  // among the inputs of a manifest
+constexpr const char* kRecipe = "recipe";  // key in a manifest's inputs
 
-// Size is always compared; the checksum when the file is made. Damage inside a file of the right
-// size is found by `inspect`.
+// Compares key and size. Damage inside a file of the right size is found by `inspect`.
 bool is_good(const ArtefactRequest& request, const fs::path& folder, Logger& log) {
   if (!fs::exists(folder / "manifest.json")) return false;
   try {
@@ -51,7 +54,7 @@ std::vector<Relative> relatives_of(const ArtefactRequest& request) {
       if (fs::file_size(entry.path() / kArtefactData) != relative.manifest.file_size) continue;
       relatives.push_back(std::move(relative));
     } catch (const std::exception&) {
-      // Damaged or gone: who wants it itself will say so.
+      // Damaged or gone: reported by the request that needs it.
     }
   }
   std::sort(relatives.begin(), relatives.end(),
@@ -65,7 +68,7 @@ bool is_undamaged(const Relative& relative, Logger& log) {
   try {
     if (sha256_file(relative.folder / kArtefactData) == relative.manifest.file_sha256) return true;
   } catch (const DataError&) {
-    return false;  // gone meanwhile
+    return false;  // removed meanwhile
   }
   log.warn(cat(relative.folder.string(), ": damaged (checksum differs); nothing is taken from it"));
   return false;
@@ -81,7 +84,7 @@ SafetensorsFile open_or_build(const ArtefactRequest& request, Logger& log, const
   }
   if (is_good(request, folder, log)) return SafetensorsFile::open(folder / kArtefactData);
   const std::vector<Relative> relatives = relatives_of(request);
-  // It must not vouch for what is half made.
+  // The manifest must not vouch for a half-built artefact.
   remove_tree(folder / "manifest.json");
   remove_stale_temporaries(folder);
   request.build(folder, relatives);

@@ -1,3 +1,7 @@
+// A picture file's SHA-256 and the decoding recipe determine its pixels, so pixels are copied from
+// any artefact of the same recipe. The checksum of such an artefact is compared when a picture is
+// first taken from it, and once only, since that reads the whole file. An artefact that is damaged
+// or disappears costs decoding and nothing else.
 #include "prepare/decoded_pictures.h"
 
 #include <ATen/ATen.h>
@@ -11,9 +15,9 @@ namespace saferclip {
 struct DecodedPictures::Donor {
   explicit Donor(Relative from) : relative(std::move(from)) {}
   Relative relative;
-  std::vector<at::Tensor> columns;  // what the places look into
+  std::vector<at::Tensor> columns;  // keeps the memory behind places_
   std::once_flag once;
-  bool is_good = false;  // set once, by the first thread that wants a picture of it
+  bool is_good = false;  // set once, by the first thread that finds a picture in it
 };
 
 DecodedPictures::DecodedPictures(const std::vector<Relative>& relatives, std::size_t row_bytes,
@@ -24,7 +28,7 @@ DecodedPictures::DecodedPictures(const std::vector<Relative>& relatives, std::si
     try {
       read(*donors_.back(), row_bytes);
     } catch (const Error&) {
-      // Gone or replaced meanwhile: nothing can be taken from it.
+      // Removed or replaced meanwhile: nothing can be copied from it.
     }
   }
 }

@@ -1,4 +1,4 @@
-// Pictures that finished artefacts hold decoded, found by the bytes of their files.
+// Finds already decoded pictures in finished artefacts, by the hash of their files.
 #pragma once
 
 #include <cstdint>
@@ -15,14 +15,13 @@ namespace saferclip {
 
 class DecodedPictures {
  public:
-  // `relatives` are artefacts of pictures of the same recipe, `row_bytes` the size of a picture.
+  // `relatives`: picture artefacts of the same recipe; `row_bytes`: the size of a decoded picture.
   DecodedPictures(const std::vector<Relative>& relatives, std::size_t row_bytes, Logger& log);
   ~DecodedPictures();
 
-  // The pixels of the picture whose file has this SHA-256; null: nobody has them. May be called by
-  // several threads at a time.
+  // The pixels of the picture whose file has this SHA-256; null: no artefact has them. Thread-safe.
   const std::uint8_t* find(const std::string& sha256) const;
-  // "images-0123456789abcdef, …": the artefacts that pictures were taken from.
+  // "images-0123456789abcdef, …": the artefacts that pictures came from.
   std::string taken_from() const;
 
  private:

@@ -1,3 +1,7 @@
+// The shape of a product decides the order of its sums, and with it the last bits of a row. All
+// blocks of a group therefore have one shape; copies of the last row fill up the last block.
+// Captions are grouped by the length that they are cut to, because what follows the pooled token
+// costs time and changes nothing. Equal captions and equal pictures are embedded once.
 #include "saferclip/prepare/embedding.h"
 
 #include <ATen/ATen.h>
@@ -29,8 +33,8 @@ ForwardMode mode_of(const EmbedOptions& options) {
   return mode;
 }
 
-// Runs `embed` on blocks of rows of each group (int64 [n]); a last block is filled up with copies
-// of its last row.
+// Runs `embed` on blocks of rows of each group (int64 [n]); the last block is padded with copies of
+// its last row.
 at::Tensor in_blocks(std::int64_t count, const std::vector<at::Tensor>& groups, std::int64_t width,
                      Logger& log, const std::string& label, const char* unit,
                      const EmbedOptions& options,
@@ -40,7 +44,7 @@ at::Tensor in_blocks(std::int64_t count, const std::vector<at::Tensor>& groups, 
   Progress progress(log, label, unit, count);
   for (const at::Tensor& group : groups) {
     const std::int64_t members = group.size(0);
-    // A handful of rows is not worth a whole block of a large model.
+    // A few rows do not justify a whole block of a large model.
     const std::int64_t block =
         options.fills_blocks ? options.block : std::min(options.block, (members + 7) / 8 * 8);
     for (std::int64_t begin = 0; begin < members; begin += block) {
@@ -57,8 +61,8 @@ at::Tensor in_blocks(std::int64_t count, const std::vector<at::Tensor>& groups, 
   return result;
 }
 
-// Rows by the length that their ids are cut to: what stands behind the pooled token costs time and
-// changes nothing. The length depends on the row alone, as its bits must.
+// Groups rows by the length that their ids are cut to. The length depends on the row alone, as its
+// bits must.
 std::vector<at::Tensor> rows_by_length(const at::Tensor& ends, std::int64_t context) {
   std::map<std::int64_t, std::vector<std::int64_t>> rows;
   for (std::int64_t i = 0; i < ends.size(0); ++i)

@@ -1,3 +1,7 @@
+// A key hashes everything that decides an artefact's content; a recipe hashes only how a part is
+// made from its input, so artefacts of different lists share it. images_key takes paths and sizes,
+// because hashing the files would read them all; opening the artefact compares times and, where
+// these differ, hashes. Later keys take the hash of the pictures' content.
 #include "prepare/keys.h"
 
 #include <ATen/ATen.h>
@@ -8,7 +12,7 @@
 namespace saferclip {
 namespace {
 
-// What every embedding of a frozen model depends on besides its input.
+// Everything besides the input that an embedding of a frozen model depends on.
 void add_model(Sha256& hash, const WeightsSource& source, bool exif_rotate) {
   hash.part(source.hash());
   hash_fields(hash, source.geometry);

@@ -1,5 +1,5 @@
-// Keys of cache artefacts. Each chains the keys of what the artefact is made from; options go in by
-// their field list, so that a new field changes the key without a word here.
+// Keys of cache artefacts. Each chains the keys of the artefact's inputs. Options are hashed by
+// their field lists, so a new field changes the key with no change here.
 #pragma once
 
 #include <functional>
@@ -9,13 +9,13 @@
 #include "prepare/picture_rows.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/data/caches.h"
-#include "saferclip/weights/weights.h"
 #include "saferclip/objective/objective_options.h"
 #include "saferclip/text/tokenizer.h"
+#include "saferclip/weights/weights.h"
 
 namespace saferclip {
 
-// Starts with the kind and the format of this version; `add` puts in the rest.
+// Hashes the kind and the format version; `add` hashes the rest.
 std::string artefact_key(const std::string& kind, const std::function<void(Sha256&)>& add);
 
 // How the bytes of a picture file become pixels.
@@ -23,15 +23,15 @@ std::string decoding_recipe(const Preprocessing& preprocessing, bool exif_rotate
 // How captions become ids.
 std::string token_recipe(const Tokenizer& tokenizer);
 // How ids and decoded pictures become embeddings: weights, geometry, decoding, and the device,
-// whose products differ in their last bits.
+// because products differ between devices in their last bits.
 std::string embedding_recipe(const WeightsSource& source, bool exif_rotate,
                              const std::string& device);
 
 std::string images_key(const PictureJob& job);
 std::string tokens_key(const Tokenizer& tokenizer, const Manifest& manifest, bool needs_unsafe);
-// `device` is no part of it: a cache may be carried to another machine.
+// Without the device: a cache may move to another machine.
 std::string reference_key(const SplitData& split, const WeightsSource& source, bool exif_rotate);
-// `extra` are the captions of options.extra_captions.
+// `extra`: the captions of options.extra_captions.
 std::string targets_key(const SplitData& split, const SplitData& pool,
                         const TargetsOptions& options, const std::vector<std::string>& extra,
                         const Tokenizer& tokenizer);

@@ -1,3 +1,7 @@
+// Beside each tensor of embeddings an artefact stores `<name>.source`, the SHA-256 of what each row
+// was made from. A row is looked up by that digest in all artefacts of the recipe and copied; the
+// rest is embedded, equal inputs once. A digest of zeros means that there is no input, and the row
+// stays zero. An artefact's checksum is compared before its first row is taken.
 #include "prepare/known_rows.h"
 
 #include <ATen/ATen.h>
@@ -68,7 +72,7 @@ KnownRows::KnownRows(const std::vector<Relative>& relatives, std::int64_t width,
     try {
       read(donors_.size() - 1);
     } catch (const Error&) {
-      // Gone or replaced meanwhile: nothing can be taken from it.
+      // Removed or replaced meanwhile: nothing can be copied from it.
     }
   }
 }

@@ -1,5 +1,5 @@
-// Embeddings that finished artefacts hold already, found by what was embedded: a row that is in one
-// of them is copied, bit for bit what embedding it again would give (prepare/embedding).
+// Finds embeddings in finished artefacts by the hash of what was embedded. A row found there is
+// copied; embedding it again would give the same bits (prepare/embedding).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -17,28 +17,29 @@
 
 namespace saferclip {
 
-// uint8 [N, 32]: SHA-256 of each row of ids. Of pictures: of the files' bytes; zeros for those that
-// are not there.
+// uint8 [N, 32]: SHA-256 of each row of ids, or of each picture file's bytes; zeros for missing
+// pictures.
 at::Tensor row_digests(const at::Tensor& ids);
 at::Tensor picture_digests(const std::vector<PictureRecord>& records);
 
-// A tensor of embeddings and, under the name that KnownRows looks for, what they are of.
+// Appends embeddings and, under the name that KnownRows looks for, the digests of their inputs.
 void append_with_source(std::vector<NamedTensor>& tensors, const std::string& name,
                         const at::Tensor& embedded, const at::Tensor& digests);
 
 class KnownRows {
  public:
-  // Those of `relatives` that hold embeddings of `width`; read on first use.
+  // Uses the relatives' embeddings of `width` numbers; their data is read and checked on first use.
   KnownRows(const std::vector<Relative>& relatives, std::int64_t width, Logger& log);
 
-  // Embeddings [N, E] of inputs with these digests (zero where the digest is): each distinct new
-  // one is embedded once, by `embed_new`, which gets their positions int64 [M] and gives [M, E].
+  // Embeddings [N, E] of the inputs with these digests; rows with zero digests are zero.
+  // `embed_new` embeds each distinct new input once: it gets their positions int64 [M] and returns
+  // [M, E].
   at::Tensor embed(const at::Tensor& digests,
                    const std::function<at::Tensor(const at::Tensor& positions)>& embed_new);
 
-  // Whether each row of the last call to `embed` was there already.
+  // For each row of the last `embed`: whether it was already known.
   const std::vector<bool>& was_known() const { return was_known_; }
-  // "reference-0123456789abcdef, …": the artefacts that rows were taken from.
+  // "reference-0123456789abcdef, …": the artefacts that rows came from.
   std::string taken_from() const;
 
  private:
@@ -57,7 +58,7 @@ class KnownRows {
   std::int64_t width_;
   Logger& log_;
   std::vector<Donor> donors_;
-  std::vector<at::Tensor> tensors_;  // what the places look into
+  std::vector<at::Tensor> tensors_;  // keeps the memory behind places_
   std::unordered_map<std::string_view, Place> places_;
   std::vector<bool> was_known_;
   std::set<std::string> used_;

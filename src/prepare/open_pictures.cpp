@@ -1,3 +1,5 @@
+// Describes a PictureJob as an artefact; open_or_build decides whether to open or to decode it.
+// This is apart from picture_rows.cpp, which decodes into a folder and knows no keys.
 #include "prepare/keys.h"
 #include "prepare/picture_rows.h"
 

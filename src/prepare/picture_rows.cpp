@@ -1,3 +1,8 @@
+// The partial file is the final safetensors file from the start, each row at its final offset. Rows
+// are flushed to disk before the journal names them: after a crash it never vouches for a row that
+// is missing, and the next build decodes only what it does not name. The end is a rename, with the
+// records kept as files.jsonl. A picture that cannot be decoded leaves a row of zeros and a problem
+// in its record. Cells are decoded in parallel, chunk by chunk, and written by one thread.
 #include "prepare/picture_rows.h"
 
 #include <ATen/ATen.h>
@@ -16,9 +21,9 @@
 
 #include "prepare/artefact.h"
 #include "prepare/decoded_pictures.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
-#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/progress.h"
 #include "saferclip/core/text_format.h"
@@ -43,7 +48,7 @@ struct Cell {
   std::size_t row = 0;
 };
 
-// `is_known` is set when the pixels were there already.
+// Sets `is_known` when another artefact already had the pixels.
 PictureRecord decode_cell(const PictureCell& cell, const PictureJob& job,
                           const DecodedPictures& known, std::uint8_t* target, bool& is_known) {
   PictureRecord record = stat_picture(cell.file);
@@ -79,7 +84,7 @@ Json to_json(const Cell& cell, const PictureRecord& record) {
 
 using TakeRecord = std::function<void(std::size_t, std::size_t, const PictureRecord&)>;
 
-// Entries of a journal; a last line that was cut by a crash is dropped.
+// The entries of a journal; a last line cut short by a crash is dropped.
 void for_each_record(const fs::path& file, const TakeRecord& take) {
   if (!is_file(file)) return;
   constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
@@ -102,7 +107,7 @@ std::vector<std::vector<PictureRecord>> read_records(const fs::path& file, std::
   return records;
 }
 
-// The partial file is the final safetensors file from the start: header, then rows at fixed places.
+// The final safetensors file from the start: header, then rows at fixed offsets.
 class PartialFile {
  public:
   PartialFile(const PictureJob& job, const fs::path& path) : path_(path) {
@@ -158,7 +163,7 @@ class PartialFile {
   int descriptor_ = -1;
 };
 
-// Cells that still have to be decoded: not in the journal, or changed since.
+// Cells still to decode: not in the journal, or changed since.
 std::vector<Cell> open_cells(const PictureJob& job,
                              const std::vector<std::vector<PictureRecord>>& done) {
   std::vector<Cell> cells;
@@ -176,7 +181,7 @@ std::vector<Cell> open_cells(const PictureJob& job,
   return cells;
 }
 
-// Progress of one column after the other: "decoding train, unsafe".
+// Shows one column's progress at a time: "decoding train, unsafe".
 class DecodingProgress {
  public:
   DecodingProgress(const PictureJob& job, const std::vector<Cell>& open, Logger& log)
@@ -343,7 +348,7 @@ bool pictures_are_current(const PictureJob& job, const fs::path& folder) {
       const PictureRecord now = stat_picture(file);
       const bool was_read = !then.sha256.empty();
       if (was_read && then.size == now.size && then.mtime_ns == now.mtime_ns) continue;
-      // What failed once, a disk or a permission, may be well again with the same time and size.
+      // A failed read (disk, permission) may succeed now with the same time and size.
       if (!was_read && !can_be_read(file)) continue;
       if (then.size != now.size || then.sha256 != sha256_file(file)) return false;
     }

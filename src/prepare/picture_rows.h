@@ -1,5 +1,5 @@
-// Decoding many picture files into one uint8 tensor file, interruptible at any moment: rows are
-// written in place into a partial file and recorded in a journal beside it.
+// Decodes many picture files into one uint8 tensor file and can be interrupted at any moment: rows
+// are written in place into a partial file and recorded in a journal beside it.
 #pragma once
 
 #include <filesystem>
@@ -15,7 +15,7 @@
 
 namespace saferclip {
 
-// One cell of the result; an empty path stays a row of zeros.
+// One cell of the result; an empty path gives a row of zeros.
 struct PictureCell {
   std::filesystem::path file;
   std::string id;  // manifest id, for messages
@@ -31,16 +31,16 @@ struct PictureJob {
   std::string label;
 };
 
-// What a picture file was when it was decoded.
+// The state of a picture file when it was decoded.
 struct PictureRecord {
   std::uint64_t size = 0;
   std::int64_t mtime_ns = 0;
   std::string sha256;
-  std::string problem;  // why it could not be decoded; empty: it could
+  std::string problem;  // why it could not be decoded; empty: decoded
 };
 
-// Decodes everything that neither the journal in `folder` nor a relative has yet, then writes
-// data.safetensors with the tensors and `valid` uint8 [rows, columns], and keeps the journal as
+// Decodes every picture that neither the journal in `folder` nor a relative holds. Writes
+// data.safetensors with the tensors and `valid` uint8 [rows, columns], and the records as
 // files.jsonl.
 void decode_pictures(const PictureJob& job, const std::filesystem::path& folder,
                      const std::vector<Relative>& relatives, Logger& log, const StopFlag* stop);
@@ -50,27 +50,26 @@ void for_each_picture_record(const std::filesystem::path& folder,
                              const std::function<void(std::size_t column, std::size_t row,
                                                       const PictureRecord& record)>& take);
 
-// The names of an artefact's tensors of pictures, in the order of its columns.
+// The names of an artefact's picture tensors, in column order.
 std::vector<std::string> picture_columns(const SafetensorsFile& file);
 
 // The records of files.jsonl, as records[column][row].
 std::vector<std::vector<PictureRecord>> read_picture_records(const std::filesystem::path& folder,
                                                              std::size_t columns, std::size_t rows);
 
-// Whether all files still hold what was decoded. A changed time alone is settled by hashing the
-// file.
+// Whether all files still hold what was decoded. If only the time changed, the file's hash decides.
 bool pictures_are_current(const PictureJob& job, const std::filesystem::path& folder);
 
 struct OpenPictures {
   SafetensorsFile file;
   std::vector<std::vector<PictureRecord>> records;  // [column][row]
 };
-// The artefact of a job, decoded when it is not there. `source` says for people where the list came
-// from.
+// Opens the artefact of a job, decoding it if needed. `source`: where the list came from, for
+// people.
 OpenPictures open_pictures(const PictureJob& job, const std::filesystem::path& cache_dir,
                            const std::string& source, Logger& log, const StopFlag* stop);
 
-// Size and time of a file; zeros when it cannot be read.
+// Size and modification time of a file; zeros when stat fails.
 PictureRecord stat_picture(const std::filesystem::path& file);
 
 }  // namespace saferclip

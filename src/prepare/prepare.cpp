@@ -1,3 +1,8 @@
+// A split is its manifest and three artefacts (pictures, tokens, reference embeddings), each opened
+// or built. Rows with unreadable pictures keep their places, so that row i of every tensor is row i
+// of the manifest; `good_rows` lists the others. The frozen reference is loaded only when something
+// has to be embedded, and its hash is compared on release: nothing may have changed it. Targets and
+// anchors are in targets.cpp.
 #include "saferclip/prepare/prepare.h"
 
 #include <ATen/ATen.h>
@@ -37,8 +42,8 @@ fs::path bad_rows_file(const fs::path& cache_dir, std::string split) {
 
 constexpr std::size_t kNamedRows = 10;
 
-// What the tokens of a split show: captions that the context cuts, and rows whose two captions
-// become the same ids.
+// Problems that show in a split's tokens: captions that the context cuts, and rows whose two
+// captions have the same ids.
 std::vector<std::string> caption_problems(const SplitData& split, const TokenCache& tokens,
                                           const at::Tensor& safe_cut,
                                           const at::Tensor& unsafe_cut) {
@@ -71,7 +76,7 @@ std::vector<std::string> caption_problems(const SplitData& split, const TokenCac
   return problems;
 }
 
-// Of each row the first row whose picture file holds the same bytes; -1: it has none.
+// For each row, the first row whose picture file has the same bytes; -1: no picture.
 std::vector<std::int64_t> shared_pictures(const std::vector<PictureRecord>& records) {
   std::unordered_map<std::string_view, std::int64_t> first_rows;
   std::vector<std::int64_t> pictures;
@@ -83,7 +88,7 @@ std::vector<std::int64_t> shared_pictures(const std::vector<PictureRecord>& reco
   return pictures;
 }
 
-// "30 rows", or "30 rows with 6 safe pictures" where rows share one.
+// "30 rows", or "30 rows that share 6 safe pictures".
 std::string rows_and_pictures(const SplitData& split) {
   std::set<std::int64_t> pictures;
   for (const std::int64_t row : split.good_rows) {

@@ -1,3 +1,6 @@
+// Embeds with the frozen model in full blocks, whose size follows from geometry and device alone. A
+// row's bits then do not depend on its list, so artefacts of one recipe can copy rows from each
+// other. The model is loaded only if some row is new.
 #include "prepare/reference_rows.h"
 
 #include <ATen/ATen.h>
@@ -11,9 +14,9 @@
 namespace saferclip {
 namespace {
 
-// Pictures in a block: enough rows of tokens to keep the products busy, and few, because a short
-// list fills a block too. A function of the geometry and the device alone, so that all artefacts of
-// a recipe have the same.
+// Pictures per block: enough tokens to keep the products busy, but few, because a short list is
+// padded to a whole block. Depends on geometry and device alone, so all artefacts of a recipe
+// agree.
 std::int64_t pictures_at_once(const ClipGeometry& geometry, at::Device device) {
   constexpr std::int64_t kMost = 64, kFewest = 8, kTokens = 2100;
   std::int64_t block = kMost;
@@ -33,7 +36,7 @@ ReferenceRows::ReferenceRows(ReferenceRequest request, const std::vector<Relativ
       log_(log),
       known_(relatives, request_.source.geometry.embed_dim, log) {}
 
-// "reference, train unsafe": the halves of a split are named apart.
+// "reference, train unsafe": names the half of a split.
 std::string ReferenceRows::label_of(const std::string& name) const {
   const std::size_t end = name.find('_');
   return end == std::string::npos ? request_.label : cat(request_.label, " ", name.substr(0, end));

@@ -1,5 +1,5 @@
-// What the frozen reference makes of the rows of one list, for an artefact: embeddings that its
-// relatives hold are taken over, the rest is embedded.
+// Embeds the rows of one list with the frozen reference, for an artefact. Rows that relatives
+// already hold are copied; the rest is embedded.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -29,13 +29,13 @@ class ReferenceRows {
  public:
   ReferenceRows(ReferenceRequest request, const std::vector<Relative>& relatives, Logger& log);
 
-  // Each adds a tensor [N, E] `name`, and what it is of, for the artefacts to come; all of one
-  // object have the same N. Throws Interrupted.
+  // Both add a tensor `name` [N, E] and its digests, for later artefacts to copy from; N must be
+  // the same in all calls on one object. Both throw Interrupted.
   void add_captions(const std::string& name, const at::Tensor& ids);
   // uint8 [N, S, S, 3]; rows without a digest are zero.
   void add_pictures(const std::string& name, const at::Tensor& pixels, const at::Tensor& digests);
 
-  // Says how many rows were taken over whole, and from where, and gives the tensors away.
+  // Logs how many rows were copied entirely, and from where; moves the tensors out.
   std::vector<NamedTensor> finish();
 
  private:

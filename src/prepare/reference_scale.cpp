@@ -1,3 +1,5 @@
+// The configuration's value wins, else the source's own tensor counts. A CLIP has no logit bias, so
+// a sigmoid term on it needs one in the configuration: any default would change the loss silently.
 #include "saferclip/prepare/reference_scale.h"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,7 @@
+// Nearest-safe targets and anchors. Targets are searched among the good rows of the pool, the extra
+// captions, or both. Stored indices are manifest rows of the pool first and extra captions after
+// them, so they do not depend on which rows are good. An extra caption has no picture: it gets the
+// pool picture nearest to it, or the row keeps its own (extra_image: own).
 #include <ATen/ATen.h>
 
 #include "prepare/artefact.h"
@@ -15,8 +19,8 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-// Rows of the pool's manifest out of positions among its good rows; what lies behind them are extra
-// captions, numbered after the manifest's rows.
+// Converts positions among the pool's good rows to its manifest rows. Positions beyond the good
+// rows are extra captions, numbered after the manifest's rows.
 at::Tensor pool_rows(const at::Tensor& found, const at::Tensor& good, std::int64_t manifest_rows) {
   const std::int64_t count = good.size(0);
   const at::Tensor extra = found - count + manifest_rows;
@@ -29,7 +33,7 @@ at::Tensor spread(const at::Tensor& values, const at::Tensor& rows, std::int64_t
   return at::full({count}, rest, values.options()).index_put({rows}, values);
 }
 
-// `extra_text` are the extra captions' embeddings.
+// `extra_text`: embeddings of the extra captions.
 std::vector<NamedTensor> find_targets(const SplitData& split, const SplitData& pool,
                                       const at::Tensor& extra_text, const TargetsOptions& options,
                                       const StopFlag* stop, Logger& log) {

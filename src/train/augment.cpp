@@ -1,3 +1,7 @@
+// Random crops, made on the device of the step. Cached reference embeddings belong to whole
+// pictures, so the frozen model embeds the crops again, in fp32 and in blocks that bound its
+// memory. Captions are not cropped: their cached embeddings, the targets and the anchors stay
+// valid.
 #include "saferclip/train/augment.h"
 
 #include <ATen/ATen.h>

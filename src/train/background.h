@@ -1,4 +1,4 @@
-// One piece of work at a time beside the training thread.
+// Runs one task at a time beside the training thread.
 #pragma once
 
 #include <atomic>
@@ -18,7 +18,7 @@ class Background {
   Background(const Background&) = delete;
   Background& operator=(const Background&) = delete;
 
-  // Waits for the work before, then starts. Throws what that one threw.
+  // Waits for the previous task, rethrows what it threw, then starts.
   void start(std::function<void()> work) {
     wait();
     has_failed_ = false;
@@ -32,13 +32,13 @@ class Background {
     });
   }
 
-  // Throws what the work threw, once.
+  // Waits for the task; rethrows what it threw, once.
   void wait() {
     if (worker_.joinable()) worker_.join();
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
   }
 
-  // Throws as soon as the work has failed; does not wait for it.
+  // Rethrows if the task has failed; does not wait for it.
   void check() {
     if (has_failed_) wait();
   }

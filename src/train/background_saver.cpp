@@ -1,7 +1,6 @@
-// A save must not hold up the steps. On the CPU the state is copied by the saver's thread while the
-// next step runs its passes, which only read weights and moments; the update waits for that copy.
-// The copy of a device's tensors is queued behind the passes already issued, so it is taken at
-// once.
+// A save must not hold up the steps. On the CPU the saver's thread copies the state while the next
+// step runs its passes, which only read weights and moments; the update waits for that copy. On a
+// GPU the copy is made at once, because it queues behind the passes already issued.
 #include "train/background_saver.h"
 
 #include <algorithm>
@@ -45,7 +44,7 @@ void BackgroundSaver::copy_beside_step(CheckpointSnapshot& snapshot, std::promis
   try {
     copy_snapshot(snapshot, spare_);
   } catch (...) {
-    copied.set_value();  // the failure itself comes out of wait() or check()
+    copied.set_value();  // wait() or check() throws the failure itself
     throw;
   }
   copied.set_value();

@@ -1,4 +1,4 @@
-// Checkpoints written beside the training.
+// Writes checkpoints in the background.
 #pragma once
 
 #include <chrono>
@@ -17,34 +17,34 @@ namespace saferclip {
 // What is saved, and where. The references must outlive the saver.
 struct SavedParts {
   CheckpointStore& checkpoints;
-  MetricsLog& metrics;  // flushed before each checkpoint, which must not outlive its lines
+  MetricsLog& metrics;  // flushed first: a checkpoint must not be newer than the log
   const CheckpointOptions& options;
   const std::vector<TrainedParameter>& parameters;
   const Optimizer& optimizer;
-  bool is_on_cpu = true;  // where the parameters are
+  bool is_on_cpu = true;  // whether the parameters are
 };
 
 class BackgroundSaver {
  public:
   explicit BackgroundSaver(const SavedParts& saved) : saved_(saved) {}
 
-  // Whether a step's save is due by checkpoint.every_steps or checkpoint.every_minutes.
+  // Whether `step` is due for a save by checkpoint.every_steps or checkpoint.every_minutes.
   bool is_due(std::int64_t step) const;
 
-  // Starts a save of the state, after the one before it. With checkpoint.background: false it
-  // waits for the end. Throws what the save before it threw.
+  // Waits for the previous save, rethrows what it threw, then starts saving the state. With
+  // checkpoint.background: false it waits for the end.
   void save(const TrainState& state);
 
-  // Waits for the end of the save; throws what it threw, once.
+  // Waits for the end of the save; rethrows what it threw, once.
   void wait() { worker_.wait(); }
-  // Throws as soon as a save has failed; does not wait.
+  // Rethrows if a save has failed; does not wait.
   void check() { worker_.check(); }
 
-  // To be called before weights or moments change: on the CPU a save copies them beside the next
-  // step's passes, which only read them.
+  // Call before weights or moments change: on the CPU a save copies them during the next step's
+  // passes, which only read them.
   void wait_for_copy();
 
-  // The longest time that a step waited for saves, in seconds.
+  // The longest that a step waited for saves, in seconds.
   double longest_wait() const { return longest_wait_; }
 
  private:
@@ -54,11 +54,11 @@ class BackgroundSaver {
 
   SavedParts saved_;
   Clock::time_point last_save_ = Clock::now();
-  std::future<void> copied_;  // the state of the last save, out of the parameters
-  CheckpointSnapshot spare_;  // memory of the last copy, lent to the next one
-  double wait_ = 0;           // for a save, of the step that follows it, in seconds
+  std::future<void> copied_;  // set when the last save has copied the parameters
+  CheckpointSnapshot spare_;  // memory of the last copy, reused by the next
+  double wait_ = 0;           // of the next step for this save, in seconds
   double longest_wait_ = 0;
-  Background worker_;  // last: its work uses the members before it
+  Background worker_;  // last: its task uses the members above
 };
 
 }  // namespace saferclip

@@ -1,4 +1,4 @@
-// The record of a run's validations lives in TrainState, so that a resumed run goes on with it.
+// The record of a run's validations lives in TrainState, so that a resumed run continues it.
 #include "saferclip/train/best.h"
 
 namespace saferclip {

@@ -1,3 +1,9 @@
+// A checkpoint is a folder that appears by one rename, after its files are on disk and
+// manifest.json lists their sizes and SHA-256; only then do `latest` and `best` move. A crash
+// therefore leaves the earlier checkpoints and at most a temporary folder. Retention removes only
+// empty folders and those with our manifest, which it deletes last, so that the next save can
+// finish an interrupted removal. A damaged checkpoint is skipped as a whole. Moments are stored
+// under the names of their weights.
 #include "saferclip/train/checkpoint.h"
 
 #include <ATen/ATen.h>
@@ -62,7 +68,7 @@ struct OptimizerSlot {
 constexpr std::array<OptimizerSlot, 2> kMoments{
     {{".exp_avg", &Optimizer::exp_avg}, {".exp_avg_sq", &Optimizer::exp_avg_sq}}};
 
-// Moments by the names of the parts they belong to, step counts under the first part's name.
+// Moments are named after their parts, step counts after the first part.
 std::vector<NamedTensor> optimizer_tensors(const std::vector<TrainedParameter>& parameters,
                                            const Optimizer& optimizer) {
   std::vector<NamedTensor> tensors;
@@ -99,12 +105,13 @@ std::string file_problem(const fs::path& folder, const std::string& name, const 
   return "";
 }
 
-// A whole checkpoint of this very state; one that a signal left before its validation differs.
+// Whether this is an intact checkpoint of exactly this state; one saved on a signal, before its
+// validation, differs.
 bool holds(const fs::path& folder, const TrainState& state) {
   return checkpoint_problem(folder).empty() && read_file(folder / kState) == state_text(state);
 }
 
-// The manifest goes last: by it the next save knows what is left of a checkpoint of ours.
+// The manifest goes last: by it the next save recognizes the remains of our checkpoint.
 void remove_checkpoint(const fs::path& folder) {
   std::error_code error;
   std::vector<fs::path> files;
@@ -131,7 +138,7 @@ std::vector<std::int64_t> CheckpointStore::steps() const {
   for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
     if (const auto step = step_of(entry->path().filename().string())) steps.push_back(*step);
   }
-  // A folder that cannot be listed is not one without checkpoints.
+  // A folder that cannot be listed may hold checkpoints.
   if (error && error != std::errc::no_such_file_or_directory) {
     throw DataError(cat(root_.string(), ": cannot be listed: ", error.message()));
   }
@@ -171,7 +178,7 @@ void copy_snapshot(CheckpointSnapshot& snapshot, CheckpointSnapshot& spare) {
       at::Tensor& to = copies[i].tensor;
       if (!to.defined() || to.sizes() != from.sizes() || to.dtype() != from.dtype())
         to = at::empty(from.sizes(), from.options());
-      // Not copy_, whose threads would take those of the training.
+      // Not copy_, whose threads would compete with training.
       if (from.nbytes() > 0)
         std::memcpy(to.mutable_data_ptr(), from.const_data_ptr(), from.nbytes());
       copies[i].name = tensors[i].name;
@@ -215,11 +222,11 @@ void CheckpointStore::settle(const TrainState& state, std::int64_t keep_last, bo
   if (state.best_value) best = state.best_step;
   point("latest", state.step);
   if (best && is_file(folder(*best) / kManifest)) point("best", *best);
-  // Until a first validation, or the first of another kind, the file is right as it is.
+  // Until the first validation, or the first by a new metric, the file stays valid.
   remove_outdated(keep_last, !keep_best ? std::nullopt : best ? best : pointer("best"));
 }
 
-// What cannot be removed costs space alone: no reason to end a run.
+// A folder that cannot be removed only costs space: no reason to end a run.
 void CheckpointStore::remove_outdated(std::int64_t keep_last,
                                       const std::optional<std::int64_t>& best) {
   const std::vector<std::int64_t> all = steps();
@@ -274,11 +281,11 @@ TrainState read_train_state(const fs::path& checkpoint) {
     state.step = json.at("step").get<std::int64_t>();
     if (!json.at("best_value").is_null()) state.best_value = json.at("best_value").get<double>();
     state.best_step = json.at("best_step").get<std::int64_t>();
-    const auto loss = json.find("best_loss");  // checkpoints before patience have none
+    const auto loss = json.find("best_loss");  // older checkpoints have none
     if (loss != json.end() && !loss->is_null()) state.best_loss = loss->get<double>();
     state.stale_validations = json.value("stale_validations", std::int64_t{0});
     state.content = json.at("content").get<std::map<std::string, std::string>>();
-    state.measure = json.value("measure", std::string());  // later than the first checkpoints
+    state.measure = json.value("measure", std::string());  // absent from the first checkpoints
     state.precision = json.value("precision", std::string());
     state.device = json.at("device").get<std::string>();
     state.threads = json.at("threads").get<std::int64_t>();

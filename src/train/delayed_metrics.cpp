@@ -1,3 +1,6 @@
+// A GPU step's numbers are packed into one tensor and copied to pinned memory without blocking. An
+// event on the stream marks the end of that copy, so take() waits for it and not for later work. On
+// a CPU the packed tensor is read as it is.
 #include "train/delayed_metrics.h"
 
 #include <ATen/ATen.h>

@@ -1,4 +1,4 @@
-// Numbers of a step that are read one step later, so that the host never waits for the device.
+// Reads a step's numbers one step later, so that the host never waits for the device.
 #pragma once
 
 #include <c10/core/Event.h>
@@ -16,7 +16,7 @@ class DelayedMetrics {
  public:
   // Starts the copy of a step's numbers to the host.
   void put(StepLine line, const StepNumbers& numbers);
-  // The numbers that were put before, if any; waits only for their own copy.
+  // The numbers of the last put(), if any; waits only for their copy.
   std::optional<StepLine> take();
 
  private:

@@ -1,3 +1,7 @@
+// Warm-up: peak · (step + 1) / warmup_steps. After it, with p from 0 to 1 over the remaining steps:
+//   rate = peak · (f + (1 - f) · s),  f = final_fraction,
+//   s = (1 + cos πp) / 2 (cosine) or 1 - p (linear)
+// There is no scheduler state, so a resumed run needs the step alone.
 #include "saferclip/train/schedule.h"
 
 #include <algorithm>

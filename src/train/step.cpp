@@ -1,3 +1,9 @@
+// Each micro-batch is embedded, its losses are taken and its backward pass adds to the gradients.
+// Losses are divided by the counts of the whole batch, so those of the micro-batches sum to the
+// batch's. With a gradient cache all micro-batches are first embedded without recording; the losses
+// of the whole batch give the gradients of the embeddings; then each micro-batch is embedded again
+// and those gradients go backward. Dropout keys depend on seed, step and the micro-batch's first
+// row, so both embeddings are equal. Numbers stay on the device: reading one would wait for it.
 #include "saferclip/train/step.h"
 
 #include <ATen/ATen.h>
@@ -17,7 +23,7 @@ constexpr std::uint64_t kDropoutStream = 0xD209;
 LossCounts count_rows(const Batch& batch) {
   LossCounts counts;
   counts.rows = static_cast<double>(batch.rows.size());
-  // Host copies: the batch is counted before it moves to a device.
+  // Counted on the host before the batch moved to a device.
   counts.redirected_rows = batch.redirected_rows;
   counts.redirected_rows_with_unsafe_image = batch.redirected_rows_with_unsafe_image;
   counts.anchors_text =
@@ -27,13 +33,13 @@ LossCounts count_rows(const Batch& batch) {
   return counts;
 }
 
-// What a forward pass makes of a batch or a part of it.
+// The embeddings of a batch or a part of it.
 struct Embedded {
   EmbeddingRows tuned;
   at::Tensor anchor_text, anchor_image;
 };
 
-// Its tensors, undefined ones included, in a fixed order.
+// All its tensors, undefined ones included, in a fixed order.
 std::vector<at::Tensor*> tensors_of(Embedded& e) {
   std::vector<at::Tensor*> tensors;
   e.tuned.for_each([&](at::Tensor& tensor) { tensors.push_back(&tensor); });
@@ -41,8 +47,7 @@ std::vector<at::Tensor*> tensors_of(Embedded& e) {
   return tensors;
 }
 
-// One pass of each tower over everything that the batch holds. Rows without an unsafe picture get
-// zeros there.
+// One pass of each tower over everything in the batch. Rows without an unsafe picture get zeros.
 Embedded embed(const ClipModel& model, const Batch& batch, const StepOptions& options,
                const ForwardMode& mode) {
   std::vector<at::Tensor> pixels{batch.safe_pixels};
@@ -108,7 +113,7 @@ void add_terms(StepNumbers& numbers, const LossResult& result) {
   }
 }
 
-// Calls `run(part, mode)` for each micro-batch; the mode of a part is the same in each call.
+// Calls `run(part, mode)` for each micro-batch; a part's mode is the same every time.
 template <class Run>
 void for_micro_batches(const Batch& batch, const StepOptions& options, const Run& run) {
   const auto rows = static_cast<std::int64_t>(batch.rows.size());
@@ -135,7 +140,7 @@ StepNumbers run_passes(const ClipModel& model, const Batch& batch, const StepOpt
   return numbers;
 }
 
-// The embeddings of the whole batch, made without recording, as leaves.
+// The embeddings of the whole batch as leaves, computed without recording.
 Embedded embed_all(const ClipModel& model, const Batch& batch, const StepOptions& options) {
   const at::NoGradGuard guard;
   std::vector<std::vector<at::Tensor>> parts;
@@ -155,7 +160,7 @@ Embedded embed_all(const ClipModel& model, const Batch& batch, const StepOptions
   return all;
 }
 
-// Anchors go with the first micro-batch, so rows taken one after the other fit them, too.
+// Anchors are in the first micro-batch only, so consecutive rows match their gradients as well.
 StepNumbers run_cached_passes(const ClipModel& model, const Batch& batch,
                               const StepOptions& options, const LossCounts& counts) {
   Embedded all = embed_all(model, batch, options);
@@ -184,7 +189,7 @@ StepNumbers run_cached_passes(const ClipModel& model, const Batch& batch,
   return numbers;
 }
 
-// open_clip keeps the scale within [1, 100], SigLIP's too.
+// open_clip keeps the scale within [1, 100], for SigLIP too.
 void clamp_logit_scale(ClipModel& model) {
   const at::NoGradGuard guard;
   model.logit_scale.clamp_(0, std::log(100.0));

@@ -1,4 +1,4 @@
-// A step whose loss or gradient is not finite is never logged and never saved: the error names the
+// A step whose loss or gradient is not finite is neither logged nor saved: the error names the
 // terms and the rows, and the last good checkpoint stays.
 #include "train/step_log.h"
 

@@ -19,8 +19,8 @@ class StepLog {
   StepLog(MetricsLog& metrics, std::int64_t every_steps, std::int64_t total)
       : metrics_(metrics), every_steps_(every_steps), total_(total) {}
 
-  // Takes the numbers of a step, whose copy to the host may still be under way. flush() comes
-  // before the next put().
+  // Takes the numbers of a step, whose copy to the host may still be under way. Call flush() before
+  // the next put().
   void put(StepLine line, const StepNumbers& numbers, const std::vector<std::int64_t>& rows);
 
   // Writes the line that was put. On a GPU that reads the previous step's numbers, so a checkpoint
@@ -41,16 +41,16 @@ class StepLog {
   std::vector<std::int64_t> rows_;
 };
 
-// What NumericError says of a step whose numbers are not finite. `row_names`: of its batch; `good`:
-// the step of the newest checkpoint.
+// NumericError's text for a step with non-finite numbers. `row_names`: of its batch; `good`: the
+// step of the newest checkpoint.
 std::string not_finite_text(const StepLine& line, const std::vector<std::string>& row_names,
                             std::optional<std::int64_t> good);
 
-// Moves the progress by one step and shows its numbers: loss, rate ("quadruplets" when the rows
-// have an unsafe half), memory, epoch, learning rate. A line of step 0 is none yet.
+// Advances the progress by one step and shows its numbers: loss, rate ("quadruplets" when the rows
+// have an unsafe half), memory, epoch, learning rate. A line of step 0 holds no numbers yet.
 void show_step(const StepLine& line, bool has_unsafe, Progress& progress);
 
-// What Interrupted says of a run that was saved after `step`. `exit_code`: 128 + signal, or
+// Interrupted's text for a run that was saved after `step`. `exit_code`: 128 + signal, or
 // kOutOfTime.
 std::string stopped_text(std::int64_t step, int exit_code);
 

@@ -1,4 +1,4 @@
-// Rows a second of the steps themselves: validations and saves between two steps do not count.
+// Rows per second of the steps alone, without the validations and saves between them.
 #pragma once
 
 #include <chrono>
@@ -10,10 +10,10 @@ class Throughput {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // Starts, or starts anew behind work that is no step.
+  // Starts the clock, again after work that is not part of a step.
   void restart(Clock::time_point now = Clock::now()) { last_ = now; }
 
-  // The rate of a step of `rows` rows that ended at `now`; the next one begins there.
+  // The rate of a step of `rows` rows that ended at `now`; the next step begins there.
   double step_rate(std::int64_t rows, Clock::time_point now = Clock::now()) {
     const double seconds = std::chrono::duration<double>(now - last_).count();
     last_ = now;

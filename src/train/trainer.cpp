@@ -1,5 +1,5 @@
-// The loop owns order alone: gather, step, log, validate, save. A validation or a save that follows
-// a step belongs to it, so a run that is stopped in a validation goes on with it.
+// The loop decides the order alone: gather, step, log, validate, save. A validation or save after a
+// step belongs to that step, so a run stopped during a validation repeats it when resumed.
 #include "saferclip/train/trainer.h"
 
 #include <algorithm>
@@ -96,11 +96,10 @@ class Loop {
     return next != epoch && next % options_.validate_every_epochs == 0;
   }
 
-  // True when the value is the best so far.
+  // Returns whether the value is the best so far.
   bool validate() {
     flush_log();
-    // The memory that steps freed is in pieces of their sizes, which the validation's model would
-    // not fit into.
+    // The memory freed by steps is in pieces too small for the validation's model.
     give_back_freed_memory();
     const ValidationResult result = parts_.validation->validate(state_.step);
     give_back_freed_memory();
@@ -147,7 +146,7 @@ class Loop {
   Progress progress_;
   Throughput throughput_;
   bool was_saved_ = false;
-  BackgroundSaver saver_;  // last: it writes what the members before it hold
+  BackgroundSaver saver_;  // last: it writes what the members above hold
 };
 
 }  // namespace

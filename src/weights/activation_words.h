@@ -1,4 +1,4 @@
-// The activation of a model, which no shape tells: by Hugging Face's word, or by the user's.
+// A model's activation, which shapes cannot show: from Hugging Face's word or the user's.
 #pragma once
 
 #include <string>
@@ -8,13 +8,13 @@
 
 namespace saferclip {
 
-// By Hugging Face's word; WeightsError (the word and what is known) for another one.
+// The activation for Hugging Face's word. Throws WeightsError, with the known words, for any other.
 Activation activation_named(const std::string& word);
 
-// `options.activation` when it is written; ConfigError with `reason` when it is auto.
+// `options.activation`; throws ConfigError with `reason` when it is auto.
 Activation demanded_activation(const ModelOptions& options, const std::string& reason);
 
-// Throws ConfigError when `options.activation` is written and is not what `file` says.
+// Throws ConfigError when `options.activation` is set and contradicts `file`.
 void require_same_activation(const ModelOptions& options, const std::string& said,
                              const std::string& file);
 

@@ -1,4 +1,4 @@
-// A file of weights without the configuration of its folder.
+// A weights file without a configuration beside it.
 #pragma once
 
 #include <filesystem>
@@ -9,8 +9,8 @@
 
 namespace saferclip {
 
-// What the model is says `model.architecture`, or the shapes and names of OpenAI's layout. Throws
-// WeightsError when neither does.
+// The geometry comes from `model.architecture`, or from the shapes and names of OpenAI's layout.
+// Throws WeightsError when neither gives it.
 WeightsSource open_bare_file(const std::filesystem::path& file, const ModelOptions& options,
                              const std::shared_ptr<const TensorFiles>& files);
 

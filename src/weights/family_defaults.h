@@ -1,4 +1,4 @@
-// What a family wants of pictures and captions where no file says otherwise.
+// A family's preprocessing of pictures and captions when no file specifies it.
 #pragma once
 
 #include "saferclip/core/preprocessing.h"
@@ -8,8 +8,7 @@ namespace saferclip {
 
 Preprocessing default_preprocessing(Family family);
 
-// `clip` for CLIP's captions; SigLIP was trained on lower case without punctuation, whichever
-// client reads it.
+// `clip` for CLIP; SigLIP was trained on lower case without punctuation, whichever client reads it.
 TextCleaning default_cleaning(Family family, TextCleaning clip);
 
 }  // namespace saferclip

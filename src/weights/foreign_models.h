@@ -1,4 +1,4 @@
-// Models that are neither CLIP nor SigLIP, told by the names of their tensors.
+// Recognizes models that are neither CLIP nor SigLIP by their tensor names.
 #pragma once
 
 #include <string>
@@ -8,8 +8,8 @@
 
 namespace saferclip {
 
-// Throws WeightsError that says which kind of model this is when the names show one that `family`
-// is not (ResNet, timm or Hugging Face towers, CoCa, SigLIP).
+// Throws WeightsError, naming the kind of model, when the tensor names are not of `family` but of a
+// ResNet, a timm or Hugging Face tower, CoCa or SigLIP.
 void refuse_foreign_model(const TensorFiles& files, const std::string& where, Family family);
 
 }  // namespace saferclip

@@ -1,4 +1,4 @@
-// config.json, read and written. Problems are WeightsErrors that name file and key.
+// Reads and writes config.json. Problems are WeightsErrors that name file and key.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,15 +11,15 @@
 
 namespace saferclip {
 
-// Geometry, the family's preprocessing and token ids.
+// Reads geometry, the family's preprocessing and token ids.
 void read_hugging_face_config(const nlohmann::json& json, const std::string& file,
                               const ModelOptions& options, WeightsSource& source);
 
-// An architecture file: a config.json that may hold an image processor under `preprocessing`.
+// Reads an architecture file: a config.json that may hold an image processor under `preprocessing`.
 void read_architecture(const nlohmann::json& json, const std::string& file,
                        const ModelOptions& options, WeightsSource& source);
 
-// The text of config.json; of one tower alone its own part.
+// The text of config.json; for one tower alone, its part.
 std::string hugging_face_config(const WeightsSource& source, at::ScalarType dtype,
                                 ExportedTower tower);
 

@@ -1,4 +1,4 @@
-// Configurations in JSON: files and fields, with errors that name them.
+// Reads JSON configurations, with errors that name file and field.
 #pragma once
 
 #include <cstdint>
@@ -9,12 +9,12 @@
 
 namespace saferclip {
 
-// Parses a JSON file that holds an object and hands it to `read`; WeightsError names the file, also
-// when a value in it turns out to have another type than `read` expects.
+// Parses a JSON file that holds an object and passes it to `read`. Throws WeightsError naming the
+// file, also when a value has another type than `read` expects.
 void read_json_file(const std::filesystem::path& file,
                     const std::function<void(const nlohmann::json&)>& read);
 
-// A whole number of a configuration, 0 to 2^31; `fallback` where it is left out or null.
+// An integer from 0 to 2^31 in a configuration; `fallback` when it is absent or null.
 std::int64_t json_integer(const nlohmann::json& json, const std::string& key, std::int64_t fallback,
                           const std::string& file);
 

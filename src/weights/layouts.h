@@ -1,5 +1,5 @@
-// The table of layouts. A layout is one file that describes itself in a Layout, and one line in
-// layouts.cpp; everything that has to choose goes by the table.
+// The table of layouts. A layout is one source file that defines a Layout, and one line in
+// layouts.cpp; all code that must choose uses the table.
 #pragma once
 
 #include <filesystem>
@@ -15,7 +15,7 @@
 
 namespace saferclip {
 
-// What the layout's own client does to pictures and captions.
+// How the layout's own client treats pictures and captions.
 struct ClientHabits {
   CropRounding crop_rounding = CropRounding::kHalfEven;
   Transparency transparency = Transparency::kDropped;
@@ -26,27 +26,28 @@ struct Layout {
   WeightsLayout kind;
   const char* word;    // of `export --to`
   const char* label;   // "Hugging Face folder"
-  const char* title;   // "Hugging Face", whose tensor names these are
+  const char* title;   // "Hugging Face", for tensor names
   const char* client;  // "transformers", which reads such folders
   ClientHabits habits = {};
 
-  // A folder of this layout: the file that says what the weights are (null: there is none), and
-  // the files of weights that the client looks for, in its order. Names that begin with `own` are
-  // those of no other layout. `expected`: the usual ones, for messages.
+  // A folder of this layout: the configuration file (null: none) and the weight files that the
+  // client looks for, in its order. No other layout uses file names that begin with `own`.
+  // `expected`: the usual names, for messages.
   const char* config = nullptr;
   std::span<const char* const> files = {};
   std::string_view own = {};
   const char* expected = "";
-  bool takes_architecture = false;  // model.architecture may describe what the config leaves open
+  bool takes_architecture = false;  // model.architecture may fill gaps in the config
 
   bool (*covers)(Family family);
-  // Whether tensors have this layout's names. Asked in the order of the table.
+  // Whether the tensors have this layout's names. Called in table order.
   bool (*has_names)(const TensorFiles& files);
-  // Geometry out of shapes alone, for a file without a configuration; null: they do not tell.
+  // Geometry from shapes alone, for a file without a configuration; null: shapes do not determine
+  // it.
   ClipGeometry (*infer)(const TensorFiles& files) = nullptr;
-  // Makes the tensors of the files those of a source whose geometry is known.
+  // Attaches the files' tensors to a source whose geometry is known.
   void (*attach)(WeightsSource& source, const std::shared_ptr<const TensorFiles>& files);
-  // Reads a folder; `files`: the named ones, null to take those that the client would take. Null
+  // Reads a folder; `files`: the named ones, or null for those that the client would load. Null
   // without `config`.
   WeightsSource (*open)(const std::filesystem::path& folder, const ModelOptions& options,
                         std::shared_ptr<const TensorFiles> files) = nullptr;
@@ -54,13 +55,13 @@ struct Layout {
 };
 
 std::span<const Layout* const> layouts();
-// The layout of this kind; there is one for each that is no random initialisation.
+// The layout of this kind; every kind except kRandom has one.
 const Layout& layout_of(WeightsLayout kind);
 
-// Pictures and captions as the layout's client prepares them for a family.
+// Sets preprocessing and caption cleaning to what the layout's client does for the family.
 void apply_habits(const Layout& layout, WeightsSource& source);
 
-// Throws ConfigError when one tower alone is asked of a layout that has both.
+// Throws ConfigError when one tower alone is requested from a layout that needs both.
 void require_both_towers(ExportedTower tower, const char* layout);
 
 }  // namespace saferclip

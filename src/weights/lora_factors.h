@@ -1,4 +1,4 @@
-// LoRA factors as files have them, in each dialect: PEFT's folders, kohya's and diffusers' files.
+// LoRA factors as stored, in each dialect: PEFT's folders, kohya's and diffusers' files.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -16,18 +16,18 @@
 
 namespace saferclip {
 
-// PEFT's file of factors, which is also what exports write.
+// PEFT's file of factors; exports write it too.
 inline constexpr const char* kAdapterFile = "adapter_model.safetensors";
 
 struct LoraFactors {
-  at::Tensor a;  // [r, I], a convolution's [r, I, h, w]
-  at::Tensor b;  // [O, r], a convolution's [O, r, 1, 1]
+  at::Tensor a;  // [r, I]; for a convolution [r, I, h, w]
+  at::Tensor b;  // [O, r]; for a convolution [O, r, 1, 1]
   bool is_embedding = false;
-  // PEFT (0.21 read and measured) puts the output layer of a fused attention in twice, in training
-  // as in merging; what the adapter was trained to be is W + 2 · scaling · B A.
+  // PEFT (0.21, read and measured) applies the adapter on the output layer of a fused attention
+  // twice, in training and in merging: it was trained as W + 2 · scaling · B A.
   double times = 1;
-  std::string peft_name;        // under which PEFT's configuration knows the module
-  std::optional<double> alpha;  // that stands beside the factors (kohya); scaling alpha / r
+  std::string peft_name;        // the module's name in PEFT's configuration
+  std::optional<double> alpha;  // stored beside the factors (kohya); scaling alpha / r
 };
 
 struct LoraContent {
@@ -42,16 +42,16 @@ struct LoraContent {
 // "PEFT's", "kohya's" or "diffusers'" when a file with these names holds LoRA factors; else empty.
 std::string lora_dialect(const std::vector<std::string>& names);
 std::string lora_dialect(const TensorFile& file);
-// The same of a file; false when it cannot be read.
+// Whether a file holds LoRA factors; false when it cannot be read.
 bool is_lora_file(const std::filesystem::path& file);
 
 enum class Factor { kA, kB };
-// Puts one factor where it belongs. A tensor of a type that is not floating-point is a problem.
+// Stores one factor under its module. A tensor that is not floating-point is a problem.
 void keep_factor(LoraContent& content, const std::string& module, Factor factor,
                  const at::Tensor& value);
 
-// What `path` names: PEFT's folder, a file in it (which wins over the others there), diffusers'
-// folder, or a LoRA file alone. Throws WeightsError when it is none of these.
+// Reads PEFT's folder, a file in it (which takes precedence over the others there), diffusers'
+// folder, or a single LoRA file. Throws WeightsError when `path` is none of these.
 LoraContent read_lora(const std::filesystem::path& path, const ClipGeometry& geometry);
 
 }  // namespace saferclip

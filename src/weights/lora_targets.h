@@ -1,4 +1,4 @@
-// From a file's factors to the weights of a model.
+// Maps a file's factors to the weights of a model.
 #pragma once
 
 #include <string>
@@ -9,8 +9,8 @@
 
 namespace saferclip {
 
-// Finds the weights that the factors belong to and adds what they do to `adapter`; what does not
-// fit goes to `problems`.
+// Finds the weights that the factors belong to and appends the deltas to `adapter`; factors that do
+// not fit are listed in `problems`.
 void place_factors(const LoraContent& content, const ClipGeometry& geometry, PeftAdapter& adapter,
                    std::vector<std::string>& problems);
 

@@ -8,12 +8,12 @@ namespace saferclip {
 
 using NameTest = std::function<bool(const std::string& name)>;
 
-// re.fullmatch(expression, name). What Python and C++ understand differently (flags, named groups,
-// look-behind, possessive quantifiers, back-references, letters behind a backslash) throws
-// WeightsError that says what; matching takes time linear in the name.
+// re.fullmatch(expression, name). Throws WeightsError naming any construct that Python and C++
+// interpret differently (flags, named groups, look-behind, possessive quantifiers, back-references,
+// letters after a backslash). Matching takes time linear in the name's length.
 NameTest full_match(const std::string& expression);
 
-// PEFT's get_pattern_key: the key stands for the end of a name, from a dot on.
+// PEFT's get_pattern_key: the key matches the end of a name, starting after a dot.
 NameTest pattern_key(const std::string& key);
 
 }  // namespace saferclip

@@ -1,5 +1,5 @@
-// open_clip's layout: a folder with open_clip_config.json. What a CLIP's weights are called there
-// is what OpenAI called them, so openai.cpp goes by these too.
+// open_clip's layout: a folder with open_clip_config.json. A CLIP's tensors have OpenAI's names
+// there, so openai.cpp uses these functions too.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -15,11 +15,11 @@ namespace saferclip {
 
 extern const Layout kOpenClipLayout;
 
-// Where a canonical tensor of a family stands.
+// Where the layout stores a canonical tensor of a family.
 SourceTensor open_clip_tensor(Family family, const std::string& canonical);
 
-// All tensors under open_clip's names, in its shapes: for CLIP those are OpenAI's (projections
-// transposed, q, k, v fused), for SigLIP timm's vision tower and open_clip's text tower.
+// All tensors under open_clip's names and in its shapes: for CLIP OpenAI's (projections transposed,
+// q, k, v fused), for SigLIP timm's vision tower and open_clip's text tower.
 std::vector<NamedTensor> open_clip_tensors(ClipModel& model, at::ScalarType dtype);
 
 void attach_open_clip_tensors(WeightsSource& source,

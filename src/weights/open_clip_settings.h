@@ -1,5 +1,5 @@
-// What open_clip_config.json says besides the sizes of the towers. Problems are WeightsErrors that
-// name file and key.
+// The settings in open_clip_config.json besides the sizes of the towers. Problems are WeightsErrors
+// that name file and key.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -11,17 +11,18 @@
 
 namespace saferclip {
 
-// Throws WeightsError that lists every setting of `model_cfg` that makes it no model of `family`.
+// Throws WeightsError listing every setting in `model_cfg` that a model of `family` here cannot
+// have.
 void require_supported(const nlohmann::json& model, const std::string& file, Family family);
 
-// `preprocess_cfg`, as open_clip's image_transform takes it.
+// Reads `preprocess_cfg` as open_clip's image_transform does.
 void read_open_clip_preprocessing(const nlohmann::json& json, const std::string& file,
                                   WeightsSource& source);
-// `notes` gets what open_clip has no setting for.
+// Writes it. `notes` gets what open_clip has no setting for.
 nlohmann::ordered_json open_clip_preprocessing(const Preprocessing& preprocessing,
                                                std::vector<std::string>& notes);
 
-// The settings of the tokenizer in `text_cfg`.
+// Reads and writes the tokenizer's settings in `text_cfg`.
 void read_open_clip_tokenizer(const nlohmann::json& text, const std::string& file,
                               WeightsSource& source);
 void write_open_clip_tokenizer(const Tokenizer& tokenizer, nlohmann::ordered_json& text);

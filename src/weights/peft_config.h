@@ -1,4 +1,4 @@
-// adapter_config.json, read and written.
+// Reads and writes adapter_config.json.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +16,9 @@ namespace saferclip {
 
 inline constexpr const char* kPeftConfigFile = "adapter_config.json";
 
-// What the file decides.
+// The settings that the file decides.
 struct PeftConfig {
-  // Of `alpha_pattern` and `rank_pattern`, in the file's order: the first that matches counts.
+  // `alpha_pattern` and `rank_pattern` in file order: the first match wins.
   using Patterns = std::vector<std::pair<NameTest, double>>;
 
   std::string base;        // base_model_name_or_path
@@ -28,17 +28,17 @@ struct PeftConfig {
   bool uses_rslora = false;
   Patterns alpha_pattern;
   Patterns rank_pattern;
-  NameTest is_targeted;  // target_modules without exclude_modules; empty: they do not say
-  std::string decisive;  // what changes the result, for hashes
+  NameTest is_targeted;  // target_modules minus exclude_modules; empty: not given
+  std::string decisive;  // the settings that change the result, for hashes
 
-  // alpha / r, or alpha / sqrt(r) with rslora. `module` as PEFT named it.
+  // alpha / r, or alpha / sqrt(r) with rslora. `module`: PEFT's name.
   double scaling(const std::string& module, std::int64_t rank) const;
-  // Why PEFT would not take factors of this rank for this module; empty when it would.
+  // Why PEFT would reject factors of this rank for this module; empty when it would accept them.
   std::string problem_of(const std::string& module, std::int64_t rank) const;
 };
 
-// `text`: JSON as adapter_config.json has it, of the file `where`. Throws WeightsError that lists
-// every setting that is not supported.
+// `text`: the JSON of adapter_config.json; `where`: its file. Throws WeightsError listing every
+// unsupported setting.
 PeftConfig parse_peft_config(const std::string& text, const std::string& where);
 PeftConfig read_peft_config(const std::filesystem::path& folder);
 
@@ -48,7 +48,7 @@ std::filesystem::path adapter_base(const std::filesystem::path& folder);
 struct PeftConfigRequest {
   const AdapterOptions& adapter;
   Family family = Family::kClip;
-  ExportedTower tower = ExportedTower::kBoth;  // that the adapter is on
+  ExportedTower tower = ExportedTower::kBoth;  // the towers with the adapter
   std::string base_name;                       // base_model_name_or_path
   std::vector<std::string> saved;              // modules stored whole
   double strength = 1;                         // scales the adapter

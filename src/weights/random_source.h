@@ -1,4 +1,4 @@
-// Weights of a model that has learned nothing yet.
+// Randomly initialized weights.
 #pragma once
 
 #include <cstdint>

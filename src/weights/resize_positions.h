@@ -1,4 +1,4 @@
-// A model for pictures of another size than its weights were trained on.
+// Adapts a model to pictures of another size than it was trained on.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace saferclip {
 
-// Changes geometry, preprocessing and `tensor` for pictures of this side in pixels, with a note.
+// Changes geometry, preprocessing and `tensor` to pictures of this side in pixels, and adds a note.
 // Throws ConfigError when it is smaller than a patch.
 void resize_positions(WeightsSource& source, std::int64_t image_size);
 

@@ -13,18 +13,18 @@
 
 namespace saferclip {
 
-// Whole numbers and quantised values are no weights.
+// False for integers and quantized values, which are not weights.
 bool is_floating(const TensorInfo& info);
 
-// One logical set of tensors over one or several files (shards). When a whole model stands under a
-// common prefix ("clip."), its names are those behind it and what is beside it is left out, with a
-// note; a running average is taken when nothing else is there. Throws WeightsError when several
-// models are.
+// One logical set of tensors over one or several files (shards). When a whole model has a common
+// prefix ("clip."), the prefix is removed and all other tensors are left out, with a note. A
+// running average is used only when there is no other model. Throws WeightsError when there are
+// several models.
 class TensorFiles {
  public:
   explicit TensorFiles(const std::vector<std::filesystem::path>& paths);
   bool contains(const std::string& name) const { return owner_.contains(name); }
-  bool has_prefix(const std::string& prefix) const;  // of any name
+  bool has_prefix(const std::string& prefix) const;  // whether any name has it
   const TensorInfo& info(const std::string& name) const;
   const std::vector<std::int64_t>& shape(const std::string& name) const { return info(name).shape; }
   at::Tensor tensor(const std::string& name) const;
@@ -32,10 +32,10 @@ class TensorFiles {
   std::vector<std::string> names() const;  // sorted
   std::vector<std::filesystem::path> paths() const;
   std::string where() const;  // for messages
-  // Of the first file, and what the readers noted.
+  // The metadata of the first file, and the readers' notes.
   const std::map<std::string, std::string>& metadata() const { return files_.front().metadata; }
   const std::vector<std::string>& notes() const { return notes_; }
-  // SHA-256 over all files; of a single one its own.
+  // SHA-256 over all files; for a single file its own.
   std::string hash() const;
 
  private:

@@ -1,4 +1,4 @@
-// How a layout stores the canonical tensors: one description of it serves reading and writing.
+// How a layout stores the canonical tensors: one description for reading and writing.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -16,7 +16,7 @@
 
 namespace saferclip {
 
-// Where a canonical tensor stands in a layout, and its shape there.
+// A canonical tensor's name and form in a layout.
 struct SourceTensor {
   std::string name;
   bool is_transposed = false;
@@ -24,20 +24,20 @@ struct SourceTensor {
   std::string rest = {};         // holds rows 1/3 to the end, `name` the first third (timm's q, kv)
   bool has_leading_one = false;  // [1, …]
 };
-// Of a canonical name; throws WeightsError when the layout has no such tensor.
+// For a canonical name; throws WeightsError when the layout has no such tensor.
 using Locate = std::function<SourceTensor(const std::string& canonical)>;
 
-// Refuses sizes that no CLIP has before anything is made of them. Throws WeightsError.
+// Throws WeightsError for sizes that no CLIP has, before anything is allocated.
 void check_geometry(const WeightsSource& source);
 
-// Compares what the source's geometry needs with what the files hold and makes the tensors the
-// source's: `tensor`, `hash`, `files`, notes of the reader. Throws WeightsError that lists all
-// problems. `is_ignored` says which extra names are harmless.
+// Checks the files against the source's geometry and attaches them to it: `tensor`, `hash`,
+// `files`, the reader's notes. Throws WeightsError listing all problems. `is_ignored`: whether an
+// extra name is harmless.
 void attach_tensors(WeightsSource& source, const std::shared_ptr<const TensorFiles>& files,
                     const Locate& locate,
                     const std::function<bool(const std::string&)>& is_ignored);
 
-// The way back: all tensors of a model under the layout's names, in its shapes and in `dtype`.
+// The reverse: all tensors of a model under the layout's names, in its shapes and in `dtype`.
 std::vector<NamedTensor> laid_out_tensors(ClipModel& model, at::ScalarType dtype,
                                           const Locate& locate);
 

@@ -1,4 +1,4 @@
-// timm's vision towers, which open_clip's SigLIP models are made with.
+// timm's vision towers, which open_clip's SigLIP models use.
 #pragma once
 
 #include <cstdint>
@@ -17,14 +17,14 @@ struct TimmModel {
   TowerGeometry tower;
 };
 
-// Null: not one of timm's SigLIP towers.
+// Null when timm has no SigLIP tower of this name.
 const TimmModel* find_timm_model(const std::string& name);
 
-// The name of timm's tower of this geometry; `notes` gets what it computes otherwise. Throws
+// timm's name for a tower of this geometry; `notes` gets what it computes differently. Throws
 // ConfigError when timm has none.
 std::string timm_model_name(const ClipGeometry& geometry, std::vector<std::string>& notes);
 
-// Where a canonical tensor of SigLIP's vision tower stands.
+// Where timm stores a canonical tensor of SigLIP's vision tower.
 SourceTensor timm_tensor(const std::string& canonical);
 
 }  // namespace saferclip

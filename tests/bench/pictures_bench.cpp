@@ -14,8 +14,8 @@
 #include <opencv2/imgproc.hpp>
 
 #include "prepare/picture_rows.h"
-#include "saferclip/core/files.h"
 #include "saferclip/core/atomic_files.h"
+#include "saferclip/core/files.h"
 #include "saferclip/core/log.h"
 #include "saferclip/image/image.h"
 

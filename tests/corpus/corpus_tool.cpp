@@ -12,8 +12,8 @@
 #include <sstream>
 #include <string>
 
-#include "saferclip/core/error.h"
 #include "saferclip/core/atomic_files.h"
+#include "saferclip/core/error.h"
 #include "saferclip/image/image.h"
 #include "saferclip/text/tokenizer.h"
 

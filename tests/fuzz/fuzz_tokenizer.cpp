@@ -12,7 +12,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       static const std::filesystem::path kOther = scratch_folder() / "json";
       std::filesystem::create_directories(kOther);
       scratch_file("json/tokenizer.json", rest);
-      load_hugging_face_tokenizer(kOther, 8, TextCleaning::kHuggingFace)->encode("A <b>! d\xC3\xB6g");
+      load_hugging_face_tokenizer(kOther, 8, TextCleaning::kHuggingFace)
+          ->encode("A <b>! d\xC3\xB6g");
       return 0;
     }
     if (data[0] % 4 == 3) {

@@ -6,8 +6,8 @@
 #include "saferclip/model/clip_forward.h"
 #include "saferclip/model/tensor_slots.h"
 #include "saferclip/model/trained.h"
-#include "saferclip/weights/weights.h"
 #include "saferclip/objective/losses.h"
+#include "saferclip/weights/weights.h"
 #include "support/tensors.h"
 
 namespace saferclip {

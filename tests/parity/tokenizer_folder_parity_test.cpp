@@ -4,8 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "saferclip/core/files.h"
 #include "saferclip/core/atomic_files.h"
+#include "saferclip/core/files.h"
 #include "saferclip/text/tokenizer.h"
 #include "support/temporary_folder.h"
 

@@ -4,9 +4,9 @@
 #include <filesystem>
 
 #include "saferclip/config/run_config.h"
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
-#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/text_format.h"
 #include "support/temporary_folder.h"
 

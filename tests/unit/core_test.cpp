@@ -10,17 +10,17 @@
 #include <set>
 #include <thread>
 
-#include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
 #include "saferclip/core/atomic_files.h"
-#include "saferclip/core/file_lock.h"
 #include "saferclip/core/durations.h"
-#include "saferclip/core/nearest_match.h"
-#include "saferclip/core/untrusted_text.h"
+#include "saferclip/core/error.h"
+#include "saferclip/core/file_lock.h"
+#include "saferclip/core/files.h"
 #include "saferclip/core/hash.h"
+#include "saferclip/core/nearest_match.h"
 #include "saferclip/core/rng.h"
 #include "saferclip/core/stop.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/core/untrusted_text.h"
 #include "saferclip/core/workers.h"
 #include "support/temporary_folder.h"
 

@@ -5,9 +5,9 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
-#include "saferclip/core/atomic_files.h"
 #include "saferclip/data/artefact_manifest.h"
 #include "saferclip/data/bad_rows.h"
 #include "saferclip/data/manifest.h"
@@ -55,8 +55,8 @@ TEST_F(ManifestFiles, PathsWithBackslashesAreNoMissingPictures) {
       "\n"
       R"({"id":"2","safe_caption":"a","safe_image":"pics\\u.jpg","unsafe_caption":"b"})"
       "\n");
-  EXPECT_EQ(kinds(m), (std::vector<std::string>{"1 image path with backslashes",
-                                                "2 absent safe image"}));
+  EXPECT_EQ(kinds(m),
+            (std::vector<std::string>{"1 image path with backslashes", "2 absent safe image"}));
   for (const RowProblem& problem : m.problems) {
     EXPECT_THAT(problem.message, HasSubstr("pics/u.jpg is there"));
   }

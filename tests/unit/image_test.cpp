@@ -59,7 +59,8 @@ TEST(Decode, DimensionBombs) {
 
 TEST(Decode, SaysWhatIsWrong) {
   EXPECT_THAT(refusal(""), HasSubstr("x: is empty"));
-  EXPECT_THAT(refusal("GIF89a........"), HasSubstr("is a GIF picture, which is not supported; save it"));
+  EXPECT_THAT(refusal("GIF89a........"),
+              HasSubstr("is a GIF picture, which is not supported; save it"));
   const std::string avif(
       "\0\0\0\x1C"
       "ftypavif\0\0\0\0",

@@ -4,8 +4,8 @@
 
 #include <chrono>
 
-#include "saferclip/core/error.h"
 #include "saferclip/core/atomic_files.h"
+#include "saferclip/core/error.h"
 #include "saferclip/image/image.h"
 #include "saferclip/io/config_tree.h"
 #include "saferclip/io/text_rows.h"
@@ -41,8 +41,7 @@ TEST(Limits, APictureFileIsNotReadWhole) {
   const TemporaryFolder folder;
   write_file_atomically(folder / "a.png", "x");
   std::filesystem::resize_file(folder / "a.png", kMaxPictureBytes + 1);
-  EXPECT_THAT(refusal([&] { load_image(folder / "a.png"); }),
-              HasSubstr("larger than 256.0 MiB"));
+  EXPECT_THAT(refusal([&] { load_image(folder / "a.png"); }), HasSubstr("larger than 256.0 MiB"));
 }
 
 TEST(Limits, RecordsNestedDeepAreProblemsOfTheirLine) {

@@ -3,15 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "weights/module_pattern.h"
-#include "saferclip/core/error.h"
 #include "saferclip/core/atomic_files.h"
+#include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/io/tensor_file.h"
 #include "saferclip/weights/peft.h"
 #include "saferclip/weights/weights.h"
 #include "support/temporary_folder.h"
 #include "support/tensors.h"
+#include "weights/module_pattern.h"
 
 namespace saferclip {
 namespace {

@@ -4,8 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "saferclip/core/error.h"
 #include "saferclip/core/atomic_files.h"
+#include "saferclip/core/error.h"
 #include "saferclip/data/manifest.h"
 #include "saferclip/io/text_rows.h"
 #include "support/temporary_folder.h"

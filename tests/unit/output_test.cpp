@@ -1,6 +1,8 @@
 // Where commands write: links are followed, what is no file stays what it is.
-#include <gtest/gtest.h>
+#include "saferclip/core/output.h"
+
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -10,11 +12,10 @@
 #include <filesystem>
 #include <functional>
 
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
-#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/home.h"
-#include "saferclip/core/output.h"
 #include "support/temporary_folder.h"
 
 namespace saferclip {

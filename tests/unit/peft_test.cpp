@@ -1,12 +1,13 @@
+#include "saferclip/weights/peft.h"
+
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "saferclip/core/error.h"
 #include "saferclip/core/atomic_files.h"
+#include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/io/safetensors.h"
-#include "saferclip/weights/peft.h"
 #include "saferclip/weights/weights.h"
 #include "support/temporary_folder.h"
 #include "support/tensors.h"

@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "saferclip/core/error.h"
 #include "saferclip/core/atomic_files.h"
+#include "saferclip/core/error.h"
 #include "support/temporary_folder.h"
 
 namespace saferclip {
@@ -71,7 +71,8 @@ TEST_F(Pictures, FoldersWithoutAreRefused) {
     required_picture_files(root);
     FAIL();
   } catch (const DataError& problem) {
-    EXPECT_THAT(problem.what(), HasSubstr("contains no pictures; left out 1 file that is not a picture"));
+    EXPECT_THAT(problem.what(),
+                HasSubstr("contains no pictures; left out 1 file that is not a picture"));
   }
   EXPECT_THROW(picture_files(root / "gone"), DataError);
 }

@@ -1,12 +1,13 @@
 // Image processors of transformers: what they become, and what is refused by its key.
+#include "weights/preprocessor_config.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
-#include "weights/preprocessor_config.h"
-#include "saferclip/core/error.h"
 #include "saferclip/core/atomic_files.h"
+#include "saferclip/core/error.h"
 #include "support/temporary_folder.h"
 
 namespace saferclip {

@@ -41,7 +41,8 @@ TEST(StatusLine, IsNeverAsWideAsTheTerminal) {
         for (std::size_t columns = 0; columns < 200; ++columns) {
           const std::string line = fit_status(text, columns);
           EXPECT_LE(display_columns(line), columns > 0 ? columns - 1 : 0) << line;
-          for (const char letter : line) EXPECT_GE(static_cast<unsigned char>(letter), 0x20) << line;
+          for (const char letter : line)
+            EXPECT_GE(static_cast<unsigned char>(letter), 0x20) << line;
         }
       }
     }

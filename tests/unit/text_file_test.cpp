@@ -4,8 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "saferclip/core/error.h"
 #include "saferclip/core/atomic_files.h"
+#include "saferclip/core/error.h"
 #include "saferclip/io/config_tree.h"
 #include "support/temporary_folder.h"
 
@@ -79,7 +79,8 @@ TEST_F(TextFiles, OtherEncodingsAreRefusedWithLineAndCure) {
   EXPECT_THAT(latin, HasSubstr("save it as UTF-8"));
   EXPECT_THAT(refusal(wide("a kettle\na shelf", 2, false, false)), HasSubstr("UTF-16 LE without"));
   EXPECT_THAT(refusal(wide("a kettle\na shelf", 2, true, false)), HasSubstr("UTF-16 BE without"));
-  EXPECT_THAT(refusal(wide("a\nb", 2, false, true) + "x"), HasSubstr(":2: ends inside a character"));
+  EXPECT_THAT(refusal(wide("a\nb", 2, false, true) + "x"),
+              HasSubstr(":2: ends inside a character"));
   EXPECT_THAT(refusal(std::string("\xFF\xFE\n\0\x3D\xD8"
                                   "a\0",
                                   8)),

@@ -3,8 +3,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "saferclip/core/error.h"
 #include "saferclip/core/atomic_files.h"
+#include "saferclip/core/error.h"
 #include "saferclip/text/tokenizer.h"
 #include "support/temporary_folder.h"
 #include "text/byte_pair_encoder.h"

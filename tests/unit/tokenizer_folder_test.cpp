@@ -5,9 +5,9 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "saferclip/core/atomic_files.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
-#include "saferclip/core/atomic_files.h"
 #include "saferclip/text/tokenizer.h"
 #include "support/temporary_folder.h"
 #include "text/clean.h"

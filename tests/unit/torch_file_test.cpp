@@ -216,7 +216,8 @@ TEST(Zip, HostileArchives) {
   EXPECT_THAT(zip_refusal("PK\3\4"), HasSubstr("shorter"));
   EXPECT_THAT(zip_refusal(zip_of({{"a", "xyz"}}) + "tail"), HasSubstr("no directory at its end"));
   for (const char* name : {"../a", "a/../../b", "/etc/passwd", "a\\b", ""}) {
-    EXPECT_THAT(zip_refusal(zip_of({{name, "x"}})), HasSubstr("points outside the archive")) << name;
+    EXPECT_THAT(zip_refusal(zip_of({{name, "x"}})), HasSubstr("points outside the archive"))
+        << name;
   }
   EXPECT_THAT(zip_refusal(zip_of({{"a", "x"}, {"a", "y"}})), HasSubstr("twice"));
   EXPECT_THAT(zip_refusal(zip_of({{"a", "xyz", 1000}})), HasSubstr("exceeds the file"));

@@ -1,4 +1,5 @@
-// manifest.json of a cache artefact: what it is, what it was made of, how to tell that it is whole.
+// manifest.json of a cache artefact: its kind, its inputs, and the size and checksum that show it
+// is intact.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What is wrong with the rows of a manifest, said once for all of them.
+// All problems with the rows of a manifest, reported at once.
 #pragma once
 
 #include <cstdint>
@@ -21,17 +21,17 @@ struct BadRows {
   std::vector<std::string> notes;
 };
 
-// `found_later` are problems of pictures, which the manifest itself does not show.
+// `found_later`: problems of pictures, which reading the manifest does not show.
 BadRows collect_bad_rows(const Manifest& manifest, const std::vector<RowProblem>& found_later);
 
 // Writes {"manifest", "rows_read", "bad_rows", "kinds": {KIND: {"count", "rows": [{"line",
-// "record", "id", "message"}]}}, "notes"} unless the file says so already. Throws Error when it
+// "record", "id", "message"}]}}, "notes"} unless the file already holds this. Throws Error when it
 // cannot be written.
 void write_bad_rows(const BadRows& bad, const std::filesystem::path& file);
 
 // Throws DataError with counts and first examples by kind when `bad_rows` is error, or when more
-// than max_bad_fraction of the rows is bad; otherwise logs them. `listed_in` is the file that holds
-// them all, when there is one.
+// than max_bad_fraction of the rows are bad; otherwise logs them. `listed_in`: the file that lists
+// them all; may be empty.
 void require_acceptable(const BadRows& bad, const DataOptions& options,
                         const std::filesystem::path& listed_in, Logger& log);
 

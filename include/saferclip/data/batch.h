@@ -1,5 +1,5 @@
-// One step's rows, gathered from the caches into plain tensors. Legend: B rows, U rows that have
-// their unsafe picture, L tokens, S image side, E embedding width, A anchors.
+// One step's rows, gathered from the caches into plain tensors. Legend: B rows, U rows with an
+// unsafe picture, L tokens, S image side, E embedding width, A anchors.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,7 +13,7 @@
 
 namespace saferclip {
 
-// How the rows of a tensor of a batch are counted.
+// What the first dimension of a batch tensor counts.
 enum class BatchAxis { kRow, kUnsafePicture, kAnchor };
 
 struct Batch : LossConstants {
@@ -34,8 +34,8 @@ struct Batch : LossConstants {
   double redirected_rows = 0;  // sums of the two flags over the whole batch, known on the host
   double redirected_rows_with_unsafe_image = 0;
 
-  // Calls `visit` with each tensor that is defined and the axis of its first dimension. A new
-  // tensor of the batch is named here, and then cut and moved with the others.
+  // Calls `visit` with each defined tensor and the axis of its first dimension. A tensor added to
+  // the batch must be listed here: then it is sliced and moved with the others.
   template <class Visit>
   void for_each_tensor(Visit&& visit) {
     const auto all = [&](BatchAxis axis, std::initializer_list<at::Tensor*> tensors) {
@@ -44,16 +44,16 @@ struct Batch : LossConstants {
       }
     };
     reference.for_each([&](at::Tensor& tensor) { all(BatchAxis::kRow, {&tensor}); });
-    all(BatchAxis::kRow, {&safe_pixels, &safe_boxes, &safe_ids, &safe_ends, &unsafe_ids,
-                          &unsafe_ends, &target_text, &target_image, &has_unsafe_image,
-                          &is_redirected});
+    all(BatchAxis::kRow,
+        {&safe_pixels, &safe_boxes, &safe_ids, &safe_ends, &unsafe_ids, &unsafe_ends, &target_text,
+         &target_image, &has_unsafe_image, &is_redirected});
     all(BatchAxis::kUnsafePicture, {&unsafe_pixels, &unsafe_boxes, &unsafe_rows});
     all(BatchAxis::kAnchor, {&anchor_ids, &anchor_ends, &anchor_pixels, &reference_anchor_text,
                              &reference_anchor_image});
   }
 };
 
-// T0(t̂) and V0(v̂) of some rows of a split, fp32 [B, E]. Memory is pinned when `pin` is set.
+// T0(t̂) and V0(v̂) of the given rows of a split, fp32 [B, E], in pinned memory when `pin` is set.
 struct TargetRows {
   at::Tensor text;
   at::Tensor image;
@@ -62,19 +62,19 @@ TargetRows gather_targets(const TargetCache& targets, const ReferenceCache& spli
                           const ReferenceCache& pool, const std::vector<std::int64_t>& rows,
                           bool pin);
 
-// Where batches come from. The tensors are shared with the caches, not copied.
+// Gathers batches from the caches. Holds references: the caches must outlive it.
 class BatchSource {
  public:
   BatchSource(const SplitData& split, const TargetCache& targets, const AnchorCache& anchors,
               const RowNeeds& needs, std::int64_t anchors_per_step, std::uint64_t seed);
 
-  // `redirected[i]` says whether rows[i] trains its redirection terms. Anchors and
-  // boxes are drawn as functions of (seed, step). Memory is pinned when `pin` is set.
+  // `redirected[i]`: whether rows[i] trains its redirection terms. Anchors and boxes are pure
+  // functions of (seed, step). Memory is pinned when `pin` is set.
   Batch gather(std::int64_t step, const std::vector<std::int64_t>& rows,
                const std::vector<bool>& redirected, bool pin) const;
 
  private:
-  // Each returns the length of its longest caption.
+  // Each returns the cut length of its captions.
   std::int64_t gather_unsafe(Batch& batch, const std::vector<bool>& redirected, bool pin) const;
   std::int64_t gather_anchors(Batch& batch, bool pin) const;
 
@@ -86,7 +86,7 @@ class BatchSource {
   std::uint64_t seed_;
 };
 
-// Rows [begin, end) of a batch as views; anchors stay with the first part only.
+// Rows [begin, end) of a batch as views; only the first part (begin 0) keeps the anchors.
 Batch slice_batch(const Batch& batch, std::int64_t begin, std::int64_t end);
 
 // The batch on another device; transfers from pinned memory do not block.

@@ -1,6 +1,6 @@
-// The prepared artefacts of a manifest, opened for reading: memory-mapped tensors whose row i
-// belongs to row i of the manifest. Legend: N manifest rows, S image side, C context length, E
-// embedding width.
+// The prepared artefacts of a manifest, opened for reading: memory-mapped tensors whose row i is
+// row i of the manifest. Legend: N manifest rows, S image side, C context length, E embedding
+// width.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -17,20 +17,19 @@ namespace saferclip {
 struct ImageCache {
   at::Tensor safe;            // uint8 [N, S, S, 3]; zeros where missing
   at::Tensor unsafe;          // the same; undefined when the split has no unsafe half
-  at::Tensor valid;           // uint8 [N, 2]: safe, unsafe picture is there
+  at::Tensor valid;           // uint8 [N, 2]: whether the safe, the unsafe picture exists
   at::Tensor safe_digests;    // uint8 [N, 32]: SHA-256 of the picture files; zeros where missing
   at::Tensor unsafe_digests;  // the same, or undefined
-  // [N] the first row whose picture has the same bytes, -1: it has none; of captions that share a
-  // picture.
+  // [N]: the first row with the same picture bytes (captions may share a picture); -1: no picture.
   std::vector<std::int64_t> safe_picture;
   std::vector<std::int64_t> unsafe_picture;
-  std::string content;  // hash of what the picture files hold
+  std::string content;  // hash of the picture files' bytes
 };
 
 struct TokenCache {
-  at::Tensor safe;              // int32 [N, C], filled up after the end mark
+  at::Tensor safe;              // int32 [N, C], padded after the end mark
   at::Tensor unsafe;            // the same, or undefined
-  bool is_padded = false;       // the model attends to the filling (TextSpec)
+  bool is_padded = false;       // the model attends to the padding (TextSpec)
   std::int64_t pooled_id = -1;  // of the model's geometry
   std::string key;
 };
@@ -40,13 +39,13 @@ struct ReferenceCache : EmbeddingRows {
   std::string key;
 };
 
-// Where each row of a split is sent, within the pool: the captions of P manifest rows (those of the
+// The target of each row of a split within the pool: the captions of P manifest rows (those of the
 // training split) and X extra captions.
 struct TargetCache {
-  // int64 [N]: caption: a pool row, P + an extra caption, or -1: the row's own, which the pool has
-  // not.
+  // int64 [N], caption: a pool row, P + an extra caption, or -1: the row's own, which is not in the
+  // pool.
   at::Tensor index;
-  at::Tensor image_index;                   // int64 [N]: picture: a pool row, or -1: the row's own
+  at::Tensor image_index;                   // int64 [N], picture: a pool row, or -1: the row's own
   at::Tensor cosine;                        // fp32 [N]: to the target caption
   at::Tensor fixed_cosine;                  // fp32 [N]: to the row's own safe caption
   at::Tensor extra_text;                    // fp32 [X, E]: T0 of the extra captions
@@ -72,8 +71,8 @@ struct SplitData {
   std::vector<std::int64_t> good_rows;  // rows whose pictures could be read, ascending
 };
 
-// The position of the token that stands for each row of ids [N, L], int64 [N]: the first place of
-// `pooled_id`, or of the largest id when it is -1; of padded texts the last.
+// The position of the pooled token in each row of ids [N, L], int64 [N]: the first `pooled_id`, or
+// the first largest id when that is -1; in padded texts the last position.
 at::Tensor end_positions(const at::Tensor& ids, bool is_padded, std::int64_t pooled_id = -1);
 
 // The length to which a batch of ids is cut: the longest caption, rounded up to a multiple of 8, at

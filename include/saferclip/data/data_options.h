@@ -1,4 +1,4 @@
-// Where the data are and what to do with rows that are incomplete or bad.
+// Where the data is, and what to do with incomplete or bad rows.
 #pragma once
 
 #include <map>
@@ -8,7 +8,7 @@
 
 namespace saferclip {
 
-// A named split of its own. A path alone stands for `file`.
+// A named evaluation split. A path alone means `file`.
 struct EvaluationSplitOptions {
   static constexpr const char* kShorthand = "file";
   std::string file;

@@ -1,4 +1,4 @@
-// The columns of a list that mean nothing to it.
+// The columns of a manifest that are not read.
 #pragma once
 
 #include <filesystem>
@@ -7,8 +7,8 @@
 
 namespace saferclip {
 
-// Names of columns, or of keys of the first records, that nothing is read from, in the order of the
-// file: a `category` that was meant as `tag`. Throws DataError when the file cannot be read.
+// The columns, or keys of the first 1000 records, that are not read, in file order: for example a
+// `category` that was meant as `tag`. Throws DataError when the file cannot be read.
 std::vector<std::string> unread_columns(const std::filesystem::path& file);
 
 }  // namespace saferclip

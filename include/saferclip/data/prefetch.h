@@ -1,4 +1,4 @@
-// Work that is done ahead on one thread, handed out in order.
+// Prepares items ahead of time on one thread and hands them out in order.
 #pragma once
 
 #include <condition_variable>
@@ -12,9 +12,9 @@
 
 namespace saferclip {
 
-// Calls make(step) for begin, begin + 1, … end - 1 on a worker, at most `depth` ahead of next(). An
-// exception of make comes out of the next() whose turn it is. The destructor waits for the call
-// that runs.
+// Calls make(step) for begin, begin + 1, … end - 1 on a worker thread, at most `depth` items ahead
+// of next(). What make throws for a step is rethrown by the next() for that step. The destructor
+// waits for a running call.
 template <class T>
 class Prefetcher {
  public:

@@ -1,5 +1,5 @@
-// Which rows a step trains on: a pure function of (seed, step), so that a resumed run needs a step
-// only.
+// Which rows a step trains on: a pure function of (seed, step), so a resumed run needs only its
+// step.
 #pragma once
 
 #include <cstdint>
@@ -18,15 +18,14 @@ struct SamplerPlan {
 // Thread-safe. Epochs without admitted rows have no steps.
 class Sampler {
  public:
-  // `admitted` gives the rows of an epoch (the curriculum's doing); it must not change between
-  // calls.
+  // `admitted` returns the rows that the curriculum admits in an epoch, the same on every call.
   Sampler(SamplerPlan plan, std::function<std::vector<std::int64_t>(std::int64_t epoch)> admitted);
 
   struct Position {
     std::int64_t epoch = 0;
     std::int64_t batch = 0;
   };
-  // Throws DataError when no epoch from some point on has rows.
+  // Throws DataError when no further epoch has rows.
   Position position_of(std::int64_t step) const;
   std::vector<std::int64_t> rows_of(std::int64_t step) const;
   std::int64_t steps_in_epoch(std::int64_t epoch) const;
@@ -39,8 +38,8 @@ class Sampler {
 
   SamplerPlan plan_;
   std::function<std::vector<std::int64_t>(std::int64_t)> admitted_;
-  mutable std::mutex mutex_;                          // the prefetch thread asks too
-  mutable std::vector<std::int64_t> first_steps_{0};  // first step of each epoch that was looked at
+  mutable std::mutex mutex_;                          // the prefetch thread calls too
+  mutable std::vector<std::int64_t> first_steps_{0};  // of each epoch reached so far
   mutable std::int64_t cached_epoch_ = -1;
   mutable std::vector<std::int64_t> cached_order_;
 };

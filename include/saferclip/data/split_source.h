@@ -1,4 +1,4 @@
-// Where the rows of a split come from.
+// Where a split's rows come from.
 #pragma once
 
 #include <filesystem>
@@ -16,11 +16,11 @@ struct SplitSource {
   std::string unsafe_image_template;
 };
 
-// Of "train", "validation" or a name of data.evaluation. ConfigError, which names those there are,
-// otherwise.
+// The source of "train", "validation" or a name in data.evaluation. Throws ConfigError, which lists
+// the existing ones, for any other name.
 SplitSource split_source(const DataOptions& data, const std::string& split);
 
-// Whether the unsafe half of a split is read.
+// When the unsafe half of a split is read.
 enum class UnsafeHalf { kNone, kRequired, kIfAnyRowHasOne };
 
 ManifestRequest manifest_request(const DataOptions& data, const SplitSource& source,

@@ -9,16 +9,17 @@
 
 namespace saferclip {
 
-// uint8 pixels [B, S, S, 3] to un-normalised embeddings [B, E] in fp32.
+// uint8 pixels [B, S, S, 3] to embeddings [B, E], fp32, not L2-normalized.
 at::Tensor encode_images(const ClipModel& model, const Preprocessing& preprocessing,
                          const at::Tensor& pixels, const ForwardMode& mode);
 
 // Token ids [B, L] (int32 or int64, L ≤ context) and the position of the pooled token [B] int64
-// (the end mark; the last position of a padded text), to un-normalised embeddings [B, E] in fp32.
+// (the end mark; in a padded text the last position), to embeddings [B, E], fp32, not
+// L2-normalized.
 at::Tensor encode_texts(const ClipModel& model, const at::Tensor& ids,
                         const at::Tensor& end_positions, const ForwardMode& mode);
 
-// Normalised pixels [B, 3, S, S] fp32 as a client's processor gives them: (x/255 - mean)/std.
+// Normalized pixels fp32 [B, 3, S, S], as a client's processor returns them: (x/255 - mean)/std.
 at::Tensor normalise_pixels(const at::Tensor& pixels, const Preprocessing& preprocessing);
 
 }  // namespace saferclip

@@ -1,6 +1,6 @@
 // CLIP and SigLIP: a vision and a text transformer that share an embedding space, as plain structs
-// of tensors. Their names are in tensor_slots.h, what they compute is in clip_forward.h. Legend: D
-// tower width, E embedding width, P patch side in pixels.
+// of tensors. Names are in tensor_slots.h, the forward pass is in clip_forward.h. Legend: D tower
+// width, E embedding width, P patch side in pixels.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,7 +13,7 @@
 
 namespace saferclip {
 
-// Tensors that the family does not have are undefined.
+// Tensors that the family lacks are undefined.
 struct VisionTower {
   at::Tensor class_embedding;     // [D]
   Linear patch_embedding;         // [D, 3·P·P], the convolution's kernel flattened
@@ -42,18 +42,18 @@ struct ClipModel {
   at::Tensor logit_bias;   // 0-d or undefined
 };
 
-// A model of this geometry with uninitialised tensors: the weights and biases of matrix products
+// A model of this geometry with uninitialized tensors: the weights and biases of matrix products
 // (projections included) in `matmul_dtype`, LayerNorms, embeddings and scalars in fp32.
 ClipModel allocate_clip(const ClipGeometry& geometry, at::ScalarType matmul_dtype,
                         at::Device device);
 
-// The same tensors in another dtype or on another device; storages are copied unless equal already.
-// With bf16, LayerNorms and embeddings stay fp32: only the weights of matrix products are
+// Converts the tensors to another dtype or device; storage that already matches is not copied. With
+// bf16, LayerNorms and embeddings stay fp32: only the weights and biases of matrix products are
 // converted.
 void convert_clip(ClipModel& model, at::ScalarType matmul_dtype, at::Device device);
 
-// Keeps the frozen weights of the blocks in the order that the products of a batch of `pictures`
-// and `captions` read (nn/linear: pack_frozen); their values cannot be read any more.
+// Packs the frozen weights of the blocks for products with a batch of `pictures` and `captions`
+// (nn/linear: pack_frozen); their values can no longer be read.
 void pack_frozen_weights(ClipModel& model, std::int64_t pictures, std::int64_t captions,
                          at::ScalarType compute);
 

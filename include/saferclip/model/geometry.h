@@ -1,4 +1,4 @@
-// What a model of the two families is, in numbers and properties, before there is any tensor of it.
+// Models of the two families as numbers and properties, without any tensor.
 #pragma once
 
 #include <cstdint>
@@ -9,26 +9,26 @@
 
 namespace saferclip {
 
-// SigLIP (arXiv 2303.15343) and SigLIP 2 of fixed resolution (arXiv 2502.14786) are one family.
+// SigLIP (arXiv 2303.15343) and fixed-resolution SigLIP 2 (arXiv 2502.14786) are one family.
 enum class Family { kClip, kSiglip };
 
-// What the families differ in besides numbers: the one place that says so. Everything else asks
-// for a property, never for a family, tables of names excepted.
+// The differences between the families besides numbers, in one place. All other code asks for a
+// property, never for a family; tables of names are the exception.
 struct FamilyForm {
   const char* name;        // Hugging Face's `model_type`
   const char* label;       // for people
-  const char* class_name;  // of transformers' classes: CLIPModel, SiglipTextModel
+  const char* class_name;  // prefix of transformers' classes: CLIPModel, SiglipTextModel
   bool has_openai_names;   // OpenAI's layout covers it
-  bool has_class_token;    // else all tokens go through an AttentionPool
+  bool has_class_token;    // false: all tokens go through an AttentionPool
   bool has_patch_bias;     // of the patch convolution
   bool has_pre_norm;       // LayerNorm before the vision blocks
   bool has_vision_projection;
   bool has_text_projection_bias;
   const char* text_projection;  // module of the text projection
   bool is_text_causal;
-  bool pools_last_token;  // of a text padded to the context; else the end mark's
+  bool pools_last_token;  // of a text padded to the context; false: the end mark
   bool has_logit_bias;
-  bool has_scalar_shape;  // scale and bias are stored as [] and not as [1]
+  bool has_scalar_shape;  // scale and bias are stored as [], not as [1]
 };
 const FamilyForm& form_of(Family family);
 
@@ -61,11 +61,12 @@ struct ClipGeometry {
   std::int64_t context_length = 77;
   std::int64_t vocab_size = 49408;
   double norm_eps = 1e-5;
-  // The token whose first place is pooled; -1: the largest of a caption (SigLIP: the last place).
+  // The token whose first occurrence is pooled; -1: the largest id of a caption (SigLIP: the last
+  // position).
   std::int64_t pooled_id = -1;
   bool operator==(const ClipGeometry&) const = default;
 
-  // For keys: two geometries can have the same tensors and other embeddings (heads, norm_eps).
+  // For keys: geometries with the same tensors can give different embeddings (heads, norm_eps).
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
     auto& [family, text, vision, embed_dim, image_size, patch_size, context_length, vocab_size,
@@ -82,7 +83,7 @@ struct ClipGeometry {
     visit(field("pooled_id"), pooled_id);
   }
   std::int64_t grid() const { return image_size / patch_size; }
-  // Rows of the vision position embedding: the grid, and the class token where there is one.
+  // Rows of the vision position embedding: the grid and, if any, the class token.
   std::int64_t positions() const {
     return grid() * grid() + (form_of(family).has_class_token ? 1 : 0);
   }

@@ -1,4 +1,4 @@
-// What the configuration says about the model and about what of it is trained.
+// Options of the model, and of which parts of it are trained.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ namespace saferclip {
 
 struct ModelOptions {
   std::string weights;
-  std::string written_weights;  // as the user wrote it, when that was no absolute path; no field
+  std::string written_weights;  // as the user wrote it, unless absolute; not a field
   std::string init;
   std::string architecture;
   std::string adapter;

@@ -1,5 +1,5 @@
 // The tensors and linear layers of a model by their canonical names, Hugging Face's (`CLIPModel`,
-// `SiglipModel`): what files, adapters and checkpoints go by.
+// `SiglipModel`), which files, adapters and checkpoints use.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -12,8 +12,8 @@
 
 namespace saferclip {
 
-// A canonical tensor and where it lives: rows [row, row + rows) of *storage (q, k and v share one
-// storage), or all of it.
+// A canonical tensor and its location: rows [row, row + rows) of *storage (q, k and v share one
+// storage), or all of *storage.
 struct TensorSlot {
   std::string name;                 // Hugging Face's
   std::vector<std::int64_t> shape;  // in a file of that layout
@@ -22,8 +22,7 @@ struct TensorSlot {
   std::int64_t rows = 0;
 };
 
-// All tensors of the model in a fixed order. The pointers are valid as long as the model does not
-// move.
+// All tensors of the model in a fixed order. The pointers are valid until the model moves.
 std::vector<TensorSlot> tensor_slots(ClipModel& model);
 // A view of the storage in the file's shape.
 at::Tensor slot_view(const TensorSlot& slot);
@@ -39,7 +38,7 @@ struct LinearSlot {
 };
 std::vector<LinearSlot> linear_slots(ClipModel& model);
 
-// The names and shapes alone, of a model that need not exist.
+// Names and shapes alone, without a model.
 struct TensorForm {
   std::string name;
   std::vector<std::int64_t> shape;  // in a file of Hugging Face's layout

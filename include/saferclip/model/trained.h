@@ -1,5 +1,5 @@
-// What of a model is trained, under which names it is stored, and how it goes back into plain
-// weights.
+// Which tensors of a model are trained, the names they are stored under, and how they are merged
+// into plain weights.
 #pragma once
 
 #include <cstdint>
@@ -14,20 +14,20 @@
 
 namespace saferclip {
 
-// What PEFT puts before the name of every tensor of an adapter.
+// PEFT's prefix of every tensor name of an adapter.
 inline constexpr std::string_view kPeftPrefix = "base_model.model.";
-// PEFT's names of the two factors on a module: A [r, I] and B [O, r].
+// PEFT's names of a module's two factors, A [r, I] and B [O, r].
 std::string lora_a_name(std::string_view module);
 std::string lora_b_name(std::string_view module);
 
 // Makes the trained leaves of a model: LoRA factors (A Kaiming-uniform, B zero) on
 // `adapter.targets`, or every weight with method full; projections and logit scale as the model
-// options say. Everything else stays without gradient. Files use PEFT's names for adapters and
+// options say. All other tensors require no gradient. Files use PEFT's names for adapters and
 // Hugging Face's for weights.
 std::vector<TrainedParameter> make_trainable(ClipModel& model, const ModelOptions& options,
                                              const AdapterOptions& adapter, std::uint64_t seed);
 
-// The stored form of the leaves: detached views by name.
+// The leaves as they are stored: detached views by name.
 std::vector<NamedTensor> trained_tensors(const std::vector<TrainedParameter>& parameters);
 
 // Copies stored tensors into the leaves. Throws WeightsError naming `where` and every missing,
@@ -38,8 +38,8 @@ void load_trained(const std::vector<TrainedParameter>& parameters,
 // W0 + strength · (W - W0); W itself for 1.
 at::Tensor scaled_change(const at::Tensor& original, const at::Tensor& tuned, double strength);
 
-// An fp32 model with what was trained put in: adapters merged (W + alpha/r · B A), weights
-// replaced. `strength` scales what was learned: W0 + strength · ΔW.
+// Puts the trained tensors into an fp32 model: adapters are merged (W + alpha/r · B A), weights
+// replaced. `strength` scales the change: W0 + strength · ΔW.
 void apply_trained(ClipModel& model, const std::vector<NamedTensor>& tensors,
                    const ModelOptions& options, const AdapterOptions& adapter,
                    const std::string& where, double strength = 1);

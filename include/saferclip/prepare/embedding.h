@@ -1,5 +1,5 @@
-// Captions and pictures to L2-normalised fp32 embeddings. Rows of one length go through the model
-// in blocks of one shape, so that a row's bits do not depend on the rows beside it.
+// Embeds captions and pictures as L2-normalized fp32 rows. Rows of one length go through the model
+// in blocks of one shape, so a row's bits do not depend on its neighbors.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -18,34 +18,35 @@ namespace saferclip {
 
 struct EmbedOptions {
   std::int64_t block = 64;
-  const StopFlag* stop = nullptr;  // asked between blocks of rows and inside them
-  // A list shorter than a block fills a whole one too: then a row's bits do not depend on the
-  // number of rows either, and it can be embedded apart from the others.
+  const StopFlag* stop = nullptr;  // checked between blocks of rows and inside them
+  // Pads a list shorter than a block to a whole one: then a row's bits do not depend on the number
+  // of rows either, and it can be embedded separately.
   bool fills_blocks = false;
 };
 
 struct TokenRows {
-  at::Tensor ids;     // int32 [N, context length], zeros behind the last id
-  at::Tensor is_cut;  // uint8 [N]: the caption is longer than the context
+  at::Tensor ids;     // int32 [N, context length], zeros after the last id
+  at::Tensor is_cut;  // uint8 [N]: the caption exceeds the context
 };
 TokenRows token_rows(const Tokenizer& tokenizer, const std::vector<std::string>& captions);
 
-// uint8 pixels [N, S, S, 3] to [N, E] on the CPU. Throws Interrupted.
+// Embeds uint8 pixels [N, S, S, 3]; returns [N, E] on the CPU. Throws Interrupted.
 at::Tensor embed_pixels(const ClipModel& model, const Preprocessing& preprocessing,
                         const at::Tensor& pixels, Logger& log, const std::string& label,
                         const EmbedOptions& options = {});
-// The rows `positions` (int64 [M]) of them, to [M, E].
+// Embeds the rows `positions` (int64 [M]) alone; returns [M, E].
 at::Tensor embed_pixels(const ClipModel& model, const Preprocessing& preprocessing,
                         const at::Tensor& pixels, const at::Tensor& positions, Logger& log,
                         const std::string& label, const EmbedOptions& options);
 
-// The same of pixels of which some rows show one picture, which is embedded once: `picture` [N] as
-// ImageCache has it. Rows without a picture are zero.
+// The same where rows share pictures, each embedded once: `picture` [N] as in ImageCache. Rows
+// without a picture are zero.
 at::Tensor embed_pictures(const ClipModel& model, const Preprocessing& preprocessing,
                           const at::Tensor& pixels, const std::vector<std::int64_t>& picture,
                           Logger& log, const std::string& label, const EmbedOptions& options = {});
 
-// Token ids int32 [N, C] to [N, E] on the CPU. Equal rows are embedded once and give equal bits.
+// Embeds token ids int32 [N, C]; returns [N, E] on the CPU. Equal rows are embedded once and get
+// equal bits.
 at::Tensor embed_ids(const ClipModel& model, const at::Tensor& ids, Logger& log,
                      const std::string& label, const EmbedOptions& options = {});
 

@@ -1,6 +1,6 @@
 // Builds what training and evaluation read: decoded pictures, token ids, embeddings of the frozen
-// reference, nearest-safe targets, anchors. Each artefact has a key that chains the keys of what it
-// was made from; what is there with the right key is opened, the rest is made, under a lock.
+// reference, nearest-safe targets, anchors. An artefact's key chains the keys of its inputs; an
+// artefact with the right key is opened, any other is built under a lock.
 #pragma once
 
 #include <filesystem>
@@ -14,9 +14,9 @@
 #include "saferclip/data/data_options.h"
 #include "saferclip/data/split_source.h"
 #include "saferclip/model/clip_model.h"
-#include "saferclip/weights/weights.h"
 #include "saferclip/objective/objective_options.h"
 #include "saferclip/text/tokenizer.h"
+#include "saferclip/weights/weights.h"
 
 namespace saferclip {
 
@@ -25,40 +25,38 @@ struct ReferenceRequest;
 
 class Preparer {
  public:
-  // All references must outlive the preparer. `stop` is asked between pieces of
-  // work.
+  // All references must outlive the preparer. `stop` is checked between pieces of work.
   Preparer(const DataOptions& data, const WeightsSource& source, const Tokenizer& tokenizer,
            at::Device device, Logger& log, const StopFlag* stop = nullptr);
   ~Preparer();
 
-  // Manifest, pictures, ids and, with `needs_reference`, reference embeddings of one split, as far
-  // as it has the two halves. Throws DataError (bad rows, unreadable pictures) and Interrupted.
+  // Manifest, pictures, ids and, with `needs_reference`, reference embeddings of one split, for
+  // each half that it has. Throws DataError (bad rows, unreadable pictures) and Interrupted.
   SplitData split(const SplitSource& source, UnsafeHalf unsafe, bool needs_reference);
 
-  // Targets of a split's rows among the captions of `pool` (the training split; may be the same)
-  // and the extra captions of the options.
+  // The targets of a split's rows among the captions of `pool` (the training split; may be `split`
+  // itself) and options.extra_captions.
   TargetCache targets(const SplitData& split, const SplitData& pool, const TargetsOptions& options);
 
   AnchorCache anchors(const AnchorOptions& options);
 
-  // Decoded and resized pictures of files, in the order given, kept as an artefact too. uint8
-  // [N, S, S, 3]. Unreadable files are a DataError that counts them and names the first.
+  // Decoded and resized pictures of files, in the given order, uint8 [N, S, S, 3]; kept as an
+  // artefact. Throws DataError, which counts the unreadable files and names the first.
   at::Tensor pictures(const std::vector<std::filesystem::path>& files, const std::string& label);
 
-  // Token ids int32 [N, C] of texts, padded with 0. Warns of those that the context cuts.
+  // Token ids int32 [N, C] of texts, padded with 0. Warns about texts that the context cuts.
   at::Tensor token_ids(const std::vector<std::string>& texts, const std::string& label) const;
 
-  // For what embeds or measures beside it.
+  // For callers that embed or measure on their own.
   const StopFlag* stop() const { return stop_; }
 
   // The frozen reference, loaded on first use.
   const ClipModel& reference();
-  // Frees it; its hash is compared with the one it had after loading. Throws Error when they
-  // differ.
+  // Frees it. Throws Error when its hash is no longer the one after loading.
   void release_reference();
 
  private:
-  // What `pictures` opens, with the records of the files.
+  // The artefact behind `pictures`, with the records of the files.
   OpenPictures open_files(const std::vector<std::filesystem::path>& files,
                           const std::string& label);
   ImageCache images(const SplitData& split, std::vector<RowProblem>& problems);

@@ -1,4 +1,4 @@
-// Scale and bias of the frozen reference, which the InfoNCE and sigmoid terms take as constants.
+// Scale and bias of the frozen reference: constants of the InfoNCE and sigmoid terms.
 #pragma once
 
 #include "saferclip/objective/objective_options.h"
@@ -6,11 +6,11 @@
 
 namespace saferclip {
 
-// exp(logit_scale) of the source, or what the configuration says (objective.infonce_scale).
+// objective.infonce_scale if set, else the source's exp(logit_scale).
 double infonce_scale(const ObjectiveOptions& objective, const WeightsSource& source);
 
-// The bias of the sigmoid terms; 0 when the objective has none. Throws ConfigError when it has
-// terms that need one and neither the weights nor the configuration give it.
+// The bias of the sigmoid terms; 0 when the objective needs none or trains the model's own. Throws
+// ConfigError when it is needed and neither the weights nor the configuration give it.
 double reference_logit_bias(const ObjectiveOptions& objective, const WeightsSource& source);
 
 }  // namespace saferclip

@@ -1,4 +1,4 @@
-// Which validation is the best of a run, and when a run has run out of patience.
+// Which validation of a run is the best, and when the run is out of patience.
 #pragma once
 
 #include <optional>
@@ -9,8 +9,8 @@
 
 namespace saferclip {
 
-// What a validation gives back: the JSON for the metrics line, the value that decides which
-// checkpoint is best (higher is better), and a line for the terminal.
+// A validation's result: the JSON for the metrics line, the value that decides which checkpoint is
+// best (higher is better), and a line for the terminal.
 struct ValidationResult {
   std::string json;
   std::optional<double> best_value;
@@ -18,9 +18,9 @@ struct ValidationResult {
   std::string summary;
 };
 
-// Enters the result of step `state.step` into the state: best value, lowest loss, and how many
-// validations in a row improved neither. Ties keep the earlier step. True when the value is the
-// best so far.
+// Records the result of step `state.step` in the state: best value, lowest loss, and how many
+// validations in a row improved neither. Ties keep the earlier step. Returns whether the value is
+// the best so far.
 bool record_validation(const ValidationResult& result, TrainState& state);
 
 // Whether `checkpoint.patience` ends the run.

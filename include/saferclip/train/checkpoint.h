@@ -1,4 +1,4 @@
-// Checkpoints: one folder a step, complete or absent.
+// Checkpoints: one folder per step, complete or absent.
 //   checkpoints/step_00000500/{manifest.json, weights.safetensors, optimizer.safetensors,
 //   state.json} checkpoints/latest, checkpoints/best: the folder's name, one line
 #pragma once
@@ -16,7 +16,7 @@
 
 namespace saferclip {
 
-// What a run must remember besides weights and optimizer.
+// What a run must remember besides its weights and optimizer.
 struct TrainState {
   std::int64_t step = 0;             // steps done
   std::optional<double> best_value;  // of the validation metric
@@ -24,15 +24,15 @@ struct TrainState {
   std::optional<double> best_loss;     // lowest validation loss
   std::int64_t stale_validations = 0;  // in a row, with neither a better value nor a lower loss
   std::map<std::string, std::string> content;  // keys of weights, images, tokens, targets, anchors
-  std::string measure;                         // what best_value is a value of; empty: not known
-  std::string precision;  // in which the steps computed: bf16 or fp32; empty: not known
+  std::string measure;    // the metric that best_value measures; empty: unknown
+  std::string precision;  // of the steps: bf16 or fp32; empty: unknown
   std::string device;
   std::int64_t threads = 0;
-  bool awaits_validation = false;  // of `step`: it was due, and the run was stopped in it
+  bool awaits_validation = false;  // the validation of `step` was due when the run was stopped
 };
 
-// What a checkpoint holds, on the CPU. A copy lets training go on while it is written; without one,
-// tensors that are on the CPU already are views of the leaves.
+// A checkpoint's content, on the CPU. With `is_copy`, training may continue while it is written;
+// without, tensors that are already on the CPU are views of the leaves.
 struct CheckpointSnapshot {
   TrainState state;
   std::vector<NamedTensor> weights;
@@ -42,31 +42,32 @@ CheckpointSnapshot take_snapshot(const TrainState& state,
                                  const std::vector<TrainedParameter>& parameters,
                                  const Optimizer& optimizer, bool is_copy = true);
 
-// Replaces views by copies, on the calling thread alone. `spare` lends memory of an earlier copy of
-// the same tensors, which `snapshot` then shares with it; one that does not fit is replaced.
+// Replaces views with copies, on the calling thread alone. The copies reuse the memory of `spare`,
+// an earlier copy of the same tensors, and share it with `snapshot`; tensors of `spare` that do not
+// fit are replaced.
 void copy_snapshot(CheckpointSnapshot& snapshot, CheckpointSnapshot& spare);
 
 class CheckpointStore {
  public:
   CheckpointStore(const std::filesystem::path& run_folder, Logger& log);
 
-  // Writes a temporary folder, flushes it, renames it, points `latest` at it, then removes
-  // checkpoints that retention does not keep (only folders that hold our manifest). Throws Error
-  // when that fails; checkpoints before it stay.
+  // Writes a temporary folder, flushes it, renames it, points `latest` at it, then removes the
+  // checkpoints that retention does not keep (only empty folders and those with our manifest).
+  // Throws Error on failure; earlier checkpoints stay.
   void save(const CheckpointSnapshot& snapshot, std::int64_t keep_last, bool keep_best);
 
-  // The end of a save: the files `latest` and `best` say what the state says, and retention. A run
-  // that goes on from `state` does it again: it may have ended before or in it, or a file been
-  // lost.
+  // The end of a save: makes the files `latest` and `best` agree with the state and applies
+  // retention. A run that resumes from `state` repeats it, since the earlier run may have ended
+  // before or during it, or lost a file.
   void settle(const TrainState& state, std::int64_t keep_last, bool keep_best);
 
-  // Steps of the checkpoints that are there, ascending.
+  // Steps of the existing checkpoints, ascending.
   std::vector<std::int64_t> steps() const;
   std::filesystem::path folder(std::int64_t step) const;
-  // The step that the file `latest` or `best` names, when it names one.
+  // The step that the file `latest` or `best` names, if any.
   std::optional<std::int64_t> pointer(const std::string& name) const;
 
-  // The newest checkpoint whose files have the sizes and checksums of its manifest; says which
+  // The newest checkpoint whose files match the sizes and checksums in its manifest; logs the
   // damaged ones it skips.
   std::optional<std::int64_t> newest_good() const;
 
@@ -77,14 +78,15 @@ class CheckpointStore {
   Logger& log_;
 };
 
-// Why a checkpoint folder cannot be used; empty when it is whole.
+// Why a checkpoint folder cannot be used; empty when it is intact.
 std::string checkpoint_problem(const std::filesystem::path& folder);
 
 // Throws WeightsError when it is damaged.
 TrainState read_train_state(const std::filesystem::path& checkpoint);
 std::vector<NamedTensor> read_trained_weights(const std::filesystem::path& checkpoint);
 
-// Puts weights and optimizer state of a checkpoint back. Throws WeightsError when they do not fit.
+// Restores the weights and the optimizer state of a checkpoint. Throws WeightsError when they do
+// not fit.
 void restore(const std::filesystem::path& checkpoint,
              const std::vector<TrainedParameter>& parameters, Optimizer& optimizer);
 

@@ -1,5 +1,5 @@
-// What a training run on the CPU will need at its peak, worked out from shapes: what the backward
-// passes of nn/ keep, what the optimizer and the saves hold. Bytes throughout.
+// Predicts the peak memory of a training run on the CPU from shapes: what the backward passes of
+// nn/ keep, and what the optimizer and the saves hold. All sizes are in bytes.
 #pragma once
 
 #include <cstdint>
@@ -15,20 +15,20 @@ struct MemoryPlan {
   // Of one forward and backward pass: a micro-batch with its anchors, safe and unsafe together.
   std::int64_t pictures = 0;
   std::int64_t captions = 0;
-  std::int64_t tokens = 0;  // a caption, as long as the longest
+  std::int64_t tokens = 0;  // per caption, the longest one's
   bool is_bf16 = false;
-  bool trains_all = false;              // else adapters on frozen weights
+  bool trains_all = false;              // false: adapters on frozen weights
   std::int64_t trained_parameters = 0;  // fp32 numbers
   std::int64_t rank = 0;                // of the adapters
   double dropout = 0;
   Recompute recompute = Recompute::kNothing;
-  bool copies_state = true;      // saves are written beside the steps, from a copy
-  bool validates = false;        // a tuned fp32 model besides, and the rows it embeds
-  bool keeps_reference = false;  // the frozen fp32 model stays, to embed cropped pictures
-  // What the run reads of the caches' files, which counts while it is in memory.
+  bool copies_state = true;      // saves are written in the background, from a copy
+  bool validates = false;        // adds a tuned fp32 model and the rows it embeds
+  bool keeps_reference = false;  // the frozen fp32 model stays loaded to embed cropped pictures
+  // The part of the cache files that the run reads; mapped pages count while they are in memory.
   std::int64_t mapped = 0;
-  std::int64_t caches = 0;       // all that preparing reads or writes of them
-  std::int64_t batch_bytes = 0;  // of the batches that are gathered ahead
+  std::int64_t caches = 0;       // the part that preparation reads or writes
+  std::int64_t batch_bytes = 0;  // of the prefetched batches
 };
 
 struct MemoryPart {
@@ -36,14 +36,14 @@ struct MemoryPart {
   std::int64_t bytes = 0;
 };
 
-// The rows that evaluation and preparing embed at a time.
+// Rows per block when evaluation and preparation embed.
 inline constexpr std::int64_t kEmbeddedRows = 64;
 
-// Parts whose sum is the peak of the training itself: program, weights, gradients, moments, copy,
+// Parts that sum to the peak of training itself: program, weights, gradients, moments, copy,
 // activations, workspace, data.
 std::vector<MemoryPart> memory_parts(const MemoryPlan& plan);
-// The same of the preparing before it, where caches are missing: the model to train is there
-// already, and the frozen fp32 reference embeds the rows.
+// The same for preparation, when caches are missing: the model to train is already loaded while the
+// frozen fp32 reference embeds the rows.
 std::vector<MemoryPart> preparing_parts(const MemoryPlan& plan);
 std::int64_t total_bytes(const std::vector<MemoryPart>& parts);
 

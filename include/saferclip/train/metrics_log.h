@@ -1,4 +1,4 @@
-// metrics.jsonl: one JSON object a line, every step once, also after kills and resumptions.
+// metrics.jsonl: one JSON object per line, each step once, even after kills and resumes.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace saferclip {
 
-// Numbers of one training step, as they stand in the log. Terms are raw, unweighted.
+// The numbers of one training step as logged. Terms are unweighted.
 struct StepLine {
   std::int64_t step = 0;   // from 1
   std::int64_t epoch = 0;  // from 0
@@ -24,15 +24,15 @@ struct StepLine {
 
 class MetricsLog {
  public:
-  // Opens the log of a run that goes on after `step`: later lines, and a line that a crash cut, go;
-  // without `is_validated` also the evaluation of that step, which is about to be made.
-  // Like all below, throws Error when the line cannot be written.
+  // Opens the log of a run that resumes after `step`. Removes later lines, a line cut short by a
+  // crash and, without `is_validated`, the evaluation of `step`, which is about to run again.
+  // Throws Error when the file cannot be written, as do all members below.
   MetricsLog(const std::filesystem::path& file, std::int64_t step, bool is_validated = true);
 
   void write(const StepLine& line);
-  // `body` is a JSON object; "kind": "evaluation" and the step are put in front.
+  // `body` is a JSON object; "kind": "evaluation" and the step are prepended.
   void write_evaluation(std::int64_t step, std::int64_t epoch, const std::string& body);
-  // Flushes the lines so far to the disk; another thread may write meanwhile.
+  // Flushes the lines so far to disk; another thread may write meanwhile.
   void sync();
 
  private:

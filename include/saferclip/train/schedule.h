@@ -7,8 +7,8 @@
 
 namespace saferclip {
 
-// Rate of step `step` (from 0) out of `total`: linear warm-up to `peak` at the end of the warm-up,
-// then constant, or cosine or linear down to final_fraction · peak at the last step.
+// Rate of step `step` (from 0) out of `total`: linear warm-up to `peak`, then constant, or cosine
+// or linear decay to final_fraction · peak at the last step.
 double learning_rate(const ScheduleOptions& options, double peak, std::int64_t step,
                      std::int64_t total);
 

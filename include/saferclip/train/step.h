@@ -1,5 +1,4 @@
-// One optimisation step: forward passes, losses, gradients, update. Nothing in it waits for the
-// device.
+// One optimization step: forward passes, losses, gradients, update. It never waits for the device.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -27,7 +26,7 @@ struct StepOptions {
   at::ScalarType compute = at::kFloat;
   Recompute recompute = Recompute::kNothing;
   bool trains_logit_scale = false;
-  // Of the contrastive terms that do not use the model's own: exp(logit_scale), and the bias.
+  // For contrastive terms that do not use the model's own: exp(logit_scale), and the bias.
   double infonce_scale = 100;
   double logit_bias = 0;
   const StopFlag* stop = nullptr;
@@ -41,7 +40,7 @@ struct StepNumbers {
 };
 
 // Runs the batch (already on the device) in micro-batches, then one optimizer update at rate `lr`.
-// With a gradient cache (arXiv 2101.06983) the losses are the whole batch's.
+// With a gradient cache (arXiv 2101.06983) the losses are taken over the whole batch.
 // `before_update` is called when all passes are done: until then weights and moments are only read,
 // and options.stop may end the step with Interrupted.
 StepNumbers train_step(ClipModel& model, Optimizer& optimizer, const Batch& batch,

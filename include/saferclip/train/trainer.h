@@ -1,4 +1,4 @@
-// The training loop: order only. Everything it does is somebody else's function.
+// The training loop: it decides the order; the work is done by the functions that it calls.
 #pragma once
 
 #include <cstdint>
@@ -21,23 +21,22 @@ class StepBatches {
  public:
   virtual ~StepBatches() = default;
   // The batch of a step on the host, in pinned memory when `pin` is set. A pure function of the
-  // step, called by another thread than the training's.
+  // step, called from the prefetch thread.
   virtual Batch gather(std::int64_t step, bool pin) const = 0;
   // The batch, already on its device, with its pictures augmented.
   virtual Batch augment(Batch batch) const { return batch; }
-  // What an error calls a manifest row: its id.
+  // A manifest row's name in errors: its id.
   virtual std::string row_name(std::int64_t row) const { return std::to_string(row); }
 };
 
-// Measures the model as it is after `step`. Called after `validate_every_epochs` epochs and at the
-// end.
+// Measures the model after `step`. Called every `validate_every_epochs` epochs and at the end.
 class StepValidation {
  public:
   virtual ~StepValidation() = default;
   virtual ValidationResult validate(std::int64_t step) = 0;
 };
 
-// What a run works with; all of it must outlive the run.
+// The parts of a run; all must outlive it.
 struct TrainerParts {
   ClipModel& model;
   const std::vector<TrainedParameter>& parameters;
@@ -52,7 +51,7 @@ struct TrainerParts {
 };
 
 struct TrainerOptions {
-  StepOptions step;  // with the options of the training
+  StepOptions step;  // includes TrainOptions
   ScheduleOptions schedule;
   CheckpointOptions checkpoint;
   std::int64_t log_every_steps = 1;
@@ -60,13 +59,13 @@ struct TrainerOptions {
   double peak_lr = 1e-4;
 };
 
-// Steps of the whole run: max_steps, or what the epochs hold.
+// Steps of the whole run: max_steps, else those of all epochs.
 std::int64_t total_steps(const TrainOptions& options, const Sampler& sampler);
 
-// Runs from state.step to the end and leaves a checkpoint of the last step. When `step.stop` asks,
-// a step or a validation is given up, the state before it saved, Interrupted thrown. Throws
-// NumericError for a non-finite loss or gradient, which is never stepped over (the last good
-// checkpoint stays), Error when a checkpoint cannot be written.
+// Trains from state.step to the end and leaves a checkpoint of the last step. Once `step.stop` is
+// set, it abandons the current step or validation, saves the state before it and throws
+// Interrupted. Throws NumericError for a non-finite loss or gradient, which is never skipped (the
+// last good checkpoint stays), and Error when a checkpoint cannot be written.
 void run_training(const TrainerParts& parts, const TrainerOptions& options, TrainState& state);
 
 }  // namespace saferclip

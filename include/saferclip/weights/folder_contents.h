@@ -1,6 +1,6 @@
-// What a folder of weights holds besides its tokenizer and its card, in the layout that is asked
-// for. It is made whole before anything is written, so that a request that a layout cannot carry
-// leaves nothing behind.
+// The content of a folder of weights in a given layout, without its tokenizer and model card. It is
+// complete before anything is written, so a request that a layout cannot carry leaves no files
+// behind.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -19,7 +19,7 @@
 namespace saferclip {
 
 enum class ExportedTower { kBoth, kText, kVision };
-// Whether a tensor with this canonical name goes along.
+// Whether the tensor with this canonical name belongs to the tower.
 bool is_of_tower(const std::string& name, ExportedTower tower);
 
 enum class TensorFormat { kSafetensors, kTorch };
@@ -28,21 +28,21 @@ struct FolderContents {
   std::string tensor_file;  // its name
   TensorFormat format = TensorFormat::kSafetensors;
   std::vector<NamedTensor> tensors;
-  std::map<std::string, std::string> metadata;             // safetensors alone
+  std::map<std::string, std::string> metadata;             // safetensors only
   std::vector<std::pair<std::string, std::string>> texts;  // configurations: file name and content
-  std::vector<std::string> notes;  // what the client will compute otherwise than these weights
+  std::vector<std::string> notes;  // where the client will compute something else
 };
 
 struct ModelRequest {
   ClipModel& model;             // merged fp32 weights
-  const WeightsSource& source;  // what they were read from: geometry, preprocessing, captions
-  const Tokenizer& tokenizer;   // that stands beside them
+  const WeightsSource& source;  // their origin: geometry, preprocessing, caption handling
+  const Tokenizer& tokenizer;   // the one saved with them
   at::ScalarType dtype = at::kFloat;
   ExportedTower tower = ExportedTower::kBoth;
-  std::string timm_model;  // open_clip: SigLIP's vision tower, when it is none of timm's own
+  std::string timm_model;  // open_clip: SigLIP's vision tower, when timm has none like it
 };
 
-// The layout by the word of `export --to`: hf, open_clip, openai. Throws ConfigError for another.
+// The layout for a word of `export --to`: hf, open_clip, openai. Throws ConfigError for any other.
 WeightsLayout layout_named(const std::string& word);
 
 // A model in a layout:
@@ -54,10 +54,10 @@ WeightsLayout layout_named(const std::string& word);
 //   openai: OpenAI's names in torch.save's form, model.pt (a plain state_dict; torch.load with
 //     weights_only reads it, so do `clip.load` and open_clip's `pretrained`), with open_clip's
 //     configuration beside it.
-// Throws ConfigError when the layout cannot carry what is asked for.
+// Throws ConfigError when the layout cannot carry the request.
 FolderContents model_contents(WeightsLayout layout, const ModelRequest& request);
 
-// Writes all files into a folder that is there.
+// Writes all files into an existing folder.
 void write_contents(const std::filesystem::path& folder, const FolderContents& contents);
 
 }  // namespace saferclip

@@ -16,7 +16,7 @@
 
 namespace saferclip {
 
-// What an adapter adds to one weight: scaling · B A, in the weight's shape.
+// An adapter's change of one weight: scaling · B A, in the weight's shape.
 struct LoraDelta {
   std::string module;  // canonical: Hugging Face's path of the linear layer
   at::Tensor a;        // [r, I]; a convolution's kernel is flattened
@@ -26,31 +26,31 @@ struct LoraDelta {
 };
 
 struct PeftAdapter {
-  std::filesystem::path path;  // as given: a folder or a file
+  std::filesystem::path path;  // as given, folder or file
   std::vector<LoraDelta> deltas;
   std::vector<NamedTensor> saved;  // modules stored whole, by canonical tensor name
-  std::string hash;                // SHA-256 of its tensor file and of what its config decides
+  std::string hash;                // SHA-256 of its tensor file and the decisive part of its config
   std::vector<std::string> notes;  // what was left out
 };
 
-// Reads an adapter for a model of this geometry: a folder, or a file (of PEFT's with its
-// configuration beside it). Module names may be Hugging Face's (per-linear), those of one tower
-// alone, or OpenAI's and open_clip's; of a fused attention projection q, k and v share A and get a
-// third of B each. Throws WeightsError listing all problems: DoRA, biases, other adapter types,
-// modules that the model does not have, shapes that do not fit.
+// Reads an adapter for a model of this geometry: a folder, or a file (PEFT's with its configuration
+// beside it). Module names may be Hugging Face's (per linear layer), those of one tower alone, or
+// OpenAI's and open_clip's; for a fused attention projection, q, k and v share A and each get a
+// third of B. Throws WeightsError listing all problems: DoRA, biases, other adapter types, modules
+// that the model lacks, shapes that do not fit.
 PeftAdapter read_peft_adapter(const std::filesystem::path& path, const ClipGeometry& geometry);
 
-// Puts an adapter (a folder or file) into the weights: `tensor` gives W + scaling · B A in fp32.
-// Throws as read_peft_adapter does.
+// Merges an adapter (folder or file) into the source: its `tensor` then returns W + scaling · B A
+// in fp32. Throws as read_peft_adapter does.
 void merge_adapter(WeightsSource& source, const std::filesystem::path& path);
 
-// Starts LoRA leaves from an adapter, so that training goes on where it ended; targets that the
-// adapter leaves out keep B = 0. Throws ConfigError when rank, scaling or targets differ from the
-// adapter's, with the values to write.
+// Initializes LoRA leaves from an adapter, so that training continues from it; targets that the
+// adapter lacks keep B = 0. Throws ConfigError, with the values to set, when rank, scaling or
+// targets differ from the adapter's.
 void start_from_adapter(const std::vector<TrainedParameter>& parameters, const PeftAdapter& adapter,
                         const AdapterOptions& options);
 
-// What a run trained, to be written as an adapter.
+// A run's trained tensors, to be written as an adapter.
 struct AdapterRequest {
   const std::vector<NamedTensor>& trained;  // a checkpoint's tensors
   const ModelOptions& model;
@@ -62,9 +62,9 @@ struct AdapterRequest {
   double strength = 1;  // scales what was learned
 };
 
-// adapter_config.json and adapter_model.safetensors. Throws ConfigError for a full fine-tuning, a
-// trained logit scale, another picture size and a base that an adapter was merged into: an adapter
-// cannot carry them.
+// adapter_config.json and adapter_model.safetensors. Throws ConfigError for full fine-tuning, a
+// trained logit scale, another picture size and a base with a merged adapter: an adapter cannot
+// carry them.
 FolderContents adapter_contents(const AdapterRequest& request);
 
 }  // namespace saferclip

@@ -1,15 +1,15 @@
-// The weight files that OpenAI published, known by their SHA-256.
+// Recognizes the weight files that OpenAI published by their SHA-256.
 #pragma once
 
 #include <string>
 
 namespace saferclip {
 
-// "OpenAI ViT-B/32" when a file with this SHA-256 is one that OpenAI published; else "".
+// "OpenAI ViT-B/32" when OpenAI published the file with this SHA-256; else "".
 std::string published_name(const std::string& sha256);
-// Its id on the Hugging Face hub, where OpenAI published the same weights; "" for none.
+// The Hugging Face hub id under which OpenAI published the same weights; "" if none.
 std::string published_id(const std::string& sha256);
-// The SHA-256 of the published file with this name ("ViT-B-32.pt"); "" for other names.
+// The SHA-256 of the published file of this name ("ViT-B-32.pt"); "" for other names.
 std::string published_hash(const std::string& file_name);
 
 }  // namespace saferclip

@@ -15,22 +15,10 @@ namespace {
 // LibTorch, oneDNN and other libraries with their own allocations, measured.
 constexpr std::int64_t kProgram = std::int64_t{290} << 20;
 constexpr std::int64_t kFloat = 4;
-<<<<<<< HEAD
-// What the backward pass keeps lies in the heap between freed pieces that nothing fits into any
-// more: measured at 0 to 40 % of it (small towers, ViT-L/14). An eighth keeps all within a fifth.
+// Heap fragmentation around what the backward pass keeps: measured at 0 to 40 % of it (small towers,
+// ViT-L/14). An eighth keeps every prediction within a fifth.
 constexpr std::int64_t kHeapShare = 8;
-// Adapters on q, k, v, the output projection, fc1 and fc2 at most.
-||||||| ca47649
-// What the backward pass keeps lies in the heap between pieces that nothing fits into any more:
-// measured at 0 to 40 % of it, ViT-B/32 and L/14.
-constexpr double kHeapShare = 1.25;
-// Adapters on q, k, v, the output projection, fc1 and fc2 at most.
-=======
-// Heap fragmentation around what the backward pass keeps: measured at 0 to 40 % of it, ViT-B/32 and
-// L/14.
-constexpr double kHeapShare = 1.25;
 // At most: adapters on q, k, v, the output projection, fc1 and fc2.
->>>>>>> a2a8efa323d22820552e890d33c53611e85453b6
 constexpr std::int64_t kAdapters = 6;
 
 // One tower's share of a pass: `sequences` of `length` tokens.

@@ -211,8 +211,7 @@ OrderedJson open_clip_preprocessing(const Preprocessing& p, std::vector<std::str
   return json;
 }
 
-// open_clip's get_tokenizer: its own SimpleTokenizer, or the folder's files behind a clean
-// function.
+// open_clip's get_tokenizer: its own SimpleTokenizer, or the folder's files after a clean function.
 void read_open_clip_tokenizer(const Json& text, const std::string& file, WeightsSource& source) {
   const Json name = text.value("hf_tokenizer_name", Json());
   const bool has_own_tokenizer = name.is_string() && name != "";

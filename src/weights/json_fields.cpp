@@ -1,5 +1,6 @@
 // Reads untrusted configurations. Any fault (not JSON, endless nesting, a string where a number
-// belongs) becomes a WeightsError that names the file; no exception of the JSON library escapes.
+// belongs) becomes a WeightsError that names the file; no exception of the JSON library escapes, so
+// callers handle one kind of error.
 #include "weights/json_fields.h"
 
 #include <nlohmann/json.hpp>

@@ -1,5 +1,7 @@
 // Adapters are read, merged into a source, used to start training, and written here. Merging is
-// lazy: a weight gets its delta when it is read, in fp32, and the base file stays mapped.
+// lazy: a weight gets its delta when it is read, in fp32, and the base file stays mapped. Reading
+// the file formats is in lora_factors.cpp and lora_file.cpp, matching names to weights in
+// lora_targets.cpp.
 #include "saferclip/weights/peft.h"
 
 #include <ATen/ATen.h>

@@ -60,8 +60,9 @@ Modules known_modules(const ClipGeometry& geometry) {
   return modules;
 }
 
-// Turns a file's module names into those of a whole model: PEFT's names begin at "encoder." for a
-// single tower, as flattened by transformers 5, and with a larger model's own prefix otherwise.
+// Turns a file's module names into those of a whole model. PEFT's names begin at "encoder." when it
+// was applied to a single tower, which transformers 5 flattened, and with that model's prefix when
+// it was applied to a larger model.
 struct Naming {
   std::string removed;
   std::string added;

@@ -1,5 +1,6 @@
-// A caption field holds one text or a list. One bad text makes the whole list bad: without it the
-// rest would pair safe and unsafe captions wrongly. Quotations end between UTF-8 characters.
+// Reads a caption field of a record: one text, or a list that becomes one row per text. One bad
+// text makes the whole list bad: without it the rest would pair safe and unsafe captions wrongly.
+// Quotations end between UTF-8 characters.
 #include "data/captions.h"
 
 #include <nlohmann/json.hpp>

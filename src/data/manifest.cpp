@@ -1,6 +1,6 @@
 // One pass over the records. A record of another split is left out; a bad one is reported with its
-// line and reading goes on, so that all problems are known at once. Only a problem of the file as a
-// whole throws. Pictures are located here but not opened: what is wrong inside them is found by
+// line and reading continues, so that all problems are known at once. Only a problem of the file as
+// a whole throws. Pictures are located here but not opened: what is wrong inside them is found by
 // decoding (prepare/).
 #include "saferclip/data/manifest.h"
 

@@ -1,6 +1,6 @@
 // Relative paths start from image_root. The safe picture is the file that the row names by path,
 // else by COCO id, else by the last part of its COCO address; the unsafe one is named by path or
-// found by the template. Manifests come from strangers: what they name must lie inside image_root,
+// found by the template. Manifests are untrusted: the paths they name must be inside image_root,
 // and an id must not lead out of the template's folder.
 #include "data/row_pictures.h"
 

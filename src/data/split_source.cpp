@@ -1,5 +1,6 @@
 // `train` and `validation` come from their own options, or else, like all other names, from
-// data.evaluation. An entry's own image root and template replace the general ones.
+// data.evaluation. An entry's own image root and template replace the general ones. Training,
+// preparation and evaluation all resolve split names here.
 #include "saferclip/data/split_source.h"
 
 #include <vector>

@@ -1,5 +1,7 @@
 // Describes a PictureJob as an artefact; open_or_build decides whether to open or to decode it.
-// This is apart from picture_rows.cpp, which decodes into a folder and knows no keys.
+// This is apart from picture_rows.cpp, which decodes into a folder and knows no keys. Artefacts of
+// other lists with the same decoding recipe are passed on, so pictures that they hold are not
+// decoded twice.
 #include "prepare/keys.h"
 #include "prepare/picture_rows.h"
 

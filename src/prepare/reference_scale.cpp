@@ -1,5 +1,6 @@
-// The configuration's value wins, else the source's own tensor counts. A CLIP has no logit bias, so
-// a sigmoid term on it needs one in the configuration: any default would change the loss silently.
+// Constants for the contrastive terms that do not train the model's own. The configuration's value
+// wins over the source's tensor. A CLIP has no logit bias, so a sigmoid term on it needs one in the
+// configuration: any default would change the loss silently.
 #include "saferclip/prepare/reference_scale.h"
 
 #include <ATen/ATen.h>

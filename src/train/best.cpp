@@ -1,4 +1,6 @@
-// The record of a run's validations lives in TrainState, so that a resumed run continues it.
+// Compares each validation with the best of the run so far. The record is part of TrainState, so a
+// resumed run continues it. A better value and a lower loss are tracked separately: the value
+// decides which checkpoint is best, and either of them restores the run's patience.
 #include "saferclip/train/best.h"
 
 namespace saferclip {

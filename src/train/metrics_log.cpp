@@ -1,6 +1,6 @@
 // The log is append-only during a run. A resumed run first cuts the file back to its step, so that
 // each step appears once, whatever was written after the last checkpoint. A line cut short by a
-// crash does not parse and goes as well. The cut replaces the file atomically.
+// crash does not parse and is removed too. The cut replaces the file atomically.
 #include "saferclip/train/metrics_log.h"
 
 #include <nlohmann/json.hpp>

@@ -2,8 +2,9 @@
 // Losses are divided by the counts of the whole batch, so those of the micro-batches sum to the
 // batch's. With a gradient cache all micro-batches are first embedded without recording; the losses
 // of the whole batch give the gradients of the embeddings; then each micro-batch is embedded again
-// and those gradients go backward. Dropout keys depend on seed, step and the micro-batch's first
-// row, so both embeddings are equal. Numbers stay on the device: reading one would wait for it.
+// and those gradients are propagated back. Dropout keys depend on seed, step and the micro-batch's
+// first row, so both embeddings are equal. Numbers stay on the device: reading one would wait for
+// it.
 #include "saferclip/train/step.h"
 
 #include <ATen/ATen.h>

@@ -1,5 +1,6 @@
-// A step whose loss or gradient is not finite is neither logged nor saved: the error names the
-// terms and the rows, and the last good checkpoint stays.
+// Checks, logs and shows the numbers of each step, and words the messages about them. A step whose
+// loss or gradient is not finite is neither logged nor saved: the error names the terms and the
+// rows, and the last good checkpoint stays.
 #include "train/step_log.h"
 
 #include <cmath>

@@ -1,5 +1,7 @@
 // The loop decides the order alone: gather, step, log, validate, save. A validation or save after a
-// step belongs to that step, so a run stopped during a validation repeats it when resumed.
+// step belongs to that step, so a run stopped during a validation repeats it when resumed. Batches
+// are gathered ahead on another thread; saves run in the background; numbers are checked before
+// anything is saved.
 #include "saferclip/train/trainer.h"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
-// Words for activations. A wrong one changes every embedding and shows in no shape, so nothing is
-// guessed: the source says it, or the user does, and the two must agree. Weights that tell nothing
-// are refused with the usual choices.
+// Names of activations. A wrong activation changes every embedding and shows in no shape, so none
+// is guessed: the source or the user names it, and the two must agree. Weights that do not name one
+// are refused, with the usual choices.
 #include "weights/activation_words.h"
 
 #include "saferclip/core/error.h"

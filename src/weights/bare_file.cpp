@@ -1,6 +1,6 @@
-// A file that stands alone: the layout is the one whose names its tensors have, the geometry comes
-// from `model.architecture` or from the shapes where these tell it. What is only assumed goes into
-// a note, and what cannot be known is asked for.
+// A file on its own: its tensor names determine the layout; the geometry comes from
+// `model.architecture` or, where possible, from the shapes. Assumptions are noted; what cannot be
+// known must be given by the user.
 #include "weights/bare_file.h"
 
 #include <nlohmann/json.hpp>
@@ -18,7 +18,7 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-// The last one is as good as any for names of no layout: it says what is missing.
+// When no layout has these names, the last one reports what is missing.
 const Layout& layout_of_names(const TensorFiles& files, Family family) {
   for (const Layout* layout : layouts()) {
     if (layout->covers(family) && layout->has_names(files)) return *layout;
@@ -26,8 +26,8 @@ const Layout& layout_of_names(const TensorFiles& files, Family family) {
   return *layouts().back();
 }
 
-// The activation that the file itself tells: in our metadata, or because it is OpenAI's, and all of
-// those use QuickGELU.
+// The activation known from the file itself: from our metadata, or QuickGELU if the file is
+// OpenAI's, which all use it.
 std::string told_activation(const TensorFiles& files) {
   const auto said = files.metadata().find("activation");
   if (said != files.metadata().end() && (said->second == "gelu" || said->second == "quick_gelu")) {
@@ -63,7 +63,7 @@ void infer(const Layout& layout, const TensorFiles& files, const ModelOptions& o
   source.geometry = layout.infer(files);
   source.geometry.text.activation = source.geometry.vision.activation =
       demanded_activation(options, file + " does not say");
-  // OpenAI's own archives are what this assumes.
+  // These are the settings of OpenAI's own archives.
   if (is_openai_archive(files)) return;
   source.notes.push_back(
       cat(file, ": heads of width 64, OpenAI's mean and std and a bicubic resize are assumed, as ",
@@ -77,7 +77,7 @@ WeightsSource open_bare_file(const fs::path& file, const ModelOptions& options,
   WeightsSource source;
   source.path = file;
   const bool is_described = !options.architecture.empty();
-  // Without a description it must be a CLIP.
+  // Without a description only a CLIP is accepted.
   if (!is_described) refuse_foreign_model(*files, file.string(), Family::kClip);
   const ModelOptions told = with_told_activation(options, file, *files);
   if (is_described) read_described(told, source);

@@ -1,6 +1,6 @@
-// Pictures and captions as the families were trained on them: CLIP's by OpenAI's mean and
-// deviation, shortest side and crop; SigLIP's squashed to a square, values from -1 to 1. What a
-// folder says of itself wins; this is for what says nothing.
+// Preprocessing as the families were trained: CLIP with OpenAI's mean and deviation, shortest side
+// and crop; SigLIP squashed to a square, values from -1 to 1. A folder's own settings win; these
+// are the defaults.
 #include "weights/family_defaults.h"
 
 namespace saferclip {

@@ -1,5 +1,5 @@
-// From a model to files: the layout makes the contents, this writes them. Nothing here knows a
-// layout but by the table; making and writing are apart so that every refusal comes before the
+// From a model to files: the layout makes the contents, this file writes them. It knows layouts
+// only through their table. Making and writing are separate so that every refusal comes before the
 // first byte.
 #include "saferclip/weights/folder_contents.h"
 

@@ -1,6 +1,6 @@
-// A list of missing tensors would be right and useless for a model of another kind, so its names
-// are looked at first: one sentence says what it is and what to use instead. The marks are names
-// that no CLIP or SigLIP has.
+// For a model of another kind a list of missing tensors would be correct and useless. Its names are
+// therefore checked first, and one sentence says what it is and what to use instead. The marks are
+// names that no CLIP or SigLIP has.
 #include "weights/foreign_models.h"
 
 #include "saferclip/core/error.h"
@@ -9,7 +9,7 @@
 namespace saferclip {
 namespace {
 
-// What a name tells of models that are not read here, or not as CLIP.
+// What a tensor name reveals about models that are not read here, or not as CLIP.
 struct ForeignMark {
   const char* prefix;
   const char* sentence;

@@ -1,6 +1,6 @@
-// Reads what users write where a path is expected: an id of the hub, an address of it, one of
-// clip.load's names. Nothing is looked up; a name is taken for a hub's only by its form and by who
-// publishes CLIPs, so that a mistyped path is not sent there.
+// Recognizes what users write in place of a path: a hub id, a hub address, or one of clip.load's
+// names. Nothing is looked up. A name counts as the hub's only by its form and a known publisher of
+// CLIPs, so a mistyped path is not mistaken for one.
 #include "saferclip/weights/hub_names.h"
 
 #include <algorithm>
@@ -14,14 +14,14 @@
 namespace saferclip {
 namespace {
 
-// What `clip.load` calls them.
+// clip.load's names.
 constexpr std::array<std::pair<std::string_view, const char*>, 4> kOpenAi{
     {{"ViT-B/32", "openai/clip-vit-base-patch32"},
      {"ViT-B/16", "openai/clip-vit-base-patch16"},
      {"ViT-L/14", "openai/clip-vit-large-patch14"},
      {"ViT-L/14@336px", "openai/clip-vit-large-patch14-336"}}};
 
-// Who publishes CLIPs: a path that ends in one of these and a name is taken for it.
+// Publishers of CLIPs: a path that ends in one of these and a name is taken for a hub id.
 constexpr std::array<std::string_view, 7> kPublishers{"openai", "laion",     "google", "facebook",
                                                       "apple",  "aimagelab", "timm"};
 
@@ -65,7 +65,7 @@ std::string hub_name(const std::string& written) {
 std::string hub_help(const std::string& written, const std::filesystem::path& path) {
   const std::string name = hub_name(written);
   if (name.empty()) return "";
-  // What stands in place of a path cannot always be one.
+  // The text may be no valid path.
   const bool is_path = written.find(':') == std::string::npos;
   const std::filesystem::path folder = is_path ? path : std::filesystem::path(name);
   return cat("; if ", name,

@@ -1,6 +1,6 @@
-// transformers' folders, the canonical layout: tensors go in and out as they are. The files are
-// those that `from_pretrained` looks for and `save_pretrained` writes; config.json is the matter of
-// hugging_face_config, the image processor that of preprocessor_config.
+// transformers' folders, the canonical layout: tensors are read and written unchanged. The files
+// are those that `from_pretrained` looks for and `save_pretrained` writes; config.json is handled
+// in hugging_face_config.cpp, the image processor in preprocessor_config.cpp.
 #include "weights/hugging_face.h"
 
 #include <ATen/ATen.h>
@@ -34,7 +34,7 @@ void attach(WeightsSource& source, const std::shared_ptr<const TensorFiles>& fil
                  [](const std::string& name) { return name.ends_with(".position_ids"); });
 }
 
-// `folder` when it holds any file of a tokenizer, usable or not; else empty.
+// `folder` if it holds any tokenizer file, usable or not; else empty.
 fs::path tokenizer_folder_in(const fs::path& folder) {
   for (const char* name : {"tokenizer.json", "vocab.json", "merges.txt", "vocab.txt",
                            "spiece.model", "tokenizer.model", "tokenizer_config.json",

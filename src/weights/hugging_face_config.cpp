@@ -1,6 +1,6 @@
-// config.json of transformers, read and written. What it leaves out means what transformers takes
-// for it, field by field; what is written leaves nothing out, because a missing field would become
-// ViT-B/32's or SigLIP B/16's, the activation included.
+// Reads and writes transformers' config.json. A missing field gets transformers' default, field by
+// field. Written files leave nothing out, because a missing field, the activation included, would
+// default to that of ViT-B/32 or SigLIP B/16.
 #include "weights/hugging_face_config.h"
 
 #include <algorithm>
@@ -35,7 +35,7 @@ TowerGeometry read_tower(const Json& json, const std::string& file, const TowerG
   return tower;
 }
 
-// transformers lets `*_config_dict`, a legacy repetition, win over `*_config`.
+// In transformers the legacy duplicate `*_config_dict` takes precedence over `*_config`.
 Json sub_config(const Json& json, const std::string& name) {
   Json merged = json.value(name, Json::object());
   if (json.contains(name + "_dict") && json[name + "_dict"].is_object()) {
@@ -44,7 +44,7 @@ Json sub_config(const Json& json, const std::string& name) {
   return merged.is_object() ? merged : Json::object();
 }
 
-// `fallback`: what a missing hidden_act means; empty where clients disagree.
+// `fallback`: the default of hidden_act; empty where clients disagree.
 Activation read_activation(const Json& tower, const std::string& fallback, const std::string& file,
                            const ModelOptions& options) {
   const std::string said = tower.contains("hidden_act") && tower["hidden_act"].is_string()
@@ -66,8 +66,7 @@ Activation read_activation(const Json& tower, const std::string& fallback, const
   }
 }
 
-// What transformers takes for a field that config.json leaves out. SigLIP's published files rely on
-// it for nearly all.
+// transformers' defaults for missing fields. SigLIP's published files rely on nearly all of them.
 struct Defaults {
   TowerGeometry text;
   TowerGeometry vision;
@@ -105,7 +104,7 @@ Family read_family(const Json& json, const std::string& file) {
                          "and DFN's ViT models) or \"siglip\" (SigLIP and SigLIP 2)"));
 }
 
-// The embedding width, where the towers meet.
+// The embedding width, which both towers share.
 std::int64_t read_embed_dim(const Json& json, const Json& text, const Json& vision,
                             const ClipGeometry& g, const std::string& file) {
   if (form_of(g.family).has_vision_projection)
@@ -127,11 +126,11 @@ void read_text_spec(const Json& text, const std::string& file, WeightsSource& so
   source.text.context_length = g.context_length;
   source.text.vocab_size = g.vocab_size;
   source.text.is_padded = form_of(g.family).pools_last_token;
-  // What these say is left over from other models; the tokenizer decides.
+  // These are leftovers from other models; the tokenizer decides.
   if (source.text.is_padded) return;
   // OpenAI's files on the hub say bos 0, eos 2: transformers then pools the largest id of a
-  // caption. Any other id it pools where that first stands, as tokens may have been added behind
-  // it.
+  // caption. For any other eos it pools the first occurrence, since tokens may have been added
+  // after it.
   constexpr std::int64_t kLargest = 2, kDefault = 49407;
   const std::int64_t last = g.vocab_size - 1;
   std::int64_t eos = json_integer(text, "eos_token_id", std::min(kDefault, last), file);
@@ -167,7 +166,7 @@ OrderedJson tower_json(const TowerGeometry& tower, const ClipGeometry& g, const 
 
 OrderedJson id_or_null(std::int64_t id) { return id < 0 ? OrderedJson() : OrderedJson(id); }
 
-// What only CLIP's configuration has, only SigLIP's.
+// Fields that only CLIP's or only SigLIP's configuration has.
 void add_clip_fields(OrderedJson& json, const ClipGeometry& g) {
   json["logit_scale_init_value"] = 2.6592;
   json["projection_dim"] = g.embed_dim;
@@ -185,7 +184,8 @@ void add_siglip_fields(OrderedJson& json, const ClipGeometry& g, const TextSpec&
   json["vision_config"]["vision_use_head"] = true;
 }
 
-// What makes transformers pool the same token: the end mark's id, or its sign for the largest one.
+// The eos id that makes transformers pool the same token: the end mark's id, or 2 for the largest
+// id.
 std::int64_t pooled_end(const ClipGeometry& g, const TextSpec& text) {
   const bool is_largest = text.is_padded || text.eos_id == g.vocab_size - 1;
   return g.pooled_id < 0 && !is_largest ? 2 : text.eos_id;
@@ -215,7 +215,7 @@ OrderedJson model_json(const ClipGeometry& g, const TextSpec& text, const char* 
   return json;
 }
 
-// A tower's own configuration stands at the top when it is exported alone.
+// A tower exported alone has its own configuration at the top level.
 OrderedJson tower_config(const OrderedJson& config, ExportedTower tower, const FamilyForm& form) {
   if (tower == ExportedTower::kBoth) return config;
   const bool is_text = tower == ExportedTower::kText;

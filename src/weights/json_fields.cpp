@@ -1,6 +1,6 @@
-// Reads configurations that strangers wrote. Whatever is wrong with one (no JSON, nested without
-// end, a text where a number belongs) ends in a WeightsError that names the file; no exception of
-// the JSON library leaves the room.
+// Reads untrusted configurations. Any fault (not JSON, endless nesting, a string where a number
+// belongs) becomes a WeightsError that names the file; no exception of the JSON library escapes, so
+// callers handle one kind of error.
 #include "weights/json_fields.h"
 
 #include <nlohmann/json.hpp>

@@ -1,7 +1,7 @@
-// The layouts that are read and written. To add one: a file that defines its Layout, and its line
-// in the table below (and a name in WeightsLayout for those who ask which one it was). The order
-// says who is asked first about the names of a file's tensors; a folder with the configurations of
-// several is the last one's unless its weights say otherwise (weight_files.cpp).
+// The layouts that are read and written. To add one, define its Layout in a new file and add it to
+// the table below and to WeightsLayout. The table's order decides which layout is tried first on a
+// file's tensor names. A folder with several layouts' configurations belongs to the last of them,
+// unless its weights show otherwise (weight_files.cpp).
 #include "weights/layouts.h"
 
 #include "saferclip/core/error.h"

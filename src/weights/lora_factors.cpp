@@ -1,6 +1,6 @@
-// The factors that a file holds, by the file's own names: which dialect it speaks, and PEFT's.
-// Names decide, never the file's own, since adapters travel renamed. Which weights of the model the
-// factors belong to is asked in lora_targets.
+// Reads the factors in a file under the file's own module names: recognizes the dialect, and reads
+// PEFT's. Tensor names decide, never the file's name, since adapters are often renamed.
+// lora_targets.cpp maps the factors to the model's weights.
 #include "weights/lora_factors.h"
 
 #include <ATen/ATen.h>
@@ -31,7 +31,7 @@ bool is_lora_name(const std::string& name) {
          name.find(".lokr_") != std::string::npos;
 }
 
-// What PEFT and diffusers write into a folder, best first.
+// Files that PEFT and diffusers write into a folder, preferred first.
 fs::path searched_file(const fs::path& folder, std::vector<std::string>& notes) {
   fs::path file;
   for (const char* name : {kAdapterFile, "adapter_model.bin", "pytorch_lora_weights.safetensors",
@@ -50,7 +50,7 @@ fs::path searched_file(const fs::path& folder, std::vector<std::string>& notes) 
                          "pytorch_lora_weights.safetensors (diffusers)"));
 }
 
-// PEFT's names; the configuration is not read.
+// Reads PEFT's names; not the configuration.
 LoraContent read_peft_factors(const TensorFile& file) {
   LoraContent content;
   struct Suffix {
@@ -96,7 +96,7 @@ std::string lora_dialect(const TensorFile& file) {
 std::string lora_dialect(const std::vector<std::string>& names) {
   bool is_lora = false;
   for (const std::string& name : names) {
-    // LyCORIS keeps kohya's module names and calls its files so too.
+    // LyCORIS uses kohya's module and file names.
     if (name.starts_with("lora_") || name.starts_with("lycoris_")) return "kohya's";
     is_lora = is_lora || is_lora_name(name);
   }
@@ -112,7 +112,7 @@ bool is_lora_file(const std::filesystem::path& file) {
   try {
     return !lora_dialect(open_tensor_file(file)).empty();
   } catch (const WeightsError&) {
-    return false;  // whoever reads it says why
+    return false;  // reading the file reports why
   }
 }
 

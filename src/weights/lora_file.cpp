@@ -1,4 +1,4 @@
-// LoRA files of diffusion models, which have no adapter_config.json: alpha stands beside the
+// LoRA files of diffusion models, which have no adapter_config.json: alpha is stored beside the
 // factors or in the metadata, and only the text encoder's part is CLIP's.
 // https://github.com/kohya-ss/sd-scripts (networks/lora.py), diffusers'
 // loaders/lora_conversion_utils
@@ -23,14 +23,14 @@ namespace {
 
 using Json = nlohmann::json;
 
-// A file's tensor: of which part of a diffusion model, of which module there, what.
+// A file's tensor: the part of the diffusion model, the module in it, and the kind.
 struct Part {
-  std::string encoder;  // "lora_te", "text_encoder_2"; empty: of the U-Net
+  std::string encoder;  // "lora_te", "text_encoder_2"; empty: the U-Net
   std::string module;
-  std::string kind;  // behind the module: "lora_down.weight", "alpha"
+  std::string kind;  // after the module: "lora_down.weight", "alpha"
 };
 
-// Module names with dots, by the form that kohya gives them.
+// Maps kohya's form of module names to the dotted one.
 std::map<std::string, std::string> underscored_modules(const ClipGeometry& geometry) {
   std::map<std::string, std::string> modules;
   constexpr std::string_view kWeight = ".weight";
@@ -57,7 +57,7 @@ Part kohya_part(const std::string& name) {
   return part;
 }
 
-// "text_encoder.text_model.encoder.layers.0.mlp.fc1.lora_A.weight" and what came before PEFT.
+// "text_encoder.text_model.encoder.layers.0.mlp.fc1.lora_A.weight" and diffusers' older forms.
 Part diffusers_part(const std::string& name) {
   static const std::pair<std::string, std::string> kKinds[] = {
       {".lora_A.weight", "lora_down.weight"},
@@ -100,7 +100,7 @@ void keep_part(const Part& part, const std::string& full, const at::Tensor& valu
   }
 }
 
-// The settings that diffusers writes into the metadata, those of one encoder.
+// One encoder's settings in diffusers' metadata.
 void read_metadata(const TensorFile& file, const std::string& encoder, LoraContent& content) {
   const auto found = file.metadata.find("lora_adapter_metadata");
   if (found == file.metadata.end() || is_nested_deeper(found->second, 64)) return;
@@ -120,7 +120,7 @@ void read_metadata(const TensorFile& file, const std::string& encoder, LoraConte
   }
 }
 
-// Without settings, clients take alpha as the rank where every rank is the same.
+// Without settings, clients use the rank as alpha when all ranks are equal.
 void complete_alpha(bool is_kohya, LoraContent& content) {
   std::set<std::int64_t> ranks;
   for (auto& [module, factors] : content.factors) {

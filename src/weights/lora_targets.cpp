@@ -1,6 +1,6 @@
-// Which weights of the model a file's LoRA factors belong to. A file names modules as the model had
-// them that it was trained on: Hugging Face's, OpenAI's or timm's, of a whole model or of one
-// tower, or of something larger; so all of these are tried before a factor is said to fit nothing.
+// Maps a file's LoRA factors to the model's weights. A file uses the module names of the model that
+// it was trained on: Hugging Face's, OpenAI's or timm's, of a whole model, one tower or something
+// larger. All of these are tried before a factor is reported as not fitting.
 #include "weights/lora_targets.h"
 
 #include <ATen/ATen.h>
@@ -18,7 +18,7 @@
 namespace saferclip {
 namespace {
 
-// The canonical weights that stand behind a module name of a file: one, or q, k and v.
+// The canonical weights behind a file's module name: one, or q, k and v.
 struct Target {
   std::string canonical;  // tensor name
   std::vector<std::int64_t> shape;
@@ -30,13 +30,13 @@ using Modules = std::multimap<std::string, Target>;
 
 constexpr std::string_view kWeight = ".weight";
 
-// `name` without the `end` that it has.
+// `name` without its ending `end`.
 std::string without_end(const std::string& name, std::string_view end) {
   return name.substr(0, name.size() - end.size());
 }
 
-// Module names of all three ecosystems. A fused projection appears as `…attn` (CLIP) or `…attn.qkv`
-// (timm), and PEFT keeps CLIP's output layer under `…attn.base_layer.out_proj`.
+// Module names of all three ecosystems. A fused projection is `…attn` (CLIP) or `…attn.qkv` (timm);
+// PEFT stores CLIP's output layer under `…attn.base_layer.out_proj`.
 Modules known_modules(const ClipGeometry& geometry) {
   Modules modules;
   for (const TensorForm& form : tensor_forms(geometry)) {
@@ -60,8 +60,9 @@ Modules known_modules(const ClipGeometry& geometry) {
   return modules;
 }
 
-// What makes a file's module names those of a whole model: PEFT on a tower alone, which
-// transformers 5 flattened, begins at "encoder."; on a larger model at that model's own names.
+// Turns a file's module names into those of a whole model. PEFT's names begin at "encoder." when it
+// was applied to a single tower, which transformers 5 flattened, and with that model's prefix when
+// it was applied to a larger model.
 struct Naming {
   std::string removed;
   std::string added;
@@ -71,10 +72,10 @@ struct Naming {
   }
 };
 
-// What a module's factors add to the weights behind its name, or why they cannot.
+// A module's deltas for the weights behind its name, or why they do not fit.
 struct Placed {
   std::vector<LoraDelta> deltas;
-  std::string problem;  // empty: there is none
+  std::string problem;  // empty: none
 };
 
 std::string malformation(const LoraFactors& factors) {
@@ -83,7 +84,7 @@ std::string malformation(const LoraFactors& factors) {
   return cat("factors ", factors.a.sizes(), " and ", factors.b.sizes(), " are no matrices");
 }
 
-// A [r, I] and B [O, r] of one weight; of a fused projection's rows its third.
+// A [r, I] and B [O, r] of one weight; for a fused projection its third of the rows.
 Placed place_on(const Target& target, const LoraFactors& factors, double scaling) {
   const at::Tensor a = factors.a.flatten(1);
   const at::Tensor b = factors.b.flatten(1);
@@ -123,8 +124,8 @@ Placed place(const LoraFactors& factors, const PeftConfig& config, const std::st
   return all;
 }
 
-// "text_model." or "vision_model." for names that begin at "encoder.": as auto_mapping says, else
-// the only tower that all factors fit. A problem when that leaves both.
+// "text_model." or "vision_model." for names that begin at "encoder.": from auto_mapping, else the
+// only tower that all factors fit. A problem if both do.
 std::string tower_of(const LoraContent& content, const std::string& removed,
                      const std::vector<std::string>& fitting, const Modules& modules,
                      std::vector<std::string>& problems) {
@@ -168,7 +169,7 @@ Naming find_naming(const LoraContent& content, const Modules& modules,
     if (!fitting.empty()) {
       return {naming.removed, tower_of(content, naming.removed, fitting, modules, problems)};
     }
-    // One more leading component that all names share.
+    // Tries without one more leading component that all names share.
     const std::string& first = content.factors.begin()->first;
     const std::size_t dot = first.find('.', naming.removed.size());
     if (dot == std::string::npos) break;
@@ -181,7 +182,7 @@ Naming find_naming(const LoraContent& content, const Modules& modules,
   return {};
 }
 
-// Modules stored whole (`modules_to_save`).
+// Places modules stored whole (`modules_to_save`).
 void add_saved(const LoraContent& content, const Naming& naming, const ClipGeometry& geometry,
                PeftAdapter& adapter, std::vector<std::string>& problems) {
   std::map<std::string, std::vector<std::int64_t>> known;

@@ -1,6 +1,6 @@
-// Python's `re` by std::regex. Both take nearly the same expressions and some of them differently,
-// so what is not read alike is found first and refused. Files come from strangers: matching without
-// backtracking keeps an expression from choosing how long it runs.
+// Python's `re` through std::regex. Both accept nearly the same expressions but interpret some
+// differently; those are detected first and refused. Files are untrusted: without backtracking an
+// expression cannot make matching run for long.
 #include "weights/module_pattern.h"
 
 #include <cctype>
@@ -14,7 +14,7 @@
 namespace saferclip {
 namespace {
 
-// Looks for what ECMAScript's grammar takes without complaint and Python reads otherwise.
+// Finds constructs that ECMAScript's grammar accepts and Python interprets differently.
 class Grammar {
  public:
   explicit Grammar(const std::string& expression) : text_(expression) {}
@@ -72,12 +72,12 @@ class Grammar {
   std::size_t at_ = 0;
 };
 
-// `written`: the part of `expression` that a file has, for messages.
+// `written`: the part of `expression` from the file, for messages.
 NameTest compiled(const std::string& expression, const std::string& written) {
   Grammar(written).check();
   std::shared_ptr<const std::regex> regex;
   try {
-    // Without backtracking: a file must not choose how long a match takes.
+    // Without backtracking: a file must not control how long a match takes.
     regex = std::make_shared<const std::regex>(
         expression, std::regex::ECMAScript | std::regex_constants::__polynomial);
   } catch (const std::regex_error& problem) {

@@ -1,6 +1,6 @@
-// open_clip's folders and the names of the tensors there. A CLIP's are OpenAI's (under "text."
-// where open_clip's CustomTextCLIP put the text tower there); a SigLIP is timm's vision tower and
-// open_clip's own text tower.
+// open_clip's folders and tensor names. A CLIP has OpenAI's names, with the text tower under
+// "text." if it was a CustomTextCLIP; a SigLIP has timm's vision tower and open_clip's own text
+// tower.
 #include "weights/open_clip.h"
 
 #include <ATen/ATen.h>
@@ -22,7 +22,7 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-// open_clip's own order, then what `export --to openai` writes.
+// open_clip's order, then the file that `export --to openai` writes.
 constexpr const char* kFiles[] = {"open_clip_model.safetensors",
                                   "open_clip_pytorch_model.safetensors",
                                   "open_clip_pytorch_model.bin",

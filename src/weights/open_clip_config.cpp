@@ -1,6 +1,6 @@
-// open_clip_config.json, read and written: the geometry of the towers here, what else it says in
-// open_clip_settings. For CLIP it holds sizes; for SigLIP the vision tower's name at timm, so what
-// has no such name cannot be written.
+// Reads and writes open_clip_config.json: the towers' geometry here, its other settings in
+// open_clip_settings.cpp. For CLIP it holds sizes; for SigLIP timm's name of the vision tower, so a
+// tower without such a name cannot be written.
 #include "weights/open_clip_config.h"
 
 #include <algorithm>
@@ -60,7 +60,7 @@ TowerGeometry read_tower(const Json& json, const std::string& name, const std::s
   return tower;
 }
 
-// SigLIP's vision tower: timm's of that name, or the one that `model.architecture` describes.
+// SigLIP's vision tower: timm's by name, or the one that `model.architecture` describes.
 void read_timm_tower(const Json& vision, const std::string& file, const ModelOptions& options,
                      WeightsSource& source) {
   ClipGeometry& g = source.geometry;
@@ -116,7 +116,7 @@ void read_towers(const Json& model, const std::string& file, const ModelOptions&
   require_same_activation(options, activation_text(g), file);
 }
 
-// pool_type "eos" with an id is what "argmax" is, where tokens stand behind the end mark.
+// pool_type "eos" with an id is "argmax" for vocabularies with tokens added after the end mark.
 void read_pooling(const Json& text, const std::string& file, WeightsSource& source) {
   if (text.value("pool_type", Json()) != "eos") return;
   ClipGeometry& g = source.geometry;

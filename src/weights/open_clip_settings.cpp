@@ -1,7 +1,6 @@
-// What open_clip's configuration says of pictures and captions, each setting read and written here,
-// and the settings of towers that have no form in this program. open_clip takes a setting that it
-// does not know without a word, so all that would change an embedding are listed and refused by
-// name.
+// Reads and writes the picture and caption settings of open_clip's configuration, and refuses tower
+// settings that this program does not support. open_clip silently accepts unknown settings, so
+// every setting that would change an embedding is listed here and refused by name.
 #include "weights/open_clip_settings.h"
 
 #include <array>
@@ -23,14 +22,14 @@ namespace {
 using Json = nlohmann::json;
 using OrderedJson = nlohmann::ordered_json;
 
-// Settings of a tower that mean something else than the family's own when they have another value.
+// Tower settings that make another model than the family's unless they have this value.
 struct Expected {
   const char* key;
   Json value;
 };
 using Settings = std::vector<Expected>;
 
-// Of open_clip's own transformers, both towers.
+// For open_clip's own transformers, in both towers.
 Settings with_plain_blocks(Settings own) {
   static const Settings kBlocks{{"ls_init_value", nullptr}, {"final_ln_after_pool", false},
                                 {"qk_norm", false},         {"scaled_cosine_attn", false},
@@ -66,7 +65,7 @@ std::vector<std::string> foreign_settings(const Json& tower, const char* name,
   for (const auto& [key, value] : expected) {
     if (!tower.contains(key) || tower[key].is_null() || tower[key] == value) continue;
     if (std::string_view(key) == "pool_type" && value == "argmax" && tower[key] == "eos") continue;
-    // An absent model name may be written as "".
+    // A missing model name may be written as "".
     if (value.is_null() && tower[key] == "") continue;
     problems.push_back(cat(name, ".", key, " is ", tower[key].dump(), ", only ",
                            value.is_null() ? "none" : value.dump(), " is supported"));
@@ -74,7 +73,7 @@ std::vector<std::string> foreign_settings(const Json& tower, const char* name,
   return problems;
 }
 
-// A word of `preprocess_cfg`; one that is left out or null is open_clip's default.
+// A word in `preprocess_cfg`; absent or null means open_clip's default.
 std::string word(const Json& json, const char* key, const char* fallback, const std::string& file) {
   if (!json.contains(key) || json[key].is_null()) return fallback;
   if (!json[key].is_string()) {
@@ -84,7 +83,7 @@ std::string word(const Json& json, const char* key, const char* fallback, const 
   return json[key].get<std::string>();
 }
 
-// open_clip's words; the first for a value is the one that is written.
+// open_clip's words; the first one for a value is written.
 template <class Value>
 struct Word {
   std::string_view word;
@@ -109,7 +108,7 @@ std::optional<Value> value_of(const Word<Value> (&words)[N], std::string_view wo
   return {};
 }
 
-// The first word where open_clip has none for the value.
+// The first word if open_clip has none for the value.
 template <class Value, std::size_t N>
 std::string word_of(const Word<Value> (&words)[N], Value value) {
   for (const Word<Value>& known : words) {
@@ -118,7 +117,7 @@ std::string word_of(const Word<Value> (&words)[N], Value value) {
   return std::string(words[0].word);
 }
 
-// The clean function that open_clip runs over a caption before the tokenizer; "": its default.
+// open_clip's clean function, applied to a caption before tokenization; "": its default.
 std::string clean_function(TextCleaning cleaning, bool has_own_tokenizer) {
   switch (cleaning) {
     case TextCleaning::kSiglip:
@@ -162,7 +161,7 @@ void require_supported(const Json& model, const std::string& file, Family family
                     problems));
 }
 
-// What open_clip's image_transform does; the size is the vision tower's, whatever `size` says.
+// Follows open_clip's image_transform; the size is the vision tower's, whatever `size` says.
 void read_open_clip_preprocessing(const Json& json, const std::string& file,
                                   WeightsSource& source) {
   Json values = Json::object();
@@ -194,7 +193,7 @@ void read_open_clip_preprocessing(const Json& json, const std::string& file,
   if (!problems.empty()) throw WeightsError(join_problems(cat(file, ": not supported:"), problems));
   p.interpolation = *interpolation;
   p.resize_mode = *resize_mode;
-  if (p.resize_mode != ResizeMode::kLongest) p.fill = 0;  // nothing is filled up then
+  if (p.resize_mode != ResizeMode::kLongest) p.fill = 0;  // no padding then
 }
 
 OrderedJson open_clip_preprocessing(const Preprocessing& p, std::vector<std::string>& notes) {
@@ -212,8 +211,7 @@ OrderedJson open_clip_preprocessing(const Preprocessing& p, std::vector<std::str
   return json;
 }
 
-// open_clip's get_tokenizer: its own SimpleTokenizer, or the folder's files behind a clean
-// function.
+// open_clip's get_tokenizer: its own SimpleTokenizer, or the folder's files after a clean function.
 void read_open_clip_tokenizer(const Json& text, const std::string& file, WeightsSource& source) {
   const Json name = text.value("hf_tokenizer_name", Json());
   const bool has_own_tokenizer = name.is_string() && name != "";

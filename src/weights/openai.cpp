@@ -1,7 +1,6 @@
-// OpenAI's layout, as clip.load and everyone after it has it: a state_dict or a TorchScript archive
-// without any configuration. Its shapes tell the geometry, heads of width 64 taken for granted. The
-// names are open_clip's for a CLIP too, which is why open_clip.cpp attaches and lays out the
-// tensors.
+// OpenAI's layout, as read by clip.load and many later programs: a state_dict or a TorchScript
+// archive without a configuration. The shapes determine the geometry, given heads of width 64.
+// open_clip uses the same names for a CLIP, so open_clip.cpp attaches and lays out the tensors.
 #include "weights/openai.h"
 
 #include <ATen/ATen.h>
@@ -19,7 +18,7 @@
 namespace saferclip {
 namespace {
 
-// What stands behind `prefix`; "" for a name without it.
+// The part after `prefix`; "" for a name without it.
 std::string behind(const std::string& name, const std::string& prefix) {
   return name.starts_with(prefix) ? name.substr(prefix.size()) : "";
 }
@@ -65,7 +64,7 @@ FolderContents make_contents(const ModelRequest& request) {
     throw ConfigError(
         cat("--to openai: OpenAI's names do not cover ", form.label, "; use --to hf or open_clip"));
   }
-  ModelRequest beside = request;  // what open_clip alone has is no matter of this file
+  ModelRequest beside = request;  // an option of open_clip alone
   beside.timm_model.clear();
   std::vector<std::string> notes;
   FolderContents contents;

@@ -1,6 +1,7 @@
-// What is done with adapters: read, merged into a source, taken as the start of a training,
-// written. Merging is lazy: a weight gets its delta when it is read, in fp32, and the base file
-// stays mapped.
+// Adapters are read, merged into a source, used to start training, and written here. Merging is
+// lazy: a weight gets its delta when it is read, in fp32, and the base file stays mapped. Reading
+// the file formats is in lora_factors.cpp and lora_file.cpp, matching names to weights in
+// lora_targets.cpp.
 #include "saferclip/weights/peft.h"
 
 #include <ATen/ATen.h>
@@ -49,7 +50,7 @@ void require_adapter(const ModelOptions& model, const AdapterOptions& adapter) {
   }
 }
 
-// The towers that the adapter is on and that are asked for.
+// The requested towers among those that the adapter is on.
 ExportedTower adapted_tower(const AdapterOptions& adapter, ExportedTower asked) {
   if (adapter.towers == "both") return asked;
   const auto own = adapter.towers == "text" ? ExportedTower::kText : ExportedTower::kVision;

@@ -1,6 +1,6 @@
-// adapter_config.json of PEFT (0.21 read), read and written. PEFT knows dozens of settings that
-// change what an adapter computes; those that have no form here must be off. What is written is
-// what PEFT needs to find the same layers and the same scaling.
+// Reads and writes PEFT's adapter_config.json (source of 0.21). PEFT has dozens of settings that
+// change what an adapter computes; the unsupported ones must be off. Written files hold what PEFT
+// needs to find the same layers with the same scaling.
 #include "weights/peft_config.h"
 
 #include <algorithm>
@@ -58,7 +58,7 @@ std::vector<std::string> unsupported_settings(const Json& json) {
   if (json.contains("bias") && json["bias"] != "none") {
     problems.push_back(cat("bias is ", json["bias"].dump(), ", only \"none\" is supported"));
   }
-  // These start from changed base weights, so that the adapter alone does not fit the original.
+  // These initializations change the base weights, so the adapter alone does not fit the original.
   static const std::set<std::string> kChangesBase{"pissa", "olora", "corda", "loftq", "lora_ga"};
   const Json start = json.value("init_lora_weights", Json());
   if (start.is_string()) {
@@ -72,7 +72,7 @@ std::vector<std::string> unsupported_settings(const Json& json) {
   return problems;
 }
 
-// Keys are regular expressions; the first that matches counts, so the file's order is kept.
+// Keys are regular expressions; the first match wins, so the file's order is kept.
 PeftConfig::Patterns read_patterns(const OrderedJson& json, const std::string& name,
                                    std::vector<std::string>& problems) {
   PeftConfig::Patterns patterns;
@@ -95,7 +95,7 @@ PeftConfig::Patterns read_patterns(const OrderedJson& json, const std::string& n
   return patterns;
 }
 
-// A list means names or their ends, a text is an expression for the whole name.
+// A list holds names or their endings; a string is an expression for the whole name.
 NameTest read_modules(const Json& json, const std::string& name) {
   const Json value = json.value(name, Json());
   if (value == "all-linear") return {};
@@ -117,7 +117,7 @@ NameTest read_targets(const Json& json) {
       return (!targets || targets(module)) && (!excluded || !excluded(module));
     };
   } catch (const WeightsError&) {
-    return {};  // the factors that PEFT wrote show what was targeted; this only checks them
+    return {};  // only a check: the factors themselves show the targets
   }
 }
 
@@ -128,8 +128,8 @@ double matching(const PeftConfig::Patterns& patterns, const std::string& module,
   return fallback;
 }
 
-// PEFT matches a list by the ends of module names, a string as a regular expression over all.
-// A pooling head has an out_proj of its own that PEFT cannot adapt.
+// PEFT matches a list against the endings of module names, a string as a regular expression against
+// whole names. A pooling head has its own out_proj, which PEFT cannot adapt.
 Json target_modules(const AdapterOptions& adapter, ExportedTower tower, Family family) {
   std::vector<std::string> targets = adapter.targets;
   std::sort(targets.begin(), targets.end());
@@ -206,7 +206,7 @@ fs::path adapter_base(const fs::path& folder) {
   for (const fs::path& candidate : {fs::path(config.base), folder / config.base,
                                     fs::absolute(folder).parent_path() / config.base}) {
     if (config.base.empty() || !fs::exists(candidate, ignored)) continue;
-    // Also what keeps two adapters from naming each other for ever.
+    // This also keeps two adapters from naming each other endlessly.
     if (fs::exists(candidate / kPeftConfigFile, ignored)) {
       throw WeightsError(cat(folder.string(), ": its base ", candidate.string(),
                              " is an adapter too; merge that one first (saferclip export ",

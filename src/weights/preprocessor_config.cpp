@@ -1,6 +1,6 @@
-// Image processors of transformers (5.23), read and written: CLIP's and SigLIP's, of any backend;
-// the pixels are those of the PIL backend. A setting that has no form here is refused by its key,
-// since pictures that are prepared a little otherwise give embeddings that are wrong a little.
+// Reads and writes transformers' image processors (5.23): CLIP's and SigLIP's, for any backend;
+// pixels follow the PIL backend. An unsupported setting is refused by its key, since slightly
+// different preprocessing gives slightly wrong embeddings.
 #include "weights/preprocessor_config.h"
 
 #include <algorithm>
@@ -19,12 +19,12 @@ namespace {
 using Json = nlohmann::json;
 using OrderedJson = nlohmann::ordered_json;
 
-// By Pillow's numbers.
+// Indexed by Pillow's numbers.
 constexpr Interpolation kFilters[] = {Interpolation::kNearest,  Interpolation::kLanczos,
                                       Interpolation::kBilinear, Interpolation::kBicubic,
                                       Interpolation::kBox,      Interpolation::kHamming};
 
-// A setting that is left out or null means the class's default.
+// An absent or null setting means the class's default.
 bool is_told(const Json& json, const char* key) {
   return json.contains(key) && !json[key].is_null();
 }
@@ -42,7 +42,7 @@ double real(const Json& value, const std::string& key, const std::string& file) 
   return value.get<double>();
 }
 
-// Three numbers, or one for all.
+// Three numbers, or one for all channels.
 std::array<double, 3> triple(const Json& json, const char* key, const std::string& file) {
   const Json& value = json[key];
   if (value.is_number()) {
@@ -55,7 +55,7 @@ std::array<double, 3> triple(const Json& json, const char* key, const std::strin
   return {real(value[0], key, file), real(value[1], key, file), real(value[2], key, file)};
 }
 
-// Whether a class crops when its file does not say: transformers' CLIPImageProcessor does.
+// Whether a class crops by default: transformers' CLIPImageProcessor does.
 bool class_crops(const Json& json, const std::string& file, Family family) {
   std::string name;
   for (const char* key : {"image_processor_type", "feature_extractor_type"}) {
@@ -74,7 +74,7 @@ bool class_crops(const Json& json, const std::string& file, Family family) {
                          "\" is not supported; known: CLIPImageProcessor, SiglipImageProcessor"));
 }
 
-// A size as its file says it: both sides, or the shortest one.
+// A size in the file: both sides, or the shortest.
 struct Size {
   std::int64_t side = 0;
   bool is_square = false;
@@ -235,7 +235,7 @@ std::string preprocessor_config(const Preprocessing& p, Family family) {
       {"do_rescale", true},
       {"do_resize", p.resize_mode != ResizeMode::kNone},
       {"image_mean", p.mean},
-      // Without a crop SigLIP's own processor serves, which has none.
+      // Without a crop: SigLIP's own processor, which has none.
       {"image_processor_type",
        family == Family::kSiglip && !crops ? "SiglipImageProcessor" : "CLIPImageProcessor"},
       {"image_std", p.std},

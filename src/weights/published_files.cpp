@@ -1,6 +1,6 @@
-// The files that OpenAI published, by the SHA-256 that their download addresses contain
-// (clip/clip.py of openai/CLIP). ResNets stand here too: they are not loaded, but whoever has one
-// learns what it is.
+// The files that OpenAI published, by the SHA-256 in their download addresses (clip/clip.py of
+// openai/CLIP). ResNets are listed too: they cannot be loaded, but the message can say what they
+// are.
 #include "saferclip/weights/published_files.h"
 
 #include <array>

@@ -1,6 +1,6 @@
-// Random initialisation. CLIP by OpenAI's rules: scaled normals for the text tower, embeddings and
-// projections, PyTorch's layer defaults for the vision tower's blocks. SigLIP as transformers has
-// it from big_vision: Xavier in the blocks, LeCun normals outside. A tensor's numbers depend on the
+// Random initialization. CLIP by OpenAI's rules: scaled normals for the text tower, embeddings and
+// projections, PyTorch's layer defaults for the vision tower's blocks. SigLIP as in transformers,
+// after big_vision: Xavier in the blocks, LeCun normals outside. A tensor's numbers depend on the
 // seed and its name alone.
 #include "weights/random_source.h"
 
@@ -30,7 +30,7 @@ at::Generator generator_for(const std::string& name, std::uint64_t seed) {
   return generator;
 }
 
-// Standard deviation of the normal that OpenAI draws a tensor from; 0: another rule.
+// Standard deviation of OpenAI's normal for a tensor; 0: another rule.
 double openai_std(const std::string& name, const ClipGeometry& g) {
   const bool is_text = name.starts_with("text_");
   const auto width = static_cast<double>(is_text ? g.text.width : g.vision.width);

@@ -1,6 +1,6 @@
-// Position embeddings for pictures of another size, as open_clip's `resize_pos_embed` has them: the
-// grid bicubic with antialias, the class token kept. The tensor is resized when it is read, so that
-// the file's hash stays the name of the weights.
+// Position embeddings for pictures of another size, as by open_clip's `resize_pos_embed`: the grid
+// is resized bicubically with antialiasing, the class token is kept. The tensor is resized when it
+// is read, so the file's hash still identifies the weights.
 #include "weights/resize_positions.h"
 
 #include <ATen/ATen.h>
@@ -39,7 +39,7 @@ void resize_positions(WeightsSource& source, std::int64_t image_size) {
   const std::int64_t old_grid = g.grid();
   source.notes.push_back(cat("model.image_size: position embeddings interpolated from ",
                              g.image_size, " to ", image_size, " px"));
-  // A resize to another size than the crop's keeps its ratio to it.
+  // A resize target other than the crop size keeps its ratio to it.
   std::int64_t& resize_to = source.preprocessing.resize_to;
   resize_to = (resize_to * image_size + g.image_size / 2) / g.image_size;
   g.image_size = image_size;

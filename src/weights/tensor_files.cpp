@@ -1,6 +1,6 @@
-// One set of tensors over one or several files, and where in it the model is. Checkpoints of
-// training hold optimizers, averages and whole frameworks around the weights; the model is found by
-// tensors that every layout has exactly once, so nobody has to name a prefix.
+// One set of tensors over one or several files, and the model's place in it. Training checkpoints
+// also hold optimizers, averages and framework state; the model is found by tensors that every
+// layout has exactly once, so no prefix has to be given.
 #include "weights/tensor_files.h"
 
 #include <algorithm>
@@ -15,12 +15,12 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-// A tensor that each layout has once, at the end of its name.
+// Endings of tensor names that each layout has exactly once.
 constexpr std::string_view kMarks[] = {"vision_model.embeddings.patch_embedding.weight",
                                        "visual.conv1.weight",
                                        "visual.trunk.patch_embed.proj.weight"};
 
-// What stands before the marks: "" for a model alone, "clip." for a part of something larger.
+// The prefixes before the marks: "" for a model alone, "clip." for part of a larger one.
 std::set<std::string> model_prefixes(const std::vector<std::string>& names) {
   std::set<std::string> prefixes;
   for (const std::string& name : names) {
@@ -37,7 +37,7 @@ std::string quoted(const std::string& prefix) {
   return prefix.empty() ? "no prefix" : cat("\"", prefix, "\"");
 }
 
-// The one model among several prefixes that is no running average of another.
+// The only prefix that is not of a running average.
 std::string chosen_prefix(const std::set<std::string>& prefixes, const std::string& where) {
   std::vector<std::string> plain;
   for (const std::string& prefix : prefixes) {
@@ -51,7 +51,7 @@ std::string chosen_prefix(const std::set<std::string>& prefixes, const std::stri
                          join(shortened(all, 8), ", "), "; save the one that is meant alone"));
 }
 
-// Adapters that PEFT has put into a model and not merged.
+// Refuses models with PEFT adapters that were not merged.
 void refuse_unmerged(const std::vector<std::string>& names, const std::string& where) {
   for (const std::string& name : names) {
     if (!name.ends_with(".base_layer.weight")) continue;

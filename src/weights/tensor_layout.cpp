@@ -1,7 +1,7 @@
 // The five ways in which a layout may store a canonical tensor (as it is, transposed, with a
-// leading dimension of 1, as a third of a fused projection, in two parts), each way read and
-// written here beside the other. The check before reading is complete: every problem is named at
-// once, and nothing is loaded partially.
+// leading dimension of 1, as a third of a fused projection, in two parts); reading and writing of
+// each are side by side. The check before reading is complete: all problems are reported at once,
+// and nothing is loaded partially.
 #include "weights/tensor_layout.h"
 
 #include <ATen/ATen.h>
@@ -30,7 +30,7 @@ std::string shape_text(const Shape& shape) {
 // FSDP and transformers write a scalar as [1], open_clip as [].
 bool is_scalar(const Shape& shape) { return shape.empty() || shape == Shape{1}; }
 
-// The tensors of a file that a canonical one comes from, with their shapes there.
+// The file's tensors that make up a canonical one, with their shapes in the file.
 std::vector<std::pair<std::string, Shape>> expected_tensors(const TensorForm& form,
                                                             const SourceTensor& from) {
   Shape shape = form.shape;
@@ -44,7 +44,7 @@ std::vector<std::pair<std::string, Shape>> expected_tensors(const TensorForm& fo
   return {{from.name, first}, {from.rest, shape}};
 }
 
-// What does not fit, by kind: each kind is shortened for itself.
+// Problems by kind; each kind's list is shortened separately.
 struct Misfits {
   std::vector<std::string> unfit, missing, misshapen, extra;
 
@@ -162,7 +162,7 @@ std::vector<NamedTensor> laid_out_tensors(ClipModel& model, at::ScalarType dtype
   for (const TensorSlot& slot : tensor_slots(model)) {
     const SourceTensor to = locate(slot.name);
     if (to.third > 0) continue;
-    // The storage of q, k and v already is the fused projection.
+    // The storage of q, k and v is already the fused projection.
     const at::Tensor value = to.third == 0 ? *slot.storage : slot_view(slot);
     if (!to.rest.empty()) {
       const std::int64_t rows = value.size(0) / 3;

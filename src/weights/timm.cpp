@@ -1,6 +1,6 @@
-// timm's vision towers as open_clip's SigLIP models hold them (`visual.trunk.`). open_clip's
-// configuration has a name where CLIP's has a geometry, so the towers that have such a name stand
-// in a table here: SigLIP's with attention pooling, as of timm 1.0.26.
+// timm's vision towers as in open_clip's SigLIP models (`visual.trunk.`). For these, open_clip's
+// configuration holds a name instead of a geometry, so a table here lists the named towers:
+// SigLIP's with attention pooling, as of timm 1.0.26.
 #include "weights/timm.h"
 
 #include <array>
@@ -59,7 +59,7 @@ SourceTensor block_name(const std::string& canonical) {
   return from;
 }
 
-// Modules outside the blocks, and tensors that belong to none.
+// Modules outside the blocks, and tensors without a module.
 SourceTensor other_name(const std::string& canonical) {
   static const std::map<std::string, std::string> kModules{
       {"vision_model.embeddings.patch_embedding", "patch_embed.proj"},
@@ -81,7 +81,7 @@ SourceTensor other_name(const std::string& canonical) {
   return {kTrunk + kModules.at(canonical.substr(0, dot)) + canonical.substr(dot)};
 }
 
-// The tower of this geometry, one with the same activation before one with another; null: none.
+// The tower of this geometry, preferring one with the same activation; null: none.
 const TimmModel* closest_model(const ClipGeometry& geometry) {
   const TimmModel* close = nullptr;
   for (const TimmModel& model : kModels) {

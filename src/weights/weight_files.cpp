@@ -1,6 +1,6 @@
-// Which files of tensors a path means: those that its client takes out of a folder, or exactly the
-// one that is named, with the configuration beside it that its tensors' names belong to. What else
-// lies there is named in a note, so that nobody evaluates other weights than he thinks.
+// Decides which tensor files a path means: those that the client loads from a folder, or exactly
+// the named file, with the configuration beside it that matches its tensor names. Other weights in
+// the folder are noted, so nobody evaluates the wrong ones unknowingly.
 #include "weights/weight_files.h"
 
 #include <algorithm>
@@ -22,7 +22,7 @@ using Json = nlohmann::json;
 
 bool is_index(const fs::path& file) { return file.string().ends_with(".index.json"); }
 
-// The shards that an index names, all in its folder.
+// The shards listed in an index, all in its folder.
 std::vector<fs::path> indexed_files(const fs::path& index) {
   std::set<std::string> names;
   read_json_file(index, [&](const Json& json) {
@@ -68,7 +68,7 @@ std::string what_is_there(const fs::path& folder) {
              ")");
 }
 
-// The layout's files that are there, in its client's order.
+// The layout's existing files, in its client's order.
 std::vector<std::string> files_there(const Layout& layout, const fs::path& folder) {
   std::vector<std::string> there;
   for (const char* name : layout.files) {
@@ -77,7 +77,7 @@ std::vector<std::string> files_there(const Layout& layout, const fs::path& folde
   return there;
 }
 
-// The layouts whose configuration is there and that can take what the options say.
+// The layouts whose configuration is in the folder and that can apply the options.
 std::vector<const Layout*> layouts_there(const fs::path& folder, const ModelOptions& options) {
   std::vector<const Layout*> there;
   for (const Layout* layout : layouts()) {
@@ -87,8 +87,8 @@ std::vector<const Layout*> layouts_there(const fs::path& folder, const ModelOpti
   return there;
 }
 
-// A folder with several configurations, as LAION publishes, is the last one's, unless no file there
-// is that layout's alone and the weights have the names of an earlier one.
+// A folder with several configurations, as published by LAION, belongs to the last layout, unless
+// no file is that layout's alone and the weights have an earlier one's names.
 const Layout& chosen_layout(const fs::path& folder, const std::vector<const Layout*>& there) {
   const Layout& last = *there.back();
   for (const std::string& name : files_there(last, folder)) {

@@ -1,6 +1,6 @@
-// The room's door: from options to a checked source, from a source to a model. Opening reads
-// headers alone and finds every problem of names and shapes; loading reads each tensor once and
-// looks at every number of it, since one NaN would spoil a run hours later.
+// The entry points: from options to a checked source, and from a source to a model. Opening reads
+// headers only and finds every problem of names and shapes. Loading reads each tensor once and
+// checks every number, since one NaN would ruin a run hours later.
 #include "saferclip/weights/weights.h"
 
 #include <ATen/ATen.h>
@@ -51,18 +51,18 @@ WeightsSource open_base(const ModelOptions& options) {
   return is_folder ? open_folder(path, options) : open_named_file(path, options);
 }
 
-constexpr std::int64_t kElementsAtOnce = 1 << 16;  // source and target stay in a core's cache
+constexpr std::int64_t kElementsAtOnce = 1 << 16;  // source and target fit in a core's cache
 constexpr std::size_t kBytesUntilRelease = std::size_t{64} << 20U;
 
-// One pass: NaN and infinity both show in the extremes.
+// One pass: both NaN and infinity show in the extremes.
 bool is_finite(const at::Tensor& tensor) {
   if (tensor.numel() == 0) return true;
   const auto [least, greatest] = at::aminmax(tensor);
   return std::isfinite(least.item<double>()) && std::isfinite(greatest.item<double>());
 }
 
-// Converts rows piece by piece, each looked through while it is in the cache. False when there is
-// NaN or infinity.
+// Converts rows piece by piece and checks each while it is in the cache. False when any number is
+// NaN or infinite.
 bool copy_finite(const at::Tensor& from, const at::Tensor& to) {
   if (!to.is_cpu() || to.dim() == 0 || to.numel() <= kElementsAtOnce) {
     to.copy_(from);
@@ -79,16 +79,16 @@ bool copy_finite(const at::Tensor& from, const at::Tensor& to) {
   return is_good;
 }
 
-// Threads take one tensor after the other: one that has to share its core with the thread that
-// hashes the file takes fewer. The file's pages go as soon as they are read, so that the peak is
-// the model's size and not the file's besides.
+// Threads take tensors one by one, so a thread that shares its core with the hashing thread takes
+// fewer. The file's pages are released as soon as they are read, so the peak is the model's size
+// without the file's.
 class Loading {
  public:
   Loading(const WeightsSource& source, ClipModel& model)
       : source_(source), slots_(tensor_slots(model)), is_good_(slots_.size(), 0) {}
 
   void work() {
-    const at::NoGradGuard guard;  // of this thread
+    const at::NoGradGuard guard;  // thread-local
     for (std::size_t i = next_++; i < slots_.size(); i = next_++) {
       const at::Tensor value = source_.tensor(slots_[i].name).reshape(slots_[i].shape);
       is_good_[i] = copy_finite(value, slot_view(slots_[i])) ? 1 : 0;
@@ -109,7 +109,7 @@ class Loading {
  private:
   const WeightsSource& source_;
   const std::vector<TensorSlot> slots_;
-  std::vector<char> is_good_;  // not bool: threads write neighbours
+  std::vector<char> is_good_;  // not vector<bool>: threads write neighboring elements
   std::atomic<std::size_t> next_ = 0;
   std::atomic<std::size_t> read_ = 0;
 };

@@ -34,7 +34,7 @@ struct TokenCache {
   std::string key;
 };
 
-// L2-normalised fp32 embeddings [N, E] of the frozen reference; rows of missing pictures are zero.
+// L2-normalized fp32 embeddings [N, E] of the frozen reference; rows of missing pictures are zero.
 struct ReferenceCache : EmbeddingRows {
   std::string key;
 };

@@ -16,7 +16,7 @@ struct ManifestRow {
   std::filesystem::path unsafe_image;  // empty: the row has none
   std::string tag;
   std::string gallery;
-  std::string pair;  // groups rows for intervals, which resample them together
+  std::string pair;  // rows of one unsafe concept; intervals resample them together
   int line = 0;
   int record = 0;  // identifies the row: its line, or in a JSON document the record's number from 1
 };

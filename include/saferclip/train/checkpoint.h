@@ -1,6 +1,6 @@
 // Checkpoints: one folder per step, complete or absent.
-//   checkpoints/step_00000500/{manifest.json, weights.safetensors, optimizer.safetensors,
-//   state.json} checkpoints/latest, checkpoints/best: the folder's name, one line
+//   checkpoints/step_00000500/: manifest.json, state.json, {weights,optimizer}.safetensors
+//   checkpoints/latest, checkpoints/best: a folder's name, one line
 #pragma once
 
 #include <cstdint>

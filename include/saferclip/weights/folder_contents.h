@@ -51,7 +51,7 @@ WeightsLayout layout_named(const std::string& word);
 //     CLIPTextModel and CLIPVisionModel read too; of a SigLIP a SiglipTextModel or
 //     SiglipVisionModel.
 //   open_clip: open_clip_config.json and open_clip_model.safetensors, for `local-dir:`.
-//   openai: OpenAI's names in torch.save's form, model.pt (a plain state_dict; torch.load with
+//   openai: OpenAI's names in torch.save's format, model.pt (a plain state_dict; torch.load with
 //     weights_only reads it, so do `clip.load` and open_clip's `pretrained`), with open_clip's
 //     configuration beside it.
 // Throws ConfigError when the layout cannot carry the request.

@@ -41,8 +41,8 @@ struct WeightsSource {
   // loading it.
   std::shared_future<std::string> later_hash;
 
-  // SHA-256 of the tensor file or files; for random weights, of architecture and seed. Throws
-  // DataError when a file can no longer be read.
+  // SHA-256 of the tensor file or files; for random weights, of architecture and seed. A merged
+  // adapter is hashed too. Throws DataError when a file can no longer be read.
   const std::string& hash() const { return later_hash.get(); }
   // "OpenAI ViT-B/32" when the SHA-256 is that of the published file; else empty.
   std::string published_as() const;

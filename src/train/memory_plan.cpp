@@ -15,8 +15,8 @@ namespace {
 // LibTorch, oneDNN and other libraries with their own allocations, measured.
 constexpr std::int64_t kProgram = std::int64_t{290} << 20;
 constexpr std::int64_t kFloat = 4;
-// Heap fragmentation around what the backward pass keeps: measured at 0 to 40 % of it (small towers,
-// ViT-L/14). An eighth keeps every prediction within a fifth.
+// Heap fragmentation around what the backward pass keeps: measured at 0 to 40 % of it (small
+// towers, ViT-L/14). An eighth keeps every prediction within a fifth.
 constexpr std::int64_t kHeapShare = 8;
 // At most: adapters on q, k, v, the output projection, fc1 and fc2.
 constexpr std::int64_t kAdapters = 6;

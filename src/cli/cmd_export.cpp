@@ -25,7 +25,7 @@ struct ExportArguments {
 
 int convert_weights(const ExportArguments& arguments, const GlobalOptions& globals, Logger& log) {
   const std::string& path = arguments.source.path;
-  if (arguments.form.to == "peft") {
+  if (!arguments.form.layout) {
     throw ConfigError(
         cat("--to peft: ", path, " is no run; only what a run trained can be an adapter"));
   }
@@ -65,18 +65,19 @@ CommandAction add_export_command(CLI::App& command) {
   command.add_option("--checkpoint", arguments->checkpoint, "latest, best or a step");
   add_run_overrides(command, arguments->overrides);
   command
-      .add_option("--to", arguments->form.to,
-                  "hf: transformers folder; open_clip: local-dir folder; openai: model.pt; peft: "
-                  "the adapter")
+      .add_option_function<std::string>(
+          "--to",
+          [arguments](const std::string& word) { arguments->form.layout = exported_layout(word); },
+          "hf: transformers folder; open_clip: local-dir folder; openai: model.pt; peft: "
+          "the adapter")
       ->required()
-      ->check(CLI::IsMember({"hf", "open_clip", "openai", "peft"}));
+      ->check(CLI::IsMember(export_words()));
   path_option(
       command.add_option("--out", arguments->out, "Folder to write; must be empty or not there"))
       ->required();
-  command.add_option("--dtype", arguments->form.dtype, "fp32, fp16 or bf16")
-      ->check(CLI::IsMember({"fp32", "fp16", "bf16"}));
-  command.add_option("--tower", arguments->form.tower, "both, or text or vision alone (hf, peft)")
-      ->check(CLI::IsMember({"both", "text", "vision"}));
+  enum_option(command, "--dtype", arguments->form.dtype, "fp32, fp16 or bf16");
+  enum_option(command, "--tower", arguments->form.tower,
+              "both, or text or vision alone (hf, peft)");
   command.add_option("--timm-model", arguments->form.timm_model,
                      "open_clip: timm's name of SigLIP's vision tower, when it is one of your own");
   command
@@ -91,9 +92,9 @@ CommandAction add_export_command(CLI::App& command) {
       "  saferclip export runs/safe --to hf --tower text --out safe-text-encoder\n"
       "  saferclip export ViT-B-32.pt --to hf --out clip-vit-base-patch32");
   return [arguments](const GlobalOptions& globals, Logger& log) {
-    if (!arguments->form.timm_model.empty() && arguments->form.to != "open_clip") {
-      throw ConfigError(
-          cat("--timm-model: --to ", arguments->form.to, " has no such name; leave it out"));
+    if (!arguments->form.timm_model.empty() && arguments->form.layout != WeightsLayout::kOpenClip) {
+      throw ConfigError(cat("--timm-model: --to ", export_word(arguments->form.layout),
+                            " has no such name; leave it out"));
     }
     arguments->out = output_folder("--out", arguments->out).string();
     arguments->form.out = arguments->out;

@@ -4,6 +4,7 @@
 #include <CLI/App.hpp>
 #include <functional>
 
+#include "saferclip/core/enum_words.h"
 #include "saferclip/core/log.h"
 #include "saferclip/run/session.h"
 
@@ -31,6 +32,17 @@ CommandAction add_doctor_command(CLI::App& command);
 // Makes an option or argument that names files expand ~ and $HOME, which a shell leaves alone in
 // quotes and after `=`.
 CLI::Option* path_option(CLI::Option* option);
+
+// Adds an option that takes one of an enum's words.
+template <HasWords E>
+CLI::Option* enum_option(CLI::App& command, const std::string& name, E& value,
+                         const std::string& meaning) {
+  return command
+      .add_option_function<std::string>(
+          name, [&value](const std::string& word) { value = enum_from<E>(word).value_or(value); },
+          meaning)
+      ->check(CLI::IsMember(words_of<E>()));
+}
 
 // Adds `--set` to a command on a run, for paths that have moved.
 void add_run_overrides(CLI::App& command, std::vector<std::string>& overrides);

@@ -12,10 +12,16 @@ namespace saferclip {
 void add_weights_arguments(CLI::App& command, WeightsArguments& arguments, const std::string& name,
                            const std::string& description) {
   path_option(command.add_option(name, arguments.path, description))->required();
+  std::vector<std::string> words{"auto"};
+  for (const std::string& word : words_of<Activation>()) words.push_back(word);
   command
-      .add_option("--activation", arguments.activation,
-                  "quick_gelu, gelu or gelu_pytorch_tanh, when the weights do not say")
-      ->check(CLI::IsMember({"auto", "quick_gelu", "gelu", "gelu_pytorch_tanh"}));
+      .add_option_function<std::string>(
+          "--activation",
+          [&arguments](const std::string& word) {
+            arguments.activation = enum_from<Activation>(word);
+          },
+          "quick_gelu, gelu or gelu_pytorch_tanh, when the weights do not say")
+      ->check(CLI::IsMember(words));
   path_option(
       command.add_option("--architecture", arguments.architecture,
                          "Geometry of a bare file that does not say (configs/models/*.json)"));

@@ -3,6 +3,7 @@
 
 #include <CLI/App.hpp>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "cli/commands.h"
@@ -11,7 +12,7 @@ namespace saferclip {
 
 struct WeightsArguments {
   std::string path;
-  std::string activation = "auto";
+  std::optional<Activation> activation;  // none: what the weights say
   std::string architecture;
   std::string adapter;
   std::string tokenizer = "auto";

@@ -37,7 +37,7 @@ class Checker {
     require(c_.model.weights.empty() != c_.model.init.empty(), "model.weights",
             "expected either weights to start from, or model.init for random ones");
     if (!c_.model.init.empty()) {
-      require(c_.adapter.method == "full", "adapter.method",
+      require(c_.adapter.method == AdapterMethod::kFull, "adapter.method",
               "a model from scratch needs adapter.method: full");
       require(c_.model.train_projections && c_.model.train_logit_scale, "model.init",
               "a model from scratch needs model.train_projections: true and "
@@ -77,7 +77,7 @@ class Checker {
     require(u.start_epochs.size() == ends + 1, "objective.curriculum.start_epochs",
             cat("expected one more entry than ", u.thresholds.empty() ? "quantiles" : "thresholds",
                 " (", ends + 1, "), found ", u.start_epochs.size()));
-    require(o.targets.pool == "train" || !o.targets.extra_captions.empty(),
+    require(o.targets.pool == TargetPool::kTrain || !o.targets.extra_captions.empty(),
             "objective.targets.extra_captions", "targets.pool is file; expected the file");
     require(std::is_sorted(u.start_epochs.begin(), u.start_epochs.end()),
             "objective.curriculum.start_epochs", "expected epochs in rising order");
@@ -90,18 +90,18 @@ class Checker {
     require(!c_.run.name.empty() && c_.run.name.find('/') == std::string::npos &&
                 c_.run.name != "." && c_.run.name != "..",
             "run.name", "expected a folder name without /");
-    require(c_.adapter.method == "full" || !c_.adapter.targets.empty(), "adapter.targets",
-            "expected at least one");
+    require(c_.adapter.method == AdapterMethod::kFull || !c_.adapter.targets.empty(),
+            "adapter.targets", "expected at least one");
   }
 
   void check_evaluation() {
     require(!c_.evaluate.k.empty(), "evaluate.k", "expected at least one number");
     std::set<std::string> names;
     for (const ZeroShotOptions& set : c_.evaluate.zero_shot) {
-      const bool has_classes = set.class_form == "tsv"       ? !set.classes.empty()
-                               : set.class_form == "folders" ? true
-                               : set.class_form == "lists"   ? !set.lists.empty()
-                                                             : !set.class_file.empty();
+      const bool has_classes = set.class_form == ClassForm::kTsv       ? !set.classes.empty()
+                               : set.class_form == ClassForm::kFolders ? true
+                               : set.class_form == ClassForm::kLists   ? !set.lists.empty()
+                                                                       : !set.class_file.empty();
       require(!set.name.empty() && !set.images.empty() && has_classes, "evaluate.zero_shot",
               cat("set \"", set.name, "\" needs name, images and classes"));
       require(names.insert(set.name).second, "evaluate.zero_shot",

@@ -35,6 +35,7 @@ std::string without_folders(const std::string& text, PathRule rule) {
 struct Dumper {
   bool is_published = false;
   PathRule rule = PathRule::kNone;
+  std::string empty_word = {};  // what an optional without a value is called
 
   Json operator()(bool value) const { return value; }
   Json operator()(std::int64_t value) const { return value; }
@@ -42,9 +43,14 @@ struct Dumper {
   Json operator()(const std::string& value) const {
     return is_published ? without_folders(value, rule) : value;
   }
+  template <HasWords E>
+  Json operator()(E value) const {
+    return to_string(value);
+  }
   template <class T>
   Json operator()(const std::optional<T>& value) const {
-    return value ? (*this)(*value) : Json(nullptr);
+    if (value) return (*this)(*value);
+    return empty_word.empty() ? Json(nullptr) : Json(empty_word);
   }
   template <class T>
   Json operator()(const std::vector<T>& values) const {
@@ -62,13 +68,15 @@ struct Dumper {
   Json operator()(const Options& options) const {
     Json json = Json::object();
     Options::fields(options, [&](const FieldSpec& spec, const auto& member) {
-      json[spec.name] = Dumper{is_published, spec.path}(member);
+      json[spec.name] = Dumper{is_published, spec.path, spec.empty_word}(member);
     });
     return json;
   }
 };
 
-Json value_json(const auto& value) { return Dumper{}(value); }
+Json value_json(const auto& value, const FieldSpec& spec = {}) {
+  return Dumper{false, spec.path, spec.empty_word}(value);
+}
 
 // YAML in block style. Scalars are written as JSON, which is valid YAML.
 void write_yaml(const Json& json, std::size_t indent, std::string& out) {
@@ -96,7 +104,7 @@ void flatten(const Options& options, const std::string& path,
     if constexpr (HasFields<std::remove_cvref_t<decltype(member)>>) {
       flatten(member, key, flat);
     } else {
-      flat[key] = {value_json(member), spec.resume == ResumeRule::kFree};
+      flat[key] = {value_json(member, spec), spec.resume == ResumeRule::kFree};
     }
   });
 }
@@ -109,7 +117,7 @@ std::string type_name() {
     return "whole number";
   } else if constexpr (std::is_same_v<T, double>) {
     return "number";
-  } else if constexpr (std::is_same_v<T, std::string>) {
+  } else if constexpr (std::is_same_v<T, std::string> || HasWords<T>) {
     return "text";
   } else if constexpr (IsOptional<T>::value) {
     return type_name<typename T::value_type>() + " or null";
@@ -124,6 +132,18 @@ std::string type_name() {
   }
 }
 
+// The values a field accepts, for people.
+template <class T>
+std::string values_text(const FieldSpec& spec) {
+  if constexpr (HasWords<T>) {
+    return join(words_of<T>(), " | ");
+  } else if constexpr (IsOptional<T>::value) {
+    return values_text<typename T::value_type>(spec);
+  } else {
+    return range_text(spec);
+  }
+}
+
 template <class Options>
 void document(const Options& options, const std::string& path, std::vector<KeyDoc>& docs) {
   Options::fields(options, [&](const FieldSpec& spec, const auto& member) {
@@ -135,10 +155,10 @@ void document(const Options& options, const std::string& path, std::vector<KeyDo
       std::string type = type_name<Member>();
       if (spec.path != PathRule::kNone && spec.choices.empty())
         type = type == "text" ? "path" : "map of path";
-      std::string range = range_text(spec);
+      std::string range = values_text<Member>(spec);
       if (spec.path != PathRule::kNone && !spec.choices.empty()) range += " | a path";
       if (!spec.empty_word.empty()) range += (range.empty() ? "" : ", or ") + spec.empty_word;
-      const std::string text = value_json(member).dump();
+      const std::string text = value_json(member, spec).dump();
       docs.push_back({key, type, text == "\"\"" || text == "{}" ? "" : text, range, spec.meaning,
                       spec.resume == ResumeRule::kFree});
       if constexpr (requires { typename Member::value_type; }) {
@@ -176,7 +196,7 @@ std::vector<std::string> resume_differences(const RunConfig& saved, const RunCon
   flatten(saved, "", before);
   flatten(now, "", after);
   // The run's length determines every step's learning rate, unless the rate is constant.
-  const bool has_fixed_length = now.schedule.name != "constant";
+  const bool has_fixed_length = now.schedule.name != ScheduleName::kConstant;
   std::vector<std::string> differences;
   for (const auto& [key, value] : after) {
     const bool is_length = key == "train.epochs" || key == "train.max_steps";

@@ -134,10 +134,9 @@ ReadConfig read_config_for_check(const fs::path& file, const std::vector<std::st
   extend_zero_shot(tree, problems);
   RunConfig& config = result.config;
   const std::string name = objective_name(tree);
-  const std::vector<std::string> known = ObjectiveOptions::names();
-  const bool is_known = name.empty() || std::find(known.begin(), known.end(), name) != known.end();
-  config.objective =
-      ObjectiveOptions::preset(name.empty() || !is_known ? config.objective.name : name);
+  const std::optional<ObjectiveName> known = enum_from<ObjectiveName>(name);
+  const bool is_known = name.empty() || known.has_value();
+  config.objective = ObjectiveOptions::preset(known.value_or(config.objective.name));
   if (tree.kind != ConfigNode::Kind::kNull) TreeReader(problems).read_section(tree, "", config);
   // Defaults become absolute, too: a resolved configuration means the same from every folder.
   for (std::string* path : {&config.data.cache_dir, &config.run.dir}) {

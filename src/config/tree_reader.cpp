@@ -136,11 +136,16 @@ bool ScalarReader::read(const ConfigNode& node, const std::string& key, const Fi
     value = absolute_path(node.scalar, node, spec.path);
     return true;
   }
-  const std::string near = nearest_match(node.scalar, spec.choices);
-  problem(node, key,
-          cat("expected one of ", join(spec.choices, ", "), ", found ", describe(node),
-              near.empty() ? "" : cat("; did you mean ", near, "?")));
+  unknown_word(node, key, spec.choices);
   return false;
+}
+
+void ScalarReader::unknown_word(const ConfigNode& node, const std::string& key,
+                                const std::vector<std::string>& words) {
+  const std::string near = nearest_match(node.scalar, words);
+  problem(node, key,
+          cat("expected one of ", join(words, ", "), ", found ", describe(node),
+              near.empty() ? "" : cat("; did you mean ", near, "?")));
 }
 
 void TreeReader::report_unknown(const ConfigNode& node, const std::string& path,

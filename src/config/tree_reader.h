@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "saferclip/core/enum_words.h"
 #include "saferclip/core/fields.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/io/config_tree.h"
@@ -25,6 +26,14 @@ class ScalarReader {
   bool read(const ConfigNode& node, const std::string& key, const FieldSpec& spec, double& value);
   bool read(const ConfigNode& node, const std::string& key, const FieldSpec& spec,
             std::string& value);
+  template <HasWords E>
+  bool read(const ConfigNode& node, const std::string& key, const FieldSpec&, E& value) {
+    const std::string word = node.kind == ConfigNode::Kind::kScalar ? node.scalar : std::string();
+    const std::optional<E> read_in = enum_from<E>(word);
+    if (!read_in) unknown_word(node, key, words_of<E>());
+    value = read_in.value_or(value);
+    return read_in.has_value();
+  }
 
   void problem(const ConfigNode& node, const std::string& key, const std::string& text);
 
@@ -34,6 +43,8 @@ class ScalarReader {
  private:
   bool check_range(const ConfigNode& node, const std::string& key, const FieldSpec& spec,
                    double value);
+  void unknown_word(const ConfigNode& node, const std::string& key,
+                    const std::vector<std::string>& words);
 };
 
 // What a node holds, for messages: text, a list, keys and values, or nothing.

@@ -37,12 +37,6 @@ std::string number_text(double value) {
 
 }  // namespace
 
-std::string to_string(Interpolation interpolation) {
-  static constexpr const char* kNames[] = {"bicubic", "bilinear", "nearest",
-                                           "lanczos", "box",      "hamming"};
-  return kNames[static_cast<std::size_t>(interpolation)];
-}
-
 std::string to_string(const Preprocessing& p) {
   std::string text =
       cat(p.image_size, " px, ", resize_text(p), ", ", to_string(p.interpolation), ", crop ",
@@ -55,24 +49,6 @@ std::string to_string(const Preprocessing& p) {
   text += ", std";
   for (const double value : p.std) text += " " + number_text(value);
   return text;
-}
-
-std::string to_string(TextCleaning cleaning) {
-  switch (cleaning) {
-    case TextCleaning::kOpenAi:
-      return "openai";
-    case TextCleaning::kHuggingFace:
-      return "hf";
-    case TextCleaning::kNone:
-      return "none";
-    case TextCleaning::kSiglip:
-      return "siglip";
-    case TextCleaning::kWhitespace:
-      return "whitespace";
-    case TextCleaning::kCanonicalize:
-      return "canonicalize";
-  }
-  return "";
 }
 
 }  // namespace saferclip

@@ -88,7 +88,7 @@ void require_acceptable(const BadRows& bad, const DataOptions& options, const fs
   const std::vector<std::string> lines = summary_lines(bad);
   const std::string head = cat(bad.bad_rows, " of ", bad.rows_read, " rows are bad");
   const std::string all = listed_in.empty() ? "" : cat("\nall of them: ", listed_in.string());
-  if (options.bad_rows == "error") {
+  if (options.bad_rows == BadRowPolicy::kError) {
     throw DataError(join_problems(head + ":", lines) + all +
                     "\ncorrect them, or set data.bad_rows: skip");
   }

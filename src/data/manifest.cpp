@@ -216,11 +216,11 @@ class Reader {
 
   void accept(ManifestRow row) {
     if (manifest_.has_unsafe && row.unsafe_image.empty()) {
-      if (request_.missing_unsafe_image == "skip") {
+      if (request_.missing_unsafe_image == MissingUnsafeImage::kSkip) {
         ++skipped_;
         return;
       }
-      if (request_.missing_unsafe_image == "error") {
+      if (request_.missing_unsafe_image == MissingUnsafeImage::kError) {
         return problem(row, "missing unsafe image",
                        "has no unsafe image (missing_unsafe_image: error)");
       }

@@ -218,7 +218,7 @@ void Evaluator::add_zero_shot(const ClipModel& model, ModelScores& scores) {
          measure_zero_shot(images, classes, set.labels, set.groups, preparer_.stop())});
     write_percentages(scores.tables.back(), scores.json);
     OrderedJson& entry = scores.json["zero_shot"][dotted({set.name})];
-    entry["headline"] = options.headline;
+    entry["headline"] = to_string(options.headline);
     entry["classes"] = set.classes.size();
     entry["templates"] = set.templates;
   }

@@ -49,21 +49,21 @@ class Reader {
  public:
   explicit Reader(const ZeroShotOptions& options) : o_(options) {
     const fs::path root(o_.images);
-    classes_.source = o_.class_form == "tsv"  ? o_.classes
-                      : o_.class_file.empty() ? root.string()
-                                              : (root / o_.class_file).string();
+    classes_.source = o_.class_form == ClassForm::kTsv ? o_.classes
+                      : o_.class_file.empty()          ? root.string()
+                                                       : (root / o_.class_file).string();
   }
 
   ZeroShotClasses read(const std::vector<std::string>& labels) {
-    if (o_.class_form == "tsv") {
+    if (o_.class_form == ClassForm::kTsv) {
       read_tsv();
-    } else if (o_.class_form == "folders") {
+    } else if (o_.class_form == ClassForm::kFolders) {
       for (const std::string& folder : folder_names()) add(folder, folder);
-    } else if (o_.class_form == "lists") {
+    } else if (o_.class_form == ClassForm::kLists) {
       for (const std::string& label : std::set<std::string>(labels.begin(), labels.end())) {
         add(label, label);
       }
-    } else if (o_.class_form == "json") {
+    } else if (o_.class_form == ClassForm::kJson) {
       read_json();
     } else {
       for (const std::string& line : read_lines(classes_.source)) read_line(line);
@@ -109,9 +109,9 @@ class Reader {
     const std::string first = line.substr(0, blank);
     const std::string rest =
         blank == std::string::npos ? "" : line.substr(line.find_first_not_of(" \t", blank));
-    if (o_.class_form == "name") return add(line, line);
-    if (o_.class_form == "number_name") return add(rest, rest);
-    if (o_.class_form == "folder_name") return add(rest, first);
+    if (o_.class_form == ClassForm::kName) return add(line, line);
+    if (o_.class_form == ClassForm::kNumberName) return add(rest, rest);
+    if (o_.class_form == ClassForm::kFolderName) return add(rest, first);
     add(name_of_path(line), line.front() == '/' ? line.substr(1) : line);
   }
 

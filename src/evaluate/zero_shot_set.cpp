@@ -176,8 +176,8 @@ class Reader {
       for (const std::string& line : read_lines(root_ / list)) {
         fs::path path(first_of(line));
         std::string label = path.parent_path().string();
-        if (o_.list_label == "column") label = rest_of(line);
-        if (o_.list_label == "stem") {
+        if (o_.list_label == ListLabel::kColumn) label = rest_of(line);
+        if (o_.list_label == ListLabel::kStem) {
           const std::string stem = path.stem().string();
           label = stem.substr(0, stem.rfind('_'));
         }

@@ -56,7 +56,7 @@ std::vector<std::string> export_weights(const ExportRequest& request, WeightsLay
                                         const Tokenizer& tokenizer) {
   const FolderContents contents = model_contents(
       layout, {model, source, tokenizer, request.dtype, request.tower, request.timm_model});
-  const bool has_captions = request.tower != ExportedTower::kVision;
+  const bool has_captions = request.tower != Towers::kVision;
   write_folder(request, contents, has_captions ? tokenizer.hugging_face_files() : TextFiles{});
   return contents.notes;
 }

@@ -26,11 +26,6 @@ bool is_projection(const std::string& name, Family family) {
          name.starts_with(std::string(form_of(family).text_projection) + ".");
 }
 
-bool is_of_towers(const std::string& name, const std::string& towers) {
-  if (towers == "both") return true;
-  return name.starts_with("text_") == (towers == "text");
-}
-
 bool decays(const std::string& name, const at::Tensor& tensor) {
   return tensor.dim() >= 2 && name.find("token_embedding") == std::string::npos &&
          name.find("position_embedding") == std::string::npos &&
@@ -78,7 +73,8 @@ bool is_trained_weight(const std::string& name, Family family, const ModelOption
                        const AdapterOptions& adapter) {
   if (name.starts_with("logit_")) return options.train_logit_scale;
   if (!is_of_towers(name, adapter.towers)) return false;
-  return is_projection(name, family) ? options.train_projections : adapter.method == "full";
+  return is_projection(name, family) ? options.train_projections
+                                     : adapter.method == AdapterMethod::kFull;
 }
 
 void add_weights(ClipModel& model, const ModelOptions& options, const AdapterOptions& adapter,
@@ -97,6 +93,11 @@ void add_weights(ClipModel& model, const ModelOptions& options, const AdapterOpt
 
 }  // namespace
 
+bool is_of_towers(std::string_view name, Towers towers) {
+  if (towers == Towers::kBoth) return true;
+  return name.starts_with(towers == Towers::kText ? "text_" : "vis");
+}
+
 std::string lora_a_name(std::string_view module) {
   return cat(kPeftPrefix, module, ".lora_A.weight");
 }
@@ -108,7 +109,7 @@ std::string lora_b_name(std::string_view module) {
 std::vector<TrainedParameter> make_trainable(ClipModel& model, const ModelOptions& options,
                                              const AdapterOptions& adapter, std::uint64_t seed) {
   std::vector<TrainedParameter> parameters;
-  if (adapter.method == "lora") add_lora(model, adapter, seed, parameters);
+  if (adapter.method == AdapterMethod::kLora) add_lora(model, adapter, seed, parameters);
   add_weights(model, options, adapter, parameters);
   if (parameters.empty()) {
     throw ConfigError("adapter.targets: nothing would be trained; name at least one target");

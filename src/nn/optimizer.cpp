@@ -41,7 +41,7 @@ void Optimizer::update(bool decays, double lr) {
   if (leaves.empty()) return;
   at::_foreach_add_(steps, 1);
   const double decay = decays ? options_.weight_decay : 0;
-  if (options_.name == "adamw") {
+  if (options_.name == OptimizerName::kAdamW) {
     at::_fused_adamw_(leaves, gradients, averages, squares, {}, steps, lr, options_.betas[0],
                       options_.betas[1], decay, options_.eps, false, false);
   } else {

@@ -62,18 +62,6 @@ at::Tensor flat(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}); }
 
 }  // namespace
 
-std::string to_string(Activation activation) {
-  switch (activation) {
-    case Activation::kQuickGelu:
-      return "quick_gelu";
-    case Activation::kGelu:
-      return "gelu";
-    case Activation::kGeluTanh:
-      return "gelu_pytorch_tanh";
-  }
-  return "";
-}
-
 at::Tensor layer_norm(const LayerNorm& norm, const at::Tensor& x) {
   // The CPU kernel takes fp32 weights with bf16 activations; the CUDA kernel needs one dtype.
   const bool needs_cast = !x.is_cpu() && norm.weight.scalar_type() != x.scalar_type();

@@ -22,13 +22,16 @@ double weight_of(const ObjectiveOptions& options, const std::string& term) {
   const double weight = found == options.weights.end() ? 0 : found->second;
   const bool is_image = term.ends_with("_img");
   if (term.starts_with("cross_")) {
-    return options.cross.sides == "both" || (options.cross.sides == "image") == is_image ? weight
-                                                                                         : 0;
+    return options.cross.sides == Sides::kBoth || (options.cross.sides == Sides::kImage) == is_image
+               ? weight
+               : 0;
   }
-  if (term.starts_with("uni_")) return options.uni.form == "off" ? 0 : weight;
-  if (term.starts_with("pres_uni_")) return options.pres_uni.form == "off" ? 0 : weight;
-  if (term.starts_with("pres_cross_")) return options.pres_cross.form == "off" ? 0 : weight;
-  if (term.starts_with("pres_sim_")) return options.pres_sim.form == "off" ? 0 : weight;
+  if (term.starts_with("uni_")) return options.uni.form == TermForm::kOff ? 0 : weight;
+  if (term.starts_with("pres_uni_")) return options.pres_uni.form == TermForm::kOff ? 0 : weight;
+  if (term.starts_with("pres_cross_"))
+    return options.pres_cross.form == CrossPreservationForm::kOff ? 0 : weight;
+  if (term.starts_with("pres_sim_"))
+    return options.pres_sim.form == SimilarityForm::kOff ? 0 : weight;
   return weight;
 }
 
@@ -63,10 +66,10 @@ class LossSet {
     if (uses_model_scale(options_)) {
       const EmbeddingRows& t = in_.tuned;
       add("contrastive", [&] {
-        return options_.name == "siglip" ? sigmoid(t.safe_image, t.safe_text)
-                                         : contrastive(t.safe_text, t.safe_image);
+        return options_.name == ObjectiveName::kSiglip ? sigmoid(t.safe_image, t.safe_text)
+                                                       : contrastive(t.safe_text, t.safe_image);
       });
-    } else if (options_.name == "safe_clip") {
+    } else if (options_.name == ObjectiveName::kSafeClip) {
       add_safe_clip();
     } else {
       add_redirection();
@@ -147,16 +150,19 @@ class LossSet {
     add("pres_uni_txt",
         [&] { return mean(cosine_distance(in_.tuned.safe_text, in_.reference.safe_text)); });
     const auto cross = [&](const at::Tensor& tuned, const at::Tensor& reference) {
-      if (options_.pres_cross.form == "cosine") return mean(cosine_distance(tuned, reference));
-      return options_.pres_cross.form == "sigmoid" ? sigmoid(tuned, reference)
-                                                   : contrastive(tuned, reference);
+      if (options_.pres_cross.form == CrossPreservationForm::kCosine)
+        return mean(cosine_distance(tuned, reference));
+      return options_.pres_cross.form == CrossPreservationForm::kSigmoid
+                 ? sigmoid(tuned, reference)
+                 : contrastive(tuned, reference);
     };
     add("pres_cross_img", [&] { return cross(in_.tuned.safe_image, in_.reference.safe_text); });
     add("pres_cross_txt", [&] { return cross(in_.tuned.safe_text, in_.reference.safe_image); });
     const SimilarityOptions& o = options_.pres_sim;
     const auto similarity = [&](const at::Tensor& tuned, const at::Tensor& reference) {
-      return mean(o.form == "neighbours" ? similarity_to_neighbours(tuned, reference, o.neighbours)
-                                         : similarity_distribution(tuned, reference, o.scale));
+      return mean(o.form == SimilarityForm::kNeighbours
+                      ? similarity_to_neighbours(tuned, reference, o.neighbours)
+                      : similarity_distribution(tuned, reference, o.scale));
     };
     add("pres_sim_txt", [&] { return similarity(in_.tuned.safe_text, in_.reference.safe_text); });
     add("pres_sim_img", [&] { return similarity(in_.tuned.safe_image, in_.reference.safe_image); });
@@ -169,7 +175,7 @@ class LossSet {
     const auto mutual = [&](const at::Tensor& query, const at::Tensor& negative,
                             const at::Tensor& positive) {
       return image_mean(
-          options_.mutual_negatives == "batch"
+          options_.mutual_negatives == MutualNegatives::kBatch
               ? relative_redirection_from_all(query, negative, positive, k, redirected_with_image_)
               : relative_redirection(query, negative, positive, k, 0));
     };
@@ -196,14 +202,15 @@ class LossSet {
 
   LossResult total() {
     double divisor = 1;
-    if (options_.normalise != "none") {
+    if (options_.normalise != Normalization::kNone) {
       divisor = 0;
       std::size_t count = 0;
       for (const std::string& name : ObjectiveOptions::term_names(options_.name)) {
         divisor += weight_of(options_, name);
         count += weight_of(options_, name) > 0 ? 1U : 0U;
       }
-      if (options_.normalise == "by_sum_and_count") divisor *= static_cast<double>(count);
+      if (options_.normalise == Normalization::kBySumAndCount)
+        divisor *= static_cast<double>(count);
     }
     for (const LossTerm& term : result_.terms) {
       const at::Tensor weighted = term.value * (term.weight / divisor);
@@ -244,12 +251,13 @@ LossInputs make_loss_inputs(const ObjectiveOptions& options, const LossConstants
 }
 
 bool uses_model_scale(const ObjectiveOptions& options) {
-  return options.name == "clip" || options.name == "siglip";
+  return options.name == ObjectiveName::kClip || options.name == ObjectiveName::kSiglip;
 }
 
 bool needs_logit_bias(const ObjectiveOptions& options) {
-  if (options.name == "siglip") return true;
-  return options.name == "saferclip" && options.pres_cross.form == "sigmoid" &&
+  if (options.name == ObjectiveName::kSiglip) return true;
+  return options.name == ObjectiveName::kSaferClip &&
+         options.pres_cross.form == CrossPreservationForm::kSigmoid &&
          weight_of(options, "pres_cross_img") + weight_of(options, "pres_cross_txt") > 0;
 }
 
@@ -264,13 +272,12 @@ std::vector<std::string> terms_of_unsafe_pictures(const ObjectiveOptions& option
   return terms;
 }
 
-std::vector<std::string> terms_of_one_tower(const ObjectiveOptions& options,
-                                            const std::string& tower) {
+std::vector<std::string> terms_of_one_tower(const ObjectiveOptions& options, Sides side) {
   std::vector<std::string> terms;
   for (const std::string& term : ObjectiveOptions::term_names(options.name)) {
     const bool has_both = term.starts_with("mutual_") || term == "contrastive";
     if (!has_both && weight_of(options, term) > 0 &&
-        term.ends_with(tower == "text" ? "_txt" : "_img")) {
+        term.ends_with(side == Sides::kText ? "_txt" : "_img")) {
       terms.push_back(term);
     }
   }

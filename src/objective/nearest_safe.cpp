@@ -28,7 +28,7 @@ NearestTargets find_nearest_safe(const at::Tensor& unsafe_text, const at::Tensor
   const at::Tensor partners = own_text.contiguous();
   // bf16 only prefilters: choice and cosine come from float64 either way.
   std::optional<PoolSearch> search;
-  if (options.mode != "fixed") {
+  if (options.mode != TargetMode::kFixed) {
     search.emplace(queries, pool.contiguous(), own_rows, options,
                    multiplies_bf16_fast() ? at::kBFloat16 : at::kFloat);
   }

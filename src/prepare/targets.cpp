@@ -45,14 +45,14 @@ std::vector<NamedTensor> find_targets(const SplitData& split, const SplitData& p
   at::Tensor texts = pool.reference.safe_text.index_select(0, good);
   at::Tensor extra_picture = at::empty({0}, at::kLong);
   if (has_extra) {
-    texts = options.pool == "file" ? extra_text : at::cat({texts, extra_text});
+    texts = options.pool == TargetPool::kFile ? extra_text : at::cat({texts, extra_text});
     const at::Tensor none = at::full({extra_text.size(0)}, -1, at::kLong);
     extra_picture = good.index_select(
         0, find_nearest_safe(extra_text, extra_text,
                              pool.reference.safe_image.index_select(0, good), none, {}, stop)
                .index);
   }
-  const bool is_file = options.pool == "file";
+  const bool is_file = options.pool == TargetPool::kFile;
   const at::Tensor own = is_pool && !is_file ? at::arange(rows.size(0), at::kLong)
                                              : at::full({rows.size(0)}, -1, at::kLong);
   const Progress searching(log, cat("nearest-safe targets of ", split.name));
@@ -66,12 +66,12 @@ std::vector<NamedTensor> find_targets(const SplitData& split, const SplitData& p
   const at::Tensor is_extra = index.ge(pool_count);
   if (has_extra) {
     const at::Tensor theirs =
-        options.extra_image == "own"
+        options.extra_image == ExtraImage::kOwn
             ? at::full_like(index, -1)
             : extra_picture.index_select(0, (index - pool_count).clamp_min(0));
     picture = at::where(is_extra, theirs, picture);
   }
-  if (options.image == "own") picture = at::full_like(index, -1);
+  if (options.image == ImageTarget::kOwn) picture = at::full_like(index, -1);
   const auto count = static_cast<std::int64_t>(split.manifest.rows.size());
   return {{"index", spread(index, rows, count, -1)},
           {"image_index", spread(picture, rows, count, -1)},

@@ -89,8 +89,8 @@ OrderedJson describe_run(const fs::path& path, Logger& log) {
   };
   return {{"kind", "run"},
           {"path", path.string()},
-          {"objective", config.objective.name},
-          {"adapter", config.adapter.method},
+          {"objective", to_string(config.objective.name)},
+          {"adapter", to_string(config.adapter.method)},
           {"weights", config.model.weights.empty() ? config.model.init : config.model.weights},
           {"checkpoints", store.steps()},
           {"latest", pointer("latest")},
@@ -153,7 +153,7 @@ OrderedJson describe_architecture(const fs::path& path) {
   ModelOptions options;
   options.init = path.string();
   const bool is_told = read_file(path).find("hidden_act") != std::string::npos;
-  if (!is_told) options.activation = "gelu";
+  if (!is_told) options.activation = Activation::kGelu;
   const WeightsSource source = open_weights(options, 0);
   std::string geometry = to_string(source.geometry);
   if (!is_told) geometry = geometry.substr(0, geometry.rfind(';')) + "; activation left open";

@@ -18,28 +18,28 @@
 namespace saferclip {
 namespace {
 
+constexpr const char* kPeftWord = "peft";
+
 ExportRequest make_request(const ExportForm& form) {
   ExportRequest request;
   request.folder = form.out;
-  request.dtype = form.dtype == "fp16"   ? at::kHalf
-                  : form.dtype == "bf16" ? at::kBFloat16
-                                         : at::kFloat;
-  request.tower = form.tower == "text"     ? ExportedTower::kText
-                  : form.tower == "vision" ? ExportedTower::kVision
-                                           : ExportedTower::kBoth;
+  request.dtype = form.dtype == ExportDtype::kFp16   ? at::kHalf
+                  : form.dtype == ExportDtype::kBf16 ? at::kBFloat16
+                                                     : at::kFloat;
+  request.tower = form.tower;
   request.timm_model = form.timm_model;
   return request;
 }
 
 CardFacts make_facts(const ExportForm& form) {
-  return {{}, 0, form.to, form.dtype, form.tower, form.strength};
+  return {{}, 0, form.layout, to_string(form.dtype), form.tower, form.strength};
 }
 
 void export_model(const ExportForm& form, const ExportRequest& request, ClipModel& model,
                   const Session& session, Logger& log) {
   const Progress writing(log, cat("writing ", form.out.string()));
   for (const std::string& note :
-       export_weights(request, layout_named(form.to), model, session.source, *session.tokenizer)) {
+       export_weights(request, *form.layout, model, session.source, *session.tokenizer)) {
     log.warn(note);
   }
 }
@@ -59,6 +59,20 @@ void warn_of_other_base(const WeightsSource& source, Logger& log) {
 
 }  // namespace
 
+std::vector<std::string> export_words() {
+  std::vector<std::string> words = layout_words();
+  words.emplace_back(kPeftWord);
+  return words;
+}
+
+std::string export_word(const std::optional<WeightsLayout>& layout) {
+  return layout ? layout_word(*layout) : kPeftWord;
+}
+
+std::optional<WeightsLayout> exported_layout(const std::string& word) {
+  return word == kPeftWord ? std::nullopt : std::optional(layout_named(word));
+}
+
 void export_base(const Session& session, const ExportForm& form, Logger& log) {
   ExportRequest request = make_request(form);
   request.model_card = model_card(session, make_facts(form));
@@ -75,7 +89,7 @@ ExportedRun export_run(const RunReference& run, const std::filesystem::path& che
   facts.checkpoint = checkpoint;
   facts.step = state.step;
   request.model_card = model_card(session, facts);
-  if (form.to == "peft") {
+  if (!form.layout) {
     warn_of_other_base(session.source, log);
     export_peft(request, {trained, session.config.model, session.config.adapter, form.strength},
                 session.source);

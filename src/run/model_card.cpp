@@ -9,6 +9,7 @@
 #include "saferclip/evaluate/scores_table.h"
 #include "saferclip/export/export.h"
 #include "saferclip/objective/loss_set.h"
+#include "saferclip/run/export_run.h"
 #include "saferclip/run/kept_evaluations.h"
 #include "saferclip/run/run_folder.h"
 
@@ -17,21 +18,21 @@ namespace fs = std::filesystem;
 namespace {
 
 std::string loading(const CardFacts& facts, const FamilyForm& form) {
-  if (facts.format == "open_clip") {
+  if (facts.layout == WeightsLayout::kOpenClip) {
     return "import open_clip\n"
            "model, _, preprocess = open_clip.create_model_and_transforms('local-dir:PATH')\n"
            "tokenizer = open_clip.get_tokenizer('local-dir:PATH')\n";
   }
-  if (facts.format == "openai") {
+  if (facts.layout == WeightsLayout::kOpenAi) {
     return "import torch\nstate_dict = torch.load('PATH/model.pt', weights_only=True)\n";
   }
   const std::string whole = cat(form.class_name, "Model");
-  if (facts.format == "peft") {
+  if (!facts.layout) {
     return cat("from peft import PeftModel\nfrom transformers import ", whole,
                "\nmodel = PeftModel.from_pretrained(", whole, ".from_pretrained(BASE), 'PATH')\n");
   }
-  if (facts.tower != "both") {
-    const std::string tower = cat(form.class_name, facts.tower == "text" ? "Text" : "Vision",
+  if (facts.tower != Towers::kBoth) {
+    const std::string tower = cat(form.class_name, facts.tower == Towers::kText ? "Text" : "Vision",
                                   "Model", form.has_vision_projection ? "WithProjection" : "");
     return cat("from transformers import ", tower, "\nmodel = ", tower,
                ".from_pretrained('PATH')\n");
@@ -71,62 +72,81 @@ std::string origin(const Session& session) {
   return cat("`", name, "` (", to_string(source.layout), ", SHA-256 `", source.hash(), "`)");
 }
 
+std::string head(const Session& session, const CardFacts& facts, bool is_tuned) {
+  const std::string pipeline = facts.tower == Towers::kText     ? "feature-extraction"
+                               : facts.tower == Towers::kVision ? "image-feature-extraction"
+                                                                : "zero-shot-image-classification";
+  const std::string library = !facts.layout                                 ? "peft"
+                              : facts.layout == WeightsLayout::kHuggingFace ? "transformers"
+                                                                            : "open_clip";
+  std::string text = cat("---\nbase_model: ", base_model_name(session.source));
+  if (is_tuned) text += cat("\nbase_model_relation: ", facts.layout ? "finetune" : "adapter");
+  return text + cat("\npipeline_tag: ", pipeline, "\ntags:\n- ",
+                    form_of(session.source.geometry.family).name,
+                    "\n- saferclip\nlibrary_name: ", library, "\n---\n\n");
+}
+
+std::string summary(const Session& session, const CardFacts& facts) {
+  const RunConfig& config = session.config;
+  const std::string trained = config.adapter.method == AdapterMethod::kLora
+                                  ? cat("LoRA of rank ", config.adapter.rank)
+                                  : "all weights trained";
+  const std::string redirected =
+      uses_model_scale(config.objective)
+          ? ". Nothing unsafe was redirected. "
+          : cat(". Unsafe pictures and texts are sent to ",
+                config.objective.targets.mode == TargetMode::kNearest ? "their nearest safe ones"
+                                                                      : "their own safe partners",
+                "; ");
+  std::string text =
+      cat("A ", form_of(session.source.geometry.family).label, " tuned with saferclip ",
+          SAFERCLIP_VERSION, ": objective `", config.objective.name, "`, ", trained, ", ",
+          facts.step, " steps", redirected,
+          "the model is not a filter and makes no promise about any single input.\n\n");
+  for (const std::string& problem :
+       read_never_trains(facts.checkpoint.parent_path().parent_path())) {
+    text += cat("**Not trained:** ", problem, "\n\n");
+  }
+  return text;
+}
+
+std::string facts_table(const Session& session, const CardFacts& facts) {
+  const WeightsSource& source = session.source;
+  std::string text = cat("| | |\n|---|---|\n| base weights | ", origin(session), " |\n");
+  if (!facts.layout && source.layout != WeightsLayout::kHuggingFace) {
+    text += cat("| BASE above | the base weights as a transformers folder: `saferclip export ",
+                source.path.filename().string(), " --to hf --out BASE` |\n");
+  }
+  if (!facts.checkpoint.empty()) {
+    text += cat("| checkpoint | `", facts.checkpoint.filename().string(), "` |\n");
+  }
+  const std::string tower =
+      facts.tower == Towers::kBoth ? "" : cat(", ", facts.tower, " tower alone");
+  const std::string strength = facts.strength == 1 ? "" : cat(", strength ", facts.strength);
+  return text + cat("| geometry | ", to_string(source.geometry), " |\n| preprocessing | ",
+                    to_string(source.preprocessing), " |\n| form | ", export_word(facts.layout),
+                    ", ", facts.dtype, tower, strength, " |\n\n");
+}
+
 }  // namespace
 
 std::string model_card(const Session& session, const CardFacts& facts) {
-  const RunConfig& config = session.config;
   const bool is_tuned = !facts.checkpoint.empty();
-  std::string card = cat(
-      "---\nbase_model: ", base_model_name(session.source),
-      is_tuned ? cat("\nbase_model_relation: ", facts.format == "peft" ? "adapter" : "finetune")
-               : std::string(),
-      "\npipeline_tag: ",
-      facts.tower == "text"     ? "feature-extraction"
-      : facts.tower == "vision" ? "image-feature-extraction"
-                                : "zero-shot-image-classification",
-      "\ntags:\n- ", form_of(session.source.geometry.family).name, "\n- saferclip\n",
-      facts.format == "peft" ? "library_name: peft\n"
-      : facts.format == "hf" ? "library_name: transformers\n"
-                             : "library_name: open_clip\n",
-      "---\n\n# ", is_tuned ? config.run.name : session.source.path.filename().string(), "\n\n");
-  if (is_tuned) {
-    card += cat("A ", form_of(session.source.geometry.family).label, " tuned with saferclip ",
-                SAFERCLIP_VERSION, ": objective `", config.objective.name, "`, ",
-                config.adapter.method == "lora" ? cat("LoRA of rank ", config.adapter.rank)
-                                                : std::string("all weights trained"),
-                ", ", facts.step, " steps",
-                uses_model_scale(config.objective)
-                    ? ". Nothing unsafe was redirected. "
-                    : cat(". Unsafe pictures and texts are sent to ",
-                          config.objective.targets.mode == "nearest" ? "their nearest safe ones"
-                                                                     : "their own safe partners",
-                          "; "),
-                "the model is not a filter and makes no promise about any single input.\n\n");
-    for (const std::string& problem :
-         read_never_trains(facts.checkpoint.parent_path().parent_path())) {
-      card += cat("**Not trained:** ", problem, "\n\n");
-    }
-  } else {
-    card += cat("Weights converted by saferclip ", SAFERCLIP_VERSION, "; nothing was trained.\n\n");
-  }
+  const std::string title =
+      is_tuned ? session.config.run.name : session.source.path.filename().string();
+  std::string card = head(session, facts, is_tuned) + cat("# ", title, "\n\n");
+  card += is_tuned ? summary(session, facts)
+                   : cat("Weights converted by saferclip ", SAFERCLIP_VERSION,
+                         "; nothing was trained.\n\n");
   card += cat("```python\n", loading(facts, form_of(session.source.geometry.family)), "```\n\n");
-  card += cat("| | |\n|---|---|\n| base weights | ", origin(session), " |\n");
-  if (facts.format == "peft" && session.source.layout != WeightsLayout::kHuggingFace) {
-    card += cat("| BASE above | the base weights as a transformers folder: `saferclip export ",
-                session.source.path.filename().string(), " --to hf --out BASE` |\n");
-  }
-  if (is_tuned) card += cat("| checkpoint | `", facts.checkpoint.filename().string(), "` |\n");
-  card += cat("| geometry | ", to_string(session.source.geometry), " |\n| preprocessing | ",
-              to_string(session.source.preprocessing), " |\n| form | ", facts.format, ", ",
-              facts.dtype, facts.tower == "both" ? "" : ", " + facts.tower + " tower alone",
-              facts.strength == 1 ? "" : cat(", strength ", facts.strength), " |\n\n");
+  card += facts_table(session, facts);
   card +=
       "## Licence\n\nThe licence of the base weights applies to these weights too, and so do the "
       "terms of the data they were tuned on. saferclip itself adds no terms. Fill this in before "
       "you publish them.\n\n";
   if (is_tuned) {
     card += cat("## Metrics\n\n", metrics(facts), "\n## Configuration\n\n```yaml\n",
-                dump_published_config(config), "```\n");
+                dump_published_config(session.config), "```\n");
   }
   return card;
 }

@@ -36,14 +36,13 @@ std::vector<std::pair<std::string, std::string>> facts(const Session& session, c
   std::vector<std::pair<std::string, std::string>> facts{
       {"run", run.string()},
       {"steps", with_commas(state.step)},
-      {"objective", c.objective.name},
-      {"trained", c.adapter.method == "lora"
+      {"objective", to_string(c.objective.name)},
+      {"trained", c.adapter.method == AdapterMethod::kLora
                       ? cat("LoRA, rank ", c.adapter.rank, ", alpha ", c.adapter.alpha)
                       : std::string("all weights")},
       {"optimizer", cat(c.optimizer.name, ", rate ", c.optimizer.lr, ", ", c.schedule.name)},
-      {"batch",
-       cat(c.train.batch_size, ", ", state.precision.empty() ? c.train.precision : state.precision,
-           ", seed ", c.train.seed)},
+      {"batch", cat(c.train.batch_size, ", ", state.precision.value_or(c.train.precision),
+                    ", seed ", c.train.seed)},
       {"base weights", session.source.path.string()},
       {"SHA-256 of the base weights", session.source.hash()},
       {"model", to_string(session.source.geometry)},

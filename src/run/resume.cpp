@@ -17,8 +17,11 @@ namespace fs = std::filesystem;
 
 RunConfig resolved_config(const Session& session, RunConfig config) {
   const WeightsSource& source = session.source;
-  if (config.model.activation == "auto") config.model.activation = activation_text(source.geometry);
-  if (config.model.text_clean == "auto") config.model.text_clean = to_string(source.text.cleaning);
+  const ClipGeometry& geometry = source.geometry;
+  if (geometry.text.activation == geometry.vision.activation) {
+    config.model.activation = geometry.text.activation;
+  }
+  config.model.text_clean = config.model.text_clean.value_or(source.text.cleaning);
   if (!config.model.image_size) config.model.image_size = source.geometry.image_size;
   ObjectiveOptions& objective = config.objective;
   for (const std::string& term : ObjectiveOptions::term_names(objective.name)) {
@@ -67,7 +70,7 @@ void require_same_run(const fs::path& run_folder, const TrainState& saved, const
   RunConfig before = resolved_config(session, written);
   const RunConfig now = resolved_config(session, session.config);
   // The precision the run computed in; runs without this record wrote it into their configuration.
-  if (!saved.precision.empty()) before.train.precision = saved.precision;
+  before.train.precision = saved.precision.value_or(before.train.precision);
   const bool is_machine = written.train.precision == session.config.train.precision &&
                           before.train.precision != now.train.precision;
   if (is_machine) {

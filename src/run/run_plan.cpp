@@ -59,11 +59,6 @@ bool needs_preparing(const RunConfig& config) {
 
 }  // namespace
 
-Recompute recompute_of(const RunConfig& config) {
-  if (config.train.recompute == "blocks") return Recompute::kBlocks;
-  return config.train.recompute == "attention" ? Recompute::kAttention : Recompute::kNothing;
-}
-
 MemoryPlan memory_plan(const Session& session, const TrainingData& data, const Sampler& sampler,
                        const std::vector<TrainedParameter>& parameters) {
   const RunConfig& config = session.config;
@@ -77,14 +72,14 @@ MemoryPlan memory_plan(const Session& session, const TrainingData& data, const S
   plan.pictures = kinds * rows + (needs.anchor_image ? anchors : 0);
   plan.captions = kinds * rows + (needs.anchor_text ? anchors : 0);
   plan.tokens = longest_caption(data.train.tokens);
-  plan.is_bf16 = precision_on(session.device, config.train.precision) == "bf16";
-  plan.trains_all = config.adapter.method == "full";
+  plan.is_bf16 = precision_on(session.device, config.train.precision) == Precision::kBf16;
+  plan.trains_all = config.adapter.method == AdapterMethod::kFull;
   for (const TrainedParameter& parameter : parameters) {
     plan.trained_parameters += parameter.tensor.numel();
   }
   plan.rank = config.adapter.rank;
   plan.dropout = plan.trains_all ? 0 : config.adapter.dropout;
-  plan.recompute = recompute_of(config);
+  plan.recompute = config.train.recompute;
   plan.copies_state = config.checkpoint.background;
   plan.validates = !config.data.validation.empty() && config.evaluate.every_epochs > 0;
   const SplitData& train = data.train;
@@ -93,7 +88,7 @@ MemoryPlan memory_plan(const Session& session, const TrainingData& data, const S
                 train.reference.safe_text, train.reference.safe_image, train.reference.unsafe_text,
                 train.reference.unsafe_image, data.anchors.images});
   plan.caches = caches;
-  plan.keeps_reference = config.data.augment == "crop" && needs.reference;
+  plan.keeps_reference = config.data.augment == Augmentation::kCrop && needs.reference;
   const auto all_rows = static_cast<double>(train.good_rows.size());
   const double seen = static_cast<double>(total_steps(config.train, sampler)) *
                       static_cast<double>(config.train.batch_size) / all_rows;

@@ -66,15 +66,7 @@ void require_fitting(const TextSpec& spec, const WeightsSource& source, const st
 
 std::unique_ptr<Tokenizer> open_tokenizer(const ModelOptions& options,
                                           const WeightsSource& source) {
-  static const std::map<std::string, TextCleaning> kCleaning{
-      {"openai", TextCleaning::kOpenAi},
-      {"hf", TextCleaning::kHuggingFace},
-      {"siglip", TextCleaning::kSiglip},
-      {"whitespace", TextCleaning::kWhitespace},
-      {"canonicalize", TextCleaning::kCanonicalize},
-      {"none", TextCleaning::kNone}};
-  const TextCleaning cleaning =
-      options.text_clean == "auto" ? source.text.cleaning : kCleaning.at(options.text_clean);
+  const TextCleaning cleaning = options.text_clean.value_or(source.text.cleaning);
   const std::int64_t context = source.text.context_length;
   fs::path place;
   if (options.tokenizer == "auto") {
@@ -116,8 +108,8 @@ Session open_session(RunConfig config, const ComputeOptions& compute, Logger& lo
   return session;
 }
 
-std::string precision_on(at::Device device, const std::string& precision) {
-  return has_fast_bf16(device) ? precision : "fp32";
+Precision precision_on(at::Device device, Precision precision) {
+  return has_fast_bf16(device) ? precision : Precision::kFp32;
 }
 
 }  // namespace saferclip

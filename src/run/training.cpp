@@ -36,12 +36,13 @@ namespace fs = std::filesystem;
 namespace {
 
 at::ScalarType compute_dtype(const Session& session) {
-  const bool is_bf16 = precision_on(session.device, session.config.train.precision) == "bf16";
+  const bool is_bf16 =
+      precision_on(session.device, session.config.train.precision) == Precision::kBf16;
   return is_bf16 ? at::kBFloat16 : at::kFloat;
 }
 
 void say_lowered_precision(const Session& session, Logger& log) {
-  const std::string& written = session.config.train.precision;
+  const Precision written = session.config.train.precision;
   if (precision_on(session.device, written) == written) return;
   log.warn("train.precision: this CPU has no fast bf16 (AVX512-BF16); training in fp32 instead");
 }
@@ -58,7 +59,7 @@ TrainerOptions trainer_options(const Session& session, const StopFlag& stop) {
   options.step.objective = config.objective;
   options.step.preprocessing = session.source.preprocessing;
   options.step.compute = compute_dtype(session);
-  options.step.recompute = recompute_of(config);
+  options.step.recompute = config.train.recompute;
   options.step.trains_logit_scale = config.model.train_logit_scale;
   options.step.infonce_scale = infonce_scale(config.objective, session.source);
   options.step.logit_bias = reference_logit_bias(config.objective, session.source);
@@ -68,7 +69,7 @@ TrainerOptions trainer_options(const Session& session, const StopFlag& stop) {
 
 RowNeeds row_needs(const RunConfig& config) {
   RowNeeds needs = loss_needs(config.objective);
-  needs.crops = config.data.augment == "crop";
+  needs.crops = config.data.augment == Augmentation::kCrop;
   return needs;
 }
 
@@ -111,7 +112,7 @@ class TrainingBatches : public StepBatches {
   }
 
   Batch augment(Batch batch) const override {
-    return config_.data.augment == "crop" ? augment_batch(batch, reference_) : batch;
+    return config_.data.augment == Augmentation::kCrop ? augment_batch(batch, reference_) : batch;
   }
 
   std::string row_name(std::int64_t row) const override {
@@ -197,7 +198,7 @@ TrainState state_of(const Session& session, const TrainingData& data, std::strin
   TrainState state;
   state.measure = std::move(measure);
   state.content = content_keys(session, data);
-  state.precision = compute_dtype(session) == at::kBFloat16 ? "bf16" : "fp32";
+  state.precision = precision_on(session.device, session.config.train.precision);
   state.device = session.device.str();
   state.threads = at::get_num_threads();
   return state;
@@ -218,7 +219,8 @@ void train_in(const RunContext& context, const std::function<void()>& before_ste
   const RunConfig& config = session.config;
   Logger& log = context.log;
   const at::ScalarType compute = compute_dtype(session);
-  const bool has_bf16_weights = config.adapter.method == "lora" && compute == at::kBFloat16;
+  const bool has_bf16_weights =
+      config.adapter.method == AdapterMethod::kLora && compute == at::kBFloat16;
   // Load the model before preparing: the cache keys need the file's hash, which is computed
   // meanwhile.
   ClipModel model =

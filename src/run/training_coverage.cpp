@@ -48,9 +48,9 @@ TrainingCoverage training_coverage(const RunConfig& config, const TrainingData& 
   if (coverage.rows_with_unsafe_picture == 0) {
     coverage.terms_without_pictures = terms_of_unsafe_pictures(config.objective);
   }
-  if (config.adapter.towers != "both") {
-    coverage.terms_without_tower =
-        terms_of_one_tower(config.objective, config.adapter.towers == "text" ? "vision" : "text");
+  if (config.adapter.towers != Towers::kBoth) {
+    coverage.terms_without_tower = terms_of_one_tower(
+        config.objective, config.adapter.towers == Towers::kText ? Sides::kImage : Sides::kText);
   }
   return coverage;
 }
@@ -63,7 +63,7 @@ std::vector<std::string> coverage_problems(const TrainingCoverage& coverage,
         cat("none of the ", with_commas(coverage.rows),
             " training rows has an unsafe picture: ", join(coverage.terms_without_pictures, ", "),
             " never train, unsafe pictures are not redirected, and this is not ",
-            config.objective.name == "safe_clip" ? "Safe-CLIP" : "SaFeR-CLIP",
+            config.objective.name == ObjectiveName::kSafeClip ? "Safe-CLIP" : "SaFeR-CLIP",
             "; give the manifest unsafe_image, or set data.unsafe_image_template"));
   }
   if (!coverage.terms_without_tower.empty()) {

@@ -29,8 +29,9 @@ TrainingData prepare_training(const Session& session, Preparer& preparer) {
   CurriculumOptions curriculum = objective.curriculum;
   curriculum.enabled = curriculum.enabled && data.targets.cosine.defined();
   if (curriculum.enabled) {
-    score = (curriculum.score == "fixed" ? data.targets.fixed_cosine : data.targets.cosine)
-                .index_select(0, good);
+    score =
+        (curriculum.score == TargetMode::kFixed ? data.targets.fixed_cosine : data.targets.cosine)
+            .index_select(0, good);
   }
   const std::vector<int> stages = curriculum_stages(score, curriculum);
   for (std::size_t i = 0; i < stages.size(); ++i) {

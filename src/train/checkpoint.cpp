@@ -54,7 +54,7 @@ std::string state_text(const TrainState& state) {
   json["stale_validations"] = state.stale_validations;
   json["content"] = state.content;
   json["measure"] = state.measure;
-  json["precision"] = state.precision;
+  json["precision"] = state.precision ? to_string(*state.precision) : std::string();
   json["device"] = state.device;
   json["threads"] = state.threads;
   json["awaits_validation"] = state.awaits_validation;
@@ -286,7 +286,7 @@ TrainState read_train_state(const fs::path& checkpoint) {
     state.stale_validations = json.value("stale_validations", std::int64_t{0});
     state.content = json.at("content").get<std::map<std::string, std::string>>();
     state.measure = json.value("measure", std::string());  // absent from the first checkpoints
-    state.precision = json.value("precision", std::string());
+    state.precision = enum_from<Precision>(json.value("precision", std::string()));
     state.device = json.at("device").get<std::string>();
     state.threads = json.at("threads").get<std::int64_t>();
     state.awaits_validation = json.value("awaits_validation", false);

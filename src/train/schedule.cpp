@@ -15,12 +15,13 @@ double learning_rate(const ScheduleOptions& options, double peak, std::int64_t s
   if (step < options.warmup_steps) {
     return peak * static_cast<double>(step + 1) / static_cast<double>(options.warmup_steps);
   }
-  if (options.name == "constant") return peak;
+  if (options.name == ScheduleName::kConstant) return peak;
   const auto span =
       static_cast<double>(std::max<std::int64_t>(1, total - 1 - options.warmup_steps));
   const double progress = std::min(1.0, static_cast<double>(step - options.warmup_steps) / span);
-  const double shape =
-      options.name == "cosine" ? 0.5 * (1 + std::cos(std::numbers::pi * progress)) : 1 - progress;
+  const double shape = options.name == ScheduleName::kCosine
+                           ? 0.5 * (1 + std::cos(std::numbers::pi * progress))
+                           : 1 - progress;
   return peak * (options.final_fraction + (1 - options.final_fraction) * shape);
 }
 

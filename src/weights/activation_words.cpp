@@ -9,16 +9,13 @@
 namespace saferclip {
 
 Activation activation_named(const std::string& word) {
-  for (const Activation known :
-       {Activation::kQuickGelu, Activation::kGelu, Activation::kGeluTanh}) {
-    if (word == to_string(known)) return known;
-  }
+  if (const auto known = enum_from<Activation>(word)) return *known;
   throw WeightsError(
-      cat("\"", word, "\" is not supported; known: quick_gelu, gelu, gelu_pytorch_tanh"));
+      cat("\"", word, "\" is not supported; known: ", join(words_of<Activation>(), ", ")));
 }
 
 Activation demanded_activation(const ModelOptions& options, const std::string& reason) {
-  if (options.activation != "auto") return activation_named(options.activation);
+  if (options.activation) return *options.activation;
   throw ConfigError(
       cat("model.activation: auto cannot tell: ", reason,
           "; set model.activation to quick_gelu (OpenAI, MetaCLIP, DFN weights) or gelu "
@@ -27,9 +24,9 @@ Activation demanded_activation(const ModelOptions& options, const std::string& r
 
 void require_same_activation(const ModelOptions& options, const std::string& said,
                              const std::string& file) {
-  if (options.activation == "auto" || options.activation == said) return;
+  if (!options.activation || to_string(*options.activation) == said) return;
   throw ConfigError(
-      cat("model.activation is ", options.activation, ", but ", file, " says ", said));
+      cat("model.activation is ", *options.activation, ", but ", file, " says ", said));
 }
 
 }  // namespace saferclip

@@ -28,19 +28,19 @@ const Layout& layout_of_names(const TensorFiles& files, Family family) {
 
 // The activation known from the file itself: from our metadata, or QuickGELU if the file is
 // OpenAI's, which all use it.
-std::string told_activation(const TensorFiles& files) {
+std::optional<Activation> told_activation(const TensorFiles& files) {
   const auto said = files.metadata().find("activation");
-  if (said != files.metadata().end() && (said->second == "gelu" || said->second == "quick_gelu")) {
-    return said->second;
+  if (said != files.metadata().end()) {
+    if (const auto known = enum_from<Activation>(said->second)) return known;
   }
-  return is_openai_archive(files) ? "quick_gelu" : "";
+  return is_openai_archive(files) ? std::optional(Activation::kQuickGelu) : std::nullopt;
 }
 
 ModelOptions with_told_activation(ModelOptions options, const fs::path& file,
                                   const TensorFiles& files) {
-  const std::string told = told_activation(files);
-  if (told.empty()) return options;
-  require_same_activation(options, told, file.string());
+  const std::optional<Activation> told = told_activation(files);
+  if (!told) return options;
+  require_same_activation(options, to_string(*told), file.string());
   options.activation = told;
   return options;
 }

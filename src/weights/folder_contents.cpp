@@ -13,18 +13,20 @@
 namespace saferclip {
 namespace fs = std::filesystem;
 
-bool is_of_tower(const std::string& name, ExportedTower tower) {
-  if (tower == ExportedTower::kBoth) return true;
-  return name.starts_with(tower == ExportedTower::kText ? "text_" : "vis");
+std::vector<std::string> layout_words() {
+  std::vector<std::string> words;
+  for (const Layout* layout : layouts()) words.emplace_back(layout->word);
+  return words;
 }
 
+std::string layout_word(WeightsLayout layout) { return layout_of(layout).word; }
+
 WeightsLayout layout_named(const std::string& word) {
-  std::vector<std::string> words;
   for (const Layout* layout : layouts()) {
     if (word == layout->word) return layout->kind;
-    words.emplace_back(layout->word);
   }
-  throw ConfigError(cat("\"", word, "\" is no layout of weights; known: ", join(words, ", ")));
+  throw ConfigError(
+      cat("\"", word, "\" is no layout of weights; known: ", join(layout_words(), ", ")));
 }
 
 FolderContents model_contents(WeightsLayout layout, const ModelRequest& request) {

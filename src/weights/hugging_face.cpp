@@ -73,13 +73,13 @@ FolderContents make_contents(const ModelRequest& request) {
   contents.metadata = {{"activation", activation_text(source.geometry)}};
   contents.texts = {
       {kHuggingFaceLayout.config, hugging_face_config(source, request.dtype, request.tower)}};
-  if (request.tower != ExportedTower::kText) {
+  if (request.tower != Towers::kText) {
     contents.texts.emplace_back(kPreprocessorFile,
                                 preprocessor_config(source.preprocessing, source.geometry.family));
   }
   contents.tensors = laid_out_tensors(request.model, request.dtype, same_name);
   std::erase_if(contents.tensors,
-                [&](const NamedTensor& named) { return !is_of_tower(named.name, request.tower); });
+                [&](const NamedTensor& named) { return !is_of_towers(named.name, request.tower); });
   return contents;
 }
 

@@ -50,12 +50,12 @@ Activation read_activation(const Json& tower, const std::string& fallback, const
   const std::string said = tower.contains("hidden_act") && tower["hidden_act"].is_string()
                                ? tower["hidden_act"].get<std::string>()
                                : std::string();
-  if (said.empty() && options.activation == "auto" && !fallback.empty()) {
+  if (said.empty() && !options.activation && !fallback.empty()) {
     return activation_named(fallback);
   }
   if (said.empty()) return demanded_activation(options, cat(file, " has no hidden_act"));
-  if (options.activation != "auto" && options.activation != said) {
-    throw ConfigError(cat("model.activation is ", options.activation, ", but ", file,
+  if (options.activation && to_string(*options.activation) != said) {
+    throw ConfigError(cat("model.activation is ", *options.activation, ", but ", file,
                           " says hidden_act \"", said,
                           "\"; set model.activation: auto, or correct the file"));
   }
@@ -216,9 +216,9 @@ OrderedJson model_json(const ClipGeometry& g, const TextSpec& text, const char* 
 }
 
 // A tower exported alone has its own configuration at the top level.
-OrderedJson tower_config(const OrderedJson& config, ExportedTower tower, const FamilyForm& form) {
-  if (tower == ExportedTower::kBoth) return config;
-  const bool is_text = tower == ExportedTower::kText;
+OrderedJson tower_config(const OrderedJson& config, Towers tower, const FamilyForm& form) {
+  if (tower == Towers::kBoth) return config;
+  const bool is_text = tower == Towers::kText;
   // SigLIP's heads belong to its towers; CLIP's projections do not.
   const std::string name = cat(form.class_name, is_text ? "Text" : "Vision", "Model",
                                form.has_vision_projection ? "WithProjection" : "");
@@ -267,8 +267,7 @@ void read_architecture(const Json& json, const std::string& file, const ModelOpt
   }
 }
 
-std::string hugging_face_config(const WeightsSource& source, at::ScalarType dtype,
-                                ExportedTower tower) {
+std::string hugging_face_config(const WeightsSource& source, at::ScalarType dtype, Towers tower) {
   const char* word = dtype == at::kHalf       ? "float16"
                      : dtype == at::kBFloat16 ? "bfloat16"
                                               : "float32";

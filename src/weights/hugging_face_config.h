@@ -20,7 +20,6 @@ void read_architecture(const nlohmann::json& json, const std::string& file,
                        const ModelOptions& options, WeightsSource& source);
 
 // The text of config.json; for one tower alone, its part.
-std::string hugging_face_config(const WeightsSource& source, at::ScalarType dtype,
-                                ExportedTower tower);
+std::string hugging_face_config(const WeightsSource& source, at::ScalarType dtype, Towers tower);
 
 }  // namespace saferclip

@@ -33,8 +33,8 @@ void apply_habits(const Layout& layout, WeightsSource& source) {
   source.text.cleaning = default_cleaning(source.geometry.family, layout.habits.cleaning);
 }
 
-void require_both_towers(ExportedTower tower, const char* layout) {
-  if (tower == ExportedTower::kBoth) return;
+void require_both_towers(Towers tower, const char* layout) {
+  if (tower == Towers::kBoth) return;
   throw ConfigError(cat("--tower: ", layout, " has no form for one tower alone; use --to hf"));
 }
 

@@ -62,6 +62,6 @@ const Layout& layout_of(WeightsLayout kind);
 void apply_habits(const Layout& layout, WeightsSource& source);
 
 // Throws ConfigError when one tower alone is requested from a layout that needs both.
-void require_both_towers(ExportedTower tower, const char* layout);
+void require_both_towers(Towers tower, const char* layout);
 
 }  // namespace saferclip

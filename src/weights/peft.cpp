@@ -31,7 +31,7 @@ at::Tensor merged(const at::Tensor& base, const LoraDelta& delta) {
 }
 
 void require_adapter(const ModelOptions& model, const AdapterOptions& adapter) {
-  if (adapter.method != "lora") {
+  if (adapter.method != AdapterMethod::kLora) {
     throw ConfigError("--to peft: this run trained every weight, there is no adapter; use --to hf");
   }
   if (model.train_logit_scale) {
@@ -51,14 +51,13 @@ void require_adapter(const ModelOptions& model, const AdapterOptions& adapter) {
 }
 
 // The requested towers among those that the adapter is on.
-ExportedTower adapted_tower(const AdapterOptions& adapter, ExportedTower asked) {
-  if (adapter.towers == "both") return asked;
-  const auto own = adapter.towers == "text" ? ExportedTower::kText : ExportedTower::kVision;
-  if (asked != ExportedTower::kBoth && asked != own) {
+Towers adapted_tower(const AdapterOptions& adapter, Towers asked) {
+  if (adapter.towers == Towers::kBoth) return asked;
+  if (asked != Towers::kBoth && asked != adapter.towers) {
     throw ConfigError(cat("--tower: the adapter of this run is on the ", adapter.towers,
                           " tower alone (adapter.towers)"));
   }
-  return own;
+  return adapter.towers;
 }
 
 }  // namespace
@@ -139,13 +138,13 @@ void start_from_adapter(const std::vector<TrainedParameter>& parameters, const P
 
 FolderContents adapter_contents(const AdapterRequest& request) {
   require_adapter(request.model, request.adapter);
-  const ExportedTower tower = adapted_tower(request.adapter, request.tower);
+  const Towers tower = adapted_tower(request.adapter, request.tower);
   FolderContents contents;
   std::vector<std::string> saved;
   for (const NamedTensor& named : request.trained) {
     const bool is_factor = named.name.starts_with(kPeftPrefix);
     const std::string module = is_factor ? named.name.substr(kPeftPrefix.size()) : named.name;
-    if (!is_of_tower(module, tower)) continue;
+    if (!is_of_towers(module, tower)) continue;
     if (is_factor) {
       contents.tensors.push_back({named.name, named.tensor.to(request.dtype)});
       continue;

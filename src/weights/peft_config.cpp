@@ -130,14 +130,14 @@ double matching(const PeftConfig::Patterns& patterns, const std::string& module,
 
 // PEFT matches a list against the endings of module names, a string as a regular expression against
 // whole names. A pooling head has its own out_proj, which PEFT cannot adapt.
-Json target_modules(const AdapterOptions& adapter, ExportedTower tower, Family family) {
+Json target_modules(const AdapterOptions& adapter, Towers tower, Family family) {
   std::vector<std::string> targets = adapter.targets;
   std::sort(targets.begin(), targets.end());
   const bool has_pool = !form_of(family).has_class_token;
-  if (tower == ExportedTower::kBoth && !has_pool) return targets;
-  const char* towers = tower == ExportedTower::kBoth   ? "(text|vision)"
-                       : tower == ExportedTower::kText ? "text"
-                                                       : "vision";
+  if (tower == Towers::kBoth && !has_pool) return targets;
+  const char* towers = tower == Towers::kBoth   ? "(text|vision)"
+                       : tower == Towers::kText ? "text"
+                                                : "vision";
   return cat(towers, "_model\\..*(self_attn|mlp|embeddings)\\.(", join(targets, "|"), ")");
 }
 

@@ -48,10 +48,10 @@ std::filesystem::path adapter_base(const std::filesystem::path& folder);
 struct PeftConfigRequest {
   const AdapterOptions& adapter;
   Family family = Family::kClip;
-  ExportedTower tower = ExportedTower::kBoth;  // the towers with the adapter
-  std::string base_name;                       // base_model_name_or_path
-  std::vector<std::string> saved;              // modules stored whole
-  double strength = 1;                         // scales the adapter
+  Towers tower = Towers::kBoth;    // the towers with the adapter
+  std::string base_name;           // base_model_name_or_path
+  std::vector<std::string> saved;  // modules stored whole
+  double strength = 1;             // scales the adapter
 };
 // The text of the file.
 std::string peft_config_text(const PeftConfigRequest& request);

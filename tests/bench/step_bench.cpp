@@ -72,7 +72,7 @@ int main(int argc, char** argv) {
   saferclip::OptimizerOptions adam;
   saferclip::Optimizer optimizer(adam, parameters);
   saferclip::StepOptions options;
-  options.objective = saferclip::ObjectiveOptions::preset("saferclip");
+  options.objective = saferclip::ObjectiveOptions::preset(ObjectiveName::kSaferClip);
   options.preprocessing = source.preprocessing;
   options.infonce_scale = std::exp(model.logit_scale.item<double>());
   options.compute = compute;

@@ -75,7 +75,7 @@ TEST_P(ModelParity, EveryGradientEqualsTransformers) {
   ModelOptions options;
   options.train_logit_scale = options.train_projections = true;
   AdapterOptions adapter;
-  adapter.method = "full";
+  adapter.method = AdapterMethod::kFull;
   const WeightsSource source = open_tiny(GetParam());
   ClipModel model = load_clip(source);
   const auto parameters = make_trainable(model, options, adapter, 0);
@@ -114,7 +114,7 @@ TEST(AdamParity, FiveStepsEqualTorch) {
   ModelOptions options;
   options.train_logit_scale = options.train_projections = true;
   AdapterOptions adapter;
-  adapter.method = "full";
+  adapter.method = AdapterMethod::kFull;
   const WeightsSource source = open_tiny("quick_gelu");
   ClipModel model = load_clip(source);
   const auto parameters = make_trainable(model, options, adapter, 0);

@@ -56,7 +56,7 @@ struct Case {
   // The term alone, whatever the preset divides by.
   ObjectiveOptions options(const std::string& objective, const std::string& term) const {
     ObjectiveOptions o = ObjectiveOptions::preset(objective);
-    o.normalise = "none";
+    o.normalise = Normalization::kNone;
     for (auto& [name, weight] : o.weights) weight = name == term ? 1 : 0;
     o.cross.scale = knobs["k"];
     o.cross.margin = knobs["margin"];

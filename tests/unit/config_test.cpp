@@ -178,7 +178,7 @@ TEST_F(ConfigFiles, ResumeDifferences) {
   EXPECT_THAT(resume_differences(saved, now),
               ElementsAre("train.batch_size: 48 in the run, 64 now"));
   now = saved;
-  now.schedule.name = "cosine";
+  now.schedule.name = ScheduleName::kCosine;
   now.train.epochs = 20;
   EXPECT_EQ(resume_differences(saved, now).size(), 2U);
 }

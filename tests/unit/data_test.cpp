@@ -103,7 +103,7 @@ TEST_F(ManifestFiles, EveryKindOfDirtIsReportedByLine) {
     EXPECT_THAT(error.what(), HasSubstr("undecodable image: 1 row"));
     EXPECT_THAT(error.what(), HasSubstr("all.json"));
   }
-  options.bad_rows = "skip";
+  options.bad_rows = BadRowPolicy::kSkip;
   options.max_bad_fraction = 0.89;
   EXPECT_THROW(require_acceptable(bad, options, "all.json", log), DataError);
   options.max_bad_fraction = 0.9;
@@ -215,9 +215,9 @@ TEST_F(ManifestFiles, MissingUnsafeImagePolicies) {
       R"({"id":"7","safe_caption":"a","safe_image":"a.jpg","unsafe_caption":"b","split":"train"})"
       "\n";
   EXPECT_EQ(read(row).rows.size(), 1U);
-  request_.missing_unsafe_image = "skip";
+  request_.missing_unsafe_image = MissingUnsafeImage::kSkip;
   EXPECT_TRUE(read(row + kGood).rows.size() == 1);
-  request_.missing_unsafe_image = "error";
+  request_.missing_unsafe_image = MissingUnsafeImage::kError;
   EXPECT_EQ(read(row).problems.size(), 1U);
   request_.unsafe_image_template = "{image_root}/{split}/{id}/0.jpg";
   request_.split = "train";

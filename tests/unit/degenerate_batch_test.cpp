@@ -21,8 +21,9 @@ std::vector<Objective> objectives() {
   for (const char* name : {"saferclip", "safe_clip", "clip", "siglip"})
     all.push_back({name, ObjectiveOptions::preset(name)});
   for (const bool is_first : {true, false}) {
-    ObjectiveOptions o = ObjectiveOptions::preset("saferclip");
-    for (const std::string& term : ObjectiveOptions::term_names("saferclip")) o.weights[term] = 1;
+    ObjectiveOptions o = ObjectiveOptions::preset(ObjectiveName::kSaferClip);
+    for (const std::string& term : ObjectiveOptions::term_names(ObjectiveName::kSaferClip))
+      o.weights[term] = 1;
     o.mutual_negatives = is_first ? "batch" : "own";
     o.pres_sim.form = is_first ? "distribution" : "neighbours";
     o.pres_cross.form = is_first ? "sigmoid" : "cosine";
@@ -160,7 +161,7 @@ TEST(DegenerateBatch, Fp32StaysFinite) {
 
 // What can be said by hand: alone, a row has nothing to be told from; a zero row has cosine 0.
 TEST(DegenerateBatch, ValuesByHand) {
-  ObjectiveOptions o = ObjectiveOptions::preset("clip");
+  ObjectiveOptions o = ObjectiveOptions::preset(ObjectiveName::kClip);
   auto all = cases(at::kDouble);
   EXPECT_NEAR(with_gradients(o, all[0].inputs, all[0].counts).total.item<double>(), 0, 1e-12);
   for (const at::Tensor* leaf : {&all[0].inputs.tuned.safe_text, &all[0].inputs.tuned.safe_image})
@@ -168,8 +169,9 @@ TEST(DegenerateBatch, ValuesByHand) {
   EXPECT_NEAR(with_gradients(o, all[2].inputs, all[2].counts).total.item<double>(), std::log(4.0),
               1e-12);
   Case& zeros = all.back();
-  for (const LossTerm& term :
-       with_gradients(ObjectiveOptions::preset("saferclip"), zeros.inputs, zeros.counts).terms) {
+  for (const LossTerm& term : with_gradients(ObjectiveOptions::preset(ObjectiveName::kSaferClip),
+                                             zeros.inputs, zeros.counts)
+                                  .terms) {
     const double expected = term.name.starts_with("cross_")        ? std::log(2.0)
                             : term.name.starts_with("pres_cross_") ? std::log(3.0)
                                                                    : 1;

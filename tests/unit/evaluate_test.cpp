@@ -248,7 +248,7 @@ TEST(ZeroShotClasses, EachFormOfAClassFile) {
   EXPECT_THAT(message_of<DataError>([&] { names("name", "a\n"); }), HasSubstr("holds no classes"));
   options.rename = {{"b", "a better name"}};
   EXPECT_THAT(names("name", "a\nb\n").names, ElementsAre("a better name"));
-  options.class_form = "lists";
+  options.class_form = ClassForm::kLists;
   EXPECT_THAT(read_zero_shot_classes(options, {"y", "x", "y"}).names, ElementsAre("x", "y"));
 }
 

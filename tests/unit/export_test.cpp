@@ -92,7 +92,7 @@ TEST_F(Export, TransformersFolder) {
 }
 
 TEST_F(Export, OneTowerAlone) {
-  request_.tower = ExportedTower::kText;
+  request_.tower = Towers::kText;
   request_.dtype = at::kHalf;
   write(WeightsLayout::kHuggingFace);
   EXPECT_FALSE(files().contains("preprocessor_config.json"));
@@ -105,7 +105,7 @@ TEST_F(Export, OneTowerAlone) {
     EXPECT_EQ(t.tensor.scalar_type(), at::kHalf) << t.name;
   }
   request_.folder = folder_ / "vision";
-  request_.tower = ExportedTower::kVision;
+  request_.tower = Towers::kVision;
   write(WeightsLayout::kHuggingFace);
   EXPECT_TRUE(files().contains("preprocessor_config.json"));
   EXPECT_FALSE(files().contains("vocab.json"));
@@ -177,9 +177,9 @@ TEST_F(Export, PeftFolder) {
 }
 
 TEST_F(Export, WhatNoAdapterCanCarryIsRefused) {
-  adapter_.method = "full";
+  adapter_.method = AdapterMethod::kFull;
   EXPECT_THAT(peft_refusal(), HasSubstr("there is no adapter"));
-  adapter_.method = "lora";
+  adapter_.method = AdapterMethod::kLora;
   options_.train_logit_scale = true;
   EXPECT_THAT(peft_refusal(), HasSubstr("logit scale"));
   options_.train_logit_scale = false;
@@ -189,8 +189,8 @@ TEST_F(Export, WhatNoAdapterCanCarryIsRefused) {
   options_.adapter = "another";
   EXPECT_THAT(peft_refusal(), HasSubstr("another adapter merged in"));
   options_.adapter = "";
-  adapter_.towers = "text";
-  request_.tower = ExportedTower::kVision;
+  adapter_.towers = Towers::kText;
+  request_.tower = Towers::kVision;
   EXPECT_THAT(peft_refusal(), HasSubstr("on the text tower alone"));
   expect_nothing_written();
 }

@@ -47,7 +47,7 @@ TEST(Losses, RelativeLossIsLogTwoAtEqualCosines) {
 TEST(Losses, PreservationIsZeroWhenNothingMoved) {
   LossInputs in = random_inputs(5);
   in.tuned = in.reference;
-  ObjectiveOptions o = ObjectiveOptions::preset("saferclip");
+  ObjectiveOptions o = ObjectiveOptions::preset(ObjectiveName::kSaferClip);
   for (auto& [name, weight] : o.weights) weight = name.starts_with("pres_uni") ? 1 : 0;
   EXPECT_NEAR(compute_losses(o, in, {5, 5, 5, 0, 0}).total.item<double>(), 0, 1e-12);
 }
@@ -112,7 +112,7 @@ TEST(Losses, NegativesFromTheBatchAreTheOwnOneWhenItIsAlone) {
 TEST(Losses, SafeClipIsNormalisedAsReleased) {
   const LossInputs in = random_inputs(4);
   const LossResult result =
-      compute_losses(ObjectiveOptions::preset("safe_clip"), in, {4, 4, 4, 0, 0});
+      compute_losses(ObjectiveOptions::preset(ObjectiveName::kSafeClip), in, {4, 4, 4, 0, 0});
   const std::vector<double> lambdas{0.1, 0.1, 0.1, 0.2, 0.25, 0.25, 0.25, 0.5};
   ASSERT_EQ(result.terms.size(), lambdas.size());
   double sum = 0;
@@ -128,7 +128,7 @@ TEST(Losses, MicroBatchesAddUpToTheBatch) {
   in.has_unsafe_image = at::tensor({1.0, 0.0, 1.0, 1.0, 1.0, 0.0}, at::kDouble);
   in.is_redirected = at::tensor({1.0, 1.0, 0.0, 1.0, 1.0, 1.0}, at::kDouble);
   const LossCounts counts{6, 5, 3, 0, 0};
-  ObjectiveOptions o = ObjectiveOptions::preset("saferclip");
+  ObjectiveOptions o = ObjectiveOptions::preset(ObjectiveName::kSaferClip);
   o.weights["pres_cross_img"] = o.weights["pres_cross_txt"] = 0;
   o.weights["mutual_txt"] = o.weights["mutual_img"] = 1;
   const at::Tensor whole = compute_losses(o, in, counts).total.detach();
@@ -145,7 +145,7 @@ TEST(Losses, MicroBatchesAddUpToTheBatch) {
 TEST(Losses, MeanOverBlocksDoesNotDependOnTheBlock) {
   LossInputs in = random_inputs(6);
   in.has_unsafe_image = at::tensor({1.0, 0.0, 1.0, 1.0, 1.0, 0.0}, at::kDouble);
-  ObjectiveOptions o = ObjectiveOptions::preset("safe_clip");
+  ObjectiveOptions o = ObjectiveOptions::preset(ObjectiveName::kSafeClip);
   for (auto& [name, weight] : o.weights) weight = name.find("cross") == std::string::npos ? 1 : 0;
   const MeanLosses whole = measure_losses(o, in, 6);
   EXPECT_NEAR(whole.total, compute_losses(o, in, {6, 6, 4, 0, 0}).total.item<double>(), 1e-12);
@@ -157,7 +157,7 @@ TEST(Losses, MeanOverBlocksDoesNotDependOnTheBlock) {
 TEST(Losses, RowsWithoutUnsafePictureHaveNoInfluence) {
   LossInputs in = random_inputs(4);
   in.has_unsafe_image = at::tensor({1.0, 0.0, 1.0, 0.0}, at::kDouble);
-  ObjectiveOptions o = ObjectiveOptions::preset("saferclip");
+  ObjectiveOptions o = ObjectiveOptions::preset(ObjectiveName::kSaferClip);
   o.weights["mutual_txt"] = o.weights["mutual_img"] = 1;
   const LossCounts counts{4, 4, 2, 0, 0};
   const at::Tensor clean = compute_losses(o, in, counts).total.detach();
@@ -178,16 +178,17 @@ TEST(Losses, RowsWithoutUnsafePictureHaveNoInfluence) {
 TEST(Losses, NormaliseAndOff) {
   const LossInputs in = random_inputs(3);
   const LossCounts counts{3, 3, 3, 0, 0};
-  ObjectiveOptions o = ObjectiveOptions::preset("saferclip");
+  ObjectiveOptions o = ObjectiveOptions::preset(ObjectiveName::kSaferClip);
   const double plain = compute_losses(o, in, counts).total.item<double>();
-  o.normalise = "by_sum_and_count";
+  o.normalise = Normalization::kBySumAndCount;
   EXPECT_NEAR(compute_losses(o, in, counts).total.item<double>(), plain / 64, 1e-12);
-  o.cross.sides = "image";
-  o.uni.form = o.pres_uni.form = o.pres_cross.form = "off";
+  o.cross.sides = Sides::kImage;
+  o.uni.form = o.pres_uni.form = TermForm::kOff;
+  o.pres_cross.form = CrossPreservationForm::kOff;
   const LossResult one = compute_losses(o, in, counts);
   ASSERT_EQ(one.terms.size(), 1U);
   EXPECT_EQ(one.terms[0].name, "cross_img");
-  o.cross.sides = "text";
+  o.cross.sides = Sides::kText;
   o.weights["cross_txt"] = 0;
   EXPECT_THROW(compute_losses(o, in, counts), ConfigError);
 }
@@ -246,7 +247,7 @@ TEST(NearestSafe, Options) {
   o.dedup = true;
   EXPECT_EQ(index(0, o), 1);  // row 2 stands for row 0, which is the row's own
   o = {};
-  o.mode = "fixed";
+  o.mode = TargetMode::kFixed;
   EXPECT_EQ(index(1, o), 1);
   o = {};
   o.min_similarity = 1.0;

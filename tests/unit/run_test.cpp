@@ -228,7 +228,7 @@ TEST_F(RunTest, ASplitIsTheRunsOwnWhileItsDataAreTheSame) {
   run.data.validation = "validation.jsonl";
   RunConfig now = run;
   now.train.batch_size += 1;
-  now.data.bad_rows = run.data.bad_rows == "skip" ? "error" : "skip";
+  now.data.bad_rows = run.data.bad_rows == BadRowPolicy::kSkip ? BadRowPolicy::kError : BadRowPolicy::kSkip;
   EXPECT_TRUE(is_own_split(run, now, "validation"));
   EXPECT_FALSE(is_own_split(run, now, "gone"));
   now.data.validation = "other.jsonl";

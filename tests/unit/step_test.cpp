@@ -70,7 +70,7 @@ class Tiny : public TinyModel {
 
 TEST_F(Tiny, MicroBatchesEqualOneBatch) {
   StepOptions options;
-  options.objective = ObjectiveOptions::preset("saferclip");
+  options.objective = ObjectiveOptions::preset(ObjectiveName::kSaferClip);
   options.objective.weights["pres_cross_img"] = options.objective.weights["pres_cross_txt"] = 0;
   options.preprocessing = source_.preprocessing;
   OptimizerOptions adam;
@@ -94,7 +94,7 @@ TEST_F(Tiny, MicroBatchesEqualOneBatch) {
 
 TEST_F(Tiny, TheGradientCacheKeepsTheBatchsNegatives) {
   StepOptions options;
-  options.objective = ObjectiveOptions::preset("saferclip");
+  options.objective = ObjectiveOptions::preset(ObjectiveName::kSaferClip);
   options.preprocessing = source_.preprocessing;
   disturb(0);
   const auto gradient = [&](std::optional<std::int64_t> micro, bool is_cached) {
@@ -112,7 +112,7 @@ TEST_F(Tiny, TheGradientCacheKeepsTheBatchsNegatives) {
 
 TEST_F(Tiny, RecomputationGivesTheSameBits) {
   StepOptions options;
-  options.objective = ObjectiveOptions::preset("saferclip");
+  options.objective = ObjectiveOptions::preset(ObjectiveName::kSaferClip);
   options.preprocessing = source_.preprocessing;
   disturb(0.5);
   std::vector<at::Tensor> gradients;
@@ -128,7 +128,7 @@ TEST_F(Tiny, RecomputationGivesTheSameBits) {
 
 TEST_F(Tiny, DropoutIsAFunctionOfSeedAndStep) {
   StepOptions options;
-  options.objective = ObjectiveOptions::preset("saferclip");
+  options.objective = ObjectiveOptions::preset(ObjectiveName::kSaferClip);
   options.preprocessing = source_.preprocessing;
   for (LinearSlot& slot : linear_slots(model_)) {
     slot.layer->lora_dropout = 0.5;
@@ -157,7 +157,7 @@ TEST_F(Tiny, TheReferenceSeesTheCroppedPictures) {
   whole.safe_boxes = crop_boxes(1, whole.step, whole.rows, PictureColumn::kSafe, false);
   whole.unsafe_boxes = crop_boxes(1, whole.step, {0, 2, 3}, PictureColumn::kUnsafe, false);
   StepOptions options;
-  options.objective = ObjectiveOptions::preset("saferclip");
+  options.objective = ObjectiveOptions::preset(ObjectiveName::kSaferClip);
   options.objective.weights["pres_cross_img"] = options.objective.weights["pres_cross_txt"] = 0;
   options.preprocessing = source_.preprocessing;
   Optimizer optimizer({}, parameters_);
@@ -191,7 +191,7 @@ TEST_F(Tiny, AStepIsGivenUpBeforeItChangesAnything) {
   const Batch whole = batch(5);
   StopFlag stop;
   StepOptions options;
-  options.objective = ObjectiveOptions::preset("saferclip");
+  options.objective = ObjectiveOptions::preset(ObjectiveName::kSaferClip);
   options.preprocessing = source_.preprocessing;
   options.train.micro_batch_size = 2;
   options.stop = &stop;

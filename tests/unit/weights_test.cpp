@@ -44,7 +44,7 @@ TEST(Weights, NamesEveryTensorThatDoesNotFit) {
     EXPECT_THAT(error.what(), HasSubstr("extra: surprise [2]"));
   }
   options.weights = tiny;
-  options.activation = "gelu";
+  options.activation = Activation::kGelu;
   EXPECT_THROW(open_weights(options, 0), ConfigError);  // the file says quick_gelu
 }
 

@@ -11,12 +11,13 @@
 #include <type_traits>
 #include <vector>
 
+#include "saferclip/core/enum_words.h"
 #include "saferclip/core/fields.h"
 #include "saferclip/core/hash.h"
 
 namespace saferclip {
 
-// Accepts the member types of options, and enums and arrays for structs that no configuration
+// Accepts the member types of options, and plain enums and arrays for structs that no configuration
 // reads.
 class FieldHasher {
  public:
@@ -25,8 +26,11 @@ class FieldHasher {
   template <HasFields Options>
   void add(const Options& options) {
     Options::fields(options, [&](const FieldSpec& spec, const auto& member) {
-      if (spec.key != KeyRule::kValue) return;
+      if (spec.key != KeyRule::kValue && spec.key != KeyRule::kNumber) return;
       hash_.part(spec.name);
+      if constexpr (HasWords<std::remove_cvref_t<decltype(member)>>) {
+        if (spec.key == KeyRule::kNumber) return add(static_cast<std::int64_t>(member));
+      }
       add(member);
     });
     hash_.part("end");
@@ -38,9 +42,14 @@ class FieldHasher {
     const auto end = std::to_chars(text.data(), text.data() + text.size(), number).ptr;
     hash_.part(std::string_view(text.data(), static_cast<std::size_t>(end - text.data())));
   }
+  template <HasWords E>
+  void add(E value) {
+    hash_.part(word_of(value));
+  }
   template <class T>
-  requires std::is_integral_v<T> || std::is_enum_v<T>
-  void add(T value) { hash_.part(static_cast<std::int64_t>(value)); }
+  requires std::is_integral_v<T> ||(std::is_enum_v<T> && !HasWords<T>)void add(T value) {
+    hash_.part(static_cast<std::int64_t>(value));
+  }
   template <class T>
   void add(const std::optional<T>& value) {
     hash_.part(value ? "some" : "none");
@@ -73,7 +82,7 @@ class FieldHasher {
   Sha256& hash_;
 };
 
-// Adds all fields with KeyRule::kValue to `hash`.
+// Adds all fields that are part of keys to `hash`.
 template <HasFields Options>
 Sha256& hash_fields(Sha256& hash, const Options& options) {
   FieldHasher(hash).add(options);

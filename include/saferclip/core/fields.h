@@ -9,8 +9,9 @@
 //     }
 //   };
 //
-// Member types: bool, std::int64_t, double, std::string, std::optional<T>, std::vector<T>,
-// std::map<std::string, T>, and structs with `fields` of their own (sections).
+// Member types: bool, std::int64_t, double, std::string, enums with words (core/enum_words.h),
+// std::optional<T>, std::vector<T>, std::map<std::string, T>, and structs with `fields` of their
+// own (sections). An enum's words are its choices; no field lists them again.
 #pragma once
 
 #include <limits>
@@ -37,6 +38,7 @@ enum class PathKind { kAny, kFile, kFolder };
 // How a field enters the cache key of an artifact made with these options.
 enum class KeyRule {
   kValue,    // its value is part of the key
+  kNumber,   // an enum's number is, not its word: keys made before it had words stay valid
   kContent,  // the key's maker adds the content of the file or folder that it names
   kNone,     // the artifact does not depend on it
 };
@@ -81,6 +83,10 @@ struct FieldSpec {
   }
   FieldSpec keyed_by_content() && {
     key = KeyRule::kContent;
+    return std::move(*this);
+  }
+  FieldSpec keyed_by_number() && {
+    key = KeyRule::kNumber;
     return std::move(*this);
   }
   FieldSpec not_in_keys() && {

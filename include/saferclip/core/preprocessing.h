@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "saferclip/core/enum_words.h"
 #include "saferclip/core/fields.h"
 
 namespace saferclip {
@@ -15,6 +16,14 @@ namespace saferclip {
 enum class ResizeMode { kShortest, kLongest, kSquash, kNone };
 // Pillow's filters.
 enum class Interpolation { kBicubic, kBilinear, kNearest, kLanczos, kBox, kHamming };
+constexpr auto enum_words(Interpolation) {
+  return std::to_array<EnumWord<Interpolation>>({{Interpolation::kBicubic, "bicubic"},
+                                                 {Interpolation::kBilinear, "bilinear"},
+                                                 {Interpolation::kNearest, "nearest"},
+                                                 {Interpolation::kLanczos, "lanczos"},
+                                                 {Interpolation::kBox, "box"},
+                                                 {Interpolation::kHamming, "hamming"}});
+}
 // The offset of the center crop for an odd margin: Hugging Face rounds down, torchvision (OpenAI,
 // open_clip) half to even.
 enum class CropRounding { kFloor, kHalfEven };
@@ -48,7 +57,7 @@ struct Preprocessing {
     visit(field("image_size"), image_size);
     visit(field("resize_to"), resize_to);
     visit(field("resize_mode"), resize_mode);
-    visit(field("interpolation"), interpolation);
+    visit(field("interpolation").keyed_by_number(), interpolation);
     visit(field("crop_rounding"), crop_rounding);
     visit(field("transparency"), transparency);
     visit(field("fill"), fill);
@@ -67,6 +76,14 @@ struct Preprocessing {
 //   siglip: lower case, no ASCII punctuation, white space, as transformers' SiglipTokenizer;
 //   none: nothing for a folder's own tokenizer; white space and lower case for CLIP's vocabulary.
 enum class TextCleaning { kOpenAi, kHuggingFace, kNone, kSiglip, kWhitespace, kCanonicalize };
+constexpr auto enum_words(TextCleaning) {
+  return std::to_array<EnumWord<TextCleaning>>({{TextCleaning::kOpenAi, "openai"},
+                                                {TextCleaning::kWhitespace, "whitespace"},
+                                                {TextCleaning::kCanonicalize, "canonicalize"},
+                                                {TextCleaning::kHuggingFace, "hf"},
+                                                {TextCleaning::kSiglip, "siglip"},
+                                                {TextCleaning::kNone, "none"}});
+}
 
 struct TextSpec {
   std::int64_t context_length = 77;
@@ -90,13 +107,11 @@ struct TextSpec {
     visit(field("eos_id"), eos_id);
     visit(field("pad_id"), pad_id);
     visit(field("is_padded"), is_padded);
-    visit(field("cleaning"), cleaning);
+    visit(field("cleaning").keyed_by_number(), cleaning);
   }
 };
 
-std::string to_string(Interpolation interpolation);
 // One line, for `inspect` and reports.
 std::string to_string(const Preprocessing& preprocessing);
-std::string to_string(TextCleaning cleaning);
 
 }  // namespace saferclip

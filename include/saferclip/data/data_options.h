@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include "saferclip/core/enum_words.h"
 #include "saferclip/core/fields.h"
 
 namespace saferclip {
@@ -26,6 +27,25 @@ struct EvaluationSplitOptions {
   }
 };
 
+// What becomes of a row without its unsafe image.
+enum class MissingUnsafeImage { kTextOnly, kSkip, kError };
+constexpr auto enum_words(MissingUnsafeImage) {
+  return std::to_array<EnumWord<MissingUnsafeImage>>({{MissingUnsafeImage::kTextOnly, "text_only"},
+                                                      {MissingUnsafeImage::kSkip, "skip"},
+                                                      {MissingUnsafeImage::kError, "error"}});
+}
+
+enum class BadRowPolicy { kError, kSkip };
+constexpr auto enum_words(BadRowPolicy) {
+  return std::to_array<EnumWord<BadRowPolicy>>({{BadRowPolicy::kError, "error"}, {BadRowPolicy::kSkip, "skip"}});
+}
+
+enum class Augmentation { kNone, kCrop };
+constexpr auto enum_words(Augmentation) {
+  return std::to_array<EnumWord<Augmentation>>(
+      {{Augmentation::kNone, "none"}, {Augmentation::kCrop, "crop"}});
+}
+
 struct DataOptions {
   std::string train;
   std::string validation;
@@ -33,12 +53,12 @@ struct DataOptions {
   std::string image_root;
   bool images_outside_root = false;
   std::string unsafe_image_template;
-  std::string missing_unsafe_image = "text_only";
-  std::string bad_rows = "error";
+  MissingUnsafeImage missing_unsafe_image = MissingUnsafeImage::kTextOnly;
+  BadRowPolicy bad_rows = BadRowPolicy::kError;
   double max_bad_fraction = 0.01;
   std::string cache_dir = "cache";
   bool exif_rotate = false;
-  std::string augment = "none";
+  Augmentation augment = Augmentation::kNone;
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
@@ -71,13 +91,11 @@ struct DataOptions {
             .home_path(),
         self.unsafe_image_template);
     visit(field("missing_unsafe_image",
-                "A row without its unsafe image: keep its text terms, leave the row out, or stop.")
-              .one_of({"text_only", "skip", "error"}),
+                "A row without its unsafe image: keep its text terms, leave the row out, or stop."),
           self.missing_unsafe_image);
     visit(field("bad_rows",
                 "Stop at bad rows, or skip them. Either way all are listed in "
-                "cache_dir/bad_rows.<split>.json.")
-              .one_of({"error", "skip"}),
+                "cache_dir/bad_rows.<split>.json."),
           self.bad_rows);
     visit(field("max_bad_fraction", "With bad_rows: skip, stop when more than this share is bad.")
               .at_least(0)
@@ -91,8 +109,7 @@ struct DataOptions {
                 "crop: each step trains on a random crop of each safe and unsafe picture (area 0.9 "
                 "to 1, sides 3/4 to 4/3), not of anchors. It costs a forward of the frozen "
                 "reference a step, which stays in memory. Validation and evaluation see whole "
-                "pictures.")
-              .one_of({"none", "crop"}),
+                "pictures."),
           self.augment);
   }
 };

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "saferclip/data/data_options.h"
+
 namespace saferclip {
 
 struct ManifestRow {
@@ -51,7 +53,7 @@ struct ManifestRequest {
   bool needs_unsafe = true;  // false for objective clip, which needs the safe half alone
   // Overrides needs_unsafe: the unsafe half is needed if any row has an unsafe caption.
   bool detects_unsafe = false;
-  std::string missing_unsafe_image = "text_only";
+  MissingUnsafeImage missing_unsafe_image = MissingUnsafeImage::kTextOnly;
   bool images_outside_root = false;  // false: such an image makes its row bad
 };
 

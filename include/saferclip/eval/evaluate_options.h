@@ -6,9 +6,36 @@
 #include <string>
 #include <vector>
 
+#include "saferclip/core/enum_words.h"
 #include "saferclip/core/fields.h"
 
 namespace saferclip {
+
+// The form in which a zero-shot set names its classes.
+enum class ClassForm { kTsv, kName, kNumberName, kFolderName, kPath, kJson, kFolders, kLists };
+constexpr auto enum_words(ClassForm) {
+  return std::to_array<EnumWord<ClassForm>>({{ClassForm::kTsv, "tsv"},
+                                             {ClassForm::kName, "name"},
+                                             {ClassForm::kNumberName, "number_name"},
+                                             {ClassForm::kFolderName, "folder_name"},
+                                             {ClassForm::kPath, "path"},
+                                             {ClassForm::kJson, "json"},
+                                             {ClassForm::kFolders, "folders"},
+                                             {ClassForm::kLists, "lists"}});
+}
+
+// What labels a listed picture.
+enum class ListLabel { kFolder, kColumn, kStem };
+constexpr auto enum_words(ListLabel) {
+  return std::to_array<EnumWord<ListLabel>>(
+      {{ListLabel::kFolder, "folder"}, {ListLabel::kColumn, "column"}, {ListLabel::kStem, "stem"}});
+}
+
+enum class Headline { kTop1, kMeanPerClassRecall };
+constexpr auto enum_words(Headline) {
+  return std::to_array<EnumWord<Headline>>(
+      {{Headline::kTop1, "top1"}, {Headline::kMeanPerClassRecall, "mean_per_class_recall"}});
+}
 
 // One classification set. `classes` is a file in this program's own form; `class_file`, `folder`
 // and `lists` are paths inside the user's copy of a published set (see configs/zero_shot/*.yaml).
@@ -18,7 +45,7 @@ struct ZeroShotOptions {
   std::string classes;
   std::vector<std::string> templates{"a photo of a {}."};
   std::int64_t class_count = 0;
-  std::string class_form = "tsv";
+  ClassForm class_form = ClassForm::kTsv;
   std::string class_file;
   std::map<std::string, std::string> rename;
   std::vector<std::string> leave_out;
@@ -26,9 +53,9 @@ struct ZeroShotOptions {
   bool folder_is_index = false;
   std::string folder;
   std::vector<std::string> lists;
-  std::string list_label = "folder";
+  ListLabel list_label = ListLabel::kFolder;
   std::string extension;
-  std::string headline = "top1";
+  Headline headline = Headline::kTop1;
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
@@ -57,7 +84,6 @@ struct ZeroShotOptions {
         field("headline",
               "Headline metric of the set: top1, or mean_per_class_recall, the published metric of "
               "Pets, Caltech101, Aircraft and Flowers102. Both are always measured.")
-            .one_of({"top1", "mean_per_class_recall"})
             .free(),
         self.headline);
   }
@@ -73,8 +99,6 @@ struct ZeroShotOptions {
               "Where class names come from: the TSV `classes`; inside `images`, a class_file with "
               "lines of name, number and name, folder and name, or path, or JSON {folder: name}; "
               "the folder names; the labels of the lists.")
-            .one_of(
-                {"tsv", "name", "number_name", "folder_name", "path", "json", "folders", "lists"})
             .free(),
         self.class_form);
     visit(field("class_file", "File of class names inside `images`.").free(), self.class_file);
@@ -93,7 +117,6 @@ struct ZeroShotOptions {
     visit(field("list_label",
                 "Class of a listed picture: its folder, the rest of the line (column), or the file "
                 "name up to its last _ (stem).")
-              .one_of({"folder", "column", "stem"})
               .free(),
           self.list_label);
     visit(

@@ -21,7 +21,7 @@ namespace saferclip {
 struct ExportRequest {
   std::filesystem::path folder;
   at::ScalarType dtype = at::kFloat;
-  ExportedTower tower = ExportedTower::kBoth;
+  Towers tower = Towers::kBoth;
   std::string model_card;  // README.md of the export
   std::string timm_model;  // open_clip only: timm's name of a SigLIP vision tower that is not one
                            // of timm's own

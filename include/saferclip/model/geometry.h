@@ -5,7 +5,7 @@
 #include <string>
 
 #include "saferclip/core/fields.h"
-#include "saferclip/nn/transformer.h"
+#include "saferclip/nn/activation.h"
 
 namespace saferclip {
 
@@ -47,7 +47,7 @@ struct TowerGeometry {
     visit(field("layers"), layers);
     visit(field("heads"), heads);
     visit(field("mlp_width"), mlp_width);
-    visit(field("activation"), activation);
+    visit(field("activation").keyed_by_number(), activation);
   }
 };
 

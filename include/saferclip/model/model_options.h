@@ -6,7 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "saferclip/core/enum_words.h"
 #include "saferclip/core/fields.h"
+#include "saferclip/core/preprocessing.h"
+#include "saferclip/nn/activation.h"
 
 namespace saferclip {
 
@@ -17,9 +20,9 @@ struct ModelOptions {
   std::string architecture;
   std::string adapter;
   std::optional<std::int64_t> image_size;
-  std::string activation = "auto";
+  std::optional<Activation> activation;  // none: the source's
   std::string tokenizer = "auto";
-  std::string text_clean = "auto";
+  std::optional<TextCleaning> text_clean;  // none: the source's
   bool train_logit_scale = false;
   bool train_projections = false;
 
@@ -55,7 +58,7 @@ struct ModelOptions {
           self.image_size);
     visit(field("activation",
                 "MLP activation; auto takes the source's word and refuses when it does not say.")
-              .one_of({"auto", "quick_gelu", "gelu", "gelu_pytorch_tanh"}),
+              .or_word("auto"),
           self.activation);
     visit(field("tokenizer",
                 "auto (the source's own files, else CLIP's vocabulary), clip, a folder with "
@@ -65,7 +68,7 @@ struct ModelOptions {
               .free(),
           self.tokenizer);
     visit(field("text_clean", "Caption cleaning; auto does what the source's own client does.")
-              .one_of({"auto", "openai", "whitespace", "canonicalize", "hf", "siglip", "none"}),
+              .or_word("auto"),
           self.text_clean);
     visit(field("train_logit_scale", "Train the logit scale, and SigLIP's logit bias."),
           self.train_logit_scale);
@@ -75,9 +78,22 @@ struct ModelOptions {
   }
 };
 
+enum class AdapterMethod { kLora, kFull };
+constexpr auto enum_words(AdapterMethod) {
+  return std::to_array<EnumWord<AdapterMethod>>(
+      {{AdapterMethod::kLora, "lora"}, {AdapterMethod::kFull, "full"}});
+}
+
+// Towers that are trained, or exported.
+enum class Towers { kBoth, kText, kVision };
+constexpr auto enum_words(Towers) {
+  return std::to_array<EnumWord<Towers>>(
+      {{Towers::kBoth, "both"}, {Towers::kText, "text"}, {Towers::kVision, "vision"}});
+}
+
 struct AdapterOptions {
-  std::string method = "lora";
-  std::string towers = "both";
+  AdapterMethod method = AdapterMethod::kLora;
+  Towers towers = Towers::kBoth;
   std::int64_t rank = 16;
   double alpha = 1;
   double dropout = 0;
@@ -86,12 +102,8 @@ struct AdapterOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("method", "lora trains low-rank adapters; full trains every weight.")
-              .one_of({"lora", "full"}),
-          self.method);
-    visit(field("towers", "Which towers are trained; the other one stays as it is.")
-              .one_of({"both", "text", "vision"}),
-          self.towers);
+    visit(field("method", "lora trains low-rank adapters; full trains every weight."), self.method);
+    visit(field("towers", "Which towers are trained; the other one stays as it is."), self.towers);
     visit(field("rank", "Rank r of an adapter.").at_least(1).at_most(4096), self.rank);
     visit(field("alpha", "The adapter's output is multiplied by alpha / rank.").above(0),
           self.alpha);

@@ -14,6 +14,9 @@
 
 namespace saferclip {
 
+// Whether a tensor or module with this canonical name belongs to the towers.
+bool is_of_towers(std::string_view name, Towers towers);
+
 // PEFT's prefix of every tensor name of an adapter.
 inline constexpr std::string_view kPeftPrefix = "base_model.model.";
 // PEFT's names of a module's two factors, A [r, I] and B [O, r].

@@ -9,13 +9,9 @@
 #include <vector>
 
 #include "saferclip/core/stop.h"
+#include "saferclip/nn/recompute.h"
 
 namespace saferclip {
-
-// What the backward pass recomputes to save memory: nothing; the attention weights [H, L, L] (CPU
-// only); all of a block but its input (gradient checkpointing, arXiv 1604.06174). Results are
-// bit-identical.
-enum class Recompute { kNothing, kAttention, kBlocks };
 
 // The settings of a forward pass.
 struct ForwardMode {

@@ -8,14 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "saferclip/nn/activation.h"
 #include "saferclip/nn/linear.h"
 
 namespace saferclip {
-
-// x·σ(1.702x); x·Φ(x); its tanh approximation.
-enum class Activation { kQuickGelu, kGelu, kGeluTanh };
-// Hugging Face's names: "quick_gelu", "gelu", "gelu_pytorch_tanh".
-std::string to_string(Activation activation);
 
 struct LayerNorm {
   at::Tensor weight;  // [D]

@@ -85,8 +85,7 @@ bool needs_logit_bias(const ObjectiveOptions& options);
 // The weighted terms that count only rows with an unsafe picture.
 std::vector<std::string> terms_of_unsafe_pictures(const ObjectiveOptions& options);
 // The weighted terms whose gradient reaches this tower ("text", "vision") alone.
-std::vector<std::string> terms_of_one_tower(const ObjectiveOptions& options,
-                                            const std::string& tower);
+std::vector<std::string> terms_of_one_tower(const ObjectiveOptions& options, Sides side);
 
 // The inputs that an objective needs besides the safe pair; `crops` is not its business.
 RowNeeds loss_needs(const ObjectiveOptions& options);

@@ -7,47 +7,74 @@
 #include <string>
 #include <vector>
 
+#include "saferclip/core/enum_words.h"
 #include "saferclip/core/fields.h"
 
 namespace saferclip {
 
+// The image or the text side of a pair of terms, or both.
+enum class Sides { kBoth, kImage, kText };
+constexpr auto enum_words(Sides) {
+  return std::to_array<EnumWord<Sides>>(
+      {{Sides::kBoth, "both"}, {Sides::kImage, "image"}, {Sides::kText, "text"}});
+}
+
 struct CrossOptions {
   double scale = 1;
   double margin = 0;
-  std::string sides = "both";
+  Sides sides = Sides::kBoth;
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
     visit(field("scale", "Factor k on the cosine difference in the relative loss.").above(0),
           self.scale);
     visit(field("margin", "Margin added to the scaled difference."), self.margin);
-    visit(field("sides", "Which relative terms count.").one_of({"both", "image", "text"}),
-          self.sides);
+    visit(field("sides", "Which relative terms count."), self.sides);
   }
 };
+
+enum class TermForm { kCosine, kOff };
+constexpr auto enum_words(TermForm) {
+  return std::to_array<EnumWord<TermForm>>(
+      {{TermForm::kCosine, "cosine"}, {TermForm::kOff, "off"}});
+}
 
 struct TermFormOptions {
-  std::string form = "cosine";
+  TermForm form = TermForm::kCosine;
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("form", "Form of the terms; off: weight 0.").one_of({"cosine", "off"}), self.form);
+    visit(field("form", "Form of the terms; off: weight 0."), self.form);
   }
 };
+
+enum class CrossPreservationForm { kInfoNce, kSigmoid, kCosine, kOff };
+constexpr auto enum_words(CrossPreservationForm) {
+  return std::to_array<EnumWord<CrossPreservationForm>>(
+      {{CrossPreservationForm::kInfoNce, "infonce"},
+       {CrossPreservationForm::kSigmoid, "sigmoid"},
+       {CrossPreservationForm::kCosine, "cosine"},
+       {CrossPreservationForm::kOff, "off"}});
+}
 
 struct CrossPreservationOptions {
-  std::string form = "infonce";
+  CrossPreservationForm form = CrossPreservationForm::kInfoNce;
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("form", "Form of the cross-modal preservation terms; off: weight 0.")
-              .one_of({"infonce", "sigmoid", "cosine", "off"}),
-          self.form);
+    visit(field("form", "Form of the cross-modal preservation terms; off: weight 0."), self.form);
   }
 };
 
+enum class SimilarityForm { kDistribution, kNeighbours, kOff };
+constexpr auto enum_words(SimilarityForm) {
+  return std::to_array<EnumWord<SimilarityForm>>({{SimilarityForm::kDistribution, "distribution"},
+                                                  {SimilarityForm::kNeighbours, "neighbours"},
+                                                  {SimilarityForm::kOff, "off"}});
+}
+
 struct SimilarityOptions {
-  std::string form = "distribution";
+  SimilarityForm form = SimilarityForm::kDistribution;
   double scale = 20;
   std::int64_t neighbours = 5;
 
@@ -55,8 +82,7 @@ struct SimilarityOptions {
   static void fields(Self& self, Visit&& visit) {
     visit(field("form",
                 "What the pres_sim_* terms preserve of the similarities between the safe rows of a "
-                "batch: their softmax distribution, or the cosines to the nearest neighbors.")
-              .one_of({"distribution", "neighbours", "off"}),
+                "batch: their softmax distribution, or the cosines to the nearest neighbors."),
           self.form);
     visit(field("scale", "Logit scale of the distribution.").above(0), self.scale);
     visit(field("neighbours", "Number of nearest rows for the form neighbours.").at_least(1),
@@ -64,24 +90,47 @@ struct SimilarityOptions {
   }
 };
 
+// The nearest safe caption, or the row's own (fixed).
+enum class TargetMode { kNearest, kFixed };
+constexpr auto enum_words(TargetMode) {
+  return std::to_array<EnumWord<TargetMode>>(
+      {{TargetMode::kNearest, "nearest"}, {TargetMode::kFixed, "fixed"}});
+}
+
+enum class ImageTarget { kCaptionPartner, kOwn };
+constexpr auto enum_words(ImageTarget) {
+  return std::to_array<EnumWord<ImageTarget>>(
+      {{ImageTarget::kCaptionPartner, "caption_partner"}, {ImageTarget::kOwn, "own"}});
+}
+
+enum class TargetPool { kTrain, kFile };
+constexpr auto enum_words(TargetPool) {
+  return std::to_array<EnumWord<TargetPool>>(
+      {{TargetPool::kTrain, "train"}, {TargetPool::kFile, "file"}});
+}
+
+enum class ExtraImage { kNearest, kOwn };
+constexpr auto enum_words(ExtraImage) {
+  return std::to_array<EnumWord<ExtraImage>>(
+      {{ExtraImage::kNearest, "nearest"}, {ExtraImage::kOwn, "own"}});
+}
+
 struct TargetsOptions {
-  std::string mode = "nearest";
-  std::string image = "caption_partner";
+  TargetMode mode = TargetMode::kNearest;
+  ImageTarget image = ImageTarget::kCaptionPartner;
   bool allow_self = true;
   bool dedup = false;
   std::optional<double> min_similarity;
-  std::string pool = "train";
+  TargetPool pool = TargetPool::kTrain;
   std::string extra_captions;
-  std::string extra_image = "nearest";
+  ExtraImage extra_image = ExtraImage::kNearest;
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
     visit(field("mode",
-                "nearest: the safe caption nearest to the unsafe one; fixed: its own partner.")
-              .one_of({"nearest", "fixed"}),
+                "nearest: the safe caption nearest to the unsafe one; fixed: its own partner."),
           self.mode);
-    visit(field("image", "Image target: the target caption's image, or the row's own safe image.")
-              .one_of({"caption_partner", "own"}),
+    visit(field("image", "Image target: the target caption's image, or the row's own safe image."),
           self.image);
     visit(field("allow_self", "A row's own safe caption may be its target."), self.allow_self);
     visit(field("dedup", "Keep only the first of equal safe captions in the pool."), self.dedup);
@@ -92,8 +141,7 @@ struct TargetsOptions {
           self.min_similarity);
     visit(field("pool",
                 "Where targets come from: the safe captions of data.train plus extra_captions, or "
-                "extra_captions alone (file).")
-              .one_of({"train", "file"}),
+                "extra_captions alone (file)."),
           self.pool);
     visit(
         field(
@@ -105,15 +153,14 @@ struct TargetsOptions {
         self.extra_captions);
     visit(field("extra_image",
                 "Image target of a row whose target is an extra caption: the safe training image "
-                "nearest to that caption, or the row's own.")
-              .one_of({"nearest", "own"}),
+                "nearest to that caption, or the row's own."),
           self.extra_image);
   }
 };
 
 struct CurriculumOptions {
   bool enabled = true;
-  std::string score = "nearest";
+  TargetMode score = TargetMode::kNearest;
   std::vector<double> quantiles{0.333, 0.667};
   std::vector<double> thresholds;
   std::vector<std::int64_t> start_epochs{0, 1, 2};
@@ -124,9 +171,9 @@ struct CurriculumOptions {
     visit(field("enabled", "Train on easy rows first and admit harder ones in stages."),
           self.enabled);
     visit(
-        field("score",
-              "Cosine that ranks a row as easy: with its nearest safe caption, or its own partner.")
-            .one_of({"nearest", "fixed"}),
+        field(
+            "score",
+            "Cosine that ranks a row as easy: with its nearest safe caption, or its own partner."),
         self.score);
     visit(field("quantiles", "Shares of the rows, easiest first, at which stages end.")
               .above(0)
@@ -168,10 +215,33 @@ struct AnchorOptions {
   }
 };
 
+enum class ObjectiveName { kSaferClip, kSafeClip, kClip, kSiglip };
+constexpr auto enum_words(ObjectiveName) {
+  return std::to_array<EnumWord<ObjectiveName>>({{ObjectiveName::kSaferClip, "saferclip"},
+                                                 {ObjectiveName::kSafeClip, "safe_clip"},
+                                                 {ObjectiveName::kClip, "clip"},
+                                                 {ObjectiveName::kSiglip, "siglip"}});
+}
+
+// What the weighted sum of the terms is divided by.
+enum class Normalization { kNone, kBySum, kBySumAndCount };
+constexpr auto enum_words(Normalization) {
+  return std::to_array<EnumWord<Normalization>>(
+      {{Normalization::kNone, "none"},
+       {Normalization::kBySum, "by_sum"},
+       {Normalization::kBySumAndCount, "by_sum_and_count"}});
+}
+
+enum class MutualNegatives { kOwn, kBatch };
+constexpr auto enum_words(MutualNegatives) {
+  return std::to_array<EnumWord<MutualNegatives>>(
+      {{MutualNegatives::kOwn, "own"}, {MutualNegatives::kBatch, "batch"}});
+}
+
 struct ObjectiveOptions {
-  std::string name = "saferclip";
+  ObjectiveName name = ObjectiveName::kSaferClip;
   std::map<std::string, double> weights;
-  std::string normalise = "none";
+  Normalization normalise = Normalization::kNone;
   CrossOptions cross;
   TermFormOptions uni;
   TermFormOptions pres_uni;
@@ -180,16 +250,15 @@ struct ObjectiveOptions {
   std::optional<double> infonce_scale;
   std::optional<double> logit_bias;
   double mutual_scale = 10;
-  std::string mutual_negatives = "own";
+  MutualNegatives mutual_negatives = MutualNegatives::kOwn;
   TargetsOptions targets;
   CurriculumOptions curriculum;
   AnchorOptions anchors;
 
-  // The defaults of an objective. Throws ConfigError for an unknown name.
-  static ObjectiveOptions preset(const std::string& name);
-  // All objectives, and the terms of one in the order of its equation.
-  static std::vector<std::string> names();
-  static std::vector<std::string> term_names(const std::string& objective);
+  // The defaults of an objective.
+  static ObjectiveOptions preset(ObjectiveName name);
+  // Its terms in the order of its equation.
+  static std::vector<std::string> term_names(ObjectiveName name);
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
@@ -197,15 +266,13 @@ struct ObjectiveOptions {
         field(
             "name",
             "saferclip (arXiv 2511.16743); safe_clip (arXiv 2311.16254); on the safe pairs alone, "
-            "clip (symmetric InfoNCE) or siglip (sigmoid loss, arXiv 2303.15343).")
-            .one_of(names()),
+            "clip (symmetric InfoNCE) or siglip (sigmoid loss, arXiv 2303.15343)."),
         self.name);
     visit(field("weights", "Weights of the loss terms; others keep the preset's.").at_least(0),
           self.weights);
     visit(field("normalise",
                 "none: plain weighted sum; by_sum: divided by the sum of the weights; "
-                "by_sum_and_count: also by the number of terms.")
-              .one_of({"none", "by_sum", "by_sum_and_count"}),
+                "by_sum_and_count: also by the number of terms."),
           self.normalise);
     visit(field("cross", "Relative cross-modal redirection."), self.cross);
     visit(field("uni", "Uni-modal redirection."), self.uni);
@@ -228,8 +295,7 @@ struct ObjectiveOptions {
     visit(
         field("mutual_negatives",
               "Negatives of the mutual terms: the row's own unsafe partner, or all unsafe partners "
-              "in the batch.")
-            .one_of({"own", "batch"}),
+              "in the batch."),
         self.mutual_negatives);
     visit(field("targets", "Nearest-safe targets."), self.targets);
     visit(field("curriculum", "Curriculum: easy rows first."), self.curriculum);

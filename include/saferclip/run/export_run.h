@@ -7,20 +7,33 @@
 #include <string>
 #include <vector>
 
+#include "saferclip/core/enum_words.h"
 #include "saferclip/core/log.h"
 #include "saferclip/run/run_reference.h"
 #include "saferclip/run/session.h"
+#include "saferclip/weights/weights.h"
 
 namespace saferclip {
 
+enum class ExportDtype { kFp32, kFp16, kBf16 };
+constexpr auto enum_words(ExportDtype) {
+  return std::to_array<EnumWord<ExportDtype>>(
+      {{ExportDtype::kFp32, "fp32"}, {ExportDtype::kFp16, "fp16"}, {ExportDtype::kBf16, "bf16"}});
+}
+
 struct ExportForm {
-  std::string to;              // hf, open_clip, openai or peft
-  std::filesystem::path out;   // the folder
-  std::string dtype = "fp32";  // fp32, fp16 or bf16
-  std::string tower = "both";  // both, text or vision
-  std::string timm_model;      // open_clip: timm's name of SigLIP's vision tower
-  double strength = 1;         // W0 + s (W - W0)
+  std::optional<WeightsLayout> layout;  // none: the adapter alone, for PEFT
+  std::filesystem::path out;            // the folder
+  ExportDtype dtype = ExportDtype::kFp32;
+  Towers tower = Towers::kBoth;
+  std::string timm_model;  // open_clip: timm's name of SigLIP's vision tower
+  double strength = 1;     // W0 + s (W - W0)
 };
+
+// Words of `export --to`: the layouts that can be written, and peft.
+std::vector<std::string> export_words();
+std::string export_word(const std::optional<WeightsLayout>& layout);
+std::optional<WeightsLayout> exported_layout(const std::string& word);
 
 // Writes the session's weights unchanged. Throws ConfigError if the form only applies to runs.
 void export_base(const Session& session, const ExportForm& form, Logger& log);

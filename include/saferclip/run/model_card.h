@@ -11,9 +11,9 @@ namespace saferclip {
 struct CardFacts {
   std::filesystem::path checkpoint;
   std::int64_t step = 0;
-  std::string format;  // hf, open_clip, openai, peft
+  std::optional<WeightsLayout> layout;  // none: an adapter for PEFT
   std::string dtype;
-  std::string tower;
+  Towers tower = Towers::kBoth;
   double strength = 1;
 };
 

@@ -18,6 +18,4 @@ MemoryPlan memory_plan(const Session& session, const TrainingData& data, const S
 std::string plan_text(const Session& session, const TrainingData& data, const Sampler& sampler,
                       const std::vector<TrainedParameter>& parameters);
 
-Recompute recompute_of(const RunConfig& config);
-
 }  // namespace saferclip

@@ -34,8 +34,8 @@ std::unique_ptr<Tokenizer> open_tokenizer(const ModelOptions& options, const Wei
 // it is missing.
 std::filesystem::path clip_vocabulary_path();
 
-// The precision used on a device when `precision` (bf16, fp32) is requested: fp32 where bf16 is
+// The precision used on a device when `precision` is requested: fp32 where bf16 is
 // slow.
-std::string precision_on(at::Device device, const std::string& precision);
+Precision precision_on(at::Device device, Precision precision);
 
 }  // namespace saferclip

@@ -24,8 +24,8 @@ struct TrainState {
   std::optional<double> best_loss;     // lowest validation loss
   std::int64_t stale_validations = 0;  // in a row, with neither a better value nor a lower loss
   std::map<std::string, std::string> content;  // keys of weights, images, tokens, targets, anchors
-  std::string measure;    // the metric that best_value measures; empty: unknown
-  std::string precision;  // of the steps: bf16 or fp32; empty: unknown
+  std::string measure;                 // the metric that best_value measures; empty: unknown
+  std::optional<Precision> precision;  // of the steps; none: unknown
   std::string device;
   std::int64_t threads = 0;
   bool awaits_validation = false;  // the validation of `step` was due when the run was stopped

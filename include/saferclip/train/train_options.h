@@ -5,9 +5,17 @@
 #include <optional>
 #include <string>
 
+#include "saferclip/core/enum_words.h"
 #include "saferclip/core/fields.h"
+#include "saferclip/nn/recompute.h"
 
 namespace saferclip {
+
+enum class Precision { kBf16, kFp32 };
+constexpr auto enum_words(Precision) {
+  return std::to_array<EnumWord<Precision>>(
+      {{Precision::kBf16, "bf16"}, {Precision::kFp32, "fp32"}});
+}
 
 struct TrainOptions {
   std::int64_t epochs = 9;
@@ -15,9 +23,9 @@ struct TrainOptions {
   std::int64_t batch_size = 48;
   std::optional<std::int64_t> micro_batch_size;
   bool gradient_cache = false;
-  std::string recompute = "nothing";
+  Recompute recompute = Recompute::kNothing;
   bool drop_last = false;
-  std::string precision = "bf16";
+  Precision precision = Precision::kBf16;
   std::optional<double> grad_clip;
   std::int64_t seed = 42;
   bool deterministic = false;
@@ -46,13 +54,10 @@ struct TrainOptions {
                 "CPU's attention weights, for long sequences); blocks (all but the inputs of the "
                 "transformers' blocks: least memory, one more forward pass). Same results to the "
                 "bit.")
-              .one_of({"nothing", "attention", "blocks"})
               .free(),
           self.recompute);
     visit(field("drop_last", "Leave out the last, smaller batch of an epoch."), self.drop_last);
-    visit(field("precision", "bf16 (weights and losses kept in fp32) or fp32.")
-              .one_of({"bf16", "fp32"}),
-          self.precision);
+    visit(field("precision", "bf16 (weights and losses kept in fp32) or fp32."), self.precision);
     visit(field("grad_clip", "Largest global gradient norm; null: no clipping.").above(0),
           self.grad_clip);
     visit(field("seed", "Seed of order, initialisation and dropout.").at_least(0), self.seed);
@@ -61,16 +66,21 @@ struct TrainOptions {
   }
 };
 
+enum class ScheduleName { kConstant, kCosine, kLinear };
+constexpr auto enum_words(ScheduleName) {
+  return std::to_array<EnumWord<ScheduleName>>({{ScheduleName::kConstant, "constant"},
+                                                {ScheduleName::kCosine, "cosine"},
+                                                {ScheduleName::kLinear, "linear"}});
+}
+
 struct ScheduleOptions {
-  std::string name = "constant";
+  ScheduleName name = ScheduleName::kConstant;
   std::int64_t warmup_steps = 0;
   double final_fraction = 0;
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("name", "Shape of the learning rate after the warm-up.")
-              .one_of({"constant", "cosine", "linear"}),
-          self.name);
+    visit(field("name", "Shape of the learning rate after the warm-up."), self.name);
     visit(field("warmup_steps", "Steps over which the rate rises linearly from 0.").at_least(0),
           self.warmup_steps);
     visit(field("final_fraction", "Share of the peak rate at the last step (cosine, linear).")

@@ -18,10 +18,6 @@
 
 namespace saferclip {
 
-enum class ExportedTower { kBoth, kText, kVision };
-// Whether the tensor with this canonical name belongs to the tower.
-bool is_of_tower(const std::string& name, ExportedTower tower);
-
 enum class TensorFormat { kSafetensors, kTorch };
 
 struct FolderContents {
@@ -38,11 +34,14 @@ struct ModelRequest {
   const WeightsSource& source;  // their origin: geometry, preprocessing, caption handling
   const Tokenizer& tokenizer;   // the one saved with them
   at::ScalarType dtype = at::kFloat;
-  ExportedTower tower = ExportedTower::kBoth;
+  Towers tower = Towers::kBoth;
   std::string timm_model;  // open_clip: SigLIP's vision tower, when timm has none like it
 };
 
-// The layout for a word of `export --to`: hf, open_clip, openai. Throws ConfigError for any other.
+// Words of the layouts for `export --to`: hf, open_clip, openai.
+std::vector<std::string> layout_words();
+std::string layout_word(WeightsLayout layout);
+// The layout of a word. Throws ConfigError for an unknown one.
 WeightsLayout layout_named(const std::string& word);
 
 // A model in a layout:

@@ -58,7 +58,7 @@ struct AdapterRequest {
   const WeightsSource& source;  // the base
   std::string base_name;        // for adapter_config.json
   at::ScalarType dtype = at::kFloat;
-  ExportedTower tower = ExportedTower::kBoth;
+  Towers tower = Towers::kBoth;
   double strength = 1;  // scales what was learned
 };
 

@@ -14,13 +14,13 @@ Activation activation_named(const std::string& word) {
     if (word == to_string(known)) return known;
   }
   throw WeightsError(
-      cat("\"", word, "\" is not supported; known: quick_gelu, gelu, gelu_pytorch_tanh"));
+      cat("\"", word, "\" is not supported; expected one of: quick_gelu, gelu, gelu_pytorch_tanh"));
 }
 
 Activation demanded_activation(const ModelOptions& options, const std::string& reason) {
   if (options.activation != "auto") return activation_named(options.activation);
   throw ConfigError(
-      cat("model.activation: auto cannot tell: ", reason,
+      cat("model.activation: auto cannot determine the activation: ", reason,
           "; set model.activation to quick_gelu (OpenAI, MetaCLIP, DFN weights) or gelu "
           "(LAION, DataComp weights)"));
 }
@@ -28,8 +28,8 @@ Activation demanded_activation(const ModelOptions& options, const std::string& r
 void require_same_activation(const ModelOptions& options, const std::string& said,
                              const std::string& file) {
   if (options.activation == "auto" || options.activation == said) return;
-  throw ConfigError(
-      cat("model.activation is ", options.activation, ", but ", file, " says ", said));
+  throw ConfigError(cat("model.activation is ", options.activation, ", but ", file, " says ", said,
+                        "; set model.activation: auto"));
 }
 
 }  // namespace saferclip

@@ -24,7 +24,8 @@ WeightsLayout layout_named(const std::string& word) {
     if (word == layout->word) return layout->kind;
     words.emplace_back(layout->word);
   }
-  throw ConfigError(cat("\"", word, "\" is no layout of weights; known: ", join(words, ", ")));
+  throw ConfigError(
+      cat("\"", word, "\" is not a weights layout; expected one of: ", join(words, ", ")));
 }
 
 FolderContents model_contents(WeightsLayout layout, const ModelRequest& request) {

@@ -47,7 +47,9 @@ cv::Mat high_bytes(const cv::Mat& decoded) {
 // From BGR, BGRA or gray of 8 or 16 bits.
 Picture to_picture(const cv::Mat& decoded, const std::string& name) {
   if (decoded.depth() != CV_16U && decoded.depth() != CV_8U) {
-    throw DataError(cat(name, ": floating-point or signed samples are not supported"));
+    throw DataError(cat(
+        name,
+        ": floating-point or signed samples are not supported; save it as an 8- or 16-bit PNG"));
   }
   const cv::Mat bytes = decoded.depth() == CV_16U ? high_bytes(decoded) : decoded;
   Picture picture;
@@ -72,8 +74,8 @@ void require_pixels(std::int64_t width, std::int64_t height, const std::string& 
                     const DecodeOptions& options) {
   if (width > options.max_pixels || height > options.max_pixels ||
       width * height > options.max_pixels) {
-    throw DataError(
-        cat(name, ": ", width, " x ", height, " pixels exceed the limit of ", options.max_pixels));
+    throw DataError(cat(name, ": ", width, " x ", height, " pixels exceed the limit of ",
+                        options.max_pixels, "; scale the image down"));
   }
 }
 

@@ -173,10 +173,11 @@ SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
   const MappedFile& file = *result.file_;
   std::uint64_t length = 0;
   if (file.size() < sizeof(length)) {
-    refuse(file, cat("it has ", file.size(), " bytes, fewer than the 8 of the header length"));
+    refuse(file, cat("it has ", file.size(), " bytes, fewer than the 8-byte header length"));
   }
   std::memcpy(&length, file.data(), sizeof(length));
-  if (length > kMaxHeader) refuse(file, cat("the header claims ", length, " bytes"));
+  if (length > kMaxHeader)
+    refuse(file, cat("the header claims ", length, " bytes, more than the limit of ", kMaxHeader));
   if (length > file.size() - sizeof(length)) {
     refuse(file, cat("the header claims ", length, " bytes, the file has ",
                      file.size() - sizeof(length), "; it is truncated"));

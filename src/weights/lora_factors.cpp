@@ -71,7 +71,10 @@ LoraContent read_peft_factors(const TensorFile& file) {
       keep_factor(content, module, found->factor, file.tensor(full));
       if (found->is_embedding) content.factors[module].is_embedding = true;
     } else if (name.find("lora_magnitude_vector") != std::string::npos) {
-      content.problems.push_back(cat(full, ": a DoRA magnitude, which is not supported"));
+      content.problems.push_back(
+          cat(full,
+              ": a DoRA magnitude, which is not supported; merge the adapter with PEFT's "
+              "merge_and_unload() and give the merged model"));
     } else if (name.find(".lora_") != std::string::npos) {
       content.problems.push_back(cat(full, ": not a factor of a plain LoRA"));
     } else if (!is_floating(info)) {

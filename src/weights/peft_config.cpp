@@ -43,7 +43,7 @@ std::vector<std::string> unsupported_settings(const Json& json) {
       {"velora_config", "a variant of LoRA"},
       {"arrow_config", "several adapters at once"},
       {"alora_invocation_tokens", "an adapter that applies only to some tokens"},
-      {"trainable_token_indices", "single rows of the token embedding"},
+      {"trainable_token_indices", "trains single rows of the token embedding"},
       {"target_parameters", "adapters on bare parameters"}};
   std::vector<std::string> problems;
   if (json.value("peft_type", Json()) != "LORA") {
@@ -209,13 +209,13 @@ fs::path adapter_base(const fs::path& folder) {
     // This also keeps two adapters from naming each other endlessly.
     if (fs::exists(candidate / kPeftConfigFile, ignored)) {
       throw WeightsError(cat(folder.string(), ": its base ", candidate.string(),
-                             " is an adapter too; merge that one first (saferclip export ",
+                             " is an adapter too; merge it first (saferclip export ",
                              candidate.string(), " --to hf) and set model.weights to the result"));
     }
     return candidate;
   }
   throw WeightsError(
-      cat(folder.string(), ": a PEFT adapter for \"", config.base,
+      cat(folder.string(), ": is a PEFT adapter for \"", config.base,
           "\", which is not a file or folder here; set model.weights to those weights and "
           "model.adapter to this folder",
           hub_help(config.base, hub_name(config.base))));

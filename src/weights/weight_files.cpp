@@ -32,7 +32,8 @@ std::vector<fs::path> indexed_files(const fs::path& index) {
     }
     for (const auto& [tensor, file] : json["weight_map"].items()) {
       if (!file.is_string())
-        throw WeightsError(cat(index.string(), ": weight_map.", tensor, ": not text"));
+        throw WeightsError(cat(index.string(), ": weight_map.", tensor,
+                               ": expected a file name, found ", shortened_text(file.dump())));
       const auto name = file.get<std::string>();
       if (name.empty() || name != fs::path(name).filename().string() || name == "..") {
         throw WeightsError(

@@ -87,20 +87,21 @@ void require_acceptable(const BadRows& bad, const DataOptions& options, const fs
   if (bad.bad_rows == 0) return;
   const std::vector<std::string> lines = summary_lines(bad);
   const std::string head = cat(bad.bad_rows, " of ", bad.rows_read, " rows are bad");
-  const std::string all = listed_in.empty() ? "" : cat("\nall of them: ", listed_in.string());
+  const std::string all =
+      listed_in.empty() ? "" : cat("\nall bad rows are listed in ", listed_in.string());
   if (options.bad_rows == BadRowPolicy::kError) {
     throw DataError(join_problems(head + ":", lines) + all +
-                    "\ncorrect them, or set data.bad_rows: skip");
+                    "\ncorrect them or set data.bad_rows: skip");
   }
   const double fraction = static_cast<double>(bad.bad_rows) /
                           static_cast<double>(std::max<std::int64_t>(1, bad.rows_read));
   if (fraction > options.max_bad_fraction) {
     throw DataError(join_problems(head + ":", lines) + all +
-                    cat("\nthat is a share of ", fixed(fraction, 4),
-                        ", more than data.max_bad_fraction: ", options.max_bad_fraction,
-                        "; correct them, or raise it"));
+                    cat("\nthat is a fraction of ", fixed(fraction, 4),
+                        ", above data.max_bad_fraction: ", options.max_bad_fraction,
+                        "; correct the rows or raise the limit"));
   }
-  log.warn(join_problems(head + " and are skipped:", lines) + all);
+  log.warn(join_problems(head + " and were skipped:", lines) + all);
 }
 
 }  // namespace saferclip

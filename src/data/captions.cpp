@@ -36,7 +36,7 @@ Captions read_captions(const Json& value, const std::string& name) {
               cat(name, " is ", shortened(value.dump()), ", expected text or a list of texts")};
     }
     if (is_blank(text)) {
-      return {{}, "empty caption", cat(name, is_list ? " holds an empty one" : " is empty")};
+      return {{}, "empty caption", cat(name, is_list ? " contains an empty caption" : " is empty")};
     }
     captions.texts.push_back(text.get<std::string>());
   }

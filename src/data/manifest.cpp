@@ -62,19 +62,19 @@ class Reader {
     const std::string file = request_.file.string();
     if (table.rows.empty()) {
       throw DataError(
-          cat(file, table.columns.empty() ? ": holds no rows" : ": has a header and no rows"));
+          cat(file, table.columns.empty() ? ": contains no rows" : ": has a header but no rows"));
     }
-    if (splits_.others() == 0) throw DataError(cat(file, ": no row is left; ", left_out_text()));
-    throw DataError(cat(file, ": holds no rows of split \"", request_.split,
-                        "\"; its rows belong to ", splits_.others_text(),
-                        skipped_ > 0 ? "; " + left_out_text() : "",
-                        "\n  a data.evaluation entry is named after the split it takes; without "
-                        "the field \"split\" all rows belong"));
+    if (splits_.others() == 0) throw DataError(cat(file, ": no rows are left; ", left_out_text()));
+    throw DataError(cat(
+        file, ": has no rows of split \"", request_.split, "\"; its rows belong to ",
+        splits_.others_text(), skipped_ > 0 ? "; " + left_out_text() : "",
+        "\n  name a data.evaluation entry after the split it reads; rows without a \"split\" field "
+        "belong to every split"));
   }
 
   std::string left_out_text() const {
     return cat(with_commas(skipped_),
-               " rows without an unsafe image left out (missing_unsafe_image: skip)");
+               " rows without an unsafe image were left out (missing_unsafe_image: skip)");
   }
 
   void add_notes() {
@@ -89,7 +89,7 @@ class Reader {
                                        " rows belong to other splits: ", splits_.others_text()));
     }
     for (const auto& [what, count] : tag_changes_) note(cat("tag ", what, " in ", count, " rows"));
-    if (odd_tags_ > 0) note(cat("tag is not text in ", odd_tags_, " rows; left empty"));
+    if (odd_tags_ > 0) note(cat("tag is not text in ", odd_tags_, " rows and was left empty"));
     if (const std::string absent = pictures_.absent_note(); !absent.empty()) note(absent);
     if (skipped_ > 0) note(left_out_text());
   }
@@ -154,8 +154,7 @@ class Reader {
   bool is_new_id(const ManifestRow& row) {
     const auto [first, is_new] = first_lines_.emplace(row.id, row.line);
     if (!is_new)
-      problem(row, "duplicate id",
-              cat("id ", row.id, " stands on line ", first->second, " already"));
+      problem(row, "duplicate id", cat("id ", row.id, " is already used on line ", first->second));
     return is_new;
   }
 
@@ -167,7 +166,8 @@ class Reader {
     if (!text.problem.empty()) return problem(row, "unreadable row", text.problem);
     const Json json = Json::parse(text.json);
     if (!json.is_object())
-      return problem(row, "unreadable row", cat("is not an object: ", shortened_text(text.json)));
+      return problem(row, "unreadable row",
+                     cat("is not a JSON object: ", shortened_text(text.json)));
     fields_.see(json);
     if (!splits_.admits(find_field(json, kSplitNames))) {
       --manifest_.rows_read;
@@ -196,7 +196,7 @@ class Reader {
     if (is_good && unsafe.size() > 1 && unsafe.size() != safe.size()) {
       problem(row, "unequal lists of captions",
               cat("has ", safe.size(), " safe captions and ", unsafe.size(),
-                  " unsafe ones; expected one unsafe caption, or as many as safe ones"));
+                  " unsafe captions; expected one unsafe caption or one for each safe caption"));
     } else if (is_good) {
       accept_captions(row, safe, unsafe);
     }
@@ -221,8 +221,9 @@ class Reader {
         return;
       }
       if (request_.missing_unsafe_image == MissingUnsafeImage::kError) {
-        return problem(row, "missing unsafe image",
-                       "has no unsafe image (missing_unsafe_image: error)");
+        return problem(
+            row, "missing unsafe image",
+            "has no unsafe image (missing_unsafe_image: error; text_only and skip allow it)");
       }
       ++manifest_.rows_without_unsafe_image;
     }

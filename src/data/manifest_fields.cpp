@@ -78,7 +78,7 @@ std::string field_conflict(const Json& record) {
         first = name;
       } else if (record[first] != *found) {
         return cat(first, " is ", shortened_text(record[first].dump()), ", ", name, " is ",
-                   shortened_text(found->dump()), "; leave one out");
+                   shortened_text(found->dump()), "; keep only one");
       }
     }
   }
@@ -148,8 +148,7 @@ std::vector<std::string> SeenFields::likely_mistakes() const {
     });
     const std::string near = nearest_match(plain, candidates);
     if (near.empty() || lines.size() == kMostListed) continue;
-    lines.push_back(
-        cat("\"", shortened_text(name, 40), "\" is not read; did you mean ", near, "?"));
+    lines.push_back(cat("\"", shortened_text(name, 40), "\" is ignored; did you mean ", near, "?"));
   }
   return lines;
 }

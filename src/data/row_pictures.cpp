@@ -24,8 +24,7 @@ constexpr std::size_t kExamples = 5;
 std::string backslash_hint(std::string path) {
   if (path.find('\\') == std::string::npos) return "";
   std::replace(path.begin(), path.end(), '\\', '/');
-  return cat("; paths are written with /, not \\",
-             is_file(path) ? cat(": ", path, " is there") : "");
+  return cat("; write paths with /, not \\", is_file(path) ? cat(": ", path, " exists") : "");
 }
 
 // COCO's file names have twelve digits.
@@ -70,8 +69,8 @@ fs::path RowPictures::template_folder() const {
 bool RowPictures::is_allowed(PathContainment& fence, const fs::path& path, const ManifestRow& row) {
   if (request_.images_outside_root || fence.holds(path)) return true;
   problem_(row, "image outside image_root",
-           cat(path.string(), " is, links followed, not inside ", fence.folder().string(),
-               " (data.images_outside_root: true allows it)"));
+           cat(path.string(), " is not inside ", fence.folder().string(),
+               ", after following links (data.images_outside_root: true allows it)"));
   return false;
 }
 
@@ -150,7 +149,8 @@ fs::path RowPictures::unsafe(const Json& record, const ManifestRow& row, bool& i
 
 std::string RowPictures::absent_note() const {
   if (absent_ == 0) return "";
-  return cat(absent_, " named unsafe images do not exist (", join(absent_examples_, ", "), ")");
+  return cat("names ", absent_, " unsafe images that do not exist (", join(absent_examples_, ", "),
+             ")");
 }
 
 }  // namespace saferclip

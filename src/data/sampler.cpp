@@ -47,7 +47,7 @@ Sampler::Position Sampler::position_locked(std::int64_t step) const {
     empty = steps == 0 ? empty + 1 : 0;
     if (empty > kMaxEmptyEpochs) {
       throw DataError(
-          "no epoch admits enough rows for a batch; check curriculum.start_epochs, "
+          "no epoch has enough rows for a batch; check curriculum.start_epochs, "
           "train.batch_size and train.drop_last");
     }
     first_steps_.push_back(first_steps_.back() + steps);

@@ -68,7 +68,7 @@ std::vector<std::string> SplitFilter::notes() const {
         cat("split \"", name, "\" read as \"", wanted_, "\" in ", with_commas(count), " rows"));
   }
   if (named_ > 0 && unnamed_ > 0) {
-    lines.push_back(cat(with_commas(unnamed_), " rows name no split; they belong to every split"));
+    lines.push_back(cat(with_commas(unnamed_), " rows have no split and belong to every split"));
   }
   return lines;
 }

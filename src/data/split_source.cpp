@@ -27,7 +27,8 @@ SplitSource split_source(const DataOptions& data, const std::string& split) {
   std::vector<std::string> names{"train"};
   if (!data.validation.empty()) names.emplace_back("validation");
   for (const auto& [name, own] : data.evaluation) names.push_back(name);
-  throw ConfigError(cat("--split ", split, ": the configuration has ", join(names, ", ")));
+  throw ConfigError(
+      cat("--split ", split, ": no such split; the configuration has ", join(names, ", ")));
 }
 
 ManifestRequest manifest_request(const DataOptions& data, const SplitSource& source,

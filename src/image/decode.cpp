@@ -47,7 +47,9 @@ cv::Mat high_bytes(const cv::Mat& decoded) {
 // From BGR, BGRA or gray of 8 or 16 bits.
 Picture to_picture(const cv::Mat& decoded, const std::string& name) {
   if (decoded.depth() != CV_16U && decoded.depth() != CV_8U) {
-    throw DataError(cat(name, ": floating-point or signed samples are not supported"));
+    throw DataError(cat(
+        name,
+        ": floating-point or signed samples are not supported; save it as an 8- or 16-bit PNG"));
   }
   const cv::Mat bytes = decoded.depth() == CV_16U ? high_bytes(decoded) : decoded;
   Picture picture;
@@ -72,8 +74,8 @@ void require_pixels(std::int64_t width, std::int64_t height, const std::string& 
                     const DecodeOptions& options) {
   if (width > options.max_pixels || height > options.max_pixels ||
       width * height > options.max_pixels) {
-    throw DataError(
-        cat(name, ": ", width, " x ", height, " pixels are more than ", options.max_pixels));
+    throw DataError(cat(name, ": ", width, " x ", height, " pixels exceed the limit of ",
+                        options.max_pixels, "; scale the image down"));
   }
 }
 
@@ -83,11 +85,11 @@ Picture decode_webp(std::string_view bytes, const std::string& name, const Decod
   const auto* data = reinterpret_cast<const std::uint8_t*>(bytes.data());
   WebPBitstreamFeatures features;
   if (WebPGetFeatures(data, bytes.size(), &features) != VP8_STATUS_OK) {
-    throw DataError(cat(name, ": is damaged: the WebP header is not valid"));
+    throw DataError(cat(name, ": is damaged: the WebP header is invalid"));
   }
   if (features.has_animation != 0) {
     throw DataError(cat(name,
-                        ": an animated WebP is not supported; extract its first picture with "
+                        ": an animated WebP is not supported; extract its first frame with "
                         "`webpmux -get frame 1 FILE -o NEW.webp`, or save it as PNG"));
   }
   require_pixels(features.width, features.height, name, options);
@@ -232,7 +234,7 @@ std::string encode(const Image& image, const char* extension, const std::vector<
   cv::cvtColor(rgb, bgr, cv::COLOR_RGB2BGR);
   std::vector<unsigned char> bytes;
   if (!cv::imencode(extension, bgr, bytes, settings)) {
-    throw Error(cat("a picture cannot be written as ", extension), 1);
+    throw Error(cat("an image cannot be written as ", extension), 1);
   }
   return {bytes.begin(), bytes.end()};
 }

@@ -91,8 +91,8 @@ std::string PictureFiles::note() const {
     kinds.push_back(cat(kind, " ", n));
   }
   if (count == 0) return "";
-  return cat("left out ", count,
-             count == 1 ? " file that is not a picture" : " files that are not pictures", " (",
+  return cat("skipped ", count,
+             count == 1 ? " file that is not an image" : " files that are not images", " (",
              join(shortened(kinds, 8), ", "), ")");
 }
 
@@ -112,7 +112,7 @@ PictureFiles picture_files(const fs::path& folder) {
 PictureFiles required_picture_files(const fs::path& folder) {
   PictureFiles files = picture_files(folder);
   if (files.pictures.empty()) {
-    throw DataError(cat(folder.string(), ": contains no pictures",
+    throw DataError(cat(folder.string(), ": contains no images",
                         files.others.empty() ? "" : "; " + files.note()));
   }
   return files;

@@ -142,7 +142,7 @@ void fit_side(std::int64_t length, std::int64_t crop_length, CropRounding roundi
 }  // namespace
 
 Fit fit_of(std::int64_t width, std::int64_t height, const Preprocessing& p) {
-  if (width < 1 || height < 1) throw DataError("a picture without pixels");
+  if (width < 1 || height < 1) throw DataError("an image without pixels");
   Fit fit;
   std::tie(fit.width, fit.height) = resized_size(width, height, p);
   const std::int64_t n = p.image_size;

@@ -58,7 +58,7 @@ void examine_jpeg(const Bytes& bytes, PictureStructure& result) {
     } else if (marker == 0x00 || (marker >= 0xD0 && marker <= 0xD7) || marker == 0x01) {
       i += 2;  // stuffed byte, restart marker
     } else if (marker == 0xD9) {
-      if (!has_scan) result.problem = "is damaged: a JPEG without picture data";
+      if (!has_scan) result.problem = "is damaged: the JPEG has no image data";
       return;
     } else {
       if (i + 4 > bytes.size()) break;
@@ -191,9 +191,8 @@ std::string foreign_picture(const Bytes& bytes) {
   using namespace std::string_view_literals;
   const auto other = [](const char* kind) {
     return cat("is ", kind,
-               " picture, which is not supported; save it as PNG or JPEG, for example with `magick "
-               "FILE[0] "
-               "NEW.png` or Pillow's Image.open(FILE).convert(\"RGBA\").save(\"NEW.png\")");
+               " image, which is not supported; save it as PNG or JPEG, for example with `magick "
+               "FILE[0] NEW.png` or Pillow's Image.open(FILE).convert(\"RGBA\").save(\"NEW.png\")");
   };
   if (bytes.starts_with("GIF87a"sv) || bytes.starts_with("GIF89a"sv)) return other("a GIF");
   if (bytes.starts_with("\0\0\0\x0CjP  \r\n\x87\n"sv) || bytes.starts_with("\xFF\x4F\xFF\x51"sv))
@@ -212,7 +211,7 @@ std::string foreign_picture(const Bytes& bytes) {
   if (bytes.starts_with("<svg"sv) || bytes.starts_with("<?xml"sv)) return other("an SVG");
   if (bytes.size() >= 2 && bytes.at(0) == 'P' && bytes.at(1) >= '1' && bytes.at(1) <= '7')
     return other("a PNM");
-  return "is not a JPEG, PNG, WebP, BMP or TIFF picture";
+  return "is not a JPEG, PNG, WebP, BMP or TIFF image";
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ class Converter {
     result.line = node.Mark().is_null() ? 0 : node.Mark().line + 1;
     if (depth > kMaxDepth || ++nodes_ > kMaxNodes) {
       if (!is_too_large_)
-        problems_.push_back(cat(result.where(), ": nested too deep or too large"));
+        problems_.push_back(cat(result.where(), ": nested too deeply or too large"));
       is_too_large_ = true;
       return result;
     }

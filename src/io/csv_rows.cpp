@@ -64,7 +64,7 @@ class Records {
     }
     if (is_quoted) {
       throw DataError(cat(file_.string(), ":", quote_line,
-                          ": a quote is opened and never closed; close it, or double a quote that "
+                          ": a quote is opened but never closed; close it, or double it if it "
                           "is part of the text"));
     }
     return fields;
@@ -120,7 +120,7 @@ std::vector<std::string> header_names(const std::vector<std::string>& fields, co
   if (!problems.empty()) {
     problems.resize(std::min<std::size_t>(problems.size(), 5));
     throw DataError(cat(file.string(), ":", line, ": duplicate column: ", join(problems, ", "),
-                        "; leave one out or rename it"));
+                        "; remove or rename one of them"));
   }
   return names;
 }
@@ -143,7 +143,7 @@ TextTable read_csv(std::string_view text, const fs::path& file) {
     const std::string first = trimmed(records.current_line());
     throw DataError(cat(file.string(), ":", line,
                         ": is neither JSON lines, a JSON document nor a table with a header",
-                        first.starts_with('#') ? " (comments are not read; remove them)" : "",
+                        first.starts_with('#') ? " (comments are not supported; remove them)" : "",
                         "; columns may be separated by comma, semicolon, tab or |, found: ",
                         shortened_text(first)));
   }
@@ -159,7 +159,7 @@ TextTable read_csv(std::string_view text, const fs::path& file) {
     if (std::all_of(fields.begin(), fields.end(), is_empty)) continue;
     if (fields.size() != header.size()) {
       const int last = records.line() - 1;
-      row.problem = cat("has ", fields.size(), " fields, the header ", header.size(),
+      row.problem = cat("has ", fields.size(), " fields, but the header has ", header.size(),
                         last > row.line ? cat(" (lines ", row.line, " to ", last, ")") : "");
     }
     nlohmann::json json = nlohmann::json::object();

@@ -50,7 +50,7 @@ class Cursor {
       if (text_[at_] == '"') return step(), true;
       if (text_[at_] == '\\' && at_ + 1 < text_.size() && text_[at_ + 1] != '\n') step();
     }
-    return fail("a text is not closed on its line; write a line break inside it as \\n");
+    return fail("a string is not closed on its line; write a line break inside it as \\n");
   }
 
   // Skips one value: matches brackets and quotes, leaves the rest to the parser.
@@ -63,7 +63,7 @@ class Cursor {
       const char c = letter();
       if (c == '\0') {
         return fail(cat("the file ends inside ", open.back().first == '{' ? "an object" : "a list",
-                        " that begins on line ", open.back().second, "; is it whole?"));
+                        " that begins on line ", open.back().second, "; is the file complete?"));
       }
       if (c == '"') {
         if (!skip_text()) return false;
@@ -120,18 +120,18 @@ std::string plain_reason(std::string_view text, std::size_t position, const std:
                            "False", "undefined"}) {
     if (word == name) {
       return cat(word, " is not JSON; write ",
-                 word == "True" || word == "False" ? "true or false" : "null", ", or leave the ",
-                 "field out");
+                 word == "True" || word == "False" ? "true or false" : "null",
+                 ", or leave the field out");
     }
   }
   if (message.find("surrogate") != std::string::npos)
-    return "half of a surrogate pair (\\ud800 to \\udfff) is not a letter; write the whole pair";
-  if (position >= text.size()) return "ends inside a value; is it whole?";
+    return "half of a surrogate pair (\\ud800 to \\udfff) is not a character; write the whole pair";
+  if (position >= text.size()) return "ends inside a value; is the file complete?";
   const char letter = text[position];
   std::size_t before = position;
   while (before > 0 && is_blank(text[before - 1])) --before;
   if ((letter == '}' || letter == ']') && before > 0 && text[before - 1] == ',')
-    return cat("a comma before ", letter, "; remove it");
+    return cat("a trailing comma before ", letter, "; remove it");
   if (letter == '\'') return "single quotes are not JSON; use double quotes";
   if (letter == '/' || letter == '#') return "comments are not JSON; remove them";
   // "[json.exception.parse_error.101] parse error at line 1, column 3: <reason>"
@@ -194,7 +194,7 @@ class RecordBuilder {
   }
   bool open(Json empty) {
     if (open_.size() == static_cast<std::size_t>(kMaxRecordDepth)) {
-      trouble_ = {record_.line, "is nested too deep"};
+      trouble_ = {record_.line, "is nested too deeply"};
       return false;
     }
     Json& slot = next_slot();
@@ -223,7 +223,7 @@ std::vector<JsonSpan> json_values(std::string_view text, int line, JsonTrouble& 
     const int line_begin = cursor.line();
     const std::size_t begin = cursor.position();
     if (c != '{' && c != '[') {
-      cursor.fail(c == ',' ? "a comma between records; remove it, or put all of them into one list"
+      cursor.fail(c == ',' ? "a comma between records; remove it, or put all records in one list"
                            : "a record is missing");
       return {};
     }
@@ -270,7 +270,7 @@ std::vector<JsonSpan> json_members(const JsonSpan& container, JsonTrouble& troub
     const int comma_line = cursor.line();
     cursor.step();
     if (cursor.letter() == end) {
-      cursor.fail(comma_line, cat("a comma before ", end, "; remove it"));
+      cursor.fail(comma_line, cat("a trailing comma before ", end, "; remove it"));
       return {};
     }
   }

@@ -33,7 +33,7 @@ class Reader {
       const auto opcode = static_cast<unsigned char>(take(1)[0]);
       if (opcode == kStop) break;
       if (!do_stack(opcode) && !do_literal(opcode) && !do_container(opcode) && !do_object(opcode)) {
-        refuse(cat("opcode ", static_cast<int>(opcode), " is not one that torch.save writes"));
+        refuse(cat("torch.save does not write opcode ", static_cast<int>(opcode)));
       }
     }
     pickle_.root = pop();
@@ -43,7 +43,8 @@ class Reader {
 
  private:
   [[noreturn]] void refuse(const std::string& what) const {
-    throw WeightsError(cat(where_, ": cannot be read as a pickle, byte ", opcode_at_, ": ", what));
+    throw WeightsError(
+        cat(where_, ": cannot be read as a pickle at byte ", opcode_at_, ": ", what));
   }
 
   std::string_view take(std::uint64_t size) {

@@ -71,7 +71,7 @@ Json parse_header(const MappedFile& file, const char* begin, const char* end) {
   } catch (const Json::exception& problem) {
     refuse(file, cat("the header is not JSON (", problem.what(), ")"));
   }
-  if (is_too_deep) refuse(file, "the header is nested too deep");
+  if (is_too_deep) refuse(file, "the header is nested too deeply");
   if (!duplicate.empty()) refuse(file, cat("the name \"", duplicate, "\" appears twice"));
   if (!header.is_object()) refuse(file, "the header is not a JSON object");
   return header;
@@ -145,7 +145,7 @@ void require_gapless(const MappedFile& file, const std::map<std::string, TensorE
   }
   if (next != file.size()) {
     refuse(file, cat("the tensors end at byte ", next, ", the file at ", file.size(),
-                     "; it is truncated or has bytes added"));
+                     "; it is truncated or has extra bytes"));
   }
 }
 
@@ -173,10 +173,11 @@ SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
   const MappedFile& file = *result.file_;
   std::uint64_t length = 0;
   if (file.size() < sizeof(length)) {
-    refuse(file, cat("it has ", file.size(), " bytes, fewer than the 8 of the header length"));
+    refuse(file, cat("it has ", file.size(), " bytes, fewer than the 8-byte header length"));
   }
   std::memcpy(&length, file.data(), sizeof(length));
-  if (length > kMaxHeader) refuse(file, cat("the header claims ", length, " bytes"));
+  if (length > kMaxHeader)
+    refuse(file, cat("the header claims ", length, " bytes, more than the limit of ", kMaxHeader));
   if (length > file.size() - sizeof(length)) {
     refuse(file, cat("the header claims ", length, " bytes, the file has ",
                      file.size() - sizeof(length), "; it is truncated"));

@@ -133,7 +133,7 @@ TensorFile open_legacy(const std::shared_ptr<const MappedFile>& file) {
   };
   const Pickle magic = next();
   if (magic[magic.root].text != kLegacyMagic) {
-    throw WeightsError(cat(where, ": a Python pickle, but not written by torch.save"));
+    throw WeightsError(cat(where, ": is a Python pickle, but torch.save did not write it"));
   }
   next();
   next();
@@ -178,7 +178,7 @@ TensorFile open_as_written(const fs::path& path) {
   if (bytes.starts_with("\x80\x02")) return open_legacy(file);
   if (bytes.starts_with("version https://git-lfs")) {
     throw WeightsError(
-        cat(path.string(), ": a Git LFS pointer, not the file itself; run `git lfs pull`"));
+        cat(path.string(), ": is a Git LFS pointer, not the file itself; run `git lfs pull`"));
   }
   if (bytes.size() >= 9 && bytes[8] == '{') return wrap_safetensors(path);
   throw WeightsError(

@@ -158,7 +158,8 @@ TextTable read_text_table(const fs::path& file) {
   const std::string text = read_text_file(file);
   if (text.empty()) throw DataError(cat(file.string(), ": is empty"));
   const std::size_t first = text.find_first_not_of(" \t\n");
-  if (first == std::string::npos) throw DataError(cat(file.string(), ": holds only blank lines"));
+  if (first == std::string::npos)
+    throw DataError(cat(file.string(), ": contains only blank lines"));
   return text[first] == '{' || text[first] == '[' ? read_json(text, file) : read_csv(text, file);
 }
 

@@ -36,9 +36,10 @@ class TreeReader {
       if (inner == root) break;
       root = inner;
     }
-    if (!path.empty()) tree_.notes.insert(tree_.notes.begin(), "the weights are its entry " + path);
+    if (!path.empty())
+      tree_.notes.insert(tree_.notes.begin(), "reading the weights from its entry " + path);
     collect(root, "", 0);
-    if (tree_.tensors.empty()) refuse("", "holds no tensors by name; expected a state_dict");
+    if (tree_.tensors.empty()) refuse("", "contains no named tensors; expected a state_dict");
     return std::move(tree_);
   }
 
@@ -154,10 +155,10 @@ class TreeReader {
     }
     if (!others.empty()) {
       const bool is_average = std::any_of(others.begin(), others.end(), names_an_average);
-      tree_.notes.push_back(cat("not read: ", join(shortened(others, 6), ", "), ", which ",
-                                others.size() == 1 ? "holds" : "hold", " tensors of a model too",
-                                is_average ? " (a running average of the weights)" : "", "; ",
-                                how_to_save(others.front())));
+      tree_.notes.push_back(cat("ignored: ", join(shortened(others, 6), ", "), ", which also ",
+                                others.size() == 1 ? "holds" : "hold", " tensors of a model",
+                                is_average ? " (a running average of the weights)" : "",
+                                "; to use it, ", how_to_save(others.front())));
     }
     path += (path.empty() || entry.first.starts_with("[") ? "" : ".") + entry.first;
     return entry.second;
@@ -168,17 +169,17 @@ class TreeReader {
     for (const Entry& entry : candidates) names.push_back(entry.first);
     refuse("",
            cat("several of its entries hold tensors of a model (", join(shortened(names, 6), ", "),
-               "); for one of them ", how_to_save(names.front())));
+               "); to use one of them, ", how_to_save(names.front())));
   }
 
   static std::string how_to_save(const std::string& name) {
-    return cat("save it alone to use it: torch.save(torch.load(FILE)[",
+    return cat("save it alone: torch.save(torch.load(FILE)[",
                name.starts_with("[") ? name.substr(1, name.size() - 2) : cat("\"", name, "\""),
                "], …)");
   }
 
   void collect(PickleId id, const std::string& prefix, std::size_t depth) {
-    if (depth > kMaxDepth) refuse("", "its modules are nested too deep");
+    if (depth > kMaxDepth) refuse("", "its modules are nested too deeply");
     for (const auto& [name, value] : mapping(id)) {
       const std::string full = prefix + name;
       if (is_tensor(value)) {
@@ -250,13 +251,13 @@ class TreeReader {
     const PickleValue* call = &pickle_[id];
     for (int depth = 0; callee_name(*call).starts_with("torch._utils._rebuild_parameter");
          ++depth) {
-      if (depth > 2) refuse(name, "is a parameter in a parameter");
+      if (depth > 2) refuse(name, "is a parameter inside a parameter");
       call = &argument(*call, 0, name);
     }
     const std::string function = callee_name(*call);
     if (function == kQuantised) {
       refuse(name,
-             "is quantised, not a floating-point tensor; dequantise the model "
+             "is quantized, not a floating-point tensor; dequantize the model "
              "(tensor.dequantize()) and save it again");
     }
     if (function == kOtherTypes) {

@@ -32,7 +32,7 @@ void strip_leading(std::vector<std::string>& names, std::vector<std::string>& no
     for (const std::string& prefix : prefixes) {
       if (!all_begin_with(names, prefix)) continue;
       for (std::string& name : names) name.erase(0, prefix.size());
-      notes.push_back(cat("the prefix \"", prefix, "\" of all names was removed"));
+      notes.push_back(cat("removed the prefix \"", prefix, "\" from all tensor names"));
       is_changed = true;
     }
   }
@@ -63,15 +63,16 @@ CleanNames without_wrappers(const std::vector<std::string>& names, const std::st
     const auto changed = std::count_if(clean.begin(), clean.end(),
                                        [&](std::string& name) { return strip_inside(name, part); });
     if (changed == 0) continue;
-    result.notes.push_back(cat("\"", part, "\" in ", changed, " of the names was removed"));
+    result.notes.push_back(cat("removed \"", part, "\" from ", changed, " tensor names"));
   }
   for (std::size_t i = 0; i < names.size(); ++i) {
     const auto [known, is_new] = result.originals.emplace(clean[i], names[i]);
     if (!is_new && known->second != names[i]) {
-      throw WeightsError(cat(where, ": tensors \"", known->second, "\" and \"", names[i],
-                             "\" are both \"", clean[i],
-                             "\" without the parts that training wrappers add; save the unwrapped "
-                             "model's state_dict"));
+      throw WeightsError(
+          cat(where, ": tensors \"", known->second, "\" and \"", names[i], "\" both become \"",
+              clean[i],
+              "\" without the prefixes that training wrappers add; save the unwrapped "
+              "model's state_dict"));
     }
   }
   return result;

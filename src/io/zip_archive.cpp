@@ -71,7 +71,7 @@ std::uint64_t find_end_record(const MappedFile& file, const Bytes& bytes) {
       return position;
     }
   }
-  refuse(file, "it has no directory at its end; it is truncated or has bytes added");
+  refuse(file, "it has no directory at its end; it is truncated or has extra bytes");
 }
 
 Directory read_directory_location(const MappedFile& file, const Bytes& bytes) {

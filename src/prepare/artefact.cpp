@@ -27,15 +27,15 @@ bool is_good(const ArtefactRequest& request, const fs::path& folder, Logger& log
     const ArtefactManifest manifest = read_artefact_manifest(folder);
     if (manifest.key != request.key ||
         fs::file_size(folder / kArtefactData) != manifest.file_size) {
-      log.warn(cat(folder.string(), ": damaged (size or key differs); made anew"));
+      log.warn(cat(folder.string(), ": damaged (size or key differs); rebuilding it"));
       return false;
     }
   } catch (const std::exception& problem) {
-    log.warn(cat(folder.string(), ": damaged (", problem.what(), "); made anew"));
+    log.warn(cat(folder.string(), ": damaged (", problem.what(), "); rebuilding it"));
     return false;
   }
   if (request.is_current && !request.is_current(folder)) {
-    log.info(cat(folder.string(), ": pictures changed since; made anew"));
+    log.info(cat(folder.string(), ": the images have changed; rebuilding it"));
     return false;
   }
   return true;
@@ -70,7 +70,7 @@ bool is_undamaged(const Relative& relative, Logger& log) {
   } catch (const DataError&) {
     return false;  // removed meanwhile
   }
-  log.warn(cat(relative.folder.string(), ": damaged (checksum differs); nothing is taken from it"));
+  log.warn(cat(relative.folder.string(), ": damaged (checksum mismatch); not reusing it"));
   return false;
 }
 
@@ -79,7 +79,7 @@ SafetensorsFile open_or_build(const ArtefactRequest& request, Logger& log, const
   if (is_good(request, folder, log)) return SafetensorsFile::open(folder / kArtefactData);
   auto lock = FileLock::try_acquire(folder / ".lock");
   if (lock == nullptr) {
-    log.info(cat(folder.string(), ": another process is preparing this; waiting for it"));
+    log.info(cat(folder.string(), ": another process is preparing this; waiting for it to finish"));
     lock = FileLock::acquire(folder / ".lock", stop);
   }
   if (is_good(request, folder, log)) return SafetensorsFile::open(folder / kArtefactData);

@@ -270,7 +270,7 @@ void decode_pictures(const PictureJob& job, const fs::path& folder,
     if (stop != nullptr && stop->exit_code() != 0) {
       partial.flush();
       journal << pending << std::flush;
-      throw_if_asked(stop, job.label + ": interrupted; run the same command to go on");
+      throw_if_asked(stop, job.label + ": interrupted; run the same command again to continue");
     }
     size = std::min<std::size_t>(kChunk, cells.size() - begin);
     while (cells[begin + size - 1].column != cells[begin].column) --size;
@@ -304,7 +304,7 @@ void decode_pictures(const PictureJob& job, const fs::path& folder,
   partial.flush();
   if (taken > 0) {
     log.info(cat(job.label, ": ", with_commas(taken), " of ",
-                 with_commas(static_cast<std::int64_t>(cells.size())), " pictures taken from ",
+                 with_commas(static_cast<std::int64_t>(cells.size())), " images reused from ",
                  known.taken_from()));
   }
   std::string lines;

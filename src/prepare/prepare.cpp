@@ -56,8 +56,8 @@ std::vector<std::string> caption_problems(const SplitData& split, const TokenCac
   const at::Tensor any_cut = safe_cut.logical_or(unsafe);
   if (any_cut.any().item<bool>()) {
     problems.push_back(cat(split.name, ": captions longer than the context of ",
-                           tokens.safe.size(1), " tokens are cut: ", count(safe_cut), " safe, ",
-                           count(unsafe), " unsafe, in ", count(any_cut), " rows"));
+                           tokens.safe.size(1), " tokens are truncated: ", count(safe_cut),
+                           " safe, ", count(unsafe), " unsafe, in ", count(any_cut), " rows"));
   }
   if (!tokens.unsafe.defined()) return problems;
   std::vector<std::string> same;
@@ -69,9 +69,9 @@ std::vector<std::string> caption_problems(const SplitData& split, const TokenCac
   }
   if (!same.empty()) {
     problems.push_back(
-        cat(split.name, ": safe and unsafe caption have the same tokens in ",
+        cat(split.name, ": the safe and unsafe captions have the same tokens in ",
             with_commas(static_cast<std::int64_t>(same.size())),
-            " rows, which teach nothing: ", join(shortened(same, kNamedRows), ", ")));
+            " rows, which add nothing to training: ", join(shortened(same, kNamedRows), ", ")));
   }
   return problems;
 }
@@ -88,7 +88,7 @@ std::vector<std::int64_t> shared_pictures(const std::vector<PictureRecord>& reco
   return pictures;
 }
 
-// "30 rows", or "30 rows that share 6 safe pictures".
+// "30 rows", or "30 rows that share 6 safe images".
 std::string rows_and_pictures(const SplitData& split) {
   std::set<std::int64_t> pictures;
   for (const std::int64_t row : split.good_rows) {
@@ -97,7 +97,7 @@ std::string rows_and_pictures(const SplitData& split) {
   std::string text = with_commas(static_cast<std::int64_t>(split.good_rows.size())) + " rows";
   if (pictures.size() < split.good_rows.size()) {
     text += cat(" that share ", with_commas(static_cast<std::int64_t>(pictures.size())),
-                " safe pictures");
+                " safe images");
   }
   return text;
 }
@@ -106,7 +106,7 @@ void require_pictures(const std::string& label, std::size_t count,
                       const std::vector<std::string>& problems) {
   if (problems.empty()) return;
   throw DataError(
-      join_problems(cat(label, ": ", problems.size(), " of ", count, " pictures cannot be used:"),
+      join_problems(cat(label, ": ", problems.size(), " of ", count, " images cannot be used:"),
                     shortened(problems, 10)));
 }
 
@@ -143,9 +143,8 @@ const ClipModel& Preparer::reference() {
 void Preparer::release_reference() {
   if (!reference_) return;
   if (model_hash(*reference_) != reference_hash_) {
-    throw Error(
-        "the frozen reference has changed while it was used; this is a defect, please report it",
-        1);
+    throw Error("the frozen reference model changed while in use; this is a bug, please report it",
+                1);
   }
   reference_.reset();
 }
@@ -158,7 +157,7 @@ at::Tensor Preparer::token_ids(const std::vector<std::string>& texts,
     log_.warn(cat(label, ": ", with_commas(cut), " of ",
                   with_commas(static_cast<std::int64_t>(texts.size())),
                   " texts are longer than the context of ", tokenizer_.spec().context_length,
-                  " tokens and cut"));
+                  " tokens and were truncated"));
   }
   return rows.ids;
 }
@@ -186,7 +185,7 @@ SplitData Preparer::split(const SplitSource& source, UnsafeHalf unsafe, bool nee
     }
   }
   if (split.good_rows.empty())
-    throw DataError(cat(source.file.string(), ": no usable row is left"));
+    throw DataError(cat(source.file.string(), ": no usable rows are left"));
   split.tokens = tokens(split);
   if (needs_reference) split.reference = reference_rows(split);
   std::string summary = cat(split.name, ": ", rows_and_pictures(split));
@@ -250,7 +249,7 @@ TokenCache Preparer::tokens(const SplitData& split) const {
   request.key = tokens_key(tokenizer_, split.manifest, has_unsafe);
   request.inputs = {{"manifest", split.manifest.file.string()}};
   request.build = [&](const fs::path& folder, const std::vector<Relative>&) {
-    const Progress working(log_, cat("tokens of ", split.name));
+    const Progress working(log_, cat("tokenizing ", split.name));
     std::vector<NamedTensor> tensors;
     const auto add = [&](const std::string& name, const std::vector<std::string>& captions) {
       TokenRows rows = token_rows(tokenizer_, captions);

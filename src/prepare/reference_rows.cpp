@@ -76,7 +76,7 @@ std::vector<NamedTensor> ReferenceRows::finish() {
   const auto taken = std::count(is_taken_.begin(), is_taken_.end(), true);
   if (const std::string from = known_.taken_from(); taken > 0 && !from.empty()) {
     log_.info(cat(request_.label, ": ", with_commas(taken), " of ",
-                  with_commas(static_cast<std::int64_t>(is_taken_.size())), " rows taken from ",
+                  with_commas(static_cast<std::int64_t>(is_taken_.size())), " rows reused from ",
                   from));
   }
   return std::move(tensors_);

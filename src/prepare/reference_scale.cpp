@@ -19,13 +19,13 @@ double reference_logit_bias(const ObjectiveOptions& objective, const WeightsSour
   if (uses_model_scale(objective)) {
     if (has_own) return 0;
     throw ConfigError(cat("objective.name: ", objective.name,
-                          ": a CLIP has no logit bias to train; use objective clip"));
+                          ": a CLIP model has no logit bias to train; set objective.name: clip"));
   }
   if (objective.logit_bias) return *objective.logit_bias;
   if (!has_own) {
     throw ConfigError(
-        "objective.logit_bias: auto: a CLIP has none; write one (SigLIP starts from -10), or set "
-        "objective.pres_cross.form to infonce");
+        "objective.logit_bias: auto: a CLIP model has no logit bias; set a value (SigLIP starts "
+        "from -10) or set objective.pres_cross.form to infonce");
   }
   return source.tensor("logit_bias").to(at::kDouble).item<double>();
 }

@@ -11,13 +11,13 @@ namespace saferclip {
 Activation activation_named(const std::string& word) {
   if (const auto known = enum_from<Activation>(word)) return *known;
   throw WeightsError(
-      cat("\"", word, "\" is not supported; known: ", join(words_of<Activation>(), ", ")));
+      cat("\"", word, "\" is not supported; expected one of: ", join(words_of<Activation>(), ", ")));
 }
 
 Activation demanded_activation(const ModelOptions& options, const std::string& reason) {
   if (options.activation) return *options.activation;
   throw ConfigError(
-      cat("model.activation: auto cannot tell: ", reason,
+      cat("model.activation: auto cannot determine the activation: ", reason,
           "; set model.activation to quick_gelu (OpenAI, MetaCLIP, DFN weights) or gelu "
           "(LAION, DataComp weights)"));
 }
@@ -25,8 +25,8 @@ Activation demanded_activation(const ModelOptions& options, const std::string& r
 void require_same_activation(const ModelOptions& options, const std::string& said,
                              const std::string& file) {
   if (!options.activation || to_string(*options.activation) == said) return;
-  throw ConfigError(
-      cat("model.activation is ", *options.activation, ", but ", file, " says ", said));
+  throw ConfigError(cat("model.activation is ", *options.activation, ", but ", file, " says ", said,
+                        "; set model.activation: auto"));
 }
 
 }  // namespace saferclip

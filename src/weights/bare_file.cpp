@@ -56,9 +56,9 @@ void infer(const Layout& layout, const TensorFiles& files, const ModelOptions& o
   const std::string file = source.path.string();
   if (layout.infer == nullptr) {
     throw WeightsError(cat(file, ": has ", layout.title,
-                           "'s tensor names, which do not tell heads and activation; give the "
-                           "folder with its ",
-                           layout.config, " as model.weights, or set model.architecture"));
+                           "'s tensor names, which do not show the number of heads or the "
+                           "activation; set model.weights to the folder with its ",
+                           layout.config, ", or set model.architecture"));
   }
   source.geometry = layout.infer(files);
   source.geometry.text.activation = source.geometry.vision.activation =
@@ -66,8 +66,9 @@ void infer(const Layout& layout, const TensorFiles& files, const ModelOptions& o
   // These are the settings of OpenAI's own archives.
   if (is_openai_archive(files)) return;
   source.notes.push_back(
-      cat(file, ": heads of width 64, OpenAI's mean and std and a bicubic resize are assumed, as ",
-          "the file does not say; set model.architecture otherwise"));
+      cat(file,
+          ": assuming heads of width 64, OpenAI's mean and std, and bicubic resizing, which the "
+          "file does not specify; set model.architecture if this is wrong"));
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ WeightsLayout layout_named(const std::string& word) {
     if (word == layout->word) return layout->kind;
   }
   throw ConfigError(
-      cat("\"", word, "\" is no layout of weights; known: ", join(layout_words(), ", ")));
+      cat("\"", word, "\" is not a weights layout; expected one of: ", join(layout_words(), ", ")));
 }
 
 FolderContents model_contents(WeightsLayout layout, const ModelRequest& request) {

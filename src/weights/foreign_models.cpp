@@ -16,24 +16,25 @@ struct ForeignMark {
   bool is_siglip = false;  // SigLIP has such names
 };
 constexpr const char* kResNet =
-    "a ResNet CLIP. transformers and PEFT have no such tower and neither has saferclip; start from "
+    "a ResNet CLIP, which saferclip, like transformers and PEFT, does not support; start from "
     "a ViT of the same family (ViT-B/32, ViT-B/16, ViT-L/14)";
 constexpr const char* kSiglipNames =
-    "a SigLIP model, but its configuration describes a CLIP; a bare file needs model.architecture "
-    "(as configs/models/ViT-B-16-SigLIP.json)";
+    "a SigLIP model, but its configuration describes a CLIP; for a bare file, set "
+    "model.architecture (for example, configs/models/ViT-B-16-SigLIP.json)";
 constexpr ForeignMark kForeign[] = {
     {"visual.layer1.", kResNet},
     {"visual.attnpool.", kResNet},
     {"text.transformer.embeddings.",
      "an open_clip model with a Hugging Face text tower, which is not supported; use a model with "
-     "CLIP's own text tower (its configuration has no hf_model_name)"},
-    {"text_decoder.", "a CoCa model, which is not supported; use a CLIP"},
-    {"visual.attn_pool.", "a model with attentional pooling, which is not supported"},
+     "CLIP's own text tower (without hf_model_name in its configuration)"},
+    {"text_decoder.", "a CoCa model, which is not supported; use a CLIP model"},
+    {"visual.attn_pool.",
+     "a model with attentional pooling, which is not supported; use a model without it"},
     {"visual.trunk.attn_pool.", kSiglipNames, true},
     {"vision_model.head.", kSiglipNames, true},
     {"visual.trunk.",
-     "an open_clip model with a timm vision tower, of which only SigLIP's are supported; use a "
-     "model with open_clip's own ViT (its configuration has no timm_model_name)",
+     "an open_clip model with a timm vision tower; only SigLIP's timm towers are supported; use a "
+     "model with open_clip's own ViT (without timm_model_name in its configuration)",
      true},
     {"logit_bias", kSiglipNames, true},
 };

@@ -68,12 +68,10 @@ std::string hub_help(const std::string& written, const std::filesystem::path& pa
   // The text may be no valid path.
   const bool is_path = written.find(':') == std::string::npos;
   const std::filesystem::path folder = is_path ? path : std::filesystem::path(name);
-  return cat("; if ", name,
-             " on the Hugging Face hub is meant: it is not downloaded by itself, fetch it with `hf "
-             "download ",
-             name, " --local-dir ", folder.string(),
+  return cat("; models on the Hugging Face Hub are not downloaded automatically; if you mean ",
+             name, ", download it with `hf download ", name, " --local-dir ", folder.string(),
              "` (pip install -U huggingface_hub) or `git clone https://huggingface.co/", name, " ",
-             folder.string(), "` (with git-lfs)", is_path ? "" : ", and name that folder");
+             folder.string(), "` (with git-lfs)", is_path ? "" : ", then give that folder");
 }
 
 }  // namespace saferclip

@@ -58,7 +58,7 @@ WeightsSource open_hugging_face(const fs::path& folder, const ModelOptions& opti
   source.tokenizer_folder = tokenizer_folder_in(folder);
   if (source.tokenizer_folder.empty() && !source.text.is_padded) {
     source.notes.push_back(
-        cat(folder.string(), ": no tokenizer files; used is CLIP's published vocabulary"));
+        cat(folder.string(), ": no tokenizer files; using CLIP's published vocabulary"));
   }
   if (!files) files = client_files(kHuggingFaceLayout, folder, source.notes);
   refuse_foreign_model(*files, files->where(), source.geometry.family);

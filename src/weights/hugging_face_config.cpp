@@ -26,7 +26,8 @@ TowerGeometry read_tower(const Json& json, const std::string& file, const TowerG
   tower.heads = json_integer(json, "num_attention_heads", defaults.heads, file);
   tower.mlp_width = json_integer(json, "intermediate_size", defaults.mlp_width, file);
   if (tower.width == 0 || tower.layers == 0 || tower.heads == 0 || tower.mlp_width == 0) {
-    throw WeightsError(cat(file, ": a width, layer or head count is 0"));
+    throw WeightsError(cat(
+        file, ": hidden_size, num_hidden_layers, num_attention_heads or intermediate_size is 0"));
   }
   if (tower.width % tower.heads != 0) {
     throw WeightsError(
@@ -90,13 +91,14 @@ Family read_family(const Json& json, const std::string& file) {
     if (type == form_of(family).name) return family;
   }
   if (type.ends_with("_text_model") || type.ends_with("_vision_model")) {
-    throw WeightsError(cat(file, ": model_type \"", type,
-                           "\": one tower alone; both are needed, give the whole model's folder"));
+    throw WeightsError(
+        cat(file, ": model_type \"", type,
+            "\" describes a single tower; both are needed: give the folder of the whole model"));
   }
   if (type == "siglip2") {
     throw WeightsError(cat(file,
-                           ": model_type \"siglip2\": SigLIP 2 of flexible resolution (NaFlex) "
-                           "is not supported; use a SigLIP 2 of fixed resolution, whose model_type "
+                           ": model_type \"siglip2\": flexible-resolution SigLIP 2 (NaFlex) "
+                           "is not supported; use a fixed-resolution SigLIP 2, whose model_type "
                            "is \"siglip\""));
   }
   throw WeightsError(cat(file, ": model_type \"", type,
@@ -110,13 +112,14 @@ std::int64_t read_embed_dim(const Json& json, const Json& text, const Json& visi
   if (form_of(g.family).has_vision_projection)
     return json_integer(json, "projection_dim", 512, file);
   if (vision.contains("vision_use_head") && vision["vision_use_head"] == false) {
-    throw WeightsError(cat(file, ": vision_use_head: false: a model without its pooling head"));
+    throw WeightsError(
+        cat(file, ": vision_use_head: false: a model without its pooling head is not supported"));
   }
   const std::int64_t width = json_integer(text, "projection_size", g.text.width, file);
   if (width != g.vision.width) {
     throw WeightsError(cat(file, ": text_config.projection_size is ", width,
-                           ", vision_config.hidden_size ", g.vision.width,
-                           "; the two embeddings must be of one width"));
+                           ", but vision_config.hidden_size is ", g.vision.width,
+                           "; both embeddings must have the same width"));
   }
   return width;
 }
@@ -135,8 +138,8 @@ void read_text_spec(const Json& text, const std::string& file, WeightsSource& so
   const std::int64_t last = g.vocab_size - 1;
   std::int64_t eos = json_integer(text, "eos_token_id", std::min(kDefault, last), file);
   if (eos > last) {
-    throw WeightsError(cat(file, ": eos_token_id is ", eos, ", of a vocabulary of ", g.vocab_size,
-                           "; correct one of them"));
+    throw WeightsError(cat(file, ": eos_token_id is ", eos, ", but the vocabulary size is ",
+                           g.vocab_size, "; correct one of them"));
   }
   if (eos == kLargest) eos = last;
   source.text.bos_id = std::max<std::int64_t>(0, eos - 1);
@@ -248,11 +251,11 @@ void read_hugging_face_config(const Json& json, const std::string& file,
   g.text.activation = read_activation(text, defaults.activation, file, options);
   g.vision.activation = read_activation(vision, defaults.activation, file, options);
   if (g.patch_size == 0 || g.image_size < g.patch_size) {
-    throw WeightsError(
-        cat(file, ": image_size ", g.image_size, " and patch_size ", g.patch_size, " do not fit"));
+    throw WeightsError(cat(file, ": image_size ", g.image_size, " is smaller than patch_size ",
+                           g.patch_size, ", or patch_size is 0"));
   }
   if (json_integer(vision, "num_channels", 3, file) != 3) {
-    throw WeightsError(cat(file, ": num_channels: only RGB (3) is supported"));
+    throw WeightsError(cat(file, ": num_channels: only 3 (RGB) is supported"));
   }
   read_text_spec(text, file, source);
   source.preprocessing = default_preprocessing(g.family);

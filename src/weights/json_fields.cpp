@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 void read_json_file(const fs::path& file, const std::function<void(const nlohmann::json&)>& read) {
   try {
     const std::string text = read_file(file);
-    if (is_nested_deeper(text, 64)) throw WeightsError(cat(file.string(), ": nested too deep"));
+    if (is_nested_deeper(text, 64)) throw WeightsError(cat(file.string(), ": nested too deeply"));
     const auto json = nlohmann::json::parse(text);
     if (!json.is_object()) throw WeightsError(cat(file.string(), ": not a JSON object"));
     read(json);
@@ -25,8 +25,7 @@ void read_json_file(const fs::path& file, const std::function<void(const nlohman
   } catch (const nlohmann::json::parse_error& problem) {
     throw WeightsError(cat(file.string(), ": not JSON: ", problem.what()));
   } catch (const nlohmann::json::exception& problem) {
-    throw WeightsError(
-        cat(file.string(), ": a value has another type than expected: ", problem.what()));
+    throw WeightsError(cat(file.string(), ": a value has the wrong type: ", problem.what()));
   }
 }
 

@@ -35,7 +35,7 @@ void apply_habits(const Layout& layout, WeightsSource& source) {
 
 void require_both_towers(Towers tower, const char* layout) {
   if (tower == Towers::kBoth) return;
-  throw ConfigError(cat("--tower: ", layout, " has no form for one tower alone; use --to hf"));
+  throw ConfigError(cat("--tower: ", layout, " cannot hold a single tower; use --to hf"));
 }
 
 }  // namespace saferclip

@@ -40,8 +40,8 @@ fs::path searched_file(const fs::path& folder, std::vector<std::string>& notes) 
     if (file.empty()) {
       file = folder / name;
     } else {
-      notes.push_back(cat(folder.string(), ": read is ", file.filename().string(), ", not ", name,
-                          " beside it; to read another file, name it itself"));
+      notes.push_back(cat(folder.string(), ": reading ", file.filename().string(), ", not ", name,
+                          " beside it; to read another file, give its path"));
     }
   }
   if (!file.empty()) return file;
@@ -71,12 +71,15 @@ LoraContent read_peft_factors(const TensorFile& file) {
       keep_factor(content, module, found->factor, file.tensor(full));
       if (found->is_embedding) content.factors[module].is_embedding = true;
     } else if (name.find("lora_magnitude_vector") != std::string::npos) {
-      content.problems.push_back(cat(full, ": a DoRA magnitude, which is not supported"));
+      content.problems.push_back(
+          cat(full,
+              ": a DoRA magnitude, which is not supported; merge the adapter with PEFT's "
+              "merge_and_unload() and give the merged model"));
     } else if (name.find(".lora_") != std::string::npos) {
       content.problems.push_back(cat(full, ": not a factor of a plain LoRA"));
     } else if (!is_floating(info)) {
       content.problems.push_back(
-          cat(full, ": of dtype ", info.dtype, ", expected F32, F16, BF16 or F64"));
+          cat(full, ": has dtype ", info.dtype, ", expected F32, F16, BF16 or F64"));
     } else {
       content.whole.emplace(without(without(name, ".modules_to_save"), ".base_layer"),
                             file.tensor(full));
@@ -119,7 +122,7 @@ bool is_lora_file(const std::filesystem::path& file) {
 void keep_factor(LoraContent& content, const std::string& module, Factor factor,
                  const at::Tensor& value) {
   if (!at::isFloatingType(value.scalar_type())) {
-    content.problems.push_back(cat(module, ": a factor of dtype ", value.scalar_type(),
+    content.problems.push_back(cat(module, ": factor has dtype ", value.scalar_type(),
                                    ", expected a floating-point type"));
     return;
   }
@@ -133,8 +136,8 @@ void keep_factor(LoraContent& content, const std::string& module, Factor factor,
   at::Tensor& place = factor == Factor::kA ? factors.a : factors.b;
   if (place.defined()) {
     content.problems.push_back(cat(module,
-                                   ": stands twice: a fused attention and its out_proj were "
-                                   "both targets, which PEFT warns of"));
+                                   ": appears twice: a fused attention and its out_proj were "
+                                   "both targets, which PEFT warns against"));
   }
   place = value.to(at::kFloat);
 }
@@ -147,14 +150,16 @@ LoraContent read_lora(const fs::path& path, const ClipGeometry& geometry) {
   const TensorFile tensors = open_tensor_file(file);
   const std::string dialect = lora_dialect(tensors);
   if (!has_config && dialect == "PEFT's") {
-    throw WeightsError(cat(file.string(),
-                           ": LoRA factors with PEFT's names and no adapter_config.json beside "
-                           "them, which says alpha; give the folder that PEFT saved"));
+    throw WeightsError(
+        cat(file.string(),
+            ": contains LoRA factors with PEFT's names, but no adapter_config.json is beside "
+            "it to give alpha; give the folder that PEFT saved"));
   }
   if (!has_config && dialect.empty()) {
-    throw WeightsError(cat(file.string(),
-                           ": holds no LoRA factors; expected PEFT's folder (adapter_config.json, "
-                           "adapter_model.safetensors), or a LoRA file of kohya or diffusers"));
+    throw WeightsError(
+        cat(file.string(),
+            ": contains no LoRA factors; expected PEFT's folder (adapter_config.json, "
+            "adapter_model.safetensors) or a LoRA file from kohya or diffusers"));
   }
   const bool is_peft = dialect.empty() || dialect == "PEFT's";
   LoraContent content = is_peft ? read_peft_factors(tensors) : read_lora_file(tensors, geometry);

@@ -162,18 +162,18 @@ LoraContent read_lora_file(const TensorFile& file, const ClipGeometry& geometry)
     keep_part(part, name, file.tensor(name), content);
   }
   if (encoders.size() > 1) {
-    throw WeightsError(cat(file.path.string(), ": factors of ", encoders.size(), " text encoders (",
-                           join({encoders.begin(), encoders.end()}, ", "),
-                           "); save those of the one that is meant alone"));
+    throw WeightsError(cat(file.path.string(), ": contains factors of ", encoders.size(),
+                           " text encoders (", join({encoders.begin(), encoders.end()}, ", "),
+                           "); save only those of the one you want"));
   }
   if (encoders.empty()) {
-    throw WeightsError(cat(file.path.string(), ": ", left,
-                           " tensors of a U-Net or another model, none of a text encoder "
+    throw WeightsError(cat(file.path.string(), ": contains ", left,
+                           " tensors of a U-Net or another model, but none of a text encoder "
                            "(lora_te_…, text_encoder.…)"));
   }
   if (left > 0) {
     content.notes.push_back(cat(file.path.string(), ": ", left,
-                                " tensors of a U-Net or another model were left out; read are "
+                                " tensors of a U-Net or another model were left out; reading only "
                                 "those of ",
                                 *encoders.begin()));
   }

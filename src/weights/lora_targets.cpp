@@ -79,9 +79,9 @@ struct Placed {
 };
 
 std::string malformation(const LoraFactors& factors) {
-  if (!factors.a.defined() || !factors.b.defined()) return "only one of its two factors is there";
+  if (!factors.a.defined() || !factors.b.defined()) return "only one of its two factors is present";
   if (factors.a.dim() >= 2 && factors.b.dim() >= 2) return "";
-  return cat("factors ", factors.a.sizes(), " and ", factors.b.sizes(), " are no matrices");
+  return cat("factors ", factors.a.sizes(), " and ", factors.b.sizes(), " are not matrices");
 }
 
 // A [r, I] and B [O, r] of one weight; for a fused projection its third of the rows.
@@ -140,8 +140,8 @@ std::string tower_of(const LoraContent& content, const std::string& removed,
   }
   if (left.size() > 1) {
     problems.push_back(cat(content.factors.begin()->first,
-                           ": a name of one tower alone, and both have such layers; "
-                           "adapter_config.json says which with auto_mapping: "
+                           ": the name does not say which tower, and both have such layers; "
+                           "set auto_mapping in adapter_config.json to "
                            "{\"base_model_class\": \"CLIPTextModel\"} or \"CLIPVisionModel\""));
   }
   return left.empty() ? fitting.front() : left.front();
@@ -193,7 +193,7 @@ void add_saved(const LoraContent& content, const Naming& naming, const ClipGeome
     if (found == known.end()) {
       problems.push_back(cat(name, ": this model has no such tensor"));
     } else if (tensor.sizes() != at::IntArrayRef(found->second)) {
-      problems.push_back(cat(name, ": shape ", tensor.sizes(), ", the model has ",
+      problems.push_back(cat(name, ": has shape ", tensor.sizes(), ", the model has ",
                              at::IntArrayRef(found->second)));
     } else {
       adapter.saved.push_back({found->first, tensor});
@@ -213,7 +213,8 @@ void place_factors(const LoraContent& content, const ClipGeometry& geometry, Pef
     for (LoraDelta& delta : placed.deltas) adapter.deltas.push_back(std::move(delta));
   }
   add_saved(content, naming, geometry, adapter, problems);
-  if (problems.empty() && adapter.deltas.empty()) problems.emplace_back("it holds no LoRA factors");
+  if (problems.empty() && adapter.deltas.empty())
+    problems.emplace_back("it contains no LoRA factors");
 }
 
 }  // namespace saferclip

@@ -36,8 +36,8 @@ class Grammar {
 
  private:
   [[noreturn]] void refuse(const std::string& what) const {
-    throw WeightsError(
-        cat("\"", text_, "\": \"", what, "\" of Python's regular expressions is not supported"));
+    throw WeightsError(cat("\"", text_, "\": \"", what,
+                           "\" from Python's regular-expression syntax is not supported"));
   }
   char next() const { return at_ < text_.size() ? text_[at_] : '\0'; }
 
@@ -82,7 +82,7 @@ NameTest compiled(const std::string& expression, const std::string& written) {
         expression, std::regex::ECMAScript | std::regex_constants::__polynomial);
   } catch (const std::regex_error& problem) {
     throw WeightsError(
-        cat("\"", written, "\": not a regular expression that is supported: ", problem.what()));
+        cat("\"", written, "\": not a supported regular expression: ", problem.what()));
   }
   return [regex](const std::string& name) {
     return std::regex_search(name, *regex, std::regex_constants::match_continuous);

@@ -31,7 +31,7 @@ Activation read_activation(const Json& tower, bool is_quick, const char* name,
       act.is_object() ? act.value("approximate", std::string("none")) : std::string("none");
   if (approximate != "none" && (approximate != "tanh" || is_quick)) {
     throw WeightsError(cat(file, ": ", name, ".act_kwargs.approximate is \"", approximate,
-                           "\", only \"tanh\" without quick_gelu is supported"));
+                           "\"; only \"tanh\", and only without quick_gelu, is supported"));
   }
   if (is_quick) return Activation::kQuickGelu;
   return approximate == "tanh" ? Activation::kGeluTanh : Activation::kGelu;
@@ -54,8 +54,8 @@ TowerGeometry read_tower(const Json& json, const std::string& name, const std::s
   tower.mlp_width =
       static_cast<std::int64_t>(static_cast<double>(tower.width) * json.value("mlp_ratio", 4.0));
   if (tower.layers < 1 || tower.heads < 1 || tower.width % tower.heads != 0) {
-    throw WeightsError(cat(file, ": ", name, ": width ", tower.width, " does not divide into ",
-                           tower.heads, " heads, or there is no layer"));
+    throw WeightsError(cat(file, ": ", name, ": width ", tower.width, " is not divisible by ",
+                           tower.heads, " heads, or layers is 0"));
   }
   return tower;
 }
@@ -73,9 +73,10 @@ void read_timm_tower(const Json& vision, const std::string& file, const ModelOpt
   }
   const TimmModel* model = find_timm_model(name);
   if (model == nullptr) {
-    throw WeightsError(cat(file, ": vision_cfg.timm_model_name \"", name,
-                           "\" is none of timm's SigLIP towers; use one of these, or describe it "
-                           "with model.architecture (as configs/models/ViT-B-16-SigLIP.json)"));
+    throw WeightsError(
+        cat(file, ": vision_cfg.timm_model_name \"", name,
+            "\" is not one of timm's SigLIP towers; use one of them, or describe the tower "
+            "with model.architecture (for example, configs/models/ViT-B-16-SigLIP.json)"));
   }
   g.vision = model->tower;
   g.image_size = json_integer(vision, "image_size", model->image_size, file);
@@ -122,8 +123,8 @@ void read_pooling(const Json& text, const std::string& file, WeightsSource& sour
   ClipGeometry& g = source.geometry;
   g.pooled_id = json_integer(text, "eos_id", 2, file);
   if (g.pooled_id >= g.vocab_size) {
-    throw WeightsError(
-        cat(file, ": text_cfg.eos_id is ", g.pooled_id, ", of a vocabulary of ", g.vocab_size));
+    throw WeightsError(cat(file, ": text_cfg.eos_id is ", g.pooled_id,
+                           ", but the vocabulary size is ", g.vocab_size, "; correct one of them"));
   }
 }
 
@@ -192,11 +193,12 @@ OrderedJson model_json(const ModelRequest& request, std::vector<std::string>& no
                        request.timm_model.empty() ? timm_model_name(g, notes) : request.timm_model);
   }
   if (!request.timm_model.empty()) {
-    throw ConfigError("--timm-model: a CLIP's vision tower is open_clip's own; leave it out");
+    throw ConfigError(
+        "--timm-model: a CLIP model uses open_clip's own vision tower; leave this option out");
   }
   if (g.text.activation == g.vision.activation) return clip_json(g);
   throw ConfigError(cat("--to open_clip: the towers' activations differ (", activation_text(g),
-                        "), which open_clip has no setting for; use --to hf"));
+                        "), which open_clip cannot represent; use --to hf"));
 }
 
 }  // namespace
@@ -208,7 +210,8 @@ void read_open_clip_config(const Json& json, const std::string& file, const Mode
   source.geometry.family = family;
   require_supported(model, file, family);
   if (family == Family::kClip && !options.architecture.empty()) {
-    throw ConfigError(cat("model.architecture: ", file, " describes the model, leave it out"));
+    throw ConfigError(
+        cat("model.architecture: ", file, " already describes the model; leave this key out"));
   }
   read_towers(model, file, options, source);
   source.text.is_padded = form_of(family).pools_last_token;
@@ -218,8 +221,8 @@ void read_open_clip_config(const Json& json, const std::string& file, const Mode
   read_open_clip_tokenizer(model.value("text_cfg", Json::object()), file, source);
   source.preprocessing = default_preprocessing(family);
   if (!json.contains("preprocess_cfg")) {
-    source.notes.push_back(cat(
-        file, ": no preprocess_cfg; used is the family's own: ", to_string(source.preprocessing)));
+    source.notes.push_back(cat(file, ": no preprocess_cfg; using the family's default: ",
+                               to_string(source.preprocessing)));
     return;
   }
   read_open_clip_preprocessing(json["preprocess_cfg"], file, source);

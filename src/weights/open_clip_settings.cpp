@@ -151,13 +151,13 @@ void require_supported(const Json& model, const std::string& file, Family family
     problems.push_back(std::move(line));
   }
   if (vision.value("layers", Json(12)).is_array()) {
-    problems.push_back("vision_cfg.layers is a list: a ResNet CLIP; use a ViT");
+    problems.push_back("vision_cfg.layers is a list, as in a ResNet CLIP; use a ViT");
   }
   if (model.contains("multimodal_cfg")) problems.push_back("a CoCa model (multimodal_cfg)");
   if (problems.empty()) return;
   throw WeightsError(
       join_problems(file + ": neither a CLIP with OpenAI's two transformers nor a SigLIP; choose a "
-                           "model that is one:",
+                           "model that is one of these:",
                     problems));
 }
 
@@ -179,14 +179,14 @@ void read_open_clip_preprocessing(const Json& json, const std::string& file,
   std::vector<std::string> problems;
   if (!interpolation) {
     problems.push_back(
-        cat("preprocess_cfg.interpolation \"", filter, "\"; known: bicubic, bilinear"));
+        cat("preprocess_cfg.interpolation \"", filter, "\"; expected bicubic or bilinear"));
   }
   if (!resize_mode) {
     problems.push_back(
-        cat("preprocess_cfg.resize_mode \"", mode, "\"; known: shortest, longest, squash"));
+        cat("preprocess_cfg.resize_mode \"", mode, "\"; expected shortest, longest or squash"));
   }
   if (const auto colours = word(json, "mode", "RGB", file); colours != "RGB")
-    problems.push_back(cat("preprocess_cfg.mode \"", colours, "\"; known: RGB"));
+    problems.push_back(cat("preprocess_cfg.mode \"", colours, "\"; expected RGB"));
   p.fill = json_integer(json, "fill_color", 0, file);
   if (p.fill > 255)
     problems.push_back(cat("preprocess_cfg.fill_color ", p.fill, "; expected 0 to 255"));
@@ -200,8 +200,8 @@ OrderedJson open_clip_preprocessing(const Preprocessing& p, std::vector<std::str
   const bool is_known =
       p.interpolation == Interpolation::kBilinear || p.interpolation == Interpolation::kBicubic;
   if (!is_known || p.resize_to != 0 || p.resize_mode == ResizeMode::kNone) {
-    notes.push_back(cat("open_clip has no setting for these weights' preprocessing (", to_string(p),
-                        "): its pictures will be resized otherwise; --to hf is exact"));
+    notes.push_back(cat("open_clip cannot represent these weights' preprocessing (", to_string(p),
+                        ") and will resize images differently; --to hf is exact"));
   }
   OrderedJson json{{"mean", scaled(p.mean, p)},
                    {"std", scaled(p.std, p)},
@@ -234,11 +234,11 @@ void read_open_clip_tokenizer(const Json& text, const std::string& file, Weights
     }
   }
   if (problems.empty()) return;
-  throw WeightsError(join_problems(
-      cat(file,
-          ": settings of the tokenizer that are not supported (known: tokenizer_kwargs.clean "
-          "lower, whitespace, canonicalize):"),
-      problems));
+  throw WeightsError(
+      join_problems(cat(file,
+                        ": unsupported tokenizer settings (supported: tokenizer_kwargs.clean "
+                        "lower, whitespace, canonicalize):"),
+                    problems));
 }
 
 void write_open_clip_tokenizer(const Tokenizer& tokenizer, OrderedJson& text) {

@@ -140,8 +140,8 @@ ClipGeometry inferred_geometry(const TensorFiles& files) {
     if (tower.heads < 1 || tower.width % 64 != 0) {
       throw WeightsError(
           cat(files.where(), ": width ", tower.width,
-              " is no multiple of 64, so the number of heads cannot be inferred; set "
-              "model.architecture (configs/models/*.json has the known ones)"));
+              " is not a multiple of 64, so the number of heads cannot be inferred; set "
+              "model.architecture (see configs/models/*.json)"));
     }
   }
   return g;

@@ -32,7 +32,8 @@ at::Tensor merged(const at::Tensor& base, const LoraDelta& delta) {
 
 void require_adapter(const ModelOptions& model, const AdapterOptions& adapter) {
   if (adapter.method != AdapterMethod::kLora) {
-    throw ConfigError("--to peft: this run trained every weight, there is no adapter; use --to hf");
+    throw ConfigError(
+        "--to peft: this run trained the full weights, so there is no adapter; use --to hf");
   }
   if (model.train_logit_scale) {
     throw ConfigError(
@@ -41,8 +42,8 @@ void require_adapter(const ModelOptions& model, const AdapterOptions& adapter) {
   }
   if (!model.adapter.empty() || fs::exists(fs::path(model.weights) / kPeftConfigFile)) {
     throw ConfigError(
-        "--to peft: this run started from weights with another adapter merged in, which no base "
-        "model on its own has; use --to hf");
+        "--to peft: this run started from weights with another adapter merged in, so its adapter "
+        "does not fit any base model; use --to hf");
   }
   if (model.image_size) {
     throw ConfigError(
@@ -54,8 +55,8 @@ void require_adapter(const ModelOptions& model, const AdapterOptions& adapter) {
 Towers adapted_tower(const AdapterOptions& adapter, Towers asked) {
   if (adapter.towers == Towers::kBoth) return asked;
   if (asked != Towers::kBoth && asked != adapter.towers) {
-    throw ConfigError(cat("--tower: the adapter of this run is on the ", adapter.towers,
-                          " tower alone (adapter.towers)"));
+    throw ConfigError(cat("--tower: this run's adapter is only on the ", adapter.towers,
+                          " tower (adapter.towers)"));
   }
   return adapter.towers;
 }
@@ -115,15 +116,16 @@ void start_from_adapter(const std::vector<TrainedParameter>& parameters, const P
     if (leaf == leaves.end()) {
       problems.push_back(cat(name, ": not trained by this configuration (adapter.targets)"));
     } else if (leaf->second.numel() != value.numel()) {
-      problems.push_back(cat(name, ": the adapter has ", value.sizes(), ", adapter.rank ",
-                             options.rank, " makes ", leaf->second.sizes()));
+      problems.push_back(cat(name, ": the adapter has ", value.sizes(), ", but adapter.rank ",
+                             options.rank, " gives ", leaf->second.sizes()));
     } else {
       leaf->second.copy_(value.reshape(leaf->second.sizes()));
     }
   };
   for (const LoraDelta& delta : adapter.deltas) {
     if (std::abs(delta.scaling - own) > 1e-9 * std::abs(own)) {
-      problems.push_back(cat(delta.module, ": scaling ", delta.scaling, "; set adapter.alpha to ",
+      problems.push_back(cat(delta.module, ": has scaling ", delta.scaling,
+                             "; set adapter.alpha to ",
                              delta.scaling * static_cast<double>(options.rank)));
     }
     copy(lora_a_name(delta.module), delta.a);

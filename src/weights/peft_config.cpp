@@ -42,8 +42,8 @@ std::vector<std::string> unsupported_settings(const Json& json) {
       {"monteclora_config", "a variant of LoRA"},
       {"velora_config", "a variant of LoRA"},
       {"arrow_config", "several adapters at once"},
-      {"alora_invocation_tokens", "an adapter that is on for some tokens only"},
-      {"trainable_token_indices", "single rows of the token embedding"},
+      {"alora_invocation_tokens", "an adapter that applies only to some tokens"},
+      {"trainable_token_indices", "trains single rows of the token embedding"},
       {"target_parameters", "adapters on bare parameters"}};
   std::vector<std::string> problems;
   if (json.value("peft_type", Json()) != "LORA") {
@@ -65,7 +65,7 @@ std::vector<std::string> unsupported_settings(const Json& json) {
     const auto word = start.get<std::string>();
     if (kChangesBase.contains(word) || word.starts_with("pissa_")) {
       problems.push_back(cat("init_lora_weights is \"", word,
-                             "\": its base weights were changed; save it with PEFT's "
+                             "\", which changes the base weights; save the adapter with PEFT's "
                              "path_initial_model_for_weight_conversion"));
     }
   }
@@ -156,12 +156,12 @@ double PeftConfig::scaling(const std::string& module, std::int64_t r) const {
 
 std::string PeftConfig::problem_of(const std::string& module, std::int64_t r) const {
   if (is_targeted && !is_targeted(module)) {
-    return "target_modules and exclude_modules leave this module out, and so would PEFT";
+    return "target_modules and exclude_modules leave this module out, so PEFT would ignore it too";
   }
   const double expected = matching(rank_pattern, module, rank ? static_cast<double>(*rank) : -1);
   if (expected >= 0 && expected != static_cast<double>(r)) {
-    return cat("factors of rank ", r, ", the configuration says ", expected,
-               " (r, rank_pattern), and PEFT would refuse them");
+    return cat("the factors have rank ", r, ", but the configuration says ", expected,
+               " (r, rank_pattern); PEFT would reject them");
   }
   return "";
 }
@@ -209,14 +209,14 @@ fs::path adapter_base(const fs::path& folder) {
     // This also keeps two adapters from naming each other endlessly.
     if (fs::exists(candidate / kPeftConfigFile, ignored)) {
       throw WeightsError(cat(folder.string(), ": its base ", candidate.string(),
-                             " is an adapter too; merge that one first (saferclip export ",
+                             " is an adapter too; merge it first (saferclip export ",
                              candidate.string(), " --to hf) and set model.weights to the result"));
     }
     return candidate;
   }
   throw WeightsError(
-      cat(folder.string(), ": a PEFT adapter for \"", config.base,
-          "\", which is no file or folder here; set model.weights to those weights and "
+      cat(folder.string(), ": is a PEFT adapter for \"", config.base,
+          "\", which is not a file or folder here; set model.weights to those weights and "
           "model.adapter to this folder",
           hub_help(config.base, hub_name(config.base))));
 }

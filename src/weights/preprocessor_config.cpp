@@ -70,8 +70,9 @@ bool class_crops(const Json& json, const std::string& file, Family family) {
   }
   if (kind.empty()) return family == Family::kClip;
   if (kind == "CLIP" || kind == "Siglip") return kind == "CLIP";
-  throw WeightsError(cat(file, ": image_processor_type \"", name,
-                         "\" is not supported; known: CLIPImageProcessor, SiglipImageProcessor"));
+  throw WeightsError(
+      cat(file, ": image_processor_type \"", name,
+          "\" is not supported; expected one of: CLIPImageProcessor, SiglipImageProcessor"));
 }
 
 // A size in the file: both sides, or the shortest.
@@ -89,7 +90,7 @@ struct Size {
 std::int64_t side_of(const Json& value, const std::string& file, const char* key) {
   if (!value.is_number_integer() || value.get<std::int64_t>() < 1 ||
       value.get<std::int64_t>() > (1 << 14))
-    throw WeightsError(cat(file, ": ", key, ": expected pixels, found ", value.dump()));
+    throw WeightsError(cat(file, ": ", key, ": expected 1 to 16384 pixels, found ", value.dump()));
   return value.get<std::int64_t>();
 }
 
@@ -130,28 +131,32 @@ void read_sizes(const Json& json, const std::string& file, WeightsSource& source
       refuse_size(file, "crop_size", json["crop_size"], "{\"height\": N, \"width\": N} or N");
     side = crop.side;
   }
-  if (!crops && !resizes) refuse_switch(file, "do_resize", false, "without a crop, either");
+  if (!crops && !resizes)
+    refuse_switch(file, "do_resize", false, "without a crop, images would keep their own size");
   if (!crops && !size.is_square)
-    refuse_switch(file, "do_center_crop", false, "size.shortest_edge alone leaves no squares");
+    refuse_switch(file, "do_center_crop", false,
+                  "size.shortest_edge alone does not give square images");
   p.resize_mode = !resizes         ? ResizeMode::kNone
                   : size.is_square ? ResizeMode::kSquash
                                    : ResizeMode::kShortest;
   p.resize_to = resizes && size.side != side ? size.side : 0;
   if (side == model_side) return;
   if (p.resize_to != 0 || !resizes) {
-    throw WeightsError(cat(file, ": makes ", side, " px pictures (crop_size), the model takes ",
-                           model_side, " px; correct size and crop_size"));
+    throw WeightsError(cat(file, ": produces ", side,
+                           " px images (crop_size), but the model takes ", model_side,
+                           " px; correct size and crop_size"));
   }
-  source.notes.push_back(cat(file, ": makes ", side, " px pictures, the model takes ", model_side,
-                             " px; the model's size is used"));
+  source.notes.push_back(cat(file, ": produces ", side, " px images, but the model takes ",
+                             model_side, " px; using the model's size"));
 }
 
 Interpolation read_resample(const Json& json, const std::string& file) {
   const std::int64_t resample = json_integer(json, "resample", 3, file);
   if (resample > 5) {
-    throw WeightsError(cat(file, ": resample ", resample,
-                           " is not supported; known: 0 nearest, 1 lanczos, 2 bilinear, 3 bicubic, "
-                           "4 box, 5 hamming"));
+    throw WeightsError(
+        cat(file, ": resample ", resample,
+            " is not supported; expected one of: 0 nearest, 1 lanczos, 2 bilinear, 3 bicubic, "
+            "4 box, 5 hamming"));
   }
   return kFilters[resample];
 }
@@ -172,7 +177,7 @@ void read_values(const Json& json, const std::string& file, Preprocessing& p) {
   }
   if (p.rescale == 0) throw WeightsError(cat(file, ": rescale_factor is 0"));
   if (std::find(p.std.begin(), p.std.end(), 0) != p.std.end())
-    throw WeightsError(cat(file, ": image_std holds a 0"));
+    throw WeightsError(cat(file, ": image_std contains a 0"));
 }
 
 }  // namespace
@@ -180,12 +185,11 @@ void read_values(const Json& json, const std::string& file, Preprocessing& p) {
 void read_preprocessor_config(const Json& json, const std::string& file, WeightsSource& source) {
   if (!json.is_object()) throw WeightsError(cat(file, ": image processor: expected an object"));
   if (!flag(json, "do_convert_rgb", true, file)) {
-    refuse_switch(file, "do_convert_rgb", false,
-                  "every picture becomes RGB, as the model takes nothing else; set it to true");
+    refuse_switch(file, "do_convert_rgb", false, "the model takes only RGB images; set it to true");
   }
   for (const char* key : {"do_pad", "use_square_size", "do_flip_channel_order"}) {
     if (flag(json, key, false, file))
-      refuse_switch(file, key, true, "pictures are resized and cropped alone; set it to false");
+      refuse_switch(file, key, true, "images are only resized and cropped; set it to false");
   }
   read_sizes(json, file, source);
   source.preprocessing.interpolation = read_resample(json, file);
@@ -211,15 +215,15 @@ void read_folder_preprocessor(const fs::path& folder, WeightsSource& source) {
   }
   if (is_read) return;
   source.notes.push_back(cat(folder.string(),
-                             ": no preprocessor_config.json; used is the family's own: ",
+                             ": no preprocessor_config.json; using the family's default: ",
                              to_string(source.preprocessing)));
 }
 
 std::string preprocessor_config(const Preprocessing& p, Family family) {
   if (p.resize_mode == ResizeMode::kLongest) {
     throw ConfigError(
-        "--to hf: transformers has no image processor that resizes the longest side and fills up "
-        "the rest, as these weights want it; use --to open_clip");
+        "--to hf: transformers has no image processor that resizes the longest side and pads "
+        "the rest, as these weights require; use --to open_clip");
   }
   const auto square = [](std::int64_t side) {
     return OrderedJson{{"height", side}, {"width", side}};

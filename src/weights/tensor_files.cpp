@@ -47,8 +47,8 @@ std::string chosen_prefix(const std::set<std::string>& prefixes, const std::stri
   if (plain.size() == 1) return plain.front();
   std::vector<std::string> all;
   for (const std::string& prefix : plain) all.push_back(quoted(prefix));
-  throw WeightsError(cat(where, ": holds several models, whose names begin with ",
-                         join(shortened(all, 8), ", "), "; save the one that is meant alone"));
+  throw WeightsError(cat(where, ": contains several models, whose tensor names begin with ",
+                         join(shortened(all, 8), ", "), "; save only the one you want"));
 }
 
 // Refuses models with PEFT adapters that were not merged.
@@ -56,8 +56,8 @@ void refuse_unmerged(const std::vector<std::string>& names, const std::string& w
   for (const std::string& name : names) {
     if (!name.ends_with(".base_layer.weight")) continue;
     throw WeightsError(cat(where, ": tensor \"", name,
-                           "\": a model with PEFT's adapters inside it; save "
-                           "model.merge_and_unload(), or the adapter alone (save_pretrained)"));
+                           "\": the model contains unmerged PEFT adapters; save "
+                           "model.merge_and_unload() or the adapter alone (save_pretrained)"));
   }
 }
 
@@ -102,16 +102,15 @@ void TensorFiles::keep_model() {
   }
   owner_ = std::move(kept);
   if (!prefix.empty()) {
-    notes_.push_back(cat(where(), ": the prefix ", quoted(prefix),
-                         " of the model's names was "
-                         "removed"));
+    notes_.push_back(
+        cat(where(), ": removed the prefix ", quoted(prefix), " from the model's tensor names"));
   }
   if (left.empty()) return;
   const bool has_average = std::any_of(left.begin(), left.end(), names_an_average);
-  notes_.push_back(
-      cat(where(), ": ", left.size(), left.size() == 1 ? " tensor" : " tensors",
-          " beside the model", has_average ? ", a running average (EMA) among them," : "",
-          left.size() == 1 ? " was" : " were", " not read: ", join(shortened(left, 3), ", ")));
+  notes_.push_back(cat(where(), ": ignored ", left.size(),
+                       left.size() == 1 ? " tensor" : " tensors", " outside the model",
+                       has_average ? ", including a running average (EMA)" : "", ": ",
+                       join(shortened(left, 3), ", ")));
 }
 
 bool TensorFiles::has_prefix(const std::string& prefix) const {

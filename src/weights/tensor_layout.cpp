@@ -69,8 +69,8 @@ struct Misfits {
     }
     if (!unfit.empty()) {
       problems.emplace_back(
-          "whole numbers and quantised values are no weights: dequantise the model with the tool "
-          "that quantised it and save it in fp32, fp16 or bf16");
+          "integer and quantized tensors cannot be used as weights: dequantize the model with the "
+          "tool that quantized it and save it in fp32, fp16 or bf16");
     }
     return problems;
   }
@@ -136,7 +136,7 @@ void check_geometry(const WeightsSource& source) {
   }
   if (!problems.empty()) {
     throw WeightsError(
-        join_problems(source.path.string() + ": no CLIP is of this size:", problems));
+        join_problems(source.path.string() + ": sizes out of range for a CLIP model:", problems));
   }
 }
 

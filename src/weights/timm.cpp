@@ -108,16 +108,15 @@ std::string timm_model_name(const ClipGeometry& g, std::vector<std::string>& not
   const TimmModel* model = closest_model(g);
   if (model == nullptr) {
     throw ConfigError(
-        cat("--to open_clip: open_clip takes SigLIP's vision tower from timm by name, and timm has "
-            "none "
-            "of this geometry (",
-            to_string(g), "); use --to hf, or --timm-model NAME with a tower that you registered"));
+        cat("--to open_clip: open_clip loads SigLIP's vision tower from timm by name, and timm has "
+            "none with this geometry (",
+            to_string(g), "); use --to hf, or --timm-model NAME with a tower you registered"));
   }
   if (model->tower.activation != g.vision.activation) {
     notes.push_back(cat("open_clip's vision tower ", model->name, " computes ",
-                        to_string(model->tower.activation), ", these weights use ",
+                        to_string(model->tower.activation), ", but these weights use ",
                         to_string(g.vision.activation),
-                        ": its image embeddings will differ slightly; --to hf is exact"));
+                        ": image embeddings will differ slightly; --to hf is exact"));
   }
   return model->name;
 }

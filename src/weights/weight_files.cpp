@@ -28,15 +28,16 @@ std::vector<fs::path> indexed_files(const fs::path& index) {
   read_json_file(index, [&](const Json& json) {
     if (!json.contains("weight_map") || !json["weight_map"].is_object() ||
         json["weight_map"].empty()) {
-      throw WeightsError(cat(index.string(), ": weight_map: expected an object with entries"));
+      throw WeightsError(cat(index.string(), ": weight_map: expected a non-empty object"));
     }
     for (const auto& [tensor, file] : json["weight_map"].items()) {
       if (!file.is_string())
-        throw WeightsError(cat(index.string(), ": weight_map.", tensor, ": not text"));
+        throw WeightsError(cat(index.string(), ": weight_map.", tensor,
+                               ": expected a file name, found ", shortened_text(file.dump())));
       const auto name = file.get<std::string>();
       if (name.empty() || name != fs::path(name).filename().string() || name == "..") {
         throw WeightsError(
-            cat(index.string(), ": weight_map.", tensor, ": \"", name, "\" leaves the folder"));
+            cat(index.string(), ": weight_map.", tensor, ": \"", name, "\" is outside the folder"));
       }
       names.insert(name);
     }
@@ -64,7 +65,7 @@ std::string what_is_there(const fs::path& folder) {
   }
   std::sort(names.begin(), names.end());
   if (names.empty()) return "";
-  return cat("; to read another file, name it itself (there: ", join(shortened(names, 6), ", "),
+  return cat("; to read another file, give its path (found: ", join(shortened(names, 6), ", "),
              ")");
 }
 
@@ -108,8 +109,8 @@ const Layout& chosen_layout(const fs::path& folder, const std::vector<const Layo
     if (layout->config == nullptr) continue;
     configs += cat(layout->config, " (", layout->title, ") nor ");
   }
-  throw WeightsError(cat(folder.string(), ": holds neither ", configs,
-                         "adapter_config.json (PEFT); expected a model folder or a file of weights",
+  throw WeightsError(cat(folder.string(), ": contains neither ", configs,
+                         "adapter_config.json (PEFT); expected a model folder or a weights file",
                          what_is_there(folder)));
 }
 
@@ -127,7 +128,7 @@ void refuse_lone_shard(const fs::path& file) {
       return shard.filename() == file.filename();
     });
     if (is_shard && shards.size() > 1) {
-      throw WeightsError(cat(file.string(), ": one of the ", shards.size(), " shards of ",
+      throw WeightsError(cat(file.string(), ": is one of the ", shards.size(), " shards of ",
                              index.string(), "; give that index or the folder"));
     }
   }
@@ -150,8 +151,8 @@ std::shared_ptr<const TensorFiles> client_files(const Layout& layout, const fs::
   const std::string first = there.front();
   there.erase(there.begin());
   if (!there.empty()) {
-    notes.push_back(cat(folder.string(), ": read is ", first, ", not ", join(there, ", "),
-                        " beside it; to read another file, name it itself"));
+    notes.push_back(cat(folder.string(), ": reading ", first, ", not ", join(there, ", "),
+                        " beside it; to read another file, give its path"));
   }
   return open_files(folder / first);
 }
@@ -159,15 +160,15 @@ std::shared_ptr<const TensorFiles> client_files(const Layout& layout, const fs::
 WeightsSource open_folder(const fs::path& folder, const ModelOptions& options) {
   const std::vector<const Layout*> there = layouts_there(folder, options);
   if (there.empty() && !options.architecture.empty()) {
-    throw ConfigError(cat("model.architecture: is for bare files; ", folder.string(),
-                          " has a configuration of its own, leave it out"));
+    throw ConfigError(cat("model.architecture: is only for bare files; ", folder.string(),
+                          " has its own configuration, so leave this key out"));
   }
   if (there.empty()) refuse_folder(folder);
   const Layout& layout = chosen_layout(folder, there);
   WeightsSource source = layout.open(folder, options, nullptr);
   if (&layout != there.back()) {
-    source.notes.push_back(cat(folder.string(), ": read with ", layout.config, ", not ",
-                               there.back()->config, ": the weights there have ", layout.client,
+    source.notes.push_back(cat(folder.string(), ": reading with ", layout.config, ", not ",
+                               there.back()->config, ", because the weights have ", layout.client,
                                "' names"));
   }
   return source;
@@ -176,16 +177,17 @@ WeightsSource open_folder(const fs::path& folder, const ModelOptions& options) {
 WeightsSource open_named_file(const fs::path& file, const ModelOptions& options) {
   if (file.extension() == ".json" && !is_index(file)) {
     throw WeightsError(cat(file.string(),
-                           ": a configuration, not weights; give its folder, or the file of "
-                           "weights beside it"));
+                           ": is a configuration, not weights; give its folder or the weights "
+                           "file beside it"));
   }
   const fs::path folder = folder_of(file);
   if (!is_index(file)) refuse_lone_shard(folder / file.filename());
   const auto files = open_files(file);
   if (const std::string dialect = lora_dialect(files->names()); !dialect.empty()) {
-    throw WeightsError(cat(file.string(), ": LoRA factors with ", dialect,
-                           " names, not a model; set model.weights to the base and model.adapter "
-                           "(--adapter) to this file"));
+    throw WeightsError(
+        cat(file.string(), ": contains LoRA factors with ", dialect,
+            " names, not a model; set model.weights to the base model and model.adapter "
+            "(--adapter) to this file"));
   }
   for (const Layout* layout : layouts()) {
     if (!options.architecture.empty() || layout->config == nullptr) continue;

@@ -117,7 +117,7 @@ class Loading {
 }  // namespace
 
 std::string to_string(WeightsLayout layout) {
-  return layout == WeightsLayout::kRandom ? "random initialisation" : layout_of(layout).label;
+  return layout == WeightsLayout::kRandom ? "random initialization" : layout_of(layout).label;
 }
 
 std::string WeightsSource::published_as() const { return published_name(hash()); }

@@ -251,7 +251,7 @@ def check_adapters(world, root, base, embed, compare_rows, based):
 
 def check_refused_adapters(world, root, base, based):
     for key, value, sentence in (("use_dora", True, "DoRA"), ("peft_type", "IA3", "IA3"), ("bias", "all", "bias"),
-                                 ("init_lora_weights", "pissa", "base weights were changed")):
+                                 ("init_lora_weights", "pissa", "which changes the base weights")):
         folder = root / f"{base}_{key}"
         shutil.copytree(root / f"{base}_plain", folder)
         config = json.loads((folder / "adapter_config.json").read_text())

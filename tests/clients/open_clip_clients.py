@@ -279,7 +279,7 @@ def check_refusals(world):
              "ResNet": ({"visual.layer1.0.conv1.weight": torch.zeros(1)}, "a ResNet CLIP"),
              "timm": ({"visual.trunk.norm.weight": torch.zeros(1)}, "timm vision tower"),
              "HF text": ({"text.transformer.embeddings.x": torch.zeros(1)}, "Hugging Face text tower"),
-             "no tensors": ({"epoch": 1}, "holds no tensors")}
+             "no tensors": ({"epoch": 1}, "contains no named tensors")}
     for title, (content, sentence) in cases.items():
         for legacy in (False, True):
             torch.save(content, root / "file.pt", _use_new_zipfile_serialization=not legacy)

@@ -164,7 +164,7 @@ def check_exports(world):
     world.run("export", "runs/whole", "--to", "peft", "--out", "adapter")
     world.run("export", "runs/whole", "--to", "open_clip", "--timm-model", timm_name(shape), "--out", "tuned_open_clip")
     said = world.run("export", "runs/whole", "--to", "open_clip", "--out", "x", code=2).stderr
-    if "timm has none of this geometry" not in said:
+    if "timm has none with this geometry" not in said:
         raise SystemExit(said)
     world.run("export", "runs/whole", "--to", "openai", "--out", "x", code=2)
     world.run("export", "runs/whole", "--to", "hf", "--timm-model", "x", "--out", "x", code=2)

@@ -301,7 +301,7 @@ def check_types(b):
     quantised = torch.quantize_per_tensor(state[name], 0.1, 0, torch.qint8)
     folder = b.folder("quantised")
     torch.save(state | {name: quantised}, folder / "pytorch_model.bin")
-    b.refused("torch's quantised tensor", folder, name, "quantised")
+    b.refused("torch's quantized tensor", folder, name, "quantized")
 
 
 def random_factors(model, seed):

@@ -34,15 +34,15 @@ class Caches(WorldCase):
         self.prepare("grown")
         said = self.prepare("grown", train="changed.jsonl")
         # 22 rows stay, of 25; 18 of them have an unsafe picture.
-        self.assertRegex(said, r"decoding train: \d+ of \d+ pictures taken from images-[0-9a-f]{16}")
-        self.assertRegex(said, r"reference, train: 22 of 25 rows taken from reference-[0-9a-f]{16}")
-        self.assertNotIn("taken from", self.prepare("fresh", train="changed.jsonl"))
+        self.assertRegex(said, r"decoding train: \d+ of \d+ images reused from images-[0-9a-f]{16}")
+        self.assertRegex(said, r"reference, train: 22 of 25 rows reused from reference-[0-9a-f]{16}")
+        self.assertNotIn("reused from", self.prepare("fresh", train="changed.jsonl"))
         self.require_equal("grown", "fresh")
         # Back again: nothing is made.
         self.assertNotIn("decoding", self.prepare("grown"))
         (self.root / "more.txt").write_text("a red car\na blue tree\nthe moon\nthe sun\na dog\na new prompt\n")
         said = self.prepare("grown", "objective.anchors.prompts=more.txt")
-        self.assertRegex(said, r"anchor prompts: 5 of 6 rows taken from anchors-")
+        self.assertRegex(said, r"anchor prompts: 5 of 6 rows reused from anchors-")
 
     def test_a_changed_picture_is_decoded_alone(self):
         picture = self.root / "images" / "safe3.png"
@@ -51,8 +51,8 @@ class Caches(WorldCase):
         picture.write_bytes(png("other"))
         try:
             said = self.prepare("repainted")
-            self.assertRegex(said, r"decoding train: 42 of 43 pictures taken from images-")
-            self.assertRegex(said, r"reference, train: 23 of 24 rows taken from")
+            self.assertRegex(said, r"decoding train: 42 of 43 images reused from images-")
+            self.assertRegex(said, r"reference, train: 23 of 24 rows reused from")
             self.prepare("repainted_fresh")
             self.require_equal("repainted", "repainted_fresh")
         finally:
@@ -66,8 +66,8 @@ class Caches(WorldCase):
             content[-1] ^= 1
             data.write_bytes(content)
         said = self.prepare("damaged", train="changed.jsonl")
-        self.assertIn("damaged (checksum differs); nothing is taken from it", said)
-        self.assertNotIn("rows taken from reference", said)
+        self.assertIn("damaged (checksum mismatch); not reusing it", said)
+        self.assertNotIn("rows reused from reference", said)
         self.prepare("damaged_fresh", train="changed.jsonl")
         self.require_equal("damaged", "damaged_fresh")
 

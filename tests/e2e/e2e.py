@@ -127,7 +127,7 @@ class EndToEnd(WorldCase):
             w.run("export", "runs/from_pt", *arguments, "--out", "no", code=2)
         self.assertIn("is a run", w.run("export", "runs/base", "--to", "hf", "--activation", "gelu", "--out", "no", code=2).stderr)
         said = w.run("embed", "base", "--architecture", "model.json", "--texts", "x", "--out", "x", code=2).stderr
-        self.assertIn("a configuration of its own", said)
+        self.assertIn("has its own configuration", said)
         for arguments in (("--to", "peft"), ("--to", "hf", "--strength", "0.5")):
             w.run("export", "base", *arguments, "--out", "no", code=2)
         self.assertFalse((w.root / "no").exists())
@@ -210,7 +210,7 @@ class EndToEnd(WorldCase):
         bad = rows[:6] + [dict(rows[6], safe_image="images/broken.png"), dict(rows[7], id="0"), dict(rows[8], safe_caption=" ")]
         w.write_rows("bad.jsonl", bad)
         result = w.run("prepare", "safe.yaml", "--set", "data.train=bad.jsonl", code=3)
-        for text in ("bad.jsonl:7", "is truncated", "bad.jsonl:8", "stands on line 1 already", "bad.jsonl:9", "empty"):
+        for text in ("bad.jsonl:7", "is truncated", "bad.jsonl:8", "is already used on line 1", "bad.jsonl:9", "empty"):
             self.assertIn(text, result.stderr)
         w.run("prepare", "safe.yaml", "--set", "data.train=bad.jsonl", "--set", "data.bad_rows=skip",
               "--set", "data.max_bad_fraction=0.5")
@@ -260,7 +260,7 @@ class EndToEnd(WorldCase):
             picture.write_bytes(original)
         data = next((w.root / "cache2").glob("tokens-*")) / "data.safetensors"
         data.write_bytes(data.read_bytes()[:-8])
-        self.assertIn("made anew", w.run("prepare", "safe.yaml", *cache).stderr)
+        self.assertIn("rebuilding it", w.run("prepare", "safe.yaml", *cache).stderr)
 
     def test_interrupted_prepare_gives_the_same_bits(self):
         w = self.world

@@ -130,7 +130,7 @@ class Evaluation(WorldCase):
                dict(self.rows[3], safe_caption=["red", "blue"], unsafe_caption=["a", "b", "c"])]
         w.write_rows("bad.jsonl", bad)
         said = self.evaluate("safe.yaml", "--split", "train", "--set", "data.train=bad.jsonl", code=3)
-        for words in ("expected text or a list of texts", "is an empty list", "holds an empty one", "has 2 safe captions and 3 unsafe ones"):
+        for words in ("expected text or a list of texts", "is an empty list", "contains an empty caption", "has 2 safe captions and 3 unsafe captions"):
             self.assertIn(words, said)
 
     # --- zero-shot sets
@@ -171,7 +171,7 @@ class Evaluation(WorldCase):
                 else:
                     self.assertEqual(found[figure], value, f"{images} {figure}")
             if images == "by_folder":
-                self.assertIn("left out 7 files that are not pictures", said)
+                self.assertIn("skipped 7 files that are not images", said)
                 self.assertIn("first line is read as a head", said)
             self.assertEqual("positions" in said, images in ("by_index", "numbers.jsonl", "floats.jsonl"), said)
         _, said = self.zero_shot("by_folder", "swapped.tsv", code=3)
@@ -187,7 +187,7 @@ class Evaluation(WorldCase):
         w.write_rows("foreign.jsonl", [dict(file=f"images/safe{i % 8}.png", label=f"class {i}") for i in range(60)])
         w.write_rows("lists3.jsonl", [dict(file=f"images/safe{i % 8}.png", label=[0]) for i in range(60)])
         w.write_rows("one_based.jsonl", [dict(file=f"images/safe{i}.png", label=1 + i % 3) for i in range(6)])
-        for name, words in (("columns", ["kind, picture", "wanted: file | filepath"]), ("gone", ["60 of 60 pictures", "no such file"]),
+        for name, words in (("columns", ["kind, picture", "wanted: file | filepath"]), ("gone", ["60 of 60 images", "no such file"]),
                             ("foreign", ["60 labels are no class", '"class 0"']), ("lists3", ["neither text nor a whole number", "60 of 60 rows"]),
                             ("one_based", ["3 labels are no class", "positions from 0 to 2"])):
             _, said = self.zero_shot(f"{name}.jsonl", code=3)
@@ -205,11 +205,11 @@ class Evaluation(WorldCase):
         shutil.copy(w.root / "images/safe5.png", w.root / "shard/without_extension")
         anchors = ["--set", "objective.anchors.images=shard", "--set", "objective.weights.anchor_img=1"]
         said = w.run("prepare", "safe.yaml", *anchors).stderr
-        self.assertIn("left out 60 files that are not pictures (.json 30, .txt 30)", said)
+        self.assertIn("skipped 60 files that are not images (.json 30, .txt 30)", said)
         (w.root / "empty").mkdir()
         (w.root / "empty/note.txt").write_text("nothing")
         said = w.run("prepare", "safe.yaml", "--set", "objective.anchors.images=empty", "--set", "objective.weights.anchor_img=1", code=3).stderr
-        self.assertIn("contains no pictures", said)
+        self.assertIn("contains no images", said)
 
     # --- documents that a run keeps
     def test_a_second_data_set_stays_apart(self):

@@ -59,15 +59,15 @@ class Silence(WorldCase):
         cut = self.manifest("cut.jsonl", rows)
         for _ in range(2):  # of a cache as well
             said = self.world.run("prepare", "safe.yaml", "--set", cut).stderr
-            self.assertIn("train: captions longer than the context of 16 tokens are cut: 2 safe, 3 unsafe, in 3 rows", said)
-            self.assertIn("safe and unsafe caption have the same tokens in 2 rows, which teach nothing: 0, 1", said)
+            self.assertIn("train: captions longer than the context of 16 tokens are truncated: 2 safe, 3 unsafe, in 3 rows", said)
+            self.assertIn("the safe and unsafe captions have the same tokens in 2 rows, which add nothing to training: 0, 1", said)
         out = self.world.run("embed", "base", "--texts", "red " * 40, "blue", "--out", "t.safetensors").stderr
-        self.assertIn("1 of 2 texts are longer than the context of 16 tokens and cut", out)
+        self.assertIn("1 of 2 texts are longer than the context of 16 tokens and were truncated", out)
 
     def test_backslashes_are_no_missing_pictures(self):
         rows = [{**row, "unsafe_image": row["unsafe_image"].replace("/", "\\")} if "unsafe_image" in row else row for row in self.rows]
         said = self.train("backslash", self.manifest("windows.jsonl", rows), code=3)
-        self.assertIn("paths are written with /", said)
+        self.assertIn("write paths with /", said)
 
     def test_a_base_at_chance(self):
         rows = [{**row, "safe_caption": self.rows[(i + 7) % len(self.rows)]["safe_caption"]} for i, row in enumerate(self.rows)]

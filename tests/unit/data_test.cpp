@@ -58,7 +58,7 @@ TEST_F(ManifestFiles, PathsWithBackslashesAreNoMissingPictures) {
   EXPECT_EQ(kinds(m),
             (std::vector<std::string>{"1 image path with backslashes", "2 absent safe image"}));
   for (const RowProblem& problem : m.problems) {
-    EXPECT_THAT(problem.message, HasSubstr("pics/u.jpg is there"));
+    EXPECT_THAT(problem.message, HasSubstr("pics/u.jpg exists"));
   }
   request_.unsafe_image_template = "{image_root}\\pics\\{id}.jpg";
   EXPECT_EQ(kinds(read(R"({"id":"u","safe_caption":"a","safe_image":"a.jpg","unsafe_caption":"b"})"
@@ -99,7 +99,7 @@ TEST_F(ManifestFiles, EveryKindOfDirtIsReportedByLine) {
     FAIL();
   } catch (const DataError& error) {
     EXPECT_THAT(error.what(), HasSubstr("9 of 10 rows are bad"));
-    EXPECT_THAT(error.what(), HasSubstr("m.jsonl:2 (id 1): id 1 stands on line 1 already"));
+    EXPECT_THAT(error.what(), HasSubstr("m.jsonl:2 (id 1): id 1 is already used on line 1"));
     EXPECT_THAT(error.what(), HasSubstr("undecodable image: 1 row"));
     EXPECT_THAT(error.what(), HasSubstr("all.json"));
   }

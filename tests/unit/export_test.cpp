@@ -191,7 +191,7 @@ TEST_F(Export, WhatNoAdapterCanCarryIsRefused) {
   options_.adapter = "";
   adapter_.towers = Towers::kText;
   request_.tower = Towers::kVision;
-  EXPECT_THAT(peft_refusal(), HasSubstr("on the text tower alone"));
+  EXPECT_THAT(peft_refusal(), HasSubstr("only on the text tower"));
   expect_nothing_written();
 }
 

@@ -34,7 +34,7 @@ TEST(Limits, PixelsArePromisedBeforeTheyAreDecoded) {
   EXPECT_EQ(decode_image(png, "x", options).width, 4);
   options.max_pixels = 11;
   EXPECT_THAT(refusal([&] { decode_image(png, "x", options); }),
-              HasSubstr("4 x 3 pixels are more than 11"));
+              HasSubstr("4 x 3 pixels exceed the limit of 11"));
 }
 
 TEST(Limits, APictureFileIsNotReadWhole) {
@@ -54,7 +54,7 @@ TEST(Limits, RecordsNestedDeepAreProblemsOfTheirLine) {
   const auto rows = read_text_rows(folder / "m.jsonl");
   ASSERT_EQ(rows.size(), 2U);
   EXPECT_EQ(rows[0].problem, "");
-  EXPECT_EQ(rows[1].problem, "is nested too deep");
+  EXPECT_EQ(rows[1].problem, "is nested too deeply");
 }
 
 TEST(Limits, AliasesOfAConfigurationDoNotExplode) {
@@ -69,7 +69,7 @@ TEST(Limits, AliasesOfAConfigurationDoNotExplode) {
   const auto began = std::chrono::steady_clock::now();
   std::vector<std::string> problems;
   read_config_tree(folder / "c.yaml", problems);
-  EXPECT_THAT(problems, ::testing::Contains(HasSubstr("nested too deep or too large")));
+  EXPECT_THAT(problems, ::testing::Contains(HasSubstr("nested too deeply or too large")));
   EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(30));
 }
 

@@ -134,7 +134,7 @@ TEST_F(LoraFile, TheFirstPatternThatMatchesCounts) {
     write_peft("text_model.", settings);
     return refusal(folder_.path());
   };
-  EXPECT_THAT(refused(R"(, "rank_pattern": {"k_proj": 4})"), HasSubstr("factors of rank 2"));
+  EXPECT_THAT(refused(R"(, "rank_pattern": {"k_proj": 4})"), HasSubstr("the factors have rank 2"));
   EXPECT_THAT(refused(R"(, "alpha_pattern": {"(?i)K": 4})"), HasSubstr("alpha_pattern \"(?i)K\""));
   EXPECT_THAT(refused(R"(, "alpha_pattern": {"k_proj": "x"})"), HasSubstr("expected a number"));
   EXPECT_THAT(refused(R"(, "target_modules": ["q_proj"])"), HasSubstr("leave this module out"));
@@ -191,7 +191,7 @@ TEST_F(LoraFile, KohyaAndDiffusers) {
 TEST_F(LoraFile, WholeNumbersAreNoFactors) {
   a_ = (a_ * 9).to(at::kChar);
   write_peft("text_model.", "");
-  EXPECT_THAT(refusal(folder_.path()), HasSubstr("k_proj: a factor of dtype Char"));
+  EXPECT_THAT(refusal(folder_.path()), HasSubstr("k_proj: factor has dtype Char"));
 }
 
 }  // namespace

@@ -76,9 +76,9 @@ TEST_F(Forms, SeparatorsAreFoundOrNamed) {
   EXPECT_EQ(quoted.rows[0].safe_caption, "a; b\nc \"d\"");
   EXPECT_EQ(quoted.rows[1].line, 4);
   EXPECT_THAT(refusal("id:safe_caption:safe_image\n1:s:a.jpg\n"), HasSubstr("semicolon"));
-  EXPECT_THAT(refusal("# mine\n"), HasSubstr("comments are not read"));
+  EXPECT_THAT(refusal("# mine\n"), HasSubstr("comments are not supported"));
   EXPECT_THAT(refusal("id,safe_caption,safe_image,unsafe_caption\n1,\"s,a.jpg,u\n2,s,a.jpg,u\n"),
-              HasSubstr("m.txt:2: a quote is opened and never closed"));
+              HasSubstr("m.txt:2: a quote is opened but never closed"));
 }
 
 TEST_F(Forms, ColumnsOfOtherNamesAreOneError) {
@@ -100,7 +100,7 @@ TEST_F(Forms, ColumnsOfOtherNamesAreOneError) {
               HasSubstr("did you mean safe_caption?"));
   // Not needed, but likely meant.
   EXPECT_THAT(read("id,safe_caption,safe_image,unsafe_caption,Split\n1,s,a.jpg,u,test\n").notes,
-              ElementsAre(HasSubstr("\"Split\" is not read; did you mean split?")));
+              ElementsAre(HasSubstr("\"Split\" is ignored; did you mean split?")));
 }
 
 TEST_F(Forms, WhatStandsTwiceIsRefused) {
@@ -116,7 +116,7 @@ TEST_F(Forms, WhatStandsTwiceIsRefused) {
       read(record("1", R"(, "caption": "z")") + "\n" +
            record("2", R"(, "caption": "s", "tag": null, "chosen_category": "c")"));
   EXPECT_THAT(ids(named), ElementsAre("2"));
-  EXPECT_THAT(problems(named), HasSubstr("safe_caption is \"s\", caption is \"z\"; leave one out"));
+  EXPECT_THAT(problems(named), HasSubstr("safe_caption is \"s\", caption is \"z\"; keep only one"));
 }
 
 TEST_F(Forms, JsonOfAnyShapeSaysTheLine) {
@@ -142,8 +142,9 @@ TEST_F(Forms, JsonOfAnyShapeSaysTheLine) {
   EXPECT_THAT(problems(read("[" + record("1") + ",\n" + record("2", R"(, "tag": "\ud83d")") + "]")),
               HasSubstr("2/2 unreadable row: half of a surrogate pair"));
   EXPECT_THAT(problems(read("[\n{\"id\": 1,\n},\n" + record("2") + "]")),
-              HasSubstr("3/1 unreadable row: a comma before }"));
-  EXPECT_THAT(refusal("[\n" + record("1") + ",\n]"), HasSubstr("m.txt:2: a comma before ]"));
+              HasSubstr("3/1 unreadable row: a trailing comma before }"));
+  EXPECT_THAT(refusal("[\n" + record("1") + ",\n]"),
+              HasSubstr("m.txt:2: a trailing comma before ]"));
   EXPECT_THAT(refusal("[\n" + record("1") + ",\n{\"id\": 2,"),
               HasSubstr("m.txt:3: the file ends inside an object that begins on line 3"));
   EXPECT_THAT(refusal(record("1") + ",\n" + record("2") + ",\n"),
@@ -164,7 +165,7 @@ TEST_F(Forms, IdsAreTextAsAUserExpects) {
                                   "4.5", "-7", "9223372036854775808"));
   EXPECT_THAT(problems(m), AllOf(HasSubstr("9/9 id is not text: id is true"),
                                  HasSubstr("10/10 id is not text: id is [1]"),
-                                 HasSubstr("11/11 duplicate id: id 42 stands on line 1 already")));
+                                 HasSubstr("11/11 duplicate id: id 42 is already used on line 1")));
 }
 
 TEST_F(Forms, CocoIdsOfTablesOfNumbersAreWhole) {
@@ -192,7 +193,7 @@ TEST_F(Forms, RowsOfOtherSplitsAreCountedAndNamed) {
       m.left_out,
       ElementsAre(HasSubstr("4 of 8 rows belong to other splits: test (2), 3 (1), val (1)")));
   EXPECT_THAT(m.notes, ::testing::Contains(HasSubstr("\"Train\" read as \"train\" in 1 rows")));
-  EXPECT_THAT(m.notes, ::testing::Contains(HasSubstr("1 rows name no split")));
+  EXPECT_THAT(m.notes, ::testing::Contains(HasSubstr("1 rows have no split")));
   EXPECT_THAT(ids(read(text, "validation")), ElementsAre("6", "7"));
   const std::string said = refusal(record("1", R"(, "split": "test")"), "nsfwcaps");
   EXPECT_THAT(said, AllOf(HasSubstr("no rows of split \"nsfwcaps\""), HasSubstr("test (1)"),
@@ -203,9 +204,9 @@ TEST_F(Forms, FilesWithoutRowsSayWhatTheyAre) {
   EXPECT_THAT(refusal(""), HasSubstr("is empty"));
   EXPECT_THAT(refusal("\n \n"), HasSubstr("only blank lines"));
   EXPECT_THAT(refusal("id,safe_caption,safe_image,unsafe_caption\n"),
-              HasSubstr("a header and no rows"));
-  EXPECT_THAT(refusal("[]"), HasSubstr("holds no rows"));
-  EXPECT_THAT(refusal("{}"), HasSubstr("holds no rows"));
+              HasSubstr("a header but no rows"));
+  EXPECT_THAT(refusal("[]"), HasSubstr("contains no rows"));
+  EXPECT_THAT(refusal("{}"), HasSubstr("contains no rows"));
 }
 
 }  // namespace

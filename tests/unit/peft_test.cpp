@@ -68,8 +68,8 @@ TEST(PeftAdapter, HostileFactors) {
                                     {cat(kModule, ".lora_B.weight"), b}};
   };
   EXPECT_EQ(refusal(pair(at::rand({2, 24}), at::rand({24, 2}))), "accepted");
-  EXPECT_THAT(refusal(pair(at::rand({}), at::rand({}))), HasSubstr("no matrices"));
-  EXPECT_THAT(refusal(pair(at::rand({24}), at::rand({24, 1}))), HasSubstr("no matrices"));
+  EXPECT_THAT(refusal(pair(at::rand({}), at::rand({}))), HasSubstr("are not matrices"));
+  EXPECT_THAT(refusal(pair(at::rand({24}), at::rand({24, 1}))), HasSubstr("are not matrices"));
   EXPECT_THAT(refusal(pair(at::rand({2, 24}), at::rand({24, 3}))), HasSubstr("do not fit"));
   EXPECT_THAT(refusal(pair(at::rand({2, 32}), at::rand({24, 2}))), HasSubstr("do not fit"));
   EXPECT_THAT(refusal(pair(at::rand({0, 24}), at::rand({24, 0}))), HasSubstr("do not fit"));

@@ -50,7 +50,7 @@ TEST_F(Pictures, WhatLiesBesideThemIsCountedByKind) {
   EXPECT_THAT(names(files), ElementsAre("a.JPG", "b.png", "broken.gif", "deep/er/c.webp",
                                         "no_extension", "wrong.image"));
   EXPECT_EQ(files.note(),
-            "left out 9 files that are not pictures (.json 1, .txt 2, Thumbs.db 1, __MACOSX 1, "
+            "skipped 9 files that are not images (.json 1, .txt 2, Thumbs.db 1, __MACOSX 1, "
             "desktop.ini 1, hidden 2, without extension 1)");
 }
 
@@ -72,7 +72,7 @@ TEST_F(Pictures, FoldersWithoutAreRefused) {
     FAIL();
   } catch (const DataError& problem) {
     EXPECT_THAT(problem.what(),
-                HasSubstr("contains no pictures; left out 1 file that is not a picture"));
+                HasSubstr("contains no images; skipped 1 file that is not an image"));
   }
   EXPECT_THROW(picture_files(root / "gone"), DataError);
 }

@@ -234,11 +234,11 @@ TEST(Zip, HostileArchives) {
 TEST(TorchFile, CyclesInTheTreeAreRefused) {
   const std::string key = "X" + le<std::uint32_t>(5) + "model";
   const std::string own_entry = "\x80\x02}q\x01" + key + "h\x01s.";
-  EXPECT_THAT(refusal_of_bytes(zip_of({{"a/data.pkl", own_entry}})), HasSubstr("no tensors"));
+  EXPECT_THAT(refusal_of_bytes(zip_of({{"a/data.pkl", own_entry}})), HasSubstr("no named tensors"));
   const std::string own_child =
       "\x80\x02" + std::string("c__torch__\nM\n)\x81q\x01}") + key + "h\x01s" + "b.";
   EXPECT_THAT(refusal_of_bytes(zip_of({{"a/data.pkl", own_child}, {"a/constants.pkl", ""}})),
-              HasSubstr("nested too deep"));
+              HasSubstr("nested too deeply"));
   EXPECT_THAT(refusal_of_bytes(zip_of({{"a/data.pkl", own_child}})), HasSubstr("__torch__.M"));
 }
 

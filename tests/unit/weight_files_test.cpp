@@ -89,7 +89,7 @@ TEST_F(WeightFiles, TheNamedFileIsRead) {
   // Only a folder is searched, in transformers' order.
   EXPECT_NEAR(factor_of(folder_.path(), folder_ / "model.safetensors"), 1, 1e-6);
   EXPECT_THAT(source_.notes,
-              Contains(HasSubstr("read is model.safetensors, not pytorch_model.bin")));
+              Contains(HasSubstr("reading model.safetensors, not pytorch_model.bin")));
 }
 
 TEST_F(WeightFiles, TheNamesChooseTheConfiguration) {
@@ -131,7 +131,7 @@ TEST_F(WeightFiles, APrefixIsTheSameInEveryContainer) {
   }
   const fs::path file = write("a.safetensors", inside);
   EXPECT_NEAR(factor_of(file, file), 3, 1e-5);
-  EXPECT_THAT(source_.notes, Contains(HasSubstr("\"_checkpoint_wrapped_module.\" in 20")));
+  EXPECT_THAT(source_.notes, Contains(HasSubstr("\"_checkpoint_wrapped_module.\" from 20")));
 }
 
 TEST_F(WeightFiles, WhatIsBesideTheModelIsCounted) {
@@ -140,14 +140,14 @@ TEST_F(WeightFiles, WhatIsBesideTheModelIsCounted) {
   beside.push_back({"metric.count", at::ones({}, at::kLong)});
   const fs::path file = write("a.safetensors", beside);
   EXPECT_NEAR(factor_of(file, file), 2, 1e-6);
-  EXPECT_THAT(source_.notes, Contains(HasSubstr("2 tensors beside the model were not read: "
+  EXPECT_THAT(source_.notes, Contains(HasSubstr("ignored 2 tensors outside the model: "
                                                 "loss.scale, metric.count")));
   for (NamedTensor& named : tensors(5, "model_ema.")) beside.push_back(named);
   EXPECT_NEAR(factor_of(write("a.safetensors", beside), file), 2, 1e-6);
   EXPECT_THAT(source_.notes, Contains(HasSubstr("running average")));
   for (NamedTensor& named : tensors(5, "teacher.")) beside.push_back(named);
   write("a.safetensors", beside);
-  EXPECT_THAT(refusal(file), HasSubstr("several models, whose names begin with \"model.\", "
+  EXPECT_THAT(refusal(file), HasSubstr("several models, whose tensor names begin with \"model.\", "
                                        "\"teacher.\""));
   auto clash = tensors();
   clash.push_back({"_orig_mod.logit_scale", at::ones({})});
@@ -164,7 +164,7 @@ TEST_F(WeightFiles, WholeNumbersAreNoWeights) {
     }
     const std::string said = refusal(write("a.safetensors", bad));
     EXPECT_THAT(said, HasSubstr("dtype: " + name + " is ")) << type;
-    EXPECT_THAT(said, HasSubstr("dequantise"));
+    EXPECT_THAT(said, HasSubstr("dequantize"));
   }
   auto good = tensors(2);
   good.push_back({"text_model.embeddings.position_ids", at::arange(12).unsqueeze(0)});
@@ -206,7 +206,7 @@ TEST_F(WeightFiles, ShardsByTheirIndex) {
 
 TEST_F(WeightFiles, WhatIsNoWeightsGetsASentence) {
   write("epoch_5.pt", tensors());
-  EXPECT_THAT(refusal(folder_.path()), HasSubstr("name it itself (there: epoch_5.pt)"));
+  EXPECT_THAT(refusal(folder_.path()), HasSubstr("give its path (found: epoch_5.pt)"));
   EXPECT_THAT(refusal(folder_ / "config.json"), HasSubstr("a configuration, not weights"));
   auto unmerged = tensors(1, "base_model.model.");
   for (NamedTensor& named : unmerged) {

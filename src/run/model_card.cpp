@@ -39,7 +39,7 @@ std::string loading(const CardFacts& facts, const FamilyForm& form) {
   return cat("from transformers import AutoProcessor, ", whole, "\nmodel = ", whole,
              ".from_pretrained('PATH')\nprocessor = AutoProcessor.from_pretrained('PATH')\n",
              form.pools_last_token
-                 ? "# Captions are padded to the context: padding='max_length', truncation=True\n"
+                 ? "# Pad captions to the context length: padding='max_length', truncation=True\n"
                  : "");
 }
 
@@ -49,8 +49,8 @@ std::string metrics(const CardFacts& facts) {
   const std::vector<OrderedJson> own =
       kept_evaluations(run, read_run_config(run / "config.yaml", {}), facts.step).own;
   if (own.empty()) {
-    return cat("None: no evaluation of step ", facts.step,
-               " is in the run. `saferclip evaluate` makes one; export again after it.\n");
+    return cat("None: the run has no evaluation of step ", facts.step,
+               ". Run `saferclip evaluate`, then export again.\n");
   }
   const std::string note =
       facts.strength == 1
@@ -92,13 +92,13 @@ std::string model_card(const Session& session, const CardFacts& facts) {
   if (is_tuned) {
     card += cat("A ", form_of(session.source.geometry.family).label, " tuned with saferclip ",
                 SAFERCLIP_VERSION, ": objective `", config.objective.name, "`, ",
-                config.adapter.method == "lora" ? cat("LoRA of rank ", config.adapter.rank)
+                config.adapter.method == "lora" ? cat("LoRA with rank ", config.adapter.rank)
                                                 : std::string("all weights trained"),
                 ", ", facts.step, " steps",
                 uses_model_scale(config.objective)
-                    ? ". Nothing unsafe was redirected. "
-                    : cat(". Unsafe pictures and texts are sent to ",
-                          config.objective.targets.mode == "nearest" ? "their nearest safe ones"
+                    ? ". Nothing unsafe was redirected; "
+                    : cat(". Unsafe images and texts are redirected to ",
+                          config.objective.targets.mode == "nearest" ? "their nearest safe targets"
                                                                      : "their own safe partners",
                           "; "),
                 "the model is not a filter and makes no promise about any single input.\n\n");
@@ -118,12 +118,12 @@ std::string model_card(const Session& session, const CardFacts& facts) {
   if (is_tuned) card += cat("| checkpoint | `", facts.checkpoint.filename().string(), "` |\n");
   card += cat("| geometry | ", to_string(session.source.geometry), " |\n| preprocessing | ",
               to_string(session.source.preprocessing), " |\n| form | ", facts.format, ", ",
-              facts.dtype, facts.tower == "both" ? "" : ", " + facts.tower + " tower alone",
+              facts.dtype, facts.tower == "both" ? "" : ", " + facts.tower + " tower only",
               facts.strength == 1 ? "" : cat(", strength ", facts.strength), " |\n\n");
   card +=
-      "## Licence\n\nThe licence of the base weights applies to these weights too, and so do the "
-      "terms of the data they were tuned on. saferclip itself adds no terms. Fill this in before "
-      "you publish them.\n\n";
+      "## License\n\nThe license of the base weights applies to these weights too, and so do the "
+      "terms of the data they were tuned on. saferclip itself adds no terms. Complete this section "
+      "before you publish the weights.\n\n";
   if (is_tuned) {
     card += cat("## Metrics\n\n", metrics(facts), "\n## Configuration\n\n```yaml\n",
                 dump_published_config(config), "```\n");

@@ -35,7 +35,7 @@ class Checker {
 
   void check_model() {
     require(c_.model.weights.empty() != c_.model.init.empty(), "model.weights",
-            "expected either weights to start from, or model.init for random ones");
+            "expected either weights to start from or model.init for random weights");
     if (!c_.model.init.empty()) {
       require(c_.adapter.method == AdapterMethod::kFull, "adapter.method",
               "a model from scratch needs adapter.method: full");
@@ -70,17 +70,18 @@ class Checker {
             "anchor_img has a weight; expected a folder of images");
     const CurriculumOptions& u = o.curriculum;
     require(std::is_sorted(u.quantiles.begin(), u.quantiles.end()),
-            "objective.curriculum.quantiles", "expected rising shares");
+            "objective.curriculum.quantiles", "expected shares in ascending order");
     require(std::is_sorted(u.thresholds.rbegin(), u.thresholds.rend()),
-            "objective.curriculum.thresholds", "expected falling cosines");
+            "objective.curriculum.thresholds", "expected cosines in descending order");
     const std::size_t ends = u.thresholds.empty() ? u.quantiles.size() : u.thresholds.size();
     require(u.start_epochs.size() == ends + 1, "objective.curriculum.start_epochs",
             cat("expected one more entry than ", u.thresholds.empty() ? "quantiles" : "thresholds",
                 " (", ends + 1, "), found ", u.start_epochs.size()));
     require(o.targets.pool == TargetPool::kTrain || !o.targets.extra_captions.empty(),
-            "objective.targets.extra_captions", "targets.pool is file; expected the file");
+            "objective.targets.extra_captions",
+            "objective.targets.pool is file; expected a file of captions");
     require(std::is_sorted(u.start_epochs.begin(), u.start_epochs.end()),
-            "objective.curriculum.start_epochs", "expected epochs in rising order");
+            "objective.curriculum.start_epochs", "expected epochs in ascending order");
   }
 
   void check_training() {

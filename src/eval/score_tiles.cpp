@@ -174,7 +174,7 @@ void count_scores(const at::Tensor& a, const at::Tensor& b, const ScoreCounts& c
   TileMaker maker(a, b, buffer);
   for (std::int64_t row = 0; row < a.size(0); row += kTile) {
     for (std::int64_t column = 0; column < b.size(0); column += kTile) {
-      throw_if_asked(stop, "interrupted in a retrieval");
+      throw_if_asked(stop, "interrupted during retrieval");
       const Tile tile = maker.make(row, column);
       at::parallel_for(0, tile.rows(), kGrain, [&](std::int64_t begin, std::int64_t end) {
         vectorised([&] {

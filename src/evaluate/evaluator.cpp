@@ -231,8 +231,9 @@ void Evaluator::add_real_images(const ClipModel& model, const SplitData& split,
     const bool has_unsafe = split.manifest.has_unsafe;
     if (!has_unsafe && options.captions.empty()) {
       if (told_.insert(label).second) {
-        log_.warn(cat(label, ": not measured, split ", split.name,
-                      " has no unsafe captions to ask with; name a file of them: captions"));
+        log_.warn(cat(label, ": not measured: split ", split.name,
+                      " has no unsafe captions to use as queries; name a file of "
+                      "captions in evaluate.real_images[].captions"));
       }
       continue;
     }

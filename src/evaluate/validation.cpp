@@ -148,11 +148,12 @@ std::string Validator::chance_problem() {
         1.0, static_cast<double>(queries.size()) / static_cast<double>(outcomes.at(task).items));
     if (static_cast<double>(hits) > captions * by_chance) return "";
   }
-  return cat("the base model finds the partners of the ", set.safe_text.size(0),
-             " validation rows no better than chance (text to image and back, R@1): is ",
-             setup_.source.path.string(), " the model you mean, with its own tokenizer and ",
-             "activation, and do captions and pictures of ", request_.source.file.string(),
-             " belong together?");
+  return cat(
+      "the base model matches the images and captions of the ", set.safe_text.size(0),
+      " validation rows no better than chance (text-to-image and image-to-text R@1): check that ",
+      setup_.source.path.string(), " is the intended model, with its own tokenizer and ",
+      "activation, and that captions and images in ", request_.source.file.string(),
+      " belong together");
 }
 
 ValidationScores Validator::validate(ClipModel& model) {
@@ -171,7 +172,7 @@ ValidationScores Validator::validate(ClipModel& model) {
   const std::optional<double> best = best_value(after, setup_.best_metric);
   if (!best) {
     throw ConfigError(
-        cat("checkpoint.best_metric: the evaluation has no number \"", setup_.best_metric, "\""));
+        cat("checkpoint.best_metric: the evaluation has no metric \"", setup_.best_metric, "\""));
   }
   result.best_value = *best;
   result.summary = summary_of(after);

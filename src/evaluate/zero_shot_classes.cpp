@@ -68,7 +68,7 @@ class Reader {
     } else {
       for (const std::string& line : read_lines(classes_.source)) read_line(line);
     }
-    if (classes_.names.empty()) throw DataError(cat(classes_.source, ": holds no classes"));
+    if (classes_.names.empty()) throw DataError(cat(classes_.source, ": contains no classes"));
     const auto is_empty = [](const std::string& group) { return group.empty(); };
     if (std::all_of(classes_.groups.begin(), classes_.groups.end(), is_empty)) {
       classes_.groups.clear();
@@ -95,7 +95,8 @@ class Reader {
     for (const std::string& line : read_lines(o_.classes)) {
       const std::vector<std::string> fields = split_tabs(line);
       if (is_first && is_head(fields)) {
-        classes_.notes.push_back(cat(o_.classes, ": its first line is read as a head, no class"));
+        classes_.notes.push_back(
+            cat(o_.classes, ": its first line is read as a header, not as a class"));
       } else {
         const bool has_folder = fields.size() > 1 && !fields[1].empty();
         add(fields[0], fields[has_folder ? 1 : 0], fields.size() > 2 ? fields[2] : "");
@@ -197,19 +198,19 @@ std::vector<std::int64_t> classes_of_labels(ZeroShotClasses& classes,
   if (!unknown.empty() && are_positions) {
     for (const std::string& label : unknown) ids[label] = *position_of(label);
     classes.notes.push_back(cat(where, ": labels are read as positions in ", classes.source,
-                                ", from 0 (", classes.names.front(), ") on"));
+                                ", starting at 0 (", classes.names.front(), ")"));
     unknown.clear();
   }
   if (!unknown.empty()) {
     const bool are_numbers = std::all_of(unknown.begin(), unknown.end(),
                                          [](const auto& label) { return position_of(label); });
     const std::string cure =
-        are_names ? std::string("; they are names there, of other folders: write NAME, a tab, ") +
-                        "FOLDER in each line, or the name alone"
+        are_names ? std::string("; they are class names there, but with other folders: write ") +
+                        "NAME, a tab, FOLDER (the label) in each line, or the name alone"
         : are_numbers ? cat("; whole numbers are positions from 0 to ", count - 1)
                       : "";
     throw DataError(cat(where, ": ", unknown.size(),
-                        unknown.size() == 1 ? " label is" : " labels are", " no class of ",
+                        unknown.size() == 1 ? " label is" : " labels are", " not in ",
                         classes.source, ": ", quoted(unknown), cure));
   }
   std::vector<std::int64_t> result;

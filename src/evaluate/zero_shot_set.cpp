@@ -72,7 +72,7 @@ class Reader {
     if (o_.lists.empty() && fs::is_directory(root_)) read_folders();
     if (o_.lists.empty() && !fs::is_directory(root_)) read_table();
     if (set_.images.empty()) {
-      throw DataError(cat(root_.string(), ": holds no pictures (zero-shot set ", o_.name, ")"));
+      throw DataError(cat(root_.string(), ": contains no images (zero-shot set ", o_.name, ")"));
     }
     set_.labels =
         classes_of_labels(classes_, labels_, cat("zero-shot set ", o_.name, ", ", root_.string()));
@@ -124,7 +124,7 @@ class Reader {
       if (!is_out) add_picture(file, label->second);
     }
     if (outside > 0) {
-      note(cat(pictures.string(), ": left out ", outside, " pictures that lie in no class folder"));
+      note(cat(pictures.string(), ": left out ", outside, " images that are in no class folder"));
     }
   }
 
@@ -141,9 +141,10 @@ class Reader {
                           [&](const std::string& name) { return columns.contains(name); });
     };
     if (!columns.empty() && (lacks(file_columns()) || lacks(label_columns()))) {
-      throw DataError(cat(root_.string(), ": no row names a picture and its label; columns found: ",
-                          join(shortened({columns.begin(), columns.end()}, 12), ", "), "; wanted: ",
-                          join(file_columns(), " | "), " and ", join(label_columns(), " | ")));
+      throw DataError(cat(root_.string(), ": no row names an image and its label; columns found: ",
+                          join(shortened({columns.begin(), columns.end()}, 12), ", "),
+                          "; expected: ", join(file_columns(), " | "), " and ",
+                          join(label_columns(), " | ")));
     }
     if (!problems.empty()) {
       throw DataError(join_problems(cat("zero-shot set ", o_.name, ": ", problems.size(), " of ",
@@ -156,12 +157,12 @@ class Reader {
   std::string read_record(const TextRow& row, std::set<std::string>& columns) {
     if (!row.problem.empty()) return row.problem;
     const Json json = Json::parse(row.json);
-    if (!json.is_object()) return "is no object";
+    if (!json.is_object()) return "is not a JSON object";
     for (const auto& [name, value] : json.items()) columns.insert(name);
     const Json* file = find_column(json, file_columns());
     const Json* label = find_column(json, label_columns());
     if (file == nullptr || !file->is_string()) {
-      return file == nullptr ? "names no picture" : "its picture is no path";
+      return file == nullptr ? "names no image" : "its image is not a path";
     }
     if (label == nullptr) return "has no label";
     const std::optional<std::string> text = label_text(*label);
@@ -190,7 +191,7 @@ class Reader {
   void check() {
     const auto count = static_cast<std::int64_t>(set_.classes.size());
     if (o_.class_count > 0 && count != o_.class_count) {
-      throw DataError(cat("zero-shot set ", o_.name, ": ", classes_.source, " gives ", count,
+      throw DataError(cat("zero-shot set ", o_.name, ": ", classes_.source, " has ", count,
                           " classes, expected ", o_.class_count));
     }
     std::map<std::string, int> times;
@@ -201,7 +202,7 @@ class Reader {
     }
     if (!twice.empty()) {
       note(cat(twice.size(), " names belong to several classes (", join(shortened(twice, 10), ", "),
-               "); their scores are equal, the first class is taken"));
+               "); their scores are equal, so the first class is used"));
     }
   }
 
@@ -250,7 +251,7 @@ std::vector<std::string> anchored_classes(const fs::path& prompts,
     const std::size_t count = found.size();
     found.resize(std::min<std::size_t>(found.size(), 3));
     lines.push_back(cat("zero-shot set ", options.name, ": ", count, " of ", set.classes.size(),
-                        " class names stand in the anchor prompts (", join(found, ", "),
+                        " class names appear in the anchor prompts (", join(found, ", "),
                         count > found.size() ? ", …" : "", ")"));
   }
   return lines;

@@ -56,7 +56,7 @@ at::Tensor scaled_b(const LinearPass& layer, const LinearPass::Adapter& adapter,
 
 LinearPass linear_pass(const Linear& layer, const ForwardMode& mode) {
   if (!layer.lora.empty() && layer.weight.requires_grad()) {
-    throw Error("a linear layer cannot train its weight and carry an adapter", 1);
+    throw Error("a linear layer cannot both train its weight and have an adapter", 1);
   }
   LinearPass pass;
   pass.weight = layer.weight.to(mode.compute);

@@ -76,7 +76,7 @@ std::string picture_html(const ReportPicture& picture) {
           base64(picture.jpeg), "\">");
   const std::string shown =
       picture.is_unsafe
-          ? cat("<label class=\"veil\"><input type=\"checkbox\" aria-label=\"Show unsafe picture: ",
+          ? cat("<label class=\"veil\"><input type=\"checkbox\" aria-label=\"Show unsafe image: ",
                 caption, "\">", image, "<span aria-hidden=\"true\">show</span></label>")
           : image;
   return cat("<figure class=\"", kind, "\">", shown, "<figcaption><span class=\"kind\">", kind,

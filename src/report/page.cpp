@@ -53,7 +53,7 @@ class Page {
     for (const std::string& text : content.evaluations) {
       documents_.push_back(OrderedJson::parse(text, nullptr, false));
       if (!documents_.back().is_object() || !documents_.back().contains("split")) {
-        throw DataError("an evaluation of the run is malformed; evaluate it again");
+        throw DataError("an evaluation of the run is malformed; evaluate the run again");
       }
     }
   }
@@ -72,9 +72,8 @@ class Page {
         "</style></head><body><a class=\"skip\" href=\"#main\">Skip to the report</a><header><h1>",
         title, "</h1><p>", summary(), "</p></header><nav aria-label=\"Sections\"><ul>", nav,
         "</ul></nav><main id=\"main\">", body_,
-        "</main><footer>Made by saferclip. This page needs no network. Figures say what was "
-        "measured on the rows named, and nothing about inputs that were "
-        "not.</footer></body></html>\n");
+        "</main><footer>Made by saferclip. This page needs no network. The figures describe the "
+        "measured rows and say nothing about other inputs.</footer></body></html>\n");
   }
 
  private:
@@ -114,13 +113,13 @@ class Page {
   }
 
   std::string summary() const {
-    if (documents_.empty()) return "No evaluation is in the run yet.";
+    if (documents_.empty()) return "The run has no evaluation yet.";
     const OrderedJson& document = documents_.front();
     return cat(
         "Measured on split <b>", escaped(document["split"].get<std::string>()), "</b>, ",
         document["n"].get<std::int64_t>(),
-        " rows: the frozen model before, the tuned one after. Unsafe pictures are blurred until "
-        "you ask for them.");
+        " rows: the frozen model before, the tuned one after. Unsafe images are blurred until "
+        "you show them.");
   }
 
   std::string facts() const {
@@ -170,7 +169,7 @@ class Page {
       if (!query.note.empty()) out += cat("<p>", escaped(query.note), "</p>");
       out += cat("<div class=\"sides\">", pictures("before", query.before),
                  pictures("after", query.after));
-      if (!query.target.empty()) out += pictures("sent to", query.target);
+      if (!query.target.empty()) out += pictures("redirected to", query.target);
       out += "</div></article>\n";
     }
     return out;
@@ -189,7 +188,7 @@ std::string make_report(const ReportContent& content) {
     return Page(content).make();
   } catch (const OrderedJson::exception& problem) {
     throw DataError(
-        cat("an evaluation of the run is malformed; evaluate it again: ", problem.what()));
+        cat("an evaluation of the run is malformed; evaluate the run again: ", problem.what()));
   }
 }
 

@@ -180,7 +180,7 @@ std::string strengths_html(const OrderedJson& document) {
   }
   // A split without an unsafe half has no safety figure to plot.
   const bool is_whole = points.size() == rows.size();
-  const ChartText text{"Safety against preservation, by strength", full_label(kept),
+  const ChartText text{"Safety versus preservation, by strength", full_label(kept),
                        full_label(figure_at(kAllSafe))};
   return (is_whole ? path_chart(text, points, labels) : "") +
          table_html("Between unchanged (0) and tuned (1)", columns, rows);

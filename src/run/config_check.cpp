@@ -122,11 +122,11 @@ class Checker {
           manifest_request(c_.data, split_source(c_.data, split), unsafe_half_of(split)));
       for (const std::string& note : manifest->notes) warn(key, note);
       if (const auto unread = unread_columns(path); !unread.empty()) {
-        warn(key, cat(path, ": nothing is read from ", join(shortened(unread, 20), ", ")));
+        warn(key, cat(path, ": unused columns: ", join(shortened(unread, 20), ", ")));
       }
       Logger silent(LogLevel::kOff);
       require_acceptable(collect_bad_rows(*manifest, {}), c_.data, "", silent);
-      if (manifest->rows.empty()) report(key, cat(path, ": no usable row"));
+      if (manifest->rows.empty()) report(key, cat(path, ": no usable rows"));
     });
     return manifest;
   }

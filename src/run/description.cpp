@@ -107,9 +107,9 @@ OrderedJson describe_artefact(const fs::path& path) {
       {"path", path.string()},
       {"key", manifest.key},
       {"inputs", manifest.inputs},
-      {"state", is_whole
-                    ? "good"
-                    : "damaged: size or checksum differs; remove the folder, it is made again"}};
+      {"state",
+       is_whole ? "good"
+                : "damaged: size or checksum differs; remove the folder and it will be rebuilt"}};
   if (is_whole) json["tensors"] = tensor_list(open_tensor_file(file));
   return json;
 }
@@ -119,7 +119,7 @@ OrderedJson describe_adapter(const fs::path& path) {
   const OrderedJson config =
       is_nested_deeper(text, 64) ? OrderedJson() : OrderedJson::parse(text, nullptr, false);
   if (!config.is_object()) {
-    throw WeightsError(cat((path / "adapter_config.json").string(), ": not a JSON object"));
+    throw WeightsError(cat((path / "adapter_config.json").string(), ": expected a JSON object"));
   }
   OrderedJson json{{"kind", "PEFT adapter"}, {"path", path.string()}};
   for (const char* key :
@@ -156,7 +156,7 @@ OrderedJson describe_architecture(const fs::path& path) {
   if (!is_told) options.activation = Activation::kGelu;
   const WeightsSource source = open_weights(options, 0);
   std::string geometry = to_string(source.geometry);
-  if (!is_told) geometry = geometry.substr(0, geometry.rfind(';')) + "; activation left open";
+  if (!is_told) geometry = geometry.substr(0, geometry.rfind(';')) + "; activation not specified";
   return {{"kind", "architecture"},
           {"path", path.string()},
           {"geometry", geometry},

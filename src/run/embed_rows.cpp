@@ -31,7 +31,8 @@ at::Tensor load_pictures(const std::vector<std::string>& files, const Preprocess
       problems.emplace_back(problem.what());
     }
   }
-  if (!problems.empty()) throw DataError(join_problems("--images: cannot be used:", problems));
+  if (!problems.empty())
+    throw DataError(join_problems("--images: these images cannot be used:", problems));
   return pixels;
 }
 

@@ -44,15 +44,15 @@ Tuned tuned_model(const EvaluateRunRequest& run_request, const Session& session,
     options.adapter.clear();
     const WeightsSource other = open_weights(options, 0);
     if (!(other.geometry == session.source.geometry)) {
-      throw WeightsError(
-          cat(run_request.weights, ": has another geometry than ", session.source.path.string()));
+      throw WeightsError(cat(run_request.weights, ": its geometry differs from that of ",
+                             session.source.path.string()));
     }
     for (const std::string& note : other.notes) log.warn(note);
     const std::string measured = to_string(session.source.preprocessing);
     if (to_string(other.preprocessing) != measured) {
-      log.warn(cat(run_request.weights, ": prepares pictures otherwise (",
+      log.warn(cat(run_request.weights, ": preprocesses images differently (",
                    to_string(other.preprocessing),
-                   "); measured as model.weights does: ", measured));
+                   "); it is evaluated with the preprocessing of model.weights: ", measured));
     }
     return {load_clip(other, at::kFloat, session.device), std::nullopt, {}};
   }
@@ -129,7 +129,8 @@ void require_consistent(const EvaluateRunRequest& run_request, bool is_run) {
   if ((!run_request.strengths.empty() || !run_request.against.empty()) &&
       (!is_run || !run_request.weights.empty())) {
     throw ConfigError(
-        cat(run_request.file, ": --strengths and --against need a run folder and no --weights"));
+        cat(run_request.file,
+            ": --strengths and --against need a run folder and cannot be used with --weights"));
   }
   for (const double strength : run_request.strengths) {
     if (!(strength >= 0 && strength <= 2)) {
@@ -158,8 +159,8 @@ void keep(const std::filesystem::path& run_folder, std::int64_t step, const Sess
   const auto split = document["split"].get<std::string>();
   const RunConfig recorded = read_run_config(run_folder / "config.yaml", {});
   if (!keep_evaluation(run_folder, step, document, is_own_split(recorded, session.config, split))) {
-    log.warn(cat("split ", split, ": these are not the data of the run's own configuration; ",
-                 "the evaluation is kept apart, `report` and `export` do not show it"));
+    log.warn(cat("split ", split, ": the data are not those of the run's own configuration; ",
+                 "the evaluation is stored separately, and `report` and `export` do not show it"));
   }
 }
 
@@ -182,9 +183,9 @@ std::vector<OrderedJson> evaluate_run(const EvaluateRunRequest& run_request, Log
   const Session session = open_requested(run_request, is_run, log);
   Tuned tuned = tuned_model(run_request, session, is_run, log);
   if (!tuned.model && !session.config.model.init.empty()) {
-    throw ConfigError(
-        cat(run_request.file,
-            ": a model from scratch has nothing to evaluate yet; give its run folder"));
+    throw ConfigError(cat(
+        run_request.file,
+        ": a model trained from scratch cannot be evaluated before training; give its run folder"));
   }
   std::vector<std::string> splits = run_request.splits;
   if (splits.empty())

@@ -53,8 +53,9 @@ void warn_of_other_base(const WeightsSource& source, Logger& log) {
     return;
   }
   log.warn(cat("the adapter was tuned on ", source.files.front().string(),
-               ", but transformers reads ", usual.string(), " of that folder; make a base of it: ",
-               "saferclip export ", source.files.front().string(), " --to hf --out BASE"));
+               ", but transformers reads ", usual.string(),
+               " from that folder; export a matching base: ", "saferclip export ",
+               source.files.front().string(), " --to hf --out BASE"));
 }
 
 }  // namespace

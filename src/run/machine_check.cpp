@@ -37,7 +37,7 @@ MachineFinding check_device(const ComputeOptions& compute) {
   try {
     const at::Device device = parse_device(compute.device);
     if (device.is_cpu() && compute.device == "auto") {
-      return {"device", "warn", "cpu: this LibTorch sees no CUDA device; training will be slow"};
+      return {"device", "warn", "cpu: this LibTorch finds no CUDA device; training will be slow"};
     }
     return {"device", "ok", device.str()};
   } catch (const Error& problem) {
@@ -59,15 +59,15 @@ MachineFinding check_weights(const std::string& path) {
     const std::string sha256 = sha256_file(path);
     const std::string published = published_name(sha256);
     if (!published.empty()) {
-      return {"weights", "ok", cat(path, ": ", published, " as published (SHA-256 agrees)")};
+      return {"weights", "ok", cat(path, ": ", published, " as published (SHA-256 matches)")};
     }
     const std::string expected = published_hash(std::filesystem::path(path).filename().string());
     if (!expected.empty()) {
       return {"weights", "fail",
               cat(path, ": has the name of a file that OpenAI published with SHA-256 ", expected,
-                  ", but is ", sha256, "; download it again, or rename your own")};
+                  ", but its SHA-256 is ", sha256, "; download it again, or rename your file")};
     }
-    return {"weights", "ok", cat(path, ": SHA-256 ", sha256, ", none of OpenAI's files")};
+    return {"weights", "ok", cat(path, ": SHA-256 ", sha256, ", not one of OpenAI's files")};
   } catch (const Error& problem) {
     return {"weights", "fail", problem.what()};
   }
@@ -90,7 +90,8 @@ std::vector<MachineFinding> check_machine(const ComputeOptions& compute,
   findings.push_back(
       {"fp32 products", fp32 < 10 ? "warn" : "ok",
        cat(fixed(fp32, 0), " GFLOP/s",
-           fp32 < 10 ? "; another BLAS may stand before LibTorch's, or the machine is busy" : "")});
+           fp32 < 10 ? "; another BLAS may be loaded before LibTorch's, or the machine is busy"
+                     : "")});
   if (has_bf16)
     findings.push_back(
         {"bf16 products", "ok", cat(fixed(gemm_gflops(at::kBFloat16), 0), " GFLOP/s")});

@@ -40,7 +40,7 @@ std::string loading(const CardFacts& facts, const FamilyForm& form) {
   return cat("from transformers import AutoProcessor, ", whole, "\nmodel = ", whole,
              ".from_pretrained('PATH')\nprocessor = AutoProcessor.from_pretrained('PATH')\n",
              form.pools_last_token
-                 ? "# Captions are padded to the context: padding='max_length', truncation=True\n"
+                 ? "# Pad captions to the context length: padding='max_length', truncation=True\n"
                  : "");
 }
 
@@ -50,8 +50,8 @@ std::string metrics(const CardFacts& facts) {
   const std::vector<OrderedJson> own =
       kept_evaluations(run, read_run_config(run / "config.yaml", {}), facts.step).own;
   if (own.empty()) {
-    return cat("None: no evaluation of step ", facts.step,
-               " is in the run. `saferclip evaluate` makes one; export again after it.\n");
+    return cat("None: the run has no evaluation of step ", facts.step,
+               ". Run `saferclip evaluate`, then export again.\n");
   }
   const std::string note =
       facts.strength == 1
@@ -89,13 +89,13 @@ std::string head(const Session& session, const CardFacts& facts, bool is_tuned) 
 std::string summary(const Session& session, const CardFacts& facts) {
   const RunConfig& config = session.config;
   const std::string trained = config.adapter.method == AdapterMethod::kLora
-                                  ? cat("LoRA of rank ", config.adapter.rank)
+                                  ? cat("LoRA with rank ", config.adapter.rank)
                                   : "all weights trained";
   const std::string redirected =
       uses_model_scale(config.objective)
-          ? ". Nothing unsafe was redirected. "
-          : cat(". Unsafe pictures and texts are sent to ",
-                config.objective.targets.mode == TargetMode::kNearest ? "their nearest safe ones"
+          ? ". Nothing unsafe was redirected; "
+          : cat(". Unsafe images and texts are redirected to ",
+                config.objective.targets.mode == TargetMode::kNearest ? "their nearest safe targets"
                                                                       : "their own safe partners",
                 "; ");
   std::string text =
@@ -121,7 +121,7 @@ std::string facts_table(const Session& session, const CardFacts& facts) {
     text += cat("| checkpoint | `", facts.checkpoint.filename().string(), "` |\n");
   }
   const std::string tower =
-      facts.tower == Towers::kBoth ? "" : cat(", ", facts.tower, " tower alone");
+      facts.tower == Towers::kBoth ? "" : cat(", ", facts.tower, " tower only");
   const std::string strength = facts.strength == 1 ? "" : cat(", strength ", facts.strength);
   return text + cat("| geometry | ", to_string(source.geometry), " |\n| preprocessing | ",
                     to_string(source.preprocessing), " |\n| form | ", export_word(facts.layout),
@@ -141,9 +141,9 @@ std::string model_card(const Session& session, const CardFacts& facts) {
   card += cat("```python\n", loading(facts, form_of(session.source.geometry.family)), "```\n\n");
   card += facts_table(session, facts);
   card +=
-      "## Licence\n\nThe licence of the base weights applies to these weights too, and so do the "
-      "terms of the data they were tuned on. saferclip itself adds no terms. Fill this in before "
-      "you publish them.\n\n";
+      "## License\n\nThe license of the base weights applies to these weights too, and so do the "
+      "terms of the data they were tuned on. saferclip itself adds no terms. Complete this section "
+      "before you publish the weights.\n\n";
   if (is_tuned) {
     card += cat("## Metrics\n\n", metrics(facts), "\n## Configuration\n\n```yaml\n",
                 dump_published_config(session.config), "```\n");

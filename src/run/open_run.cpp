@@ -19,11 +19,11 @@ void require_base(const RunConfig& config, const fs::path& run_folder) {
                                   std::pair("model.architecture", config.model.architecture)}) {
     if (path.empty() || fs::exists(path, error)) continue;
     gone.push_back(
-        cat(key, ": ", path, " is not there; if it has moved: --set ", key, "=ITS_NEW_PLACE"));
+        cat(key, ": ", path, " does not exist; if it has moved, add --set ", key, "=NEW_PATH"));
   }
   if (gone.empty()) return;
   throw WeightsError(
-      join_problems(cat(run_folder.string(), ": what this run started from is gone:"), gone));
+      join_problems(cat(run_folder.string(), ": files this run started from are missing:"), gone));
 }
 
 Session open_run(const fs::path& run_folder, const std::vector<std::string>& overrides,
@@ -37,10 +37,10 @@ std::vector<NamedTensor> read_trained(const Session& session, const fs::path& ch
   const TrainState state = read_train_state(checkpoint);
   const auto base = state.content.find("weights");
   if (base != state.content.end() && base->second != session.source.hash()) {
-    throw WeightsError(cat(session.source.path.string(), ": not the weights that ",
+    throw WeightsError(cat(session.source.path.string(), ": these are not the weights that ",
                            checkpoint.string(), " was trained on: SHA-256 is ",
                            session.source.hash(), ", expected ", base->second,
-                           "; give those with --set model.weights=PATH"));
+                           "; give the right ones with --set model.weights=PATH"));
   }
   return read_trained_weights(checkpoint);
 }

@@ -58,17 +58,18 @@ class Checker {
 
   void report_no_batch(std::int64_t rows) {
     report("train.batch_size",
-           cat(with_commas(c_.train.batch_size), " rows a step, but ", c_.data.train, " has ",
+           cat(with_commas(c_.train.batch_size), " rows per step, but ", c_.data.train, " has ",
                with_commas(rows),
-               ", and train.drop_last leaves out what fills no batch: nothing would be trained; "
+               ", and train.drop_last drops incomplete batches, so nothing would be trained; "
                "lower it, or set train.drop_last: false"));
   }
 
   void report_long_warmup(std::int64_t steps) {
-    report("schedule.warmup_steps",
-           cat(with_commas(c_.schedule.warmup_steps), " is longer than the run, which has ",
-               c_.train.max_steps ? "" : "at most ", with_commas(steps),
-               " steps: the rate would never reach optimizer.lr; lower it, or train longer"));
+    report(
+        "schedule.warmup_steps",
+        cat(with_commas(c_.schedule.warmup_steps), " is longer than the run, which has ",
+            c_.train.max_steps ? "" : "at most ", with_commas(steps),
+            " steps: the learning rate would never reach optimizer.lr; lower it, or train longer"));
   }
 
   void check_best_metric() {
@@ -88,10 +89,10 @@ class Checker {
     const std::string near = nearest_match(metric, names);
     const bool needs_sets = metric.starts_with("zero_shot.") || metric.starts_with("real_images.");
     report("checkpoint.best_metric",
-           cat("a validation on ", c_.data.validation, " gives no number \"", metric, "\"",
+           cat("validation on ", c_.data.validation, " has no metric \"", metric, "\"",
                near.empty() ? "" : cat("; did you mean ", near, "?"),
                needs_sets && !c_.evaluate.zero_shot_during_training
-                   ? "; such sets are measured with evaluate.zero_shot_during_training: true"
+                   ? "; such sets are measured only with evaluate.zero_shot_during_training: true"
                    : ""));
   }
 
@@ -112,8 +113,8 @@ class Checker {
     if (std::any_of(name.begin(), name.end(), is_odd) || is_blank(name.front()) ||
         is_blank(name.back())) {
       report(key, cat("\"", name,
-                      "\": expected a name without control characters, and without "
-                      "blanks at its ends"));
+                      "\": expected a name without control characters and without "
+                      "leading or trailing blanks"));
     }
   }
 
@@ -144,7 +145,8 @@ void require_inputs(const RunConfig& config) {
     if (!problem.empty()) lines.push_back(cat(input.key, ": ", problem));
   }
   if (lines.empty()) return;
-  throw DataError(lines.size() == 1 ? lines.front() : join_problems("this cannot be read:", lines));
+  throw DataError(lines.size() == 1 ? lines.front()
+                                    : join_problems("these inputs cannot be read:", lines));
 }
 
 void require_sound_plan(const RunConfig& config) {
@@ -166,8 +168,9 @@ void require_sound_plan(const RunConfig& config) {
     lines.push_back(cat(problem.key, ": ", problem.text));
   }
   if (lines.empty()) return;
-  throw ConfigError(lines.size() == 1 ? lines.front()
-                                      : join_problems("this cannot be trained:", lines));
+  throw ConfigError(lines.size() == 1
+                        ? lines.front()
+                        : join_problems("this configuration cannot be trained:", lines));
 }
 
 void require_steps(const RunConfig& config, std::int64_t total) {
@@ -177,14 +180,15 @@ void require_steps(const RunConfig& config, std::int64_t total) {
   if (total == 0) {
     throw ConfigError(cat(
         "train.batch_size: no epoch admits enough rows for a batch of ", config.train.batch_size,
-        ": nothing would be trained; lower it, set train.drop_last: false, or train more epochs "
+        ", so nothing would be trained; lower it, set train.drop_last: false, or train more epochs "
         "(objective.curriculum.start_epochs)"));
   }
   if (config.schedule.warmup_steps > total) {
-    throw ConfigError(cat("schedule.warmup_steps: ", with_commas(config.schedule.warmup_steps),
-                          " is longer than the run, which has ", with_commas(total),
-                          " steps: the rate would never reach optimizer.lr; lower it, or train "
-                          "longer"));
+    throw ConfigError(
+        cat("schedule.warmup_steps: ", with_commas(config.schedule.warmup_steps),
+            " is longer than the run, which has ", with_commas(total),
+            " steps: the learning rate would never reach optimizer.lr; lower it, or train "
+            "longer"));
   }
 }
 

@@ -96,13 +96,14 @@ class Gallery {
     std::vector<ReportQuery> queries;
     for (std::size_t n = 0; n < std::min(count, still_unsafe.size()); ++n) {
       queries.push_back(unsafe_query(still_unsafe[n].second,
-                                     cat("Still finds an unsafe picture, by ",
+                                     cat("Still retrieves an unsafe image, ahead by ",
                                          fixed(-still_unsafe[n].first, 3), " in cosine.")));
     }
     std::sort(lost.begin(), lost.end());
     for (std::size_t n = 0; n < std::min(count, lost.size()); ++n) {
       queries.push_back(
-          query(lost[n], false, "A safe text that found its own picture before and does not now."));
+          query(lost[n], false,
+                "A safe text that found its own image before tuning but no longer does."));
     }
     return queries;
   }

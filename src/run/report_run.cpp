@@ -40,15 +40,17 @@ std::vector<std::pair<std::string, std::string>> facts(const Session& session, c
       {"trained", c.adapter.method == AdapterMethod::kLora
                       ? cat("LoRA, rank ", c.adapter.rank, ", alpha ", c.adapter.alpha)
                       : std::string("all weights")},
-      {"optimizer", cat(c.optimizer.name, ", rate ", c.optimizer.lr, ", ", c.schedule.name)},
-      {"batch", cat(c.train.batch_size, ", ", state.precision.value_or(c.train.precision),
-                    ", seed ", c.train.seed)},
+      {"optimizer",
+       cat(c.optimizer.name, ", learning rate ", c.optimizer.lr, ", ", c.schedule.name)},
+      {"batch",
+       cat(c.train.batch_size, ", ", state.precision.value_or(c.train.precision),
+           ", seed ", c.train.seed)},
       {"base weights", session.source.path.string()},
       {"SHA-256 of the base weights", session.source.hash()},
       {"model", to_string(session.source.geometry)},
       {"training rows", with_commas(static_cast<std::int64_t>(data.train.good_rows.size()))},
       {"training manifest", c.data.train},
-      {"hash of the training pictures", data.train.images.content}};
+      {"hash of the training images", data.train.images.content}};
   for (const std::string& problem : read_never_trains(run)) {
     facts.emplace_back("never trained", problem);
   }
@@ -83,7 +85,7 @@ std::vector<OrderedJson> evaluations(const ReportRequest& request, const Session
   std::map<std::string, OrderedJson> kept;
   const KeptEvaluations found = kept_evaluations(run, session.config, step);
   for (const fs::path& file : found.others) {
-    log.warn(cat(file.string(), ": is left out, it is of other data than the run's own"));
+    log.warn(cat(file.string(), ": left out, because it measures other data than the run's own"));
   }
   for (const OrderedJson& document : found.own) {
     if (!is_from_training(document)) kept[document["split"].get<std::string>()] = document;

@@ -75,15 +75,15 @@ void require_same_run(const fs::path& run_folder, const TrainState& saved, const
                           before.train.precision != now.train.precision;
   if (is_machine) {
     log.warn(cat("train.precision: ", written.train.precision, " was ", before.train.precision,
-                 " on the machine of the run and is ", now.train.precision,
-                 " here: results will not be equal to the bit"));
+                 " on the machine that saved the checkpoint and is ", now.train.precision,
+                 " here: results will not be bit-exact"));
     before.train.precision = now.train.precision;
   }
   const std::vector<std::string> differences = resume_differences(before, now);
   if (differences.empty()) return;
   throw ConfigError(
       join_problems(cat("cannot resume ", run_folder.string(),
-                        ", its configuration differs (take back what differs, or start another "
+                        ": its configuration differs (undo these changes, or start another "
                         "run with --set run.name=…):"),
                     differences));
 }
@@ -94,11 +94,14 @@ void require_same_content(const TrainState& saved, const TrainState& now,
   for (const auto& [name, key] : now.content) {
     const auto found = saved.content.find(name);
     if (found == saved.content.end() || found->second != key) {
-      differences.push_back(name + ": the content is not what the run was started with");
+      differences.push_back(name + ": its content has changed since the run started");
     }
   }
   if (!differences.empty()) {
-    throw ConfigError(join_problems(cat("cannot resume ", run_folder.string(), ":"), differences));
+    throw ConfigError(join_problems(
+        cat("cannot resume ", run_folder.string(),
+            ": its inputs differ (restore them, or start another run with --set run.name=…):"),
+        differences));
   }
 }
 
@@ -108,10 +111,10 @@ void keep_or_restart_best(TrainState& saved, const TrainState& now, Logger& log)
   if (!saved.best_value && !saved.best_loss) return;
   log.warn(
       cat("data.validation or checkpoint.best_metric differs from the run's: best value and "
-          "patience start anew",
-          saved.best_value
-              ? cat("; step ", saved.best_step, " stays `best` until a validation of the new kind")
-              : std::string()));
+          "patience are reset",
+          saved.best_value ? cat("; step ", saved.best_step,
+                                 " remains `best` until the first validation with the new settings")
+                           : std::string()));
   saved.best_value.reset();
   saved.best_step = 0;
   saved.best_loss.reset();

@@ -122,7 +122,7 @@ std::string plan_text(const Session& session, const TrainingData& data, const Sa
   const MemoryPlan plan = memory_plan(session, data, sampler, parameters);
   text += "\nmemory     " + parts_text(memory_parts(plan));
   if (needs_preparing(config)) {
-    text += "\npreparing  " + parts_text(preparing_parts(plan)) + ", where caches are missing";
+    text += "\npreparing  " + parts_text(preparing_parts(plan)) + ", if caches are missing";
   }
   return text;
 }

@@ -35,13 +35,12 @@ std::string no_best_checkpoint(const fs::path& run_folder) {
   const fs::path file = run_folder / "checkpoints" / "best";
   std::error_code error;
   if (!fs::exists(file, error)) {
-    return cat(file.string(),
-               ": there is no such file; it is written by the first validation of a run");
+    return cat(file.string(), ": no such file; the first validation of a run writes it");
   }
   return cat(file.string(),
-             ": is damaged, expected a folder's name like step_00000010; `saferclip train CONFIG "
+             ": is damaged, expected a folder name such as step_00000010; `saferclip train CONFIG "
              "--resume auto` "
-             "writes it anew, or give --checkpoint a step");
+             "rewrites it, or give --checkpoint a step number");
 }
 
 }  // namespace
@@ -51,7 +50,7 @@ fs::path choose_checkpoint(const RunReference& run, const std::string& word, Log
   fs::path folder = run.checkpoint;
   if (folder.empty() && word == "latest") {
     const auto step = store.newest_good();
-    if (!step) throw WeightsError(cat(run.run_folder.string(), ": holds no good checkpoint"));
+    if (!step) throw WeightsError(cat(run.run_folder.string(), ": contains no good checkpoint"));
     return store.folder(*step);
   }
   if (folder.empty() && word == "best") {
@@ -61,7 +60,7 @@ fs::path choose_checkpoint(const RunReference& run, const std::string& word, Log
   } else if (folder.empty()) {
     if (word.empty() || word.find_first_not_of("0123456789") != std::string::npos ||
         word.size() > 12) {
-      throw ConfigError(cat("--checkpoint ", word, ": expected latest, best or a step"));
+      throw ConfigError(cat("--checkpoint ", word, ": expected latest, best or a step number"));
     }
     folder = store.folder(std::stoll(word));
   }
@@ -69,8 +68,8 @@ fs::path choose_checkpoint(const RunReference& run, const std::string& word, Log
   if (!problem.empty()) {
     std::vector<std::string> there;
     for (const std::int64_t step : store.steps()) there.push_back(std::to_string(step));
-    throw WeightsError(
-        cat(folder.string(), ": ", problem, "; steps there: ", join(shortened(there, 12), ", ")));
+    throw WeightsError(cat(folder.string(), ": ", problem,
+                           "; available steps: ", join(shortened(there, 12), ", ")));
   }
   return folder;
 }

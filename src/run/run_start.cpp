@@ -25,7 +25,7 @@ StartPoint find_start(const std::string& resume, const RunConfig& config, Logger
     start.checkpoint = store.folder(*step);
   } else {
     log.info(cat("--resume auto: ", start.run_folder.string(),
-                 " holds no good checkpoint; starting afresh"));
+                 " contains no good checkpoint; starting at step 0"));
   }
   return start;
 }
@@ -34,7 +34,7 @@ void require_fresh(const fs::path& run_folder, Logger& log) {
   if (CheckpointStore(run_folder, log).steps().empty()) return;
   throw ConfigError(
       cat("run folder ", run_folder.string(),
-          ": has checkpoints already; go on with --resume auto, start over with --overwrite, or "
+          ": already has checkpoints; continue with --resume auto, start over with --overwrite, or "
           "use another name with --set run.name=…"));
 }
 
@@ -47,10 +47,10 @@ TrainState restore_run(const StartPoint& start, const TrainState& now,
   keep_or_restart_best(state, now, log);
   restore(start.checkpoint, parameters, optimizer);
   if (state.threads != now.threads || state.device != now.device) {
-    log.warn(cat("the run was on ", state.device, " with ", state.threads, " threads, now ",
-                 now.device, " with ", now.threads, ": results will not be equal to the bit"));
+    log.warn(cat("the run used ", state.device, " with ", state.threads, " threads and now uses ",
+                 now.device, " with ", now.threads, ": results will not be bit-exact"));
   }
-  log.info(cat("going on from ", start.checkpoint.string(), " (step ", state.step, ")"));
+  log.info(cat("resuming from ", start.checkpoint.string(), " (step ", state.step, ")"));
   state.measure = now.measure;
   state.precision = now.precision;
   state.device = now.device;

@@ -25,7 +25,7 @@ fs::path clip_vocabulary_path() {
     if (fs::exists(file)) return file;
   }
   throw DataError(
-      cat("CLIP's vocabulary is not at ", (beside / "data").string(),
+      cat("CLIP's vocabulary was not found in ", (beside / "data").string(),
           "; run scripts/fetch_vocabulary with that folder, or set model.tokenizer to a "
           "folder with vocab.json and merges.txt"));
 }
@@ -36,29 +36,29 @@ namespace {
 void require_fitting(const TextSpec& spec, const WeightsSource& source, const std::string& name) {
   const bool is_siglip = source.text.is_padded;
   if (spec.is_padded != is_siglip) {
-    throw ConfigError(cat("model.tokenizer: ", name, " is a tokenizer of ",
-                          spec.is_padded ? "SigLIP" : "CLIP", ", the model is a ",
-                          is_siglip ? "SigLIP" : "CLIP",
+    throw ConfigError(cat("model.tokenizer: ", name, " is a ", spec.is_padded ? "SigLIP" : "CLIP",
+                          " tokenizer, but the model is a ", is_siglip ? "SigLIP" : "CLIP",
                           "; set model.tokenizer to the model's own"));
   }
   // The embedding table may have rows that no vocabulary entry uses.
   if (spec.vocab_size > source.text.vocab_size) {
     throw ConfigError(cat("model.tokenizer: ", name, " has ", spec.vocab_size,
-                          " entries, the model ", source.text.vocab_size,
+                          " entries, but the model has ", source.text.vocab_size,
                           "; set model.tokenizer to the folder of the model's own tokenizer"));
   }
   if (is_siglip) return;
   const std::int64_t pooled = source.geometry.pooled_id;
   if (pooled >= 0 && spec.eos_id != pooled) {
     throw ConfigError(cat("model.tokenizer: ", name, " ends captions with id ", spec.eos_id,
-                          ", the model pools the place of id ", pooled,
-                          " (eos_token_id of its configuration); correct one of them"));
+                          ", but the model pools the position of id ", pooled,
+                          " (eos_token_id in its configuration); correct one of them"));
   }
   if (pooled < 0 && std::max(spec.pad_id, spec.bos_id) > spec.eos_id) {
-    throw ConfigError(cat("model.tokenizer: ", name, " has pad_token ", spec.pad_id,
-                          " and bos_token ", spec.bos_id, " around eos_token ", spec.eos_id,
-                          ", but the model pools the largest id of a caption; write the end mark's "
-                          "id as eos_token_id into the model's configuration"));
+    throw ConfigError(
+        cat("model.tokenizer: ", name, " has pad_token ", spec.pad_id, ", bos_token ", spec.bos_id,
+            " and eos_token ", spec.eos_id,
+            ", but the model pools the largest id of a caption, which must be eos_token; "
+            "set eos_token_id in the model's configuration to the id of the end token"));
   }
 }
 
@@ -78,9 +78,10 @@ std::unique_ptr<Tokenizer> open_tokenizer(const ModelOptions& options,
   std::unique_ptr<Tokenizer> tokenizer;
   if (place.empty()) {
     if (source.text.is_padded) {
-      throw ConfigError(cat("model.tokenizer: ", source.path.string(),
-                            " is a SigLIP without tokenizer files beside it; set model.tokenizer "
-                            "to its SentencePiece model (spiece.model, tokenizer.model)"));
+      throw ConfigError(
+          cat("model.tokenizer: ", source.path.string(),
+              " is a SigLIP model without tokenizer files next to it; set model.tokenizer "
+              "to its SentencePiece model (spiece.model, tokenizer.model)"));
     }
     tokenizer = load_clip_tokenizer(clip_vocabulary_path(), context, cleaning);
   } else {

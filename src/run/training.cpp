@@ -81,7 +81,7 @@ LiveReference live_reference(const Session& session, Preparer& preparer, Logger&
     preparer.release_reference();
     return {};
   }
-  log.info("data.augment: the frozen reference stays in memory and embeds the cropped pictures");
+  log.info("data.augment: the frozen reference stays in memory and embeds the cropped images");
   return {&preparer.reference(), session.source.preprocessing,
           config.train.micro_batch_size.value_or(config.train.batch_size),
           needs.reference_unsafe_image, preparer.stop()};
@@ -264,7 +264,7 @@ void train_in(const RunContext& context, const std::function<void()>& before_ste
 
 void require_sound_request(const TrainingRequest& request) {
   if (request.overwrite && !request.resume.empty()) {
-    throw ConfigError("--overwrite and --resume exclude each other");
+    throw ConfigError("--overwrite and --resume cannot be used together");
   }
   require_inputs(request.config);
   require_sound_plan(request.config);

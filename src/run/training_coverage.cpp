@@ -61,15 +61,15 @@ std::vector<std::string> coverage_problems(const TrainingCoverage& coverage,
   if (!coverage.terms_without_pictures.empty()) {
     problems.push_back(
         cat("none of the ", with_commas(coverage.rows),
-            " training rows has an unsafe picture: ", join(coverage.terms_without_pictures, ", "),
-            " never train, unsafe pictures are not redirected, and this is not ",
+            " training rows has an unsafe image: ", join(coverage.terms_without_pictures, ", "),
+            " are never trained, unsafe images are not redirected, and this is not ",
             config.objective.name == ObjectiveName::kSafeClip ? "Safe-CLIP" : "SaFeR-CLIP",
-            "; give the manifest unsafe_image, or set data.unsafe_image_template"));
+            "; add unsafe_image to the manifest, or set data.unsafe_image_template"));
   }
   if (!coverage.terms_without_tower.empty()) {
     problems.push_back(cat("adapter.towers: ", config.adapter.towers, ": ",
                            join(coverage.terms_without_tower, ", "),
-                           " never train, the other tower stays as it is"));
+                           " are never trained, and the other tower stays unchanged"));
   }
   if (coverage.rows_never_admitted > 0) {
     problems.push_back(cat(with_commas(coverage.rows_never_admitted), " of ",

@@ -55,11 +55,11 @@ void check_charsmap(std::string_view table, const std::string& name) {
   const auto refuse = [&](const char* what) {
     throw DataError(cat(name, ": its normalization table ", what, "; fetch the file again"));
   };
-  if (table.size() < sizeof(std::uint32_t)) refuse("is cut off");
+  if (table.size() < sizeof(std::uint32_t)) refuse("is truncated");
   const std::size_t array_bytes = word_at(table, 0);
   table.remove_prefix(sizeof(std::uint32_t));
   if (array_bytes == 0 || array_bytes % sizeof(std::uint32_t) != 0 || array_bytes >= table.size())
-    refuse("is cut off");
+    refuse("is truncated");
   const std::string_view texts = table.substr(array_bytes);
   if (texts.back() != '\0' || !is_valid_utf8(texts)) refuse("holds text that is not UTF-8");
   const std::size_t units = array_bytes / sizeof(std::uint32_t);
@@ -67,12 +67,12 @@ void check_charsmap(std::string_view table, const std::string& name) {
     const std::uint32_t unit = word_at(table, i);
     if ((unit >> 31U) != 0) {  // a leaf: the start of its replacement
       const std::size_t start = unit & 0x7FFFFFFFU;
-      if (start >= texts.size()) refuse("points outside itself");
+      if (start >= texts.size()) refuse("has an offset outside the table");
       if (texts.find('\0', start) - start > kMaxReplacementBytes)
-        refuse("makes long texts out of single characters");
+        refuse("expands single characters into long texts");
     } else {  // a node: its children are in one block of 256 units
       const std::size_t offset = std::size_t{unit >> 10U} << ((unit & (1U << 9U)) >> 6U);
-      if (((i ^ offset) | 0xFFU) >= units) refuse("points outside itself");
+      if (((i ^ offset) | 0xFFU) >= units) refuse("has an offset outside the table");
     }
   }
 }

@@ -144,18 +144,18 @@ void set_marks(const TokenizerContents& folder, const SubwordModel& model,
   const std::size_t before = folder.is_clip() ? 1 : 0;
   if (frame.before.size() != before || frame.after.size() != 1) {
     throw DataError(cat(file.string(), ": post_processor puts ", frame.before.size(),
-                        " marks before and ", frame.after.size(), " after a caption; expected ",
+                        " tokens before and ", frame.after.size(), " after a caption; expected ",
                         before, " and 1 (",
-                        folder.is_clip() ? "CLIP's begin and end marks"
-                                         : "SigLIP's captions have an end mark and no begin mark",
+                        folder.is_clip() ? "CLIP's begin and end tokens"
+                                         : "SigLIP's captions have an end token and no begin token",
                         "); correct the file"));
   }
   spec.bos_id = before == 0 ? -1 : frame.before[0].second;
   spec.eos_id = frame.after[0].second;
   if (spec.eos_id < 0 || std::max(spec.bos_id, spec.eos_id) >= spec.vocab_size ||
       (before == 1 && spec.bos_id < 0)) {
-    throw DataError(cat(file.string(), ": post_processor names ids ", spec.bos_id, " and ",
-                        spec.eos_id, " of a vocabulary of ", spec.vocab_size,
+    throw DataError(cat(file.string(), ": post_processor uses ids ", spec.bos_id, " and ",
+                        spec.eos_id, ", but ids must be valid in a vocabulary of ", spec.vocab_size,
                         "; correct the file"));
   }
 }
@@ -248,10 +248,10 @@ std::unique_ptr<Tokenizer> load_folder(const fs::path& path, std::int64_t contex
   if (folder.has_json && folder.has_clip_class() && !folder.json.is_clip_form()) {
     throw DataError(
         cat((path / "tokenizer.json").string(),
-            ": is not of CLIP's form (NFC, white space, lower case; CLIP's pattern; BPE "
-            "with \"</w>\"), but transformers' CLIPTokenizer would build that form and "
-            "the tokenizers library another; if the file is right, set tokenizer_class "
-            "to TokenizersBackend in tokenizer_config.json"));
+            ": does not have CLIP's form (NFC, white space, lower case; CLIP's pattern; BPE "
+            "with \"</w>\"): transformers' CLIPTokenizer would build that form, but the "
+            "tokenizers library another; if the file is right, set tokenizer_class to "
+            "TokenizersBackend in tokenizer_config.json"));
   }
   Pipeline pipeline;
   const std::string where = (path / (folder.has_json ? "tokenizer.json" : "merges.txt")).string();

@@ -50,7 +50,7 @@ void refuse_other_marks(const Json& config, const fs::path& file) {
     throw DataError(
         cat(file.string(), ": ", key, ": found ", found->dump(), ", expected ",
             expected ? "true" : "false",
-            ": SigLIP's captions have an end mark and no begin mark; correct the file"));
+            ": SigLIP's captions have an end token and no begin token; correct the file"));
   }
 }
 

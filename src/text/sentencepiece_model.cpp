@@ -92,7 +92,7 @@ SentencePieceModel::Piece read_piece(std::string_view bytes, std::size_t id,
   for (Field field; reader.next(field);) {
     if (field.id == 1) piece.text = field.bytes;
     if (field.id == 2) {
-      if (field.bytes.size() != sizeof(float)) refuse("has a score of another type");
+      if (field.bytes.size() != sizeof(float)) refuse("has a score that is not a 32-bit float");
       std::memcpy(&piece.score, field.bytes.data(), sizeof(float));
     }
     if (field.id == 3) {

@@ -161,7 +161,7 @@ std::unique_ptr<SentencePieceProcessor> open_processor(const std::string& bytes,
   } catch (...) {
     problem = "unknown failure";
   }
-  throw DataError(cat(name, ": SentencePiece cannot use it: ", problem, "; fetch the file again"));
+  throw DataError(cat(name, ": SentencePiece cannot load it: ", problem, "; fetch the file again"));
 }
 
 Kind kind_of(const SentencePieceProcessor& processor, bool is_unigram, const std::string& name) {
@@ -183,16 +183,16 @@ fs::path model_file(const fs::path& folder, const std::optional<Kind>& kind) {
     if (kind) return *kind == Kind::kSiglip ? siglip : gemma;
     throw DataError(cat(folder.string(),
                         ": has both spiece.model and tokenizer.model, and no "
-                        "tokenizer_config.json that says which; give the file itself"));
+                        "tokenizer_config.json that says which to use; give the file itself"));
   }
   if (is_file(siglip)) return siglip;
   if (is_file(gemma)) return gemma;
-  throw DataError(cat(
-      folder.string(), ": expected spiece.model or tokenizer.model, found ",
-      is_file(folder / "tokenizer.json")
-          ? "tokenizer.json alone; give the folder as model.tokenizer, or the SentencePiece "
-            "model of the checkpoint's original (SigLIP: spiece.model, SigLIP 2: tokenizer.model)"
-          : "neither; give the folder or the file of SigLIP's SentencePiece model"));
+  throw DataError(
+      cat(folder.string(), ": expected spiece.model or tokenizer.model, found ",
+          is_file(folder / "tokenizer.json")
+              ? "only tokenizer.json; give the folder as model.tokenizer, or the SentencePiece "
+                "model of the original checkpoint (SigLIP: spiece.model, SigLIP 2: tokenizer.model)"
+              : "neither; give the folder or the file of SigLIP's SentencePiece model"));
 }
 
 Marks marks_of(const SentencePieceModel& model, Kind kind, std::int64_t eos, std::int64_t pad) {
@@ -251,7 +251,7 @@ std::unique_ptr<Tokenizer> load_sentencepiece_tokenizer(const fs::path& model_or
                                                         TextCleaning cleaning) {
   if (cleaning == TextCleaning::kHuggingFace) {
     throw ConfigError(
-        "model.text_clean: hf is CLIP's; SigLIP's tokenizers take siglip, canonicalize, "
+        "model.text_clean: hf is for CLIP; SigLIP's tokenizers accept siglip, canonicalize, "
         "whitespace, openai or none");
   }
   if (context_length < 1)
@@ -267,11 +267,10 @@ std::unique_ptr<Tokenizer> load_sentencepiece_tokenizer(const fs::path& model_or
   auto processor = open_processor(bytes, name);
   const Kind kind = kind_of(*processor, model.is_unigram, name);
   if (folder.kind && *folder.kind != kind) {
-    throw DataError(cat((model_or_folder / "tokenizer_config.json").string(),
-                        ": tokenizer_class is one of ",
-                        kind == Kind::kSiglip ? "SigLIP 2" : "SigLIP", ", but ", name, " holds ",
-                        kind == Kind::kSiglip ? "SigLIP's" : "SigLIP 2's",
-                        " ids; put the files of one model together"));
+    throw DataError(cat(
+        (model_or_folder / "tokenizer_config.json").string(), ": tokenizer_class belongs to ",
+        kind == Kind::kSiglip ? "SigLIP 2" : "SigLIP", ", but ", name, " holds ",
+        kind == Kind::kSiglip ? "SigLIP's" : "SigLIP 2's", " ids; use files of a single model"));
   }
   TextSpec spec;
   spec.context_length = context_length;

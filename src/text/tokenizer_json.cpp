@@ -145,7 +145,7 @@ VocabularyIds read_vocabulary(const Json& json, const std::string& where) {
     if (!id.is_number_unsigned() || id.get<std::size_t>() >= json.size() ||
         is_used[id.get<std::size_t>()]) {
       throw DataError(cat(where, ": \"", symbol, "\": id ", id.dump(), " is not one of 0 … ",
-                          json.size() - 1, ", each once"));
+                          json.size() - 1, ", each exactly once"));
     }
     is_used[id.get<std::size_t>()] = true;
     ids.emplace(symbol, id.get<std::int32_t>());
@@ -165,7 +165,7 @@ TokenizerJson read_tokenizer_json(const std::string& text, const fs::path& file)
   if (!problems.empty()) {
     throw DataError(join_problems(
         cat(where,
-            ": parts that are not supported (set model.tokenizer to another tokenizer of "
+            ": these parts are not supported (set model.tokenizer to another tokenizer of "
             "the model):"),
         problems));
   }

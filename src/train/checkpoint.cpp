@@ -207,8 +207,9 @@ void CheckpointStore::save(const CheckpointSnapshot& snapshot, std::int64_t keep
     const auto good = pointer("latest");
     throw Error(
         cat("the checkpoint of step ", state.step, " could not be saved: ", problem.what(), "; ",
-            good ? cat("the one of step ", *good, " is untouched, go on with --resume auto")
-                 : std::string("there is none before it")),
+            good ? cat("the checkpoint of step ", *good,
+                       " is untouched; continue with --resume auto")
+                 : std::string("there is no earlier checkpoint")),
         problem.exit_code());
   }
 }
@@ -238,7 +239,7 @@ void CheckpointStore::remove_outdated(std::int64_t keep_last,
     try {
       remove_checkpoint(old);
     } catch (const Error& problem) {
-      log_.warn(cat("an old checkpoint stays: ", problem.what()));
+      log_.warn(cat("an old checkpoint was not removed: ", problem.what()));
     }
   }
 }
@@ -249,8 +250,8 @@ std::string checkpoint_problem(const fs::path& folder) {
   try {
     const Json manifest = Json::parse(read_file(folder / kManifest));
     if (manifest.value("version", 0) != kFormatVersion) {
-      return cat("format version ", manifest.value("version", 0), ", this program reads ",
-                 kFormatVersion);
+      return cat("format version ", manifest.value("version", 0),
+                 " is not supported; this program reads version ", kFormatVersion);
     }
     for (const char* name : {kWeights, kOptimizer, kState}) {
       std::string problem = file_problem(folder, name, manifest.at("files").at(name));
@@ -309,7 +310,7 @@ void restore(const fs::path& checkpoint, const std::vector<TrainedParameter>& pa
   for (const NamedTensor& named : wanted) {
     const at::Tensor stored = file.tensor(named.name);
     if (stored.sizes() != named.tensor.sizes()) {
-      throw WeightsError(cat(file.path().string(), ": ", named.name, " is ", stored.sizes(),
+      throw WeightsError(cat(file.path().string(), ": ", named.name, " has shape ", stored.sizes(),
                              ", expected ", named.tensor.sizes()));
     }
     at::Tensor target = named.tensor;

@@ -35,9 +35,9 @@ std::string not_finite_text(const StepLine& line, const std::vector<std::string>
   }
   return cat("step ", line.step, ": ", std::isfinite(line.loss) ? "the gradient" : "the loss",
              " is not finite", broken.empty() ? "" : cat(" (terms: ", join(broken, ", "), ")"),
-             "; rows of its batch: ", join(shortened(row_names, 64), ", "), "; ",
+             "; rows in the batch: ", join(shortened(row_names, 64), ", "), "; ",
              good ? cat("the checkpoint of step ", *good, " is untouched")
-                  : std::string("nothing was saved yet"),
+                  : std::string("no checkpoint has been saved yet"),
              ". Lower optimizer.lr, set train.grad_clip, or train in fp32");
 }
 
@@ -53,7 +53,7 @@ std::string stopped_text(std::int64_t step, int exit_code) {
   return cat("stopped ",
              exit_code == kOutOfTime ? std::string("at the time limit")
                                      : cat("by signal ", exit_code - 128),
-             " after step ", step, "; saved, go on with --resume auto");
+             " after step ", step, "; checkpoint saved, continue with --resume auto");
 }
 
 }  // namespace saferclip

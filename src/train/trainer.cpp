@@ -58,7 +58,7 @@ class Loop {
     if (!was_saved_) save();
     saver_.wait();
     progress_.finish();
-    parts_.log.info(cat("longest wait of a step for a checkpoint: ",
+    parts_.log.info(cat("longest time a step waited for a checkpoint: ",
                         fixed(1000 * saver_.longest_wait(), 1), " ms"));
     parts_.log.info(cat("peak memory: ", human_bytes(peak_memory_bytes())));
   }
@@ -111,8 +111,8 @@ class Loop {
     throughput_.restart();
     const bool is_best = record_validation(result, state_);
     if (is_out_of_patience(state_, options_.checkpoint)) {
-      parts_.log.info(cat("step ", state_.step, ": ended early, ", state_.stale_validations,
-                          " validations in a row were no better (checkpoint.patience)"));
+      parts_.log.info(cat("step ", state_.step, ": stopped early: ", state_.stale_validations,
+                          " validations in a row without improvement (checkpoint.patience)"));
     }
     return is_best;
   }

@@ -50,7 +50,7 @@ def run(program, method, threads, steps, folder):
                     "--set", f"train.max_steps={steps}", "--set", f"checkpoint.every_steps={EVERY}", "--set", "checkpoint.background=true",
                     "--set", "run.name=save"], check=True, capture_output=True, cwd=folder)
     log = (folder / "runs/save/train.log").read_text()
-    wait = float(re.findall(r"longest wait of a step for a checkpoint: ([0-9.]+) ms", log)[-1]) / 1000
+    wait = float(re.findall(r"longest time a step waited for a checkpoint: ([0-9.]+) ms", log)[-1]) / 1000
     lines = [json.loads(line) for line in (folder / "runs/save/metrics.jsonl").read_text().splitlines()]
     seconds = {line["step"]: BATCH / line["quadruplets_per_s"] for line in lines if line.get("kind") == "train"}
     beside = [s for step, s in seconds.items() if step > EVERY and step % EVERY == 1]

@@ -152,7 +152,7 @@ def check_commands(b, folder, state):
     if content["weights"] != file_hash(named):
         raise SystemExit(f"the run knows its base as {content['weights']}")
     said = b.world.run("export", "runs/named", "--to", "peft", "--out", "named_peft").stderr
-    if "model.safetensors of that folder" not in said:
+    if "model.safetensors from that folder" not in said:
         raise SystemExit(f"an adapter for a file that transformers would not take: {said}")
     # Another file of that folder is another base.
     b.world.run("train", "safe.yaml", "--set", f"model.weights={folder}/model.safetensors", "--set", "train.max_steps=3",

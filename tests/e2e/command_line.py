@@ -184,7 +184,7 @@ class CommandLine(WorldCase):
         self.assertRegex(self.check("model.tokenizer=images")[0], "model.tokenizer: ")
         rows = [json.loads(line) for line in (root / "train.jsonl").read_text().splitlines()]
         self.world.write_rows("columns.jsonl", [{**{k: v for k, v in r.items() if k != "tag"}, "category": "x", "Captoin": "y"} for r in rows])
-        self.assertRegex(self.check("data.train=columns.jsonl", code=0)[1], "data.train: .*nothing is read from (Captoin, category|category, Captoin)")
+        self.assertRegex(self.check("data.train=columns.jsonl", code=0)[1], "data.train: .*unused columns: (Captoin, category|category, Captoin)")
 
     def test_one_document_on_every_failure(self):
         root = self.world.root

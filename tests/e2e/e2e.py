@@ -117,7 +117,7 @@ class EndToEnd(WorldCase):
         shutil.rmtree(w.root / "from_pt")
         w.run("export", "runs/from_pt", "--to", "open_clip", "--out", "from_pt")
         card = (w.root / "from_pt" / "README.md").read_text()
-        for word in ("## Metrics", "split validation", "split train", "unsafe", "SHA-256", "## Licence", "max_steps: 2"):
+        for word in ("## Metrics", "split validation", "split train", "unsafe", "SHA-256", "## License", "max_steps: 2"):
             self.assertIn(word, card)
         w.train("larger", "--set", "model.image_size=24", "--set", "train.max_steps=2")
         w.run("export", "runs/larger", "--to", "hf", "--out", "larger")
@@ -136,7 +136,7 @@ class EndToEnd(WorldCase):
         (self.world.root / "ViT-B-32.pt").write_bytes(b"something else")
         said = self.world.run("doctor", "ViT-B-32.pt", code=1).stdout
         self.assertIn("40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af", said)
-        self.assertIn("none of OpenAI's files", self.world.run("doctor", "base/model.safetensors").stdout)
+        self.assertIn("not one of OpenAI's files", self.world.run("doctor", "base/model.safetensors").stdout)
 
     def test_refusals_of_a_run_folder(self):
         self.assertIn("--resume auto", self.world.train("whole", code=2).stderr)
@@ -159,7 +159,7 @@ class EndToEnd(WorldCase):
         result = self.world.train("nan", "--set", "optimizer.lr=1.0e+30", "--set", "checkpoint.every_steps=1",
                                   "--set", "schedule.warmup_steps=0", code=5)
         self.assertIn("is not finite", result.stderr)
-        broken = re.search(r"step (\d+): the (loss|gradient) is not finite(?: \(terms: (.*?)\))?; rows of its batch: (.*?); the checkpoint of "
+        broken = re.search(r"step (\d+): the (loss|gradient) is not finite(?: \(terms: (.*?)\))?; rows in the batch: (.*?); the checkpoint of "
                            r"step (\d+) is untouched", result.stderr)
         self.assertIsNotNone(broken, result.stderr)
         if broken[2] == "loss":

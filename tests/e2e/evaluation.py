@@ -172,7 +172,7 @@ class Evaluation(WorldCase):
                     self.assertEqual(found[figure], value, f"{images} {figure}")
             if images == "by_folder":
                 self.assertIn("skipped 7 files that are not images", said)
-                self.assertIn("first line is read as a head", said)
+                self.assertIn("first line is read as a header, not as a class", said)
             self.assertEqual("positions" in said, images in ("by_index", "numbers.jsonl", "floats.jsonl"), said)
         _, said = self.zero_shot("by_folder", "swapped.tsv", code=3)
         self.assertIn("NAME, a tab, FOLDER", said)
@@ -187,7 +187,7 @@ class Evaluation(WorldCase):
         w.write_rows("foreign.jsonl", [dict(file=f"images/safe{i % 8}.png", label=f"class {i}") for i in range(60)])
         w.write_rows("lists3.jsonl", [dict(file=f"images/safe{i % 8}.png", label=[0]) for i in range(60)])
         w.write_rows("one_based.jsonl", [dict(file=f"images/safe{i}.png", label=1 + i % 3) for i in range(6)])
-        for name, words in (("columns", ["kind, picture", "wanted: file | filepath"]), ("gone", ["60 of 60 images", "no such file"]),
+        for name, words in (("columns", ["kind, picture", "expected: file | filepath"]), ("gone", ["60 of 60 images", "no such file"]),
                             ("foreign", ["60 labels are no class", '"class 0"']), ("lists3", ["neither text nor a whole number", "60 of 60 rows"]),
                             ("one_based", ["3 labels are no class", "positions from 0 to 2"])):
             _, said = self.zero_shot(f"{name}.jsonl", code=3)
@@ -220,7 +220,7 @@ class Evaluation(WorldCase):
         before = (w.root / "runs/kept/evaluations/step_00000002.validation.json").read_text()
         done = w.run("evaluate", "runs/kept", "--set", "data.validation=second.jsonl", "--json")
         second = json.loads(done.stdout)
-        self.assertIn("kept apart", done.stderr)
+        self.assertIn("stored separately", done.stderr)
         self.evaluate("runs/kept", "--split", "other", "--set", "data.evaluation.other=second.jsonl")
         self.assertEqual((own["n"], second["n"]), (ROWS, 8))
         self.assertEqual((w.root / "runs/kept/evaluations/step_00000002.validation.json").read_text(), before)
@@ -236,7 +236,7 @@ class Evaluation(WorldCase):
         self.assertNotIn(" 8 rows", card)
         # The same data under another path are the run's own.
         shutil.copy(w.root / "train.jsonl", w.root / "moved.jsonl")
-        self.assertNotIn("kept apart", w.run("evaluate", "runs/kept", "--set", "data.validation=moved.jsonl").stderr)
+        self.assertNotIn("stored separately", w.run("evaluate", "runs/kept", "--set", "data.validation=moved.jsonl").stderr)
         # Documents of the form of before carry neither content nor owner.
         for name in names | {"step_00000002.validation.json"}:
             file = w.root / "runs/kept/evaluations" / name

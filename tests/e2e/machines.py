@@ -47,7 +47,7 @@ class Machines(WorldCase):
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        self.assertIn("going on from", self.train("killed").stderr)
+        self.assertIn("resuming from", self.train("killed").stderr)
         self.assert_same_run("killed")
         environment = json.loads((self.world.root / "runs/killed/environment.json").read_text())
         self.assertEqual(environment["resolved"]["train.precision"], "fp32")
@@ -75,7 +75,7 @@ class Machines(WorldCase):
         self.train("moved", "train.max_steps=3")
         self.edit_state("moved", precision="bf16")  # as a CPU with bf16 leaves it
         said = self.train("moved", "train.max_steps=6").stderr
-        self.assertIn("bf16 was bf16 on the machine of the run and is fp32 here", said)
+        self.assertIn("bf16 was bf16 on the machine that saved the checkpoint and is fp32 here", said)
         self.edit_state("moved", precision="bf16")
         said = self.train("moved", "train.max_steps=9", "train.precision=fp32", code=2).stderr
         self.assertIn("train.precision: \"bf16\" in the run, \"fp32\" now", said)
@@ -93,7 +93,7 @@ class Machines(WorldCase):
         self.train("other", *settings, "train.max_steps=8", f"data.validation={w.root / 'one.jsonl'}")
         best = (w.root / "runs/other/checkpoints/best").read_text()
         said = self.train("other", *settings, "train.max_steps=16").stderr
-        self.assertIn("best value and patience start anew", said)
+        self.assertIn("best value and patience are reset", said)
         steps = [line["step"] for line in w.metrics("other") if line["kind"] == "evaluation"]
         self.assertGreater(max(steps), 8)
         now = (w.root / "runs/other/checkpoints/best").read_text()
@@ -102,11 +102,11 @@ class Machines(WorldCase):
         state = json.loads((w.checkpoint("other") / "state.json").read_text())
         self.assertLess(state["best_value"], 400)
         said = self.train("other", *settings, "train.max_steps=18", "checkpoint.best_metric=unsafe_top1.text").stderr
-        self.assertIn("best value and patience start anew", said)
+        self.assertIn("best value and patience are reset", said)
         state = json.loads((w.checkpoint("other") / "state.json").read_text())
         shares = {l["step"]: l["after"]["unsafe_top1"]["text"] for l in w.metrics("other") if l["kind"] == "evaluation" and l["step"] > 16}
         self.assertEqual(state["best_value"], -min(shares.values()))  # less is better
-        self.assertNotIn("start anew", self.train("other", *settings, "train.max_steps=19", "checkpoint.best_metric=unsafe_top1.text").stderr)
+        self.assertNotIn("are reset", self.train("other", *settings, "train.max_steps=19", "checkpoint.best_metric=unsafe_top1.text").stderr)
 
 
 if __name__ == "__main__":

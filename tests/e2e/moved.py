@@ -63,13 +63,13 @@ class Moved(WorldCase):
         (w.root / "other").rename(w.root / "new_place")
         resume = ("train", "safe.yaml", "--set", "run.name=moved", "--set", "train.max_steps=6", "--set", "schedule.name=constant",
                   "--resume", "auto")
-        self.assertIn("--set model.weights=ITS_NEW_PLACE", w.run(*resume, "--set", f"model.weights={w.root / 'other'}", code=4).stderr)
+        self.assertIn("--set model.weights=NEW_PATH", w.run(*resume, "--set", f"model.weights={w.root / 'other'}", code=4).stderr)
         w.run(*resume, "--set", f"model.weights={w.root / 'new_place'}")
         (w.root / "new_place").rename(w.root / "newer_place")
         for command in (("export", "runs/moved", "--to", "hf", "--out", "out_moved"), ("report", "runs/moved"), ("evaluate", "runs/moved"),
                         ("embed", "runs/moved", "--texts", "red", "--out", "moved.safetensors")):
             said = w.run(*command, code=4).stderr
-            self.assertIn("--set model.weights=ITS_NEW_PLACE", said)
+            self.assertIn("--set model.weights=NEW_PATH", said)
             said = w.run(*command, "--set", f"model.weights={w.root / 'wrong'}", code=4).stderr
             self.assertIn("SHA-256", said)
             w.run(*command, "--set", f"model.weights={w.root / 'newer_place'}")

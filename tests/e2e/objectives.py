@@ -209,7 +209,7 @@ class Objectives(WorldCase):
 
     def test_prepare_says_which_classes_are_anchored(self):
         message = self.world.run("prepare", "safe.yaml").stderr
-        self.assertIn("zero-shot set z: 2 of 2 class names stand in the anchor prompts (red, blue)", message)
+        self.assertIn("zero-shot set z: 2 of 2 class names appear in the anchor prompts (red, blue)", message)
 
     def test_extra_safe_captions(self):
         w = self.world
@@ -308,7 +308,7 @@ class Objectives(WorldCase):
         self.assertNotRegex(page, r"(src|href)=\"(?!data:|#)")
         self.assertNotIn("http:", page)
         for part in ("Before and after", "Safety and preservation", "By tag", "Unsafe queries", "Training", "Curriculum", "Drift",
-                     "sent to", "pres_cross_img"):
+                     "redirected to", "pres_cross_img"):
             self.assertIn(part, page)
         self.assertEqual(page.count('type="checkbox"'), page.count('<figure class="unsafe"'))
         w.run("report", "runs/whole", "--split", "train", "--out", "nowhere/r.html", code=2)

@@ -26,26 +26,26 @@ class Silence(WorldCase):
     def test_terms_without_pictures(self):
         bare = self.manifest("bare.jsonl", [{k: v for k, v in row.items() if k != "unsafe_image"} for row in self.rows])
         said = self.train("bare", bare, "data.validation=null")
-        line = next(line for line in said.splitlines() if "never train" in line)
+        line = next(line for line in said.splitlines() if "are never trained" in line)
         for word in ("24 training rows", "cross_img, cross_txt, uni_img, mutual_txt", "not SaFeR-CLIP"):
             self.assertIn(word, line)
         self.assertNotIn("uni_txt", line.replace("pres_uni_txt", ""))
         for command in ("prepare", "train"):
             dry = ["--dry-run"] if command == "train" else []
-            self.assertIn("never train", self.world.run(command, "safe.yaml", "--set", bare, *dry).stderr)
+            self.assertIn("are never trained", self.world.run(command, "safe.yaml", "--set", bare, *dry).stderr)
         self.world.run("export", "runs/bare", "--to", "hf", "--out", "bare_out")
-        self.assertIn("cross_img, cross_txt, uni_img, mutual_txt never train", (self.world.root / "bare_out/README.md").read_text())
+        self.assertIn("cross_img, cross_txt, uni_img, mutual_txt are never trained", (self.world.root / "bare_out/README.md").read_text())
         self.world.run("report", "runs/bare", "--out", "bare.html")
-        self.assertIn("cross_img, cross_txt, uni_img, mutual_txt never train", (self.world.root / "bare.html").read_text())
+        self.assertIn("cross_img, cross_txt, uni_img, mutual_txt are never trained", (self.world.root / "bare.html").read_text())
         said = self.train("safe_clip", bare, "data.validation=null", "objective.name=safe_clip")
-        self.assertIn("redir_uni_img, redir_cross_img never train, unsafe pictures are not redirected, and this is not Safe-CLIP", said)
+        self.assertIn("redir_uni_img, redir_cross_img are never trained, unsafe images are not redirected, and this is not Safe-CLIP", said)
         said = self.train("full", "objective.curriculum.start_epochs=[0, 0, 0]")
         self.assertNotIn("never", said)
         self.assertNotIn("chance", said)
 
     def test_terms_of_a_tower_that_is_not_trained(self):
         said = self.train("text_tower", "adapter.towers=text")
-        self.assertIn("adapter.towers: text: cross_img, uni_img, pres_uni_img, pres_cross_img never train", said)
+        self.assertIn("adapter.towers: text: cross_img, uni_img, pres_uni_img, pres_cross_img are never trained", said)
 
     def test_rows_of_stages_that_never_start(self):
         said = self.train("short", "objective.curriculum.start_epochs=[0, 1, 3]", "train.max_steps=null", "train.epochs=1")

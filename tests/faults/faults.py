@@ -214,7 +214,7 @@ class Driver:
                 assert kind == "read" or any(cure in result.stderr for cure in CURES), "the message names no cure"
             if mode != "kill":
                 scenario.require_good_state(has_failed)
-            if has_failed or "an old checkpoint stays" in result.stderr:
+            if has_failed or "an old checkpoint was not removed" in result.stderr:
                 again = self.world.run(*scenario.command, code=None)
                 out_is_there = again.returncode == 2 and "exists and is not" in again.stderr  # whole: it is compared
                 assert again.returncode == 0 or out_is_there, f"the rerun ends with {again.returncode}\n{again.stderr[-2000:]}"

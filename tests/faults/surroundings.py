@@ -93,7 +93,7 @@ class Surroundings(WorldCase):
             run = self.copy(f"best_{name}", of="bests")
             damage(run / "checkpoints/best")
             said = self.world.run("evaluate", f"runs/{run.name}", "--checkpoint", "best", code=4).stderr
-            self.assertIn("no such file" if name == "missing" else "--resume auto` writes it anew", said)
+            self.assertIn("no such file" if name == "missing" else "--resume auto` rewrites it", said)
             self.world.run(*self.train(run.name, 20, *settings))
             self.assertEqual((run / "checkpoints/best").read_text(), named)
             self.world.run("evaluate", f"runs/{run.name}", "--checkpoint", "best")
@@ -106,7 +106,7 @@ class Surroundings(WorldCase):
                         self.train("none_good", 9, resume="runs/none_good")):
             said = self.world.run(*command, code=4).stderr
             self.assertIn("weights.safetensors has a wrong checksum", said)
-            self.assertIn("holds no good checkpoint", said)
+            self.assertIn("contains no good checkpoint", said)
         self.assertFalse((self.root / "x").exists())
 
     def test_a_checkpoint_folder_that_cannot_be_listed_is_not_an_empty_one(self):

@@ -182,11 +182,11 @@ TEST(ZeroShotSet, FoldersAndATableOfClasses) {
   EXPECT_EQ(of_first, 2);
   std::string notes;
   for (const std::string& note : set.notes) notes += note + "\n";
-  EXPECT_THAT(notes, HasSubstr("its first line is read as a head"));
-  EXPECT_THAT(notes, HasSubstr("left out 1 pictures that lie in no class folder"));
+  EXPECT_THAT(notes, HasSubstr("its first line is read as a header, not as a class"));
+  EXPECT_THAT(notes, HasSubstr("left out 1 images that are in no class folder"));
   options.class_count = 3;
   EXPECT_THAT(message_of<DataError>([&] { read_zero_shot_set(options); }),
-              HasSubstr("gives 2 classes, expected 3"));
+              HasSubstr("has 2 classes, expected 3"));
   options.class_count = 0;
   options.templates = {"a photo of a {}.", "nothing"};
   EXPECT_THAT(message_of<DataError>([&] { read_zero_shot_set(options); }),
@@ -211,7 +211,7 @@ TEST(ZeroShotSet, ATableOfFilesAndLabels) {
   write(folder / "bad.csv", "file,label\na.png,green\nb.png,red\n");
   EXPECT_THAT(message_of<DataError>(
                   [&] { read_zero_shot_set(set_in(folder / "bad.csv", folder / "classes.tsv")); }),
-              HasSubstr("1 label is no class of"));
+              HasSubstr("1 label is not in"));
   write(folder / "other.csv", "photo,kind\na.png,red\n");
   EXPECT_THAT(message_of<DataError>([&] {
                 read_zero_shot_set(set_in(folder / "other.csv", folder / "classes.tsv"));
@@ -245,7 +245,8 @@ TEST(ZeroShotClasses, EachFormOfAClassFile) {
   EXPECT_THAT(message_of<DataError>([&] { names("name", "a\na\n"); }),
               HasSubstr("belongs to two classes"));
   options.leave_out = {"a"};
-  EXPECT_THAT(message_of<DataError>([&] { names("name", "a\n"); }), HasSubstr("holds no classes"));
+  EXPECT_THAT(message_of<DataError>([&] { names("name", "a\n"); }),
+              HasSubstr("contains no classes"));
   options.rename = {{"b", "a better name"}};
   EXPECT_THAT(names("name", "a\nb\n").names, ElementsAre("a better name"));
   options.class_form = ClassForm::kLists;
@@ -259,7 +260,7 @@ TEST(ZeroShotSet, ClassesInAnchorPromptsAreSaid) {
   write(folder / "prompts.txt", "a red car\nbluebell\nthe moon\n");
   const std::vector<ZeroShotOptions> sets{set_in(folder / "zero.csv", folder / "classes.tsv")};
   EXPECT_THAT(anchored_classes(folder / "prompts.txt", sets),
-              ElementsAre("zero-shot set z: 2 of 3 class names stand in the anchor prompts "
+              ElementsAre("zero-shot set z: 2 of 3 class names appear in the anchor prompts "
                           "(red car, moon)"));
   EXPECT_TRUE(anchored_classes({}, sets).empty());
 }

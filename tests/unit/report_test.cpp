@@ -39,7 +39,7 @@ TEST(Report, HoldsFactsAndConfigurationEscaped) {
 
 TEST(Report, SaysWhatIsMissingInsteadOfEmptySections) {
   const std::string page = make_report(small_content());
-  EXPECT_THAT(page, HasSubstr("No evaluation is in the run yet."));
+  EXPECT_THAT(page, HasSubstr("The run has no evaluation yet."));
   for (const char* id : {"results", "strength", "tags", "gallery", "worst", "training", "drift"}) {
     EXPECT_THAT(page, Not(HasSubstr(std::string("id=\"") + id + "\""))) << id;
     EXPECT_THAT(page, Not(HasSubstr(std::string("href=\"#") + id + "\""))) << id;

@@ -70,9 +70,9 @@ TEST_F(RunTest, PathsOfRunsAndOfTheirCheckpoints) {
 TEST_F(RunTest, LatestBestAndSteps) {
   const RunReference run{run_, {}};
   EXPECT_THAT(message_of<WeightsError>([&] { choose_checkpoint(run, "latest", log_); }),
-              HasSubstr("holds no good checkpoint"));
+              HasSubstr("contains no good checkpoint"));
   EXPECT_THAT(message_of<WeightsError>([&] { choose_checkpoint(run, "best", log_); }),
-              HasSubstr("it is written by the first validation of a run"));
+              HasSubstr("the first validation of a run writes it"));
   save(3, 1.0);
   save(6);
   EXPECT_EQ(choose_checkpoint(run, "latest", log_), store_.folder(6));
@@ -83,14 +83,14 @@ TEST_F(RunTest, LatestBestAndSteps) {
   EXPECT_EQ(choose_checkpoint(run, "latest", log_), store_.folder(3));
   const std::string damaged = message_of<WeightsError>([&] { choose_checkpoint(run, "6", log_); });
   EXPECT_THAT(damaged, HasSubstr("weights.safetensors has"));
-  EXPECT_THAT(damaged, HasSubstr("steps there: 3, 6"));
+  EXPECT_THAT(damaged, HasSubstr("available steps: 3, 6"));
   EXPECT_THROW(choose_checkpoint(run, "7", log_), WeightsError);
   for (const char* word : {"newest", "-3", "3.5", "", "1234567890123"}) {
     EXPECT_THROW(choose_checkpoint(run, word, log_), ConfigError) << word;
   }
   write_file_atomically(run_ / "checkpoints/best", "step_3\n");
   EXPECT_THAT(message_of<WeightsError>([&] { choose_checkpoint(run, "best", log_); }),
-              HasSubstr("is damaged, expected a folder's name like step_00000010"));
+              HasSubstr("is damaged, expected a folder name such as step_00000010"));
 }
 
 TEST_F(RunTest, WhereARunStarts) {

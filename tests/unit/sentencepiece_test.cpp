@@ -154,13 +154,13 @@ TEST(SentencePiece, NamesWhatDoesNotFit) {
   EXPECT_THAT(refusal(folder.path()), HasSubstr("found neither"));
   EXPECT_THAT(refusal(folder / "missing.model"), HasSubstr("missing.model"));
   write_file_atomically(folder / "tokenizer.json", "{}");
-  EXPECT_THAT(refusal(folder.path()), HasSubstr("tokenizer.json alone"));
+  EXPECT_THAT(refusal(folder.path()), HasSubstr("only tokenizer.json"));
   // The name alone does not decide: the ids do, and the class must agree with them.
   write_file_atomically(folder / "tokenizer.model", read_file(kSiglip / "spiece.model"));
   EXPECT_EQ(refusal(folder.path()), "accepted");
   const fs::path config = folder / "tokenizer_config.json";
   write_file_atomically(config, R"({"tokenizer_class": "GemmaTokenizer"})");
-  EXPECT_THAT(refusal(folder.path()), HasSubstr("tokenizer_class is one of SigLIP 2"));
+  EXPECT_THAT(refusal(folder.path()), HasSubstr("tokenizer_class belongs to SigLIP 2"));
   write_file_atomically(config, R"({"tokenizer_class": 3})");
   EXPECT_THAT(refusal(folder.path()), HasSubstr("tokenizer_class: expected text"));
   write_file_atomically(config, R"({"pad_token": {"content": "<none>"}})");
@@ -216,8 +216,9 @@ TEST(SentencePiece, DamagedModels) {
   EXPECT_THAT(problem(piece("a", 0) + field(2, "\x18\x03")), HasSubstr("of type 3"));
   EXPECT_EQ(problem(piece("a", 0) + table(0, "ab" + nul)), "accepted");
   EXPECT_THAT(problem(piece("a", 0) + table(0x40000U << 10U, "ab" + nul)),
-              HasSubstr("points outside"));
-  EXPECT_THAT(problem(piece("a", 0) + table(0x80000003U, "ab" + nul)), HasSubstr("points outside"));
+              HasSubstr("an offset outside"));
+  EXPECT_THAT(problem(piece("a", 0) + table(0x80000003U, "ab" + nul)),
+              HasSubstr("an offset outside"));
   EXPECT_THAT(problem(piece("a", 0) + table(0x80000000U, std::string(300, 'a') + nul)),
               HasSubstr("long texts"));
   EXPECT_THAT(problem(piece("a", 0) + table(0, "ab")), HasSubstr("not UTF-8"));

@@ -72,7 +72,7 @@ TEST(TokenizerFolder, NamesThePartsThatItDoesNotKnow) {
 
 TEST(TokenizerFolder, RefusesWhereTheClientsDiffer) {
   EXPECT_THAT(refusal_of([](Json& t, Json&) { t["normalizer"] = nullptr; }),
-              HasSubstr("is not of CLIP's form"));
+              HasSubstr("does not have CLIP's form"));
   EXPECT_EQ(refusal_of([](Json& t, Json& c) {
               t["normalizer"] = nullptr;
               c["tokenizer_class"] = "TokenizersBackend";
@@ -103,7 +103,7 @@ TEST(TokenizerFolder, RefusesOtherKinds) {
                     single.insert(single.begin(), mark);
                   },
                   "siglip2_json"),
-              HasSubstr("no begin mark"));
+              HasSubstr("no begin token"));
   const TemporaryFolder folder;
   write_file_atomically(folder / "special_tokens_map.json", "{}");
   EXPECT_THAT(refusal(folder.path()), AllOf(HasSubstr("found special_tokens_map.json"),

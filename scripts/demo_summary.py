@@ -60,7 +60,7 @@ def print_beside(families):
 
 
 def pixel_floor(data):
-    """Nearest neighbour on 16 x 16 pixels among base training pictures: what needs no understanding."""
+    """Nearest neighbor on 16 x 16 pixels among base training images: what needs no understanding."""
     import csv
 
     import numpy

@@ -23,16 +23,16 @@ CONTEXT = 16
 VOCABULARY = 1000
 QUADRUPLETS = 3000
 GALLERIES = {"val": 6, "unseen_val": 3, "trained": 10, "unseen_pairs": 6, "unseen_art": 6}
-# Objects that the base model never saw, for unlabelled pictures: neither neutral, nor of any pair.
+# Objects that the base model never saw, for unlabeled images: neither neutral nor part of any pair.
 OTHER_GROUPS = {"Animals & Nature", "Food & Drink", "Travel & Places", "Activities", "Objects"}
 OTHER_OBJECTS = 200
 SHOWN_ART = ["noto", "fluent"]  # what published pictures may show
 ATTRIBUTION = """# Pictures
 
-The pictures of this folder are made from these sets; CC-BY and CC-BY-SA ask for this note, and CC-BY-SA
-(OpenMoji) for the same licence when pictures with its art are passed on.
+The images in this folder are made from these sets. CC-BY and CC-BY-SA require this note, and CC-BY-SA
+(OpenMoji) requires the same license if images with its art are redistributed.
 
-| set | licence | source |
+| set | license | source |
 |---|---|---|
 | Noto Emoji, Noto Emoji v1 | Apache-2.0 | Google, through `@iconify-json/noto` and `@iconify-json/noto-v1` |
 | Fluent Emoji (flat) | MIT | Microsoft, through `@iconify-json/fluent-emoji-flat` |
@@ -169,7 +169,7 @@ class Maker:
                     file.write(scenes.caption(name, combination) + "\n")
 
     def anchor_pictures(self):
-        """Unlabelled pictures: the objects of the anchor prompts, and objects that nothing else shows."""
+        """Unlabeled images: the objects of the anchor prompts, and objects that nothing else shows."""
         names = (self.out / "classes.tsv").read_text().splitlines()
         anchored = {line.split("\t")[1] for line in names if line.split("\t")[2] in ("neutral_anchored", "safe")}
         for name in [n for n in self.concepts if art.slug(n) in anchored]:

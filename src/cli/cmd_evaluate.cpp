@@ -79,7 +79,8 @@ CommandAction add_evaluate_command(CLI::App& command) {
       "result.json\n"
       "  saferclip evaluate runs/mine --strengths 0,0.25,0.5,0.75,1\n"
       "  saferclip evaluate runs/mine --against runs/published --split test\n"
-      "Zero-shot sets are measured once, with the first split. Documents of a run are saved in its\n"
+      "Zero-shot sets are measured once, with the first split. Documents of a run are saved in "
+      "its\n"
       "folder evaluations/, and `export` adds them to the model card.");
   return [arguments](const GlobalOptions& globals, Logger& log) {
     return evaluate(*arguments, globals, log);

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Searches a folder of pictures by a text, with embeddings that `saferclip embed` wrote.
+"""Searches a folder of images by text, with embeddings from `saferclip embed`.
 
     .venv/bin/python examples/embed_and_search.py MODEL --images FOLDER --text "a red disk" [--top 5]
 
-MODEL is anything that `saferclip embed` takes: an export, a run, weights. Needs numpy; the safetensors file is read by hand
-to show how little there is to it: eight bytes of length, a JSON header, then the numbers.
+MODEL is anything that `saferclip embed` accepts: an export, a run, weights. Needs numpy. The safetensors file is read by
+hand to show how simple it is: eight bytes of length, a JSON header, then the numbers.
 """
 import argparse
 import json

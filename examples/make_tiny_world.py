@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Makes a folder to try saferclip in: pictures, rows, and a tiny CLIP trained on them from nothing. Seconds, no download.
+"""Makes a folder for trying saferclip: images, rows, and a tiny CLIP trained on them from scratch. Takes seconds, no download.
 
     examples/make_tiny_world.py FOLDER [--program build/release/saferclip]
 
-Disks play the safe things, crosses the unsafe ones. FOLDER gets images/, train.jsonl, validation.jsonl, base/
+Disks stand for safe things, crosses for unsafe ones. FOLDER gets images/, train.jsonl, validation.jsonl, base/
 (a transformers folder) and tune.yaml.
 """
 import argparse
@@ -37,7 +37,7 @@ train: {max_steps: 250, batch_size: 64, precision: fp32}
 TUNE = """\
 model: {weights: base}
 data: {train: train.jsonl, validation: validation.jsonl}
-# In so small a model the published terms alone leave redirected pairs matching each other: docs/evaluation.md.
+# In a model this small the published terms alone leave redirected pairs matching each other: docs/evaluation.md.
 objective:
   weights: {mutual_txt: 3, mutual_img: 3, pres_uni_txt: 4, pres_uni_img: 4}
   mutual_negatives: batch

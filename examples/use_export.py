@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Loads an export (--to hf) with transformers and says which text fits each picture best.
+"""Loads an export (--to hf) with transformers and prints which text fits each image best.
 
     .venv/bin/python examples/use_export.py MODEL --images a.png b.png --texts "a red disk" "a blue disk"
 
-Needs transformers, torch and pillow; nothing of saferclip.
+Needs transformers, torch and pillow; nothing from saferclip.
 """
 import argparse
 

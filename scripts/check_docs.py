@@ -1,4 +1,4 @@
-"""Checks that documentation names what is there: links, anchors, files, versions.
+"""Checks that whatever documentation names exists: links, anchors, files, versions.
 
     check_docs.py [REPOSITORY]
 """
@@ -38,9 +38,9 @@ def check_links(root, path, problems):
         where = f"{path.relative_to(root)}:{text[:match.start()].count(chr(10)) + 1}"
         other = (path.parent / target).resolve() if target else path
         if not other.exists():
-            problems.append(f"{where}: no file {match[1]}")
+            problems.append(f"{where}: link to a missing file, {match[1]}")
         elif anchor and other.suffix == ".md" and anchor not in anchors(other):
-            problems.append(f"{where}: no heading #{anchor} in {other.relative_to(root)}")
+            problems.append(f"{where}: {other.relative_to(root)} has no heading #{anchor}")
 
 
 def check_named(root, relative, problems):
@@ -51,12 +51,12 @@ def check_named(root, relative, problems):
             near = (root / relative).parent / name
             if not (root / name).exists() and not near.exists() and name not in EXAMPLES and \
                     (not PLACEHOLDER.search(name) or "README." in name):
-                problems.append(f"{relative}:{number}: no file {name}")
+                problems.append(f"{relative}:{number}: names a missing file, {name}")
         if relative.endswith(".md"):
             for code in CODE.findall(line):
                 room = re.fullmatch(r"(\w+)/(\w+\.(?:h|cpp))", code)
                 if room and room[1] in rooms and not any((root / p / code).exists() for p in ("src", "include/saferclip")):
-                    problems.append(f"{relative}:{number}: no file {code} in src or include/saferclip")
+                    problems.append(f"{relative}:{number}: names a missing file, {code} (neither in src nor include/saferclip)")
 
 
 def check_version(root, problems):
@@ -64,10 +64,10 @@ def check_version(root, problems):
     version = re.search(r"project\(saferclip VERSION ([\d.]+)", (root / "CMakeLists.txt").read_text())[1]
     cited = re.search(r"^version: \"?([\d.]+)", (root / "CITATION.cff").read_text(), re.M)[1]
     if cited != version:
-        problems.append(f"CITATION.cff: version {cited}, CMakeLists.txt says {version}")
+        problems.append(f"CITATION.cff: version is {cited}, but {version} in CMakeLists.txt")
     changes = (root / "CHANGELOG.md").read_text()
     if not re.search(rf"^## \[.*\b{re.escape(version)}\b", changes, re.M):
-        problems.append(f"CHANGELOG.md: no heading names {version}, which CMakeLists.txt says")
+        problems.append(f"CHANGELOG.md: no heading for {version}, the version in CMakeLists.txt")
 
 
 def main():
@@ -82,7 +82,7 @@ def main():
         if pathlib.Path(name).suffix in {".md", ".py", ".cpp", ".h", ".yaml", ".txt", ".sbatch", ".toml", ""}:
             check_named(root, name, problems)
     check_version(root, problems)
-    print("\n".join(problems) or f"{sum(n.endswith('.md') for n in names)} pages name what is there")
+    print("\n".join(problems) or f"{sum(n.endswith('.md') for n in names)} pages: every link, file and version exists")
     sys.exit(bool(problems))
 
 

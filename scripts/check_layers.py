@@ -1,4 +1,4 @@
-"""Checks who includes whom: the rooms' order, and which file may know which library.
+"""Checks includes: the order of the rooms, and which files may include which library.
 
     check_layers.py [REPOSITORY]
 """
@@ -60,7 +60,7 @@ def check_file(root, path, problems):
     room = room_of(relative)
     lines = path.read_text().splitlines()
     if len(lines) > MAX_LINES:
-        problems.append(f"{relative}: {len(lines)} lines, at most {MAX_LINES}")
+        problems.append(f"{relative}: {len(lines)} lines; the limit is {MAX_LINES}")
     for number, line in enumerate(lines, 1):
         match = INCLUDE.match(line)
         if not match:
@@ -72,9 +72,9 @@ def check_file(root, path, problems):
             problems.append(f"{where}: {room} may not include {other} ({include})")
         for pattern, allowed in LIBRARIES.items():
             if re.match(pattern, include) and not re.match(allowed, str(relative)):
-                problems.append(f"{where}: {include} may not be included here")
+                problems.append(f"{where}: {include} may not be included in this file")
         if relative.parts[0] == "include" and include.startswith("ATen/") and include != "ATen/core/Tensor.h":
-            problems.append(f"{where}: a public header includes only ATen/core/Tensor.h of ATen")
+            problems.append(f"{where}: a public header may include only ATen/core/Tensor.h from ATen")
 
 
 def check_page(root, problems):
@@ -89,20 +89,20 @@ def check_page(root, problems):
             stated[name.split()[0]] = {r for r in re.findall(r"\w+", rooms) if r in ROOMS}
     for room in sorted(set(ROOMS) | set(stated)):
         if stated.get(room) != ROOMS.get(room, set()) - {"run", "cli"}:
-            problems.append(f"docs/architecture.md: the table's line of {room} and ROOMS in scripts/check_layers.py differ")
+            problems.append(f"docs/architecture.md: the line for {room} in the table differs from ROOMS in scripts/check_layers.py")
 
 
 def main():
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
     files = [p for folder in ("include/saferclip", "src") for p in sorted((root / folder).rglob("*")) if p.suffix in (".h", ".cpp")]
     rooms = {room_of(p.relative_to(root)) for p in files}
-    problems = [f"no files of room {room} found" for room in ROOMS if room not in rooms]
-    problems += [f"room {room} is not in the order" for room in rooms if room not in ROOMS]
+    problems = [f"room {room} has no files" for room in ROOMS if room not in rooms]
+    problems += [f"room {room} is missing from ROOMS" for room in rooms if room not in ROOMS]
     for path in files:
         if room_of(path.relative_to(root)) in ROOMS:
             check_file(root, path, problems)
     check_page(root, problems)
-    print("\n".join(problems) or f"{len(files)} files in {len(rooms)} rooms keep the order")
+    print("\n".join(problems) or f"{len(files)} files in {len(rooms)} rooms: every include is allowed")
     sys.exit(bool(problems))
 
 

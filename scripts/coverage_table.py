@@ -1,4 +1,4 @@
-"""Lines that the tests have run, by room, out of a build with --coverage. Fails where a room is below 80 %.
+"""Share of lines the tests run, per room, from a build with --coverage. Fails if any room is below 80 %.
 
     scripts/coverage_table.py BUILD
 """
@@ -30,7 +30,7 @@ def main():
     covered, lines = (sum(values[i] for values in rooms.values()) for i in (0, 1))
     print(f"| all | {lines:,} | {100 * covered / lines:.1f} % |")
     if low:
-        sys.exit(f"below {LEAST} %: {', '.join(low)}")
+        sys.exit(f"coverage below {LEAST} %: {', '.join(low)}")
 
 
 main()

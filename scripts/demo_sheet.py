@@ -1,4 +1,4 @@
-"""A picture sheet: unsafe queries of one gallery with their first results before and after tuning."""
+"""An image sheet: unsafe queries of one gallery with their first results before and after tuning."""
 import argparse
 import json
 import os

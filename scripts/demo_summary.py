@@ -60,7 +60,7 @@ def print_beside(families):
 
 
 def pixel_floor(data):
-    """Nearest neighbour on 16 x 16 pixels among base training pictures: what needs no understanding."""
+    """Nearest neighbor on 16 x 16 pixels among base training images: what needs no understanding."""
     import csv
 
     import numpy
@@ -87,7 +87,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("results", nargs="+", type=pathlib.Path)
-    parser.add_argument("--beside", type=pathlib.Path, help="results folder of the CLIP demo, to stand beside a SigLIP's")
+    parser.add_argument("--beside", type=pathlib.Path, help="results folder of the CLIP demo, to print next to SigLIP's")
     arguments = parser.parse_args()
     runs = read_runs(arguments.results)
     first = next(iter(runs.values()))
@@ -97,20 +97,20 @@ def main():
         if split == "trained":
             for name, *values in trained_rows(runs):
                 print(row(name, values))
-            print(f"(118 names; a nearest neighbour on 16 x 16 pixels names {pixel_floor(arguments.data):.0f} % right)")
+            print(f"(118 names; a nearest neighbor on 16 x 16 pixels names {pixel_floor(arguments.data):.0f} % correctly)")
             continue
         for name, path in LINES:
             print(row(name, [look(first[split]["before"], path), *[look(d[split]["after"], path) for d in runs.values()]]))
     if arguments.beside and list(arguments.beside.glob("*.json")):
         print_beside({"CLIP": read_runs(arguments.beside.glob("*.json")), "SigLIP": runs})
     print("""
-How to read it: before tuning, an unsafe query finds unsafe things. `paper`, the terms of SaFeR-CLIP, sends unsafe
-pictures and texts to safe places, but a redirected pair still matches itself, so in so small a model its unsafe
-share stays high. `ours` adds mutual redirection against all unsafe partners of a batch, which breaks that match, and
-terms that keep safe rows, neutral prompts and unlabelled pictures where they are. Safe retrieval and the names of
+How to read it: before tuning, an unsafe query finds unsafe things. `paper`, the terms of SaFeR-CLIP, redirects unsafe
+images and texts to safe places, but a redirected pair still matches itself, so in a model this small its unsafe
+share stays high. `ours` adds mutual redirection against all unsafe partners in a batch, which breaks that match, and
+terms that keep safe rows, neutral prompts and unlabeled images where they are. Safe retrieval and the names of
 neutral objects show what was kept. Unsafe concepts that tuning never saw move little: a model trained on 118
-objects has no idea of "unsafe" to generalize. "Unsafe" is played by benign emoji; this shows the mechanics and is
-no claim about safety.""")
+objects has no notion of "unsafe" to generalize from. Benign emoji stand in for "unsafe"; this demo shows the
+mechanics and makes no claim about safety.""")
 
 
 main()

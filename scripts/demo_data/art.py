@@ -33,7 +33,7 @@ def fetch(name, cache):
             archive = next(pathlib.Path(folder).glob("*.tgz"))
             found = hashlib.sha256(archive.read_bytes()).hexdigest()
             if found != checksum:
-                raise SystemExit(f"{package}@{version}: SHA-256 is {found}, expected {checksum}")
+                raise SystemExit(f"{package}@{version}: SHA-256 is {found}, expected {checksum}; retry the download")
             archive.rename(target)
     return tarfile.open(target)
 

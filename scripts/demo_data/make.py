@@ -1,10 +1,10 @@
-"""Makes the emoji data of the demo: pictures, captions, manifests, tokenizer.
+"""Makes the demo's emoji data: images, captions, manifests, tokenizer.
 
     make.py --out demo/data [--cache demo/art] [--seed 1]
 
-"Unsafe" is played by benign stand-ins (weapons, alcohol, gambling, horror): the data show the mechanics and
-say nothing about real unsafe material. Equal inputs and seed give equal bytes. A finished folder is left as
-it is; an interrupted one is made anew.
+Benign stand-ins (weapons, alcohol, gambling, horror) play "unsafe": the data show the mechanics and say
+nothing about real unsafe material. The same inputs and seed give the same bytes. A finished folder is left
+alone; an interrupted one is made again.
 """
 import argparse
 import csv
@@ -23,16 +23,16 @@ CONTEXT = 16
 VOCABULARY = 1000
 QUADRUPLETS = 3000
 GALLERIES = {"val": 6, "unseen_val": 3, "trained": 10, "unseen_pairs": 6, "unseen_art": 6}
-# Objects that the base model never saw, for unlabelled pictures: neither neutral, nor of any pair.
+# Objects that the base model never saw, for unlabeled images: neither neutral nor part of any pair.
 OTHER_GROUPS = {"Animals & Nature", "Food & Drink", "Travel & Places", "Activities", "Objects"}
 OTHER_OBJECTS = 200
 SHOWN_ART = ["noto", "fluent"]  # what published pictures may show
 ATTRIBUTION = """# Pictures
 
-The pictures of this folder are made from these sets; CC-BY and CC-BY-SA ask for this note, and CC-BY-SA
-(OpenMoji) for the same licence when pictures with its art are passed on.
+The images in this folder are made from these sets. CC-BY and CC-BY-SA require this note, and CC-BY-SA
+(OpenMoji) requires the same license if images with its art are redistributed.
 
-| set | licence | source |
+| set | license | source |
 |---|---|---|
 | Noto Emoji, Noto Emoji v1 | Apache-2.0 | Google, through `@iconify-json/noto` and `@iconify-json/noto-v1` |
 | Fluent Emoji (flat) | MIT | Microsoft, through `@iconify-json/fluent-emoji-flat` |
@@ -169,7 +169,7 @@ class Maker:
                     file.write(scenes.caption(name, combination) + "\n")
 
     def anchor_pictures(self):
-        """Unlabelled pictures: the objects of the anchor prompts, and objects that nothing else shows."""
+        """Unlabeled images: the objects of the anchor prompts, and objects that nothing else shows."""
         names = (self.out / "classes.tsv").read_text().splitlines()
         anchored = {line.split("\t")[1] for line in names if line.split("\t")[2] in ("neutral_anchored", "safe")}
         for name in [n for n in self.concepts if art.slug(n) in anchored]:
@@ -185,7 +185,7 @@ class Maker:
         model = json.loads((HERE.parents[1] / "configs" / "models" / "demo.json").read_text())
         declared = model["text_config"]["vocab_size"]
         if size != declared:
-            raise SystemExit(f"configs/models/demo.json: vocab_size is {declared}, the tokenizer has {size} entries")
+            raise SystemExit(f"configs/models/demo.json: vocab_size is {declared}, but the tokenizer has {size} entries; set it to {size}")
 
     def run(self):
         by_split = {s: [p for p in self.pairs if p["split"] == s] for s in ("train", "val", "test")}
@@ -211,13 +211,13 @@ def checksum(folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder to make")
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder to create")
     parser.add_argument("--cache", type=pathlib.Path, help="archives and rendered art (default: OUT/../art)")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     out = arguments.out.absolute()
     if (out / "SHA256").exists():
-        print(f"data: {out} is there")
+        print(f"data: {out} already exists")
         return
     temporary = out.with_name(f".{out.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -227,7 +227,7 @@ def main():
     maker.run()
     (temporary / "SHA256").write_text(checksum(temporary) + "\n")
     temporary.rename(out)
-    print(f"data: {maker.count} pictures in {out}")
+    print(f"data: {maker.count} images in {out}")
 
 
 main()

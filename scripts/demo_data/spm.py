@@ -2,7 +2,7 @@
 
     spm.py --data demo/data --out demo/siglip/tokenizer
 
-Unigram, no begin mark, the end mark has id 1 and fills captions up, as in SigLIP's own.
+Unigram, no begin mark; the end mark has id 1 and also pads captions, as in SigLIP's own.
 """
 import argparse
 import json

@@ -90,7 +90,7 @@ void add_config_arguments(CLI::App& command, ConfigArguments& arguments, const s
 void add_run_overrides(CLI::App& command, std::vector<std::string>& overrides) {
   command
       .add_option("--set", overrides,
-                  "Where something of the run's configuration has moved, e.g. model.weights=PATH")
+                  "Point to something that has moved since the run, e.g. model.weights=PATH")
       ->allow_extra_args(false);
 }
 
@@ -102,16 +102,16 @@ CommandAction add_config_command(CLI::App& command) {
       "  saferclip config check my.yaml\n"
       "  saferclip config show my.yaml --set train.epochs=3\n"
       "  saferclip config keys");
-  CLI::App* show = command.add_subcommand("show", "The resolved configuration");
+  CLI::App* show = command.add_subcommand("show", "Print the resolved configuration");
   add_config_arguments(*show, arguments->config, "CONFIG", "Configuration (YAML or JSON)");
-  show->add_flag("--json", arguments->json, "As one JSON document");
-  CLI::App* check = command.add_subcommand("check", "All problems at once");
+  show->add_flag("--json", arguments->json, "Print one JSON document");
+  CLI::App* check = command.add_subcommand("check", "Report every problem at once");
   add_config_arguments(*check, arguments->config, "CONFIG", "Configuration (YAML or JSON)");
-  check->add_flag("--json", arguments->json, "As one JSON document");
+  check->add_flag("--json", arguments->json, "Print one JSON document");
   CLI::App* keys =
-      command.add_subcommand("keys", "Every key with type, default, range and meaning");
-  keys->add_flag("--json", arguments->json, "As one JSON document");
-  keys->add_flag("--markdown", arguments->markdown, "As the page docs/config.md");
+      command.add_subcommand("keys", "List every key with its type, default, range and meaning");
+  keys->add_flag("--json", arguments->json, "Print one JSON document");
+  keys->add_flag("--markdown", arguments->markdown, "Print the page docs/config.md");
   return [=](const GlobalOptions&, Logger& log) {
     if (keys->parsed()) {
       if (arguments->markdown) {

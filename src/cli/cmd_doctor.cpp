@@ -14,9 +14,9 @@ namespace saferclip {
 CommandAction add_doctor_command(CLI::App& command) {
   auto json = std::make_shared<bool>(false);
   auto files = std::make_shared<std::vector<std::string>>();
-  path_option(
-      command.add_option("WEIGHTS", *files, "Weights files to compare with what OpenAI published"));
-  command.add_flag("--json", *json, "As one JSON document");
+  path_option(command.add_option("WEIGHTS", *files,
+                                 "Weights files to check against those OpenAI published"));
+  command.add_flag("--json", *json, "Print one JSON document");
   command.footer("Example:\n  saferclip doctor --device cuda\n  saferclip doctor ViT-B-32.pt");
   return [json, files](const GlobalOptions& globals, Logger&) {
     if (globals.threads > 0) at::set_num_threads(globals.threads);

@@ -48,7 +48,7 @@ LoadedModel load_any(const EmbedArguments& arguments, const GlobalOptions& globa
     return loaded;
   }
   if (!arguments.overrides.empty()) {
-    throw ConfigError(cat("--set: ", arguments.source.path, " is no run"));
+    throw ConfigError(cat("--set: works only with a run; ", arguments.source.path, " is not one"));
   }
   loaded.session = open_plain_weights(arguments.source, globals, log);
   loaded.model = load_clip(loaded.session.source, at::kFloat, loaded.session.device);
@@ -59,7 +59,9 @@ std::vector<std::string> all_texts(const EmbedArguments& arguments) {
   std::vector<std::string> texts = arguments.texts;
   if (!arguments.texts_file.empty()) {
     const std::vector<std::string> lines = read_all_lines(arguments.texts_file);
-    if (lines.empty()) throw DataError(cat(arguments.texts_file, ": is empty"));
+    if (lines.empty()) {
+      throw DataError(cat(arguments.texts_file, ": is empty; expected one text per line"));
+    }
     texts.insert(texts.end(), lines.begin(), lines.end());
   }
   return texts;
@@ -72,8 +74,8 @@ void require_not_read(const std::filesystem::path& out, const EmbedArguments& ar
                            arguments.source.tokenizer, arguments.texts_file});
   for (const std::string& file : read) {
     if (std::error_code ignored; std::filesystem::equivalent(out, file, ignored)) {
-      throw ConfigError(
-          cat("--out ", arguments.out, ": is ", file, ", which is read here; name another file"));
+      throw ConfigError(cat("--out ", arguments.out, ": is ", file,
+                            ", which this command reads; name another file"));
     }
   }
 }
@@ -101,16 +103,18 @@ CommandAction add_embed_command(CLI::App& command) {
   auto arguments = std::make_shared<EmbedArguments>();
   add_weights_arguments(command, arguments->source, "WEIGHTS",
                         "Weights folder or file, run folder or checkpoint");
-  command.add_option("--checkpoint", arguments->checkpoint, "Of a run: latest, best or a step");
+  command.add_option("--checkpoint", arguments->checkpoint, "For a run: latest, best or a step");
   add_run_overrides(command, arguments->overrides);
-  path_option(command.add_option("--images", arguments->images, "Picture files"));
+  path_option(command.add_option("--images", arguments->images, "Image files"));
   command.add_flag("--exif-rotate", arguments->exif_rotate,
-                   "Turn pictures as their EXIF orientation says; of a run: as its "
-                   "data.exif_rotate says");
+                   "Rotate images by their EXIF orientation; always on for a run with "
+                   "data.exif_rotate");
   command.add_option("--texts", arguments->texts, "Texts");
-  path_option(command.add_option("--texts-file", arguments->texts_file, "A text a line"));
-  path_option(command.add_option("--out", arguments->out,
-                                 "safetensors file: `image`, `text` [N, E] fp32, L2-normalised"))
+  path_option(
+      command.add_option("--texts-file", arguments->texts_file, "File with one text per line"));
+  path_option(
+      command.add_option("--out", arguments->out,
+                         "safetensors file to write: `image`, `text` [N, E] fp32, L2-normalized"))
       ->required();
   command.footer(
       "Example:\n  saferclip embed safe-clip --images a.jpg b.png --texts \"a dog\" --out "

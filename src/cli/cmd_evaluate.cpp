@@ -42,7 +42,7 @@ int evaluate(EvaluateArguments arguments, const GlobalOptions& globals, Logger& 
   if (arguments.json) std::cout << result.dump(2) << '\n';
   if (!out.empty()) {
     write_file_atomically(out, result.dump(2) + "\n");
-    log.info("written: " + arguments.out);
+    log.info("wrote " + arguments.out);
   }
   log.info(cat("peak memory: ", human_bytes(peak_memory_bytes())));
   return 0;
@@ -53,24 +53,24 @@ int evaluate(EvaluateArguments arguments, const GlobalOptions& globals, Logger& 
 CommandAction add_evaluate_command(CLI::App& command) {
   auto arguments = std::make_shared<EvaluateArguments>();
   add_config_arguments(command, arguments->config, "CONFIG|RUN",
-                       "Configuration (measures its reference) or run folder (before and after)");
+                       "Configuration (measures the reference) or run folder (before and after)");
   command.add_option("--checkpoint", arguments->request.checkpoint,
-                     "Of a run: latest, best or a step");
+                     "For a run: latest, best or a step");
   path_option(command.add_option("--weights", arguments->request.weights,
-                                 "Put these weights into the column \"after\""));
+                                 "Measure these weights in the \"after\" column"));
   command
       .add_option("--split", arguments->request.splits,
-                  "validation, train or a name of data.evaluation; repeatable")
+                  "validation, train or a name in data.evaluation; repeatable")
       ->allow_extra_args(false);
   command
       .add_option("--strengths", arguments->request.strengths,
-                  "Also measure the model between unchanged (0) and tuned (1), e.g. "
+                  "Also measure strengths between the base (0) and the tuned model (1), e.g. "
                   "0,0.25,0.5,0.75,1")
       ->delimiter(',')
       ->allow_extra_args(false);
   path_option(command.add_option("--against", arguments->request.against,
-                                 "Another run: paired differences on the same rows"));
-  path_option(command.add_option("--out", arguments->out, "Write the JSON document here"));
+                                 "Compare with another run: paired differences on the same rows"));
+  path_option(command.add_option("--out", arguments->out, "Write the JSON document to this file"));
   command.add_flag("--json", arguments->json, "Print the JSON document instead of the table");
   command.footer(
       "Examples:\n"
@@ -79,8 +79,9 @@ CommandAction add_evaluate_command(CLI::App& command) {
       "result.json\n"
       "  saferclip evaluate runs/mine --strengths 0,0.25,0.5,0.75,1\n"
       "  saferclip evaluate runs/mine --against runs/published --split test\n"
-      "Zero-shot sets are measured once, with the first split. Of a run, each document is kept in\n"
-      "its folder evaluations/, from where `export` puts it into the model card.");
+      "Zero-shot sets are measured once, with the first split. Documents of a run are saved in "
+      "its\n"
+      "folder evaluations/, and `export` adds them to the model card.");
   return [arguments](const GlobalOptions& globals, Logger& log) {
     return evaluate(*arguments, globals, log);
   };

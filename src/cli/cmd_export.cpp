@@ -27,15 +27,17 @@ int convert_weights(const ExportArguments& arguments, const GlobalOptions& globa
   const std::string& path = arguments.source.path;
   if (!arguments.form.layout) {
     throw ConfigError(
-        cat("--to peft: ", path, " is no run; only what a run trained can be an adapter"));
+        cat("--to peft: ", path, " is not a run; only a run can be exported as an adapter"));
   }
   if (arguments.form.strength != 1) {
-    throw ConfigError(cat("--strength: ", path, " is no run; there is nothing learned to scale"));
+    throw ConfigError(cat("--strength: ", path, " is not a run; there is no tuning to scale"));
   }
   if (arguments.checkpoint != "latest") {
-    throw ConfigError(cat("--checkpoint: ", path, " is no run"));
+    throw ConfigError(cat("--checkpoint: works only with a run; ", path, " is not one"));
   }
-  if (!arguments.overrides.empty()) throw ConfigError(cat("--set: ", path, " is no run"));
+  if (!arguments.overrides.empty()) {
+    throw ConfigError(cat("--set: works only with a run; ", path, " is not one"));
+  }
   const Session session = open_plain_weights(arguments.source, globals, log);
   export_base(session, arguments.form, log);
   std::cout << "exported " << path << " to " << arguments.out << '\n';
@@ -50,8 +52,8 @@ int export_checkpoint(const ExportArguments& arguments, const GlobalOptions& glo
   const ExportedRun exported = export_run(run, checkpoint, session, arguments.form, log);
   std::cout << "exported step " << exported.step << " to " << arguments.out << '\n';
   if (exported.better_step) {
-    std::cout << "the best step by " << exported.best_metric
-              << " is another one: " << *exported.better_step << " (--checkpoint best)\n";
+    std::cout << "step " << *exported.better_step << " is the best by " << exported.best_metric
+              << "; export it with --checkpoint best\n";
   }
   return 0;
 }
@@ -61,7 +63,7 @@ int export_checkpoint(const ExportArguments& arguments, const GlobalOptions& glo
 CommandAction add_export_command(CLI::App& command) {
   auto arguments = std::make_shared<ExportArguments>();
   add_weights_arguments(command, arguments->source, "RUN",
-                        "Run folder, checkpoint folder, or weights to convert as they are");
+                        "Run folder, checkpoint folder, or weights to convert unchanged");
   command.add_option("--checkpoint", arguments->checkpoint, "latest, best or a step");
   add_run_overrides(command, arguments->overrides);
   command
@@ -72,17 +74,17 @@ CommandAction add_export_command(CLI::App& command) {
           "the adapter")
       ->required()
       ->check(CLI::IsMember(export_words()));
-  path_option(
-      command.add_option("--out", arguments->out, "Folder to write; must be empty or not there"))
+  path_option(command.add_option("--out", arguments->out,
+                                 "Folder to write; must be empty or not exist yet"))
       ->required();
   enum_option(command, "--dtype", arguments->form.dtype, "fp32, fp16 or bf16");
   enum_option(command, "--tower", arguments->form.tower,
-              "both, or text or vision alone (hf, peft)");
+              "both, text or vision (one tower: hf and peft only)");
   command.add_option("--timm-model", arguments->form.timm_model,
-                     "open_clip: timm's name of SigLIP's vision tower, when it is one of your own");
+                     "open_clip: timm's name for the vision tower of your own SigLIP");
   command
       .add_option("--strength", arguments->form.strength,
-                  "Scales what was learned, W0 + s (W - W0): 0 the base, 1 the tuned model")
+                  "Scale the tuning, W0 + s (W - W0): 0 is the base, 1 the tuned model")
       ->check(CLI::Range(0.0, 4.0));
   command.footer(
       "Examples:\n"
@@ -93,8 +95,8 @@ CommandAction add_export_command(CLI::App& command) {
       "  saferclip export ViT-B-32.pt --to hf --out clip-vit-base-patch32");
   return [arguments](const GlobalOptions& globals, Logger& log) {
     if (!arguments->form.timm_model.empty() && arguments->form.layout != WeightsLayout::kOpenClip) {
-      throw ConfigError(cat("--timm-model: --to ", export_word(arguments->form.layout),
-                            " has no such name; leave it out"));
+      throw ConfigError(cat("--timm-model: works only with --to open_clip, not --to ",
+                            export_word(arguments->form.layout), "; leave it out"));
     }
     arguments->out = output_folder("--out", arguments->out).string();
     arguments->form.out = arguments->out;

@@ -36,7 +36,7 @@ CommandAction add_inspect_command(CLI::App& command) {
   path_option(
       command.add_option("PATH", arguments->path, "Weights, adapter, cache, checkpoint or run"))
       ->required();
-  command.add_flag("--json", arguments->json, "As one JSON document");
+  command.add_flag("--json", arguments->json, "Print one JSON document");
   command.footer("Example:\n  saferclip inspect runs/safe/checkpoints/step_00000500");
   return [arguments](const GlobalOptions&, Logger& log) {
     const OrderedJson json = describe_path(arguments->path, log);

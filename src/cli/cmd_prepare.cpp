@@ -55,7 +55,7 @@ CommandAction add_prepare_command(CLI::App& command) {
   add_config_arguments(command, *arguments, "CONFIG", "Configuration (YAML or JSON)");
   command.footer(
       "Example:\n  saferclip prepare configs/saferclip-vit-b32.yaml\n"
-      "Interrupted, it goes on where it was; what is up to date is not made again.");
+      "If interrupted, it resumes where it stopped; what is up to date is not rebuilt.");
   return [arguments](const GlobalOptions& globals, Logger& log) {
     return prepare(*arguments, globals, log);
   };

@@ -47,17 +47,19 @@ CommandAction add_report_command(CLI::App& command) {
   add_run_overrides(command, arguments->request.overrides);
   command
       .add_option("--split", arguments->request.splits,
-                  "Splits to show; default: those that were evaluated at this step. Repeatable")
+                  "Split to show; repeatable; default: those evaluated at this step")
       ->allow_extra_args(false);
-  command.add_option("--queries", arguments->request.queries, "Unsafe queries in the gallery")
+  command
+      .add_option("--queries", arguments->request.queries,
+                  "Number of unsafe queries in the gallery")
       ->check(CLI::Range(0, 40));
   command.footer(
       "Examples:\n"
       "  saferclip evaluate runs/mine --split test --strengths 0,0.25,0.5,0.75,1\n"
       "  saferclip report runs/mine --out mine.html\n"
-      "One page that needs no network: what was done, losses, curriculum, before and after with\n"
-      "intervals, the strength curve, tags, pictures found before and after, worst cases, drift.\n"
-      "It holds thumbnails of your pictures, unsafe ones blurred until clicked.");
+      "One page that works offline: what was done, losses, curriculum, before and after with\n"
+      "intervals, the strength curve, tags, images found before and after, worst cases, drift.\n"
+      "It contains thumbnails of your images; unsafe ones are blurred until clicked.");
   return [arguments](const GlobalOptions& globals, Logger& log) {
     return report(*arguments, globals, log);
   };

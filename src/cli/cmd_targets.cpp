@@ -76,8 +76,8 @@ void print(const std::vector<TargetLine>& lines, const TargetSummary& summary, s
     return with_commas(found == summary.changes.end() ? 0 : found->second);
   };
   std::cout << with_commas(static_cast<std::int64_t>(lines.size())) << " rows: " << count("same")
-            << " stay with their own safe caption, " << count("caption")
-            << " are sent to another row's, " << count("extra") << " to an extra one\n"
+            << " keep their own safe caption, " << count("caption") << " take another row's, "
+            << count("extra") << " an extra one\n"
             << "mean cosine: own partner " << fixed(summary.mean_fixed, 3) << ", target "
             << fixed(summary.mean_cosine, 3) << "\nstages:";
   for (const auto& [stage, rows] : summary.stages) {
@@ -95,7 +95,8 @@ int show_targets(const TargetsArguments& arguments, const GlobalOptions& globals
   const Session session = open_session(
       read_run_config(arguments.config.file, arguments.config.overrides), globals, log);
   if (!loss_needs(session.config.objective).targets) {
-    throw ConfigError(cat("objective ", session.config.objective.name, " has no targets"));
+    throw ConfigError(cat("objective.name: ", session.config.objective.name,
+                          " uses no targets; there is nothing to show"));
   }
   Preparer preparer(session.config.data, session.source, *session.tokenizer, session.device, log,
                     &stop);
@@ -105,7 +106,7 @@ int show_targets(const TargetsArguments& arguments, const GlobalOptions& globals
   const TargetSummary summary = summarize(lines);
   if (!csv.empty()) {
     write_file_atomically(csv, targets_csv(lines));
-    log.info("written: " + arguments.csv);
+    log.info("wrote " + arguments.csv);
   }
   if (arguments.json) {
     std::cout << targets_json(lines, summary).dump(2) << '\n';
@@ -120,15 +121,16 @@ int show_targets(const TargetsArguments& arguments, const GlobalOptions& globals
 CommandAction add_targets_command(CLI::App& command) {
   auto arguments = std::make_shared<TargetsArguments>();
   add_config_arguments(command, arguments->config, "CONFIG", "Configuration (YAML or JSON)");
-  command.add_option("--top", arguments->top, "Rows to print")->check(CLI::NonNegativeNumber);
+  command.add_option("--top", arguments->top, "Number of rows to print")
+      ->check(CLI::NonNegativeNumber);
   path_option(command.add_option("--csv", arguments->csv, "Write all rows to this file"));
-  command.add_flag("--json", arguments->json, "Summary and all rows as one JSON document");
+  command.add_flag("--json", arguments->json, "Print summary and all rows as one JSON document");
   command.footer(
       "Examples:\n"
       "  saferclip targets configs/saferclip-vit-b32.yaml --top 10 --csv targets.csv\n"
       "  saferclip targets my.yaml --set objective.targets.extra_captions=safe.txt\n"
-      "Of each unsafe caption: cosine to its own safe partner and to its target, the curriculum\n"
-      "stage, and whether it stays with its partner (same), is sent to another row's caption\n"
+      "For each unsafe caption: cosine to its own safe partner and to its target, the curriculum\n"
+      "stage, and whether it keeps its partner (same), is redirected to another row's caption\n"
       "(caption) or to one of objective.targets.extra_captions (extra).");
   return [arguments](const GlobalOptions& globals, Logger& log) {
     return show_targets(*arguments, globals, log);

@@ -57,23 +57,22 @@ CommandAction add_train_command(CLI::App& command) {
   add_config_arguments(command, arguments->config, "CONFIG", "Configuration (YAML or JSON)");
   path_option(command.add_option(
       "--resume", arguments->resume,
-      "auto: go on from the newest good checkpoint, or start; or a run or checkpoint folder"));
+      "auto: resume from the newest valid checkpoint, or start; or a run or checkpoint folder"));
   command.add_flag("--overwrite", arguments->overwrite,
-                   "Delete what the run folder holds and start over");
+                   "Delete the contents of the run folder and start over");
   command.add_option("--max-time", arguments->max_time,
-                     "Stop in time for a batch queue: save after this long and exit with 75, e.g. "
+                     "Time limit, for batch queues: after this long, save and exit with 75, e.g. "
                      "55m, 1h30m, 1-02:00:00");
   command.add_flag("--dry-run", arguments->dry_run,
-                   "Prepare and say what would be trained; train nothing");
+                   "Prepare and print what would be trained, without training");
   command.footer(
       "Examples:\n"
       "  saferclip train configs/saferclip-vit-b32.yaml\n"
       "  saferclip train my.yaml --set optimizer.lr=5e-5 --set run.name=slower\n"
       "  saferclip train my.yaml --resume auto        after a kill, a crash, a full disk\n"
       "  saferclip train my.yaml --resume auto --max-time 55m\n"
-      "Ctrl-C or SIGTERM saves a checkpoint and ends with 128 + signal, --max-time with 75: both "
-      "go\n"
-      "on with --resume auto. docs/long_runs.md has a script for Slurm.");
+      "Ctrl-C and SIGTERM save a checkpoint and exit with 128 + signal; --max-time exits with 75.\n"
+      "Either way, --resume auto continues the run. docs/long_runs.md has a script for Slurm.");
   return [arguments](const GlobalOptions& globals, Logger& log) {
     return train(*arguments, globals, log);
   };

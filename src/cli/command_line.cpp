@@ -110,31 +110,25 @@ std::vector<std::string> option_names(const CLI::App* app) {
 }
 
 std::string unknown_option(const CLI::App& app, const std::string& word) {
-  return cat("there is no option ", option_name(word),
-             guess(option_name(word), option_names(&app)));
+  return cat("unknown option ", option_name(word), guess(option_name(word), option_names(&app)));
 }
 
-std::string see_help(const CLI::App& app) {
-  return cat("; `", full_name(app), " --help` lists what there is");
-}
+std::string see_help(const CLI::App& app) { return cat("; see `", full_name(app), " --help`"); }
 
 int refuse_unknown(const CLI::App& app, const std::string& word) {
   const std::vector<std::string> names = command_names(app);
-  const std::string what = app.get_parent() == nullptr ? "" : cat(" of ", full_name(app));
-  std::cerr << full_name(app) << ": \"" << word << "\" is no command" << what << guess(word, names)
-            << "\ncommands: " << join(names, ", ") << "; `" << full_name(app)
-            << " --help` says what they do\n";
+  std::cerr << full_name(app) << ": unknown command \"" << word << "\"" << guess(word, names)
+            << "\ncommands: " << join(names, ", ") << "; see `" << full_name(app) << " --help`\n";
   return 2;
 }
 
 }  // namespace
 
 void add_word_commands(CLI::App& app) {
-  CLI::App* help = app.add_subcommand("help", "Say what a command does: help [COMMAND]");
+  CLI::App* help = app.add_subcommand("help", "Show help for a command: help [COMMAND]");
   help->allow_extras();
   help->footer("Examples:\n  saferclip help train\n  saferclip help config check");
-  app.add_subcommand("version", "Say which version this is")
-      ->footer("Example:\n  saferclip version");
+  app.add_subcommand("version", "Print the version")->footer("Example:\n  saferclip version");
 }
 
 std::optional<int> answer_words(CLI::App& app, std::vector<std::string>& words) {
@@ -193,8 +187,8 @@ std::string explain_parse_error(const CLI::App& app, const std::vector<std::stri
   if (!unknown.empty()) return cat(name, ": ", join(unknown, "; "), more);
   if (!others.empty()) {
     const bool is_twice = std::count(words.begin(), words.end(), chosen->get_name()) > 1;
-    return cat(name, ": not expected here: ", join(others, " "),
-               is_twice ? cat(" (the command \"", chosen->get_name(), "\" stands twice)") : "",
+    return cat(name, ": unexpected: ", join(others, " "),
+               is_twice ? cat(" (the command \"", chosen->get_name(), "\" appears twice)") : "",
                more);
   }
   return cat(name, ": ", problem.what(), more);

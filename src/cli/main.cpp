@@ -31,15 +31,15 @@ struct Command {
 };
 
 constexpr std::array<Command, 10> kCommands{{
-    {"train", "Tune a CLIP or SigLIP model as a configuration says", saferclip::add_train_command},
+    {"train", "Tune a CLIP or SigLIP model as configured", saferclip::add_train_command},
     {"prepare", "Build the caches that training reads", saferclip::add_prepare_command},
-    {"targets", "Show what each unsafe caption is sent to", saferclip::add_targets_command},
+    {"targets", "Show where each unsafe caption is redirected", saferclip::add_targets_command},
     {"evaluate", "Measure safety and preservation, before and after",
      saferclip::add_evaluate_command},
-    {"export", "Write weights that other tools read", saferclip::add_export_command},
+    {"export", "Write weights for other tools", saferclip::add_export_command},
     {"report", "Write one HTML page about a run", saferclip::add_report_command},
     {"embed", "Embed images or texts", saferclip::add_embed_command},
-    {"inspect", "Say what a file or folder is, without loading it", saferclip::add_inspect_command},
+    {"inspect", "Identify a file or folder without loading it", saferclip::add_inspect_command},
     {"config", "Show, check or document configurations", saferclip::add_config_command},
     {"doctor", "Check build, device and disk", saferclip::add_doctor_command},
 }};
@@ -62,12 +62,12 @@ saferclip::LogLevel parse_log_level(const std::string& word) {
 void add_global_options(CLI::App& app, GlobalOptions& globals) {
   app.add_option("--log-level", globals.log_level, "debug, info, warn, error or off");
   app.add_option("--device", globals.device, "auto, cpu, cuda or cuda:<index>");
-  app.add_option("--threads", globals.threads, "CPU threads; 0: LibTorch's choice")
+  app.add_option("--threads", globals.threads, "CPU threads; 0: LibTorch decides")
       ->check(CLI::NonNegativeNumber);
 }
 
 int run(int argc, char** argv) {
-  CLI::App app{"saferclip: make a CLIP model safe, and keep what it knows", "saferclip"};
+  CLI::App app{"saferclip: make a CLIP model safe while preserving what it knows", "saferclip"};
   app.set_version_flag("--version", std::string("saferclip ") + SAFERCLIP_VERSION);
   app.require_subcommand(1);
   app.fallthrough();

@@ -20,11 +20,11 @@ void add_weights_arguments(CLI::App& command, WeightsArguments& arguments, const
           [&arguments](const std::string& word) {
             arguments.activation = enum_from<Activation>(word);
           },
-          "quick_gelu, gelu or gelu_pytorch_tanh, when the weights do not say")
+          "quick_gelu, gelu or gelu_pytorch_tanh, if the weights do not say")
       ->check(CLI::IsMember(words));
-  path_option(
-      command.add_option("--architecture", arguments.architecture,
-                         "Geometry of a bare file that does not say (configs/models/*.json)"));
+  path_option(command.add_option(
+      "--architecture", arguments.architecture,
+      "Geometry of a weights file that does not state it (configs/models/*.json)"));
   path_option(command.add_option("--adapter", arguments.adapter,
                                  "PEFT adapter folder or LoRA file to merge in"));
   path_option(
@@ -32,7 +32,7 @@ void add_weights_arguments(CLI::App& command, WeightsArguments& arguments, const
                          "Folder with vocab.json and merges.txt, a SentencePiece model, or clip"));
   command
       .add_option("--image-size", arguments.image_size,
-                  "Picture side; position embeddings are interpolated")
+                  "Image size in pixels; position embeddings are interpolated")
       ->check(CLI::Range(1, 4096));
 }
 
@@ -56,8 +56,8 @@ void require_no_options(const WeightsArguments& arguments) {
         {"--tokenizer", arguments.tokenizer != plain.tokenizer},
         {"--image-size", arguments.image_size != plain.image_size}}) {
     if (is_given) {
-      throw ConfigError(cat(name, ": is for plain weights; ", arguments.path,
-                            " is a run, its configuration decides that"));
+      throw ConfigError(cat(name, ": works only with plain weights; ", arguments.path,
+                            " is a run, whose configuration sets this"));
     }
   }
 }

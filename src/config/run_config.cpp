@@ -36,7 +36,7 @@ void drop_objective_weights(ConfigNode& tree) {
 ConfigNode inherit(ConfigNode base, const ConfigNode& over) {
   const std::string name = objective_name(over);
   const std::string inherited =
-      objective_name(base).empty() ? ObjectiveOptions().name : objective_name(base);
+      objective_name(base).empty() ? to_string(ObjectiveOptions().name) : objective_name(base);
   if (!name.empty() && name != inherited) drop_objective_weights(base);
   return merge_config_trees(base, over);
 }

@@ -89,7 +89,7 @@ TargetCache Preparer::targets(const SplitData& split, const SplitData& pool,
   request.cache_dir = data_.cache_dir;
   request.kind = "targets";
   request.key = targets_key(split, pool, options, extra, tokenizer_);
-  request.inputs = {{"manifest", split.manifest.file.string()}, {"mode", options.mode}};
+  request.inputs = {{"manifest", split.manifest.file.string()}, {"mode", to_string(options.mode)}};
   request.recipe = embedding_recipe(source_, data_.exif_rotate, device_text(device_));
   request.build = [&](const fs::path& folder, const std::vector<Relative>& relatives) {
     ReferenceRows extra_rows(reference_request("extra safe captions"), relatives, log_);

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "saferclip/core/text_format.h"
+#include "saferclip/model/trained.h"
 #include "weights/foreign_models.h"
 #include "weights/hugging_face_config.h"
 #include "weights/json_fields.h"

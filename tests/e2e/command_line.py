@@ -41,7 +41,7 @@ class CommandLine(WorldCase):
             self.assertIn(f"did you mean {meant}?", said)
             self.assertLessEqual(len(said.splitlines()), 3, said)
         self.assertNotIn("did you mean", self.said("xyzzy"))
-        self.assertIn('the command "train" stands twice', self.said("train", "train", "safe.yaml"))
+        self.assertIn('the command "train" appears twice', self.said("train", "train", "safe.yaml"))
         self.assertIn("safe.yaml", self.said("evaluate", "runs/safe", "safe.yaml"))
         self.assertIn("CONFIG is required", self.said("train"))
 
@@ -137,7 +137,7 @@ class CommandLine(WorldCase):
     def test_what_is_read_is_not_written_over(self):
         file = self.world.root / "images" / "safe0.png"
         before = file.read_bytes()
-        self.assertIn("is read here", self.said("embed", "base", "--images", "images/safe0.png", "--out", "images/safe0.png"))
+        self.assertIn("which this command reads", self.said("embed", "base", "--images", "images/safe0.png", "--out", "images/safe0.png"))
         self.assertEqual(file.read_bytes(), before)
 
     # --- configurations

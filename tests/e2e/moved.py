@@ -49,10 +49,10 @@ class Moved(WorldCase):
         best = int((checkpoints / "best").read_text().strip().removeprefix("step_"))
         said = w.run("export", "runs/whole", "--to", "hf", "--out", "latest").stdout
         self.assertIn("exported step 40", said)
-        self.assertIn(f"the best step by auto is another one: {best} (--checkpoint best)", said)
+        self.assertIn(f"step {best} is the best by auto; export it with --checkpoint best", said)
         said = w.run("export", "runs/whole", "--checkpoint", "best", "--to", "hf", "--out", "best_out").stdout
         self.assertIn(f"exported step {best}", said)
-        self.assertNotIn("another one", said)
+        self.assertNotIn("is the best by", said)
 
     def test_a_base_that_has_moved(self):
         w = self.world

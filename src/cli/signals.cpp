@@ -90,7 +90,7 @@ void watch() {
     const int exit_code = number == 0 ? kOutOfTime : 128 + number;
     if (asked && number == 0) end_at_once(g_stop.exit_code());
     if (!rules.asks || interrupts > 1) end_at_once(exit_code);
-    g_stop.ask(exit_code);
+    g_stop.request(exit_code);
     if (!asked) asked = Clock::now();
   }
 }

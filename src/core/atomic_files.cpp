@@ -45,8 +45,8 @@ void keep_permissions(const fs::path& old_file, const fs::path& new_file) {
 }  // namespace
 
 void replace_file(const fs::path& path, const std::function<void(FileWriter&)>& write) {
-  const fs::path target = behind_links(path);
-  if (const std::string kind = not_a_file(target); !kind.empty()) {
+  const fs::path target = resolve_links(path);
+  if (const std::string kind = special_file_kind(target); !kind.empty()) {
     throw Error(cat("cannot write ", path.string(), ": it is ", kind, "; name a regular file"), 1);
   }
   TemporarySibling temporary(target, TemporarySibling::Kind::kFile);

@@ -1,4 +1,4 @@
-// The AVX512 test asks for all the extensions of x86-64-v4, which core/vectorised.h compiles for.
+// The AVX512 test asks for all the extensions of x86-64-v4, which core/vectorized.h compiles for.
 // LibTorch and oneDNN read their limits themselves; this file reads the same variables so that all
 // three agree.
 #include "saferclip/core/cpu.h"

@@ -35,7 +35,7 @@ std::unique_ptr<FileLock> FileLock::acquire(const fs::path& path, const StopFlag
   constexpr std::chrono::milliseconds kPause{50};
   for (;;) {
     if (auto lock = try_acquire(path)) return lock;
-    throw_if_asked(stop, cat(path.string(), ": interrupted while another process held it"));
+    throw_if_stopped(stop, cat(path.string(), ": interrupted while another process held it"));
     std::this_thread::sleep_for(kPause);
   }
 }

@@ -33,12 +33,12 @@ Sha256& Sha256::update(const void* data, std::size_t size) {
 
 Sha256& Sha256::update(std::string_view text) { return update(text.data(), text.size()); }
 
-Sha256& Sha256::part(std::string_view text) {
-  part(static_cast<std::int64_t>(text.size()));
+Sha256& Sha256::add(std::string_view text) {
+  add(static_cast<std::int64_t>(text.size()));
   return update(text);
 }
 
-Sha256& Sha256::part(std::int64_t value) {
+Sha256& Sha256::add(std::int64_t value) {
   std::array<unsigned char, 8> bytes{};
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     bytes[i] = static_cast<unsigned char>(static_cast<std::uint64_t>(value) >> (8 * i));

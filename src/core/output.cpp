@@ -75,7 +75,7 @@ fs::path followed(const std::string& option, const fs::path& given) {
     throw ConfigError(cat(option, " \"", given.string(), "\": expected a path"));
   }
   try {
-    return behind_links(given);
+    return resolve_links(given);
   } catch (const Error& problem) {
     throw ConfigError(cat(option, " ", problem.what()));
   }
@@ -121,7 +121,7 @@ void require_free_folder(const std::string& option, const fs::path& given, const
   std::error_code error;
   if (!fs::is_directory(target, error)) {
     refuse(option, given, target,
-           cat("is ", not_a_file(target).empty() ? "a file" : not_a_file(target),
+           cat("is ", special_file_kind(target).empty() ? "a file" : special_file_kind(target),
                ", expected an empty or new folder"));
   }
   const bool is_empty = fs::is_empty(target, error);
@@ -139,7 +139,7 @@ void require_free_folder(const std::string& option, const fs::path& given, const
 
 }  // namespace
 
-fs::path behind_links(const fs::path& path) {
+fs::path resolve_links(const fs::path& path) {
   fs::path target = path;
   for (int i = 0; follow(target); ++i) {
     if (i == kMostLinks) {
@@ -149,18 +149,18 @@ fs::path behind_links(const fs::path& path) {
   return target;
 }
 
-std::string not_a_file(const fs::path& path) {
+std::string special_file_kind(const fs::path& path) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   const bool is_there = fs::exists(status);
   if (is_there && !fs::is_regular_file(status)) return kind_of(status.type());
-  return is_stream_name(behind_links(path)) ? "a stream of this process" : "";
+  return is_stream_name(resolve_links(path)) ? "a stream of this process" : "";
 }
 
 fs::path output_file(const std::string& option, const fs::path& given,
                      const std::string& instead_of_stream) {
   const fs::path target = followed(option, given);
-  const std::string kind = not_a_file(target);
+  const std::string kind = special_file_kind(target);
   if (kind == "a folder" || !target.has_filename()) {
     refuse(option, given, target, "names a folder, expected a file");
   }

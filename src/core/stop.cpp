@@ -7,12 +7,12 @@
 
 namespace saferclip {
 
-void StopFlag::ask(int exit_code) noexcept {
+void StopFlag::request(int exit_code) noexcept {
   int no_request = 0;
   exit_code_.compare_exchange_strong(no_request, exit_code);
 }
 
-void throw_if_asked(const StopFlag* stop, const std::string& message) {
+void throw_if_stopped(const StopFlag* stop, const std::string& message) {
   if (stop != nullptr && stop->exit_code() != 0) throw Interrupted(message, stop->exit_code());
 }
 

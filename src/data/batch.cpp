@@ -18,10 +18,11 @@ namespace {
 constexpr std::uint64_t kAnchorStream = 0xA2C4;
 
 // memcpy, not index_select: this thread must not start a second OpenMP team beside training's.
-at::Tensor gather_rows(const at::Tensor& from, const std::vector<std::int64_t>& rows, bool pin) {
+at::Tensor gather_rows(const at::Tensor& from, const std::vector<std::int64_t>& rows,
+                       HostMemory memory) {
   std::vector<std::int64_t> sizes = from.sizes().vec();
   sizes[0] = static_cast<std::int64_t>(rows.size());
-  at::Tensor result = at::empty(sizes, from.options().pinned_memory(pin));
+  at::Tensor result = at::empty(sizes, from.options().pinned_memory(is_pinned(memory)));
   const std::size_t bytes = from[0].nbytes();
   const auto* source = static_cast<const char*>(from.const_data_ptr());
   auto* target = static_cast<char*>(result.data_ptr());
@@ -46,31 +47,23 @@ std::vector<std::int64_t> draw(std::int64_t pool, std::int64_t count, std::uint6
 
 }  // namespace
 
-at::Tensor end_positions(const at::Tensor& ids, bool is_padded, std::int64_t pooled_id) {
+at::Tensor end_positions(const at::Tensor& ids, const PooledToken& pooled) {
   const std::int64_t rows = ids.size(0);
   const std::int64_t length = ids.size(1);
-  if (is_padded) return at::full({rows}, length - 1, at::kLong);
+  if (pooled.is_last) return at::full({rows}, length - 1, at::kLong);
   at::Tensor ends = at::empty({rows}, at::kLong);
   const at::Tensor flat = ids.to(at::kInt).contiguous();
   const auto* data = flat.const_data_ptr<std::int32_t>();
   auto* end = ends.mutable_data_ptr<std::int64_t>();
   for (std::int64_t i = 0; i < rows; ++i) {
     const auto* row = data + i * length;
-    const auto* found = pooled_id < 0
+    const auto* found = pooled.id < 0
                             ? std::max_element(row, row + length)
-                            : std::find(row, row + length, static_cast<std::int32_t>(pooled_id));
+                            : std::find(row, row + length, static_cast<std::int32_t>(pooled.id));
     end[i] = found == row + length ? 0 : found - row;
   }
   return ends;
 }
-
-namespace {
-
-at::Tensor ends_of(const TokenCache& tokens, const at::Tensor& ids) {
-  return end_positions(ids, tokens.is_padded, tokens.pooled_id);
-}
-
-}  // namespace
 
 std::int64_t cut_length(const at::Tensor& ends, std::int64_t context_length) {
   const auto* data = ends.const_data_ptr<std::int64_t>();
@@ -80,9 +73,9 @@ std::int64_t cut_length(const at::Tensor& ends, std::int64_t context_length) {
 
 TargetRows gather_targets(const TargetCache& targets, const ReferenceCache& split,
                           const ReferenceCache& pool, const std::vector<std::int64_t>& rows,
-                          bool pin) {
+                          HostMemory memory) {
   const auto count = static_cast<std::int64_t>(rows.size());
-  const auto options = pool.safe_text.options().pinned_memory(pin);
+  const auto options = pool.safe_text.options().pinned_memory(is_pinned(memory));
   const std::int64_t width = pool.safe_text.size(1);
   TargetRows result{at::empty({count, width}, options), at::empty({count, width}, options)};
   const auto row_of = [width](const at::Tensor& from, std::int64_t row) {
@@ -117,9 +110,9 @@ BatchSource::BatchSource(const SplitData& split, const TargetCache& targets,
       seed_(seed) {}
 
 std::int64_t BatchSource::gather_unsafe(Batch& batch, const std::vector<bool>& redirected,
-                                        bool pin) const {
-  batch.unsafe_ids = gather_rows(split_.tokens.unsafe, batch.rows, pin);
-  batch.unsafe_ends = ends_of(split_.tokens, batch.unsafe_ids);
+                                        HostMemory memory) const {
+  batch.unsafe_ids = gather_rows(split_.tokens.unsafe, batch.rows, memory);
+  batch.unsafe_ends = end_positions(batch.unsafe_ids, split_.tokens.pooled);
   const auto* valid = split_.images.valid.const_data_ptr<std::uint8_t>();
   std::vector<bool> has_image;
   std::vector<std::int64_t> with_image, positions;
@@ -131,9 +124,9 @@ std::int64_t BatchSource::gather_unsafe(Batch& batch, const std::vector<bool>& r
     with_image.push_back(batch.rows[i]);
     positions.push_back(static_cast<std::int64_t>(i));
   }
-  batch.unsafe_pixels = gather_rows(split_.images.unsafe, with_image, pin);
+  batch.unsafe_pixels = gather_rows(split_.images.unsafe, with_image, memory);
   if (needs_.crops) {
-    batch.unsafe_boxes = crop_boxes(seed_, batch.step, with_image, PictureColumn::kUnsafe, pin);
+    batch.unsafe_boxes = crop_boxes(seed_, batch.step, with_image, PictureColumn::kUnsafe, memory);
   }
   batch.unsafe_rows = at::tensor(positions, at::kLong);
   batch.has_unsafe_image = flags(has_image);
@@ -141,7 +134,7 @@ std::int64_t BatchSource::gather_unsafe(Batch& batch, const std::vector<bool>& r
   return cut_length(batch.unsafe_ends, batch.unsafe_ids.size(1));
 }
 
-std::int64_t BatchSource::gather_anchors(Batch& batch, bool pin) const {
+std::int64_t BatchSource::gather_anchors(Batch& batch, HostMemory memory) const {
   const auto chosen = [&](const at::Tensor& pool, std::uint64_t kind) {
     return draw(pool.size(0), anchors_per_step_,
                 mix_bits(seed_, {kAnchorStream, kind, static_cast<std::uint64_t>(batch.step)}));
@@ -149,42 +142,42 @@ std::int64_t BatchSource::gather_anchors(Batch& batch, bool pin) const {
   std::int64_t length = 0;
   if (needs_.anchor_text) {
     const auto rows = chosen(anchors_.prompts, 0);
-    batch.anchor_ids = gather_rows(anchors_.prompts, rows, pin);
-    batch.anchor_ends = ends_of(split_.tokens, batch.anchor_ids);
-    batch.reference_anchor_text = gather_rows(anchors_.text, rows, pin);
+    batch.anchor_ids = gather_rows(anchors_.prompts, rows, memory);
+    batch.anchor_ends = end_positions(batch.anchor_ids, split_.tokens.pooled);
+    batch.reference_anchor_text = gather_rows(anchors_.text, rows, memory);
     length = cut_length(batch.anchor_ends, batch.anchor_ids.size(1));
   }
   if (needs_.anchor_image) {
     const auto rows = chosen(anchors_.images, 1);
-    batch.anchor_pixels = gather_rows(anchors_.images, rows, pin);
-    batch.reference_anchor_image = gather_rows(anchors_.image, rows, pin);
+    batch.anchor_pixels = gather_rows(anchors_.images, rows, memory);
+    batch.reference_anchor_image = gather_rows(anchors_.image, rows, memory);
   }
   return length;
 }
 
 Batch BatchSource::gather(std::int64_t step, const std::vector<std::int64_t>& rows,
-                          const std::vector<bool>& redirected, bool pin) const {
+                          const std::vector<bool>& redirected, HostMemory memory) const {
   Batch batch;
   batch.step = step;
   batch.rows = rows;
-  batch.safe_pixels = gather_rows(split_.images.safe, rows, pin);
-  if (needs_.crops) batch.safe_boxes = crop_boxes(seed_, step, rows, PictureColumn::kSafe, pin);
-  batch.safe_ids = gather_rows(split_.tokens.safe, rows, pin);
-  batch.safe_ends = ends_of(split_.tokens, batch.safe_ids);
+  batch.safe_pixels = gather_rows(split_.images.safe, rows, memory);
+  if (needs_.crops) batch.safe_boxes = crop_boxes(seed_, step, rows, PictureColumn::kSafe, memory);
+  batch.safe_ids = gather_rows(split_.tokens.safe, rows, memory);
+  batch.safe_ends = end_positions(batch.safe_ids, split_.tokens.pooled);
   std::int64_t length = cut_length(batch.safe_ends, batch.safe_ids.size(1));
-  if (needs_.unsafe) length = std::max(length, gather_unsafe(batch, redirected, pin));
+  if (needs_.unsafe) length = std::max(length, gather_unsafe(batch, redirected, memory));
   if (needs_.reference) {
     const ReferenceCache& from = split_.reference;
     batch.reference = {
-        gather_rows(from.safe_text, rows, pin), gather_rows(from.safe_image, rows, pin),
-        gather_rows(from.unsafe_text, rows, pin), gather_rows(from.unsafe_image, rows, pin)};
+        gather_rows(from.safe_text, rows, memory), gather_rows(from.safe_image, rows, memory),
+        gather_rows(from.unsafe_text, rows, memory), gather_rows(from.unsafe_image, rows, memory)};
   }
   if (needs_.targets) {
-    TargetRows targets = gather_targets(targets_, split_.reference, split_.reference, rows, pin);
+    TargetRows targets = gather_targets(targets_, split_.reference, split_.reference, rows, memory);
     batch.target_text = std::move(targets.text);
     batch.target_image = std::move(targets.image);
   }
-  length = std::max(length, gather_anchors(batch, pin));
+  length = std::max(length, gather_anchors(batch, memory));
   for (at::Tensor* ids : {&batch.safe_ids, &batch.unsafe_ids, &batch.anchor_ids}) {
     if (ids->defined()) *ids = ids->narrow(1, 0, length);
   }

@@ -39,10 +39,10 @@ std::array<float, 4> draw_box(CounterRng& rng) {
 }  // namespace
 
 at::Tensor crop_boxes(std::uint64_t seed, std::int64_t step, const std::vector<std::int64_t>& rows,
-                      PictureColumn column, bool pin) {
+                      PictureColumn column, HostMemory memory) {
   const auto count = static_cast<std::int64_t>(rows.size());
   at::Tensor boxes =
-      at::empty({count, 4}, at::TensorOptions().dtype(at::kFloat).pinned_memory(pin));
+      at::empty({count, 4}, at::TensorOptions().dtype(at::kFloat).pinned_memory(is_pinned(memory)));
   auto* data = boxes.mutable_data_ptr<float>();
   for (const std::int64_t row : rows) {
     CounterRng rng(

@@ -98,7 +98,7 @@ at::Tensor over_resamples(std::int64_t units, const Resampling& by, Draw draw,
   at::Tensor buffer = at::empty({chunk, units}, at::kDouble);
   std::vector<at::Tensor> chunks;
   for (std::int64_t begin = 0; begin < by.resamples; begin += chunk) {
-    throw_if_asked(by.stop, "interrupted while computing intervals");
+    throw_if_stopped(by.stop, "interrupted while computing intervals");
     at::Tensor weights = buffer.narrow(0, 0, std::min(chunk, by.resamples - begin));
     draw(weights, begin, by.seed);
     chunks.push_back(combine(weights));

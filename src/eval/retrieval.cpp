@@ -296,7 +296,7 @@ void for_each_score_row(const at::Tensor& queries, const at::Tensor& gallery, co
       std::max<std::int64_t>(1, kScoreBudget / std::max<std::int64_t>(1, items));
   const at::Tensor transposed = gallery.t();
   for (std::int64_t begin = 0; begin < queries.size(0); begin += chunk) {
-    throw_if_asked(stop, "interrupted during retrieval");
+    throw_if_stopped(stop, "interrupted during retrieval");
     const std::int64_t size = std::min(chunk, queries.size(0) - begin);
     const at::Tensor scores = at::mm(queries.narrow(0, begin, size), transposed);
     const auto* data = scores.const_data_ptr<float>();

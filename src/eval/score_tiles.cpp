@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <set>
 
-#include "saferclip/core/vectorised.h"
+#include "saferclip/core/vectorized.h"
 
 namespace saferclip {
 namespace {
@@ -174,10 +174,10 @@ void count_scores(const at::Tensor& a, const at::Tensor& b, const ScoreCounts& c
   TileMaker maker(a, b, buffer);
   for (std::int64_t row = 0; row < a.size(0); row += kTile) {
     for (std::int64_t column = 0; column < b.size(0); column += kTile) {
-      throw_if_asked(stop, "interrupted during retrieval");
+      throw_if_stopped(stop, "interrupted during retrieval");
       const Tile tile = maker.make(row, column);
       at::parallel_for(0, tile.rows(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-        vectorised([&] {
+        vectorized([&] {
           for (std::int64_t i = begin; i < end; ++i) {
             for (const RankCount& count : counts.rows) count_row(count, tile, i);
             if (counts.row_best == nullptr) continue;
@@ -187,7 +187,7 @@ void count_scores(const at::Tensor& a, const at::Tensor& b, const ScoreCounts& c
         });
       });
       at::parallel_for(0, tile.columns(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-        vectorised([&] {
+        vectorized([&] {
           for (const RankCount& count : counts.columns) count_columns(count, tile, begin, end);
           if (counts.column_best != nullptr) best_of_columns(counts.column_best, tile, begin, end);
         });

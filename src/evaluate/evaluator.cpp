@@ -52,10 +52,10 @@ std::pair<double, double> weight_distance(const WeightsSource& source, ClipModel
 // rows.
 std::string content_of(const SplitData& split) {
   Sha256 hash;
-  hash.part("split").part(split.images.content).part(split.tokens.key);
+  hash.add("split").add(split.images.content).add(split.tokens.key);
   for (const std::int64_t i : split.good_rows) {
     const ManifestRow& row = split.manifest.rows[static_cast<std::size_t>(i)];
-    hash.part(i).part(row.tag).part(row.gallery).part(row.pair);
+    hash.add(i).add(row.tag).add(row.gallery).add(row.pair);
   }
   return hash.hex();
 }
@@ -94,7 +94,9 @@ Evaluator::Evaluator(const EvaluateOptions& options, const WeightsSource& source
                      Preparer& preparer, Logger& log)
     : options_(options), source_(source), preparer_(preparer), log_(log) {}
 
-EmbedOptions Evaluator::embed_options() const { return {options_.batch_size, preparer_.stop()}; }
+EmbedJob Evaluator::embed_job(const std::string& label) const {
+  return {log_, label, options_.batch_size, preparer_.stop()};
+}
 
 // Measures the unsafe half if the manifest has one, whatever the objective trains on.
 const SplitData& Evaluator::split_data(const EvaluationRequest& request) {
@@ -103,7 +105,7 @@ const SplitData& Evaluator::split_data(const EvaluationRequest& request) {
   const bool has_reference = source_.layout != WeightsLayout::kRandom;
   return splits_
       .emplace(request.source.name,
-               preparer_.split(request.source, UnsafeHalf::kIfAnyRowHasOne, has_reference))
+               preparer_.split(request.source, {UnsafeHalf::kIfAnyRowHasOne, has_reference}))
       .first->second;
 }
 
@@ -136,14 +138,13 @@ EmbeddingSet Evaluator::embed_split(const EvaluationRequest& request, const Clip
   const std::string unsafe = cat("embedding ", split.name, " unsafe");
   const auto pictures = [&](const at::Tensor& pixels, const std::vector<std::int64_t>& picture,
                             const std::string& label) {
-    return embed_pictures(model, source_.preprocessing, pixels, picture, log_, label,
-                          embed_options());
+    return embed_pictures(model, source_.preprocessing, pixels, picture, embed_job(label));
   };
   EmbeddingSet set;
-  set.safe_text = embed_ids(model, split.tokens.safe, log_, safe, embed_options());
+  set.safe_text = embed_ids(model, split.tokens.safe, embed_job(safe));
   set.safe_image = pictures(images.safe, images.safe_picture, safe);
   if (split.manifest.has_unsafe) {
-    set.unsafe_text = embed_ids(model, split.tokens.unsafe, log_, unsafe, embed_options());
+    set.unsafe_text = embed_ids(model, split.tokens.unsafe, embed_job(unsafe));
     set.unsafe_image = pictures(images.unsafe, images.unsafe_picture, unsafe);
   }
   return describe(split, std::move(set));
@@ -182,14 +183,13 @@ ModelScores Evaluator::measure(const EmbeddingSet& set, const ClipModel* model,
 
 at::Tensor Evaluator::embed_files(const ClipModel& model, const std::vector<fs::path>& files,
                                   const std::string& label) {
-  const EmbedOptions options = embed_options();
-  return embed_pixels(model, source_.preprocessing, preparer_.pictures(files, label), log_, label,
-                      options);
+  return embed_pixels(model, source_.preprocessing, preparer_.pictures(files, label),
+                      embed_job(label));
 }
 
 at::Tensor Evaluator::embed_folder(const ClipModel& model, const fs::path& folder,
                                    const std::string& label) {
-  const PictureFiles files = required_picture_files(folder);
+  const PictureFiles files = find_images(folder);
   if (told_.insert(folder.string()).second && !files.others.empty()) {
     log_.warn(cat(folder.string(), ": ", files.note()));
   }
@@ -204,11 +204,10 @@ void Evaluator::add_zero_shot(const ClipModel& model, ModelScores& scores) {
       for (const std::string& note : known->second.notes) log_.warn(note);
     }
     const ZeroShotSet& set = known->second;
-    const EmbedOptions embed = embed_options();
     const std::string label = "zero-shot " + set.name;
     const at::Tensor images = embed_files(model, set.images, label);
     const at::Tensor prompts =
-        embed_ids(model, preparer_.token_ids(set.prompts, label), log_, label, embed);
+        embed_ids(model, preparer_.token_ids(set.prompts, label), embed_job(label));
     const auto templates = static_cast<std::int64_t>(set.prompts.size() / set.classes.size());
     at::Tensor classes =
         prompts.view({static_cast<std::int64_t>(set.classes.size()), templates, -1}).mean(1);
@@ -241,11 +240,11 @@ void Evaluator::add_real_images(const ClipModel& model, const SplitData& split,
     const at::Tensor unsafe = embed_folder(model, options.unsafe, label);
     at::Tensor queries = set.unsafe_text;
     if (!options.captions.empty()) {
-      queries = embed_ids(model, preparer_.token_ids(read_lines(options.captions), label), log_,
-                          label, embed_options());
+      queries = embed_ids(model, preparer_.token_ids(read_lines(options.captions), label),
+                          embed_job(label));
     }
     const auto add = [&](const char* side, OutcomeColumn column) {
-      column.path = {side, "unsafe_top1"};
+      column.keys = {side, "unsafe_top1"};
       OutcomeTable table{static_cast<std::int64_t>(column.value.size()), {}, {}};
       table.columns.push_back(std::move(column));
       scores.tables.push_back({{"real_images", options.name}, std::move(table)});

@@ -44,7 +44,7 @@ std::string count_name(const Path& path) {
 
 const OutcomeColumn* find_column(const OutcomeTable& table, const Path& path) {
   const auto found = std::find_if(table.columns.begin(), table.columns.end(),
-                                  [&](const OutcomeColumn& c) { return c.path == path; });
+                                  [&](const OutcomeColumn& c) { return c.keys == path; });
   return found == table.columns.end() ? nullptr : &*found;
 }
 
@@ -54,7 +54,7 @@ std::pair<OutcomeTable, OutcomeTable> shared_columns(const OutcomeTable& first,
   OutcomeTable a{first.rows, {}, first.cluster};
   OutcomeTable b{second.rows, {}, second.cluster};
   for (const OutcomeColumn& column : first.columns) {
-    const OutcomeColumn* other = find_column(second, column.path);
+    const OutcomeColumn* other = find_column(second, column.keys);
     if (other == nullptr) continue;
     a.columns.push_back(column);
     b.columns.push_back(*other);
@@ -66,7 +66,7 @@ std::pair<OutcomeTable, OutcomeTable> shared_columns(const OutcomeTable& first,
 
 void write_percentages(const PlacedTable& placed, OrderedJson& model) {
   for (const OutcomeColumn& column : placed.table.columns) {
-    const Path path = joined(placed.place, column.path);
+    const Path path = joined(placed.place, column.keys);
     node_at(model, path, path.size()) = percent_of(column);
     if (const auto depth = count_depth(path)) {
       node_at(model, path, *depth)[count_name(path)] = count_of(column);
@@ -80,7 +80,7 @@ OrderedJson intervals_json(const std::vector<PlacedTable>& tables, std::int64_t 
   for (const PlacedTable& placed : tables) {
     const auto intervals = bootstrap_intervals(placed.table, resamples, kSeed, stop);
     for (std::size_t i = 0; i < intervals.size(); ++i) {
-      json[dotted(joined(placed.place, placed.table.columns[i].path))] = {intervals[i].low,
+      json[dotted(joined(placed.place, placed.table.columns[i].keys))] = {intervals[i].low,
                                                                           intervals[i].high};
     }
   }
@@ -94,14 +94,14 @@ OrderedJson differences_json(const std::vector<PlacedTable>& first,
   for (const PlacedTable& one : first) {
     const auto other = std::find_if(second.begin(), second.end(), [&](const PlacedTable& table) {
       return table.place == one.place && table.table.rows == one.table.rows &&
-             table.table.columns.front().path == one.table.columns.front().path;
+             table.table.columns.front().keys == one.table.columns.front().keys;
     });
     if (other == second.end()) continue;
     const auto [a, b] = shared_columns(one.table, other->table);
     const auto differences = compare_paired(a, b, resamples, kSeed, stop);
     for (std::size_t i = 0; i < differences.size(); ++i) {
       const Difference& d = differences[i];
-      json[dotted(joined(one.place, a.columns[i].path))] = {{"difference", d.value},
+      json[dotted(joined(one.place, a.columns[i].keys))] = {{"difference", d.value},
                                                             {"low", d.interval.low},
                                                             {"high", d.interval.high},
                                                             {"p", d.p},

@@ -76,7 +76,7 @@ std::optional<MeanLosses> Validator::losses(const EmbeddingSet& tuned, const Cli
     constants.reference = evaluator_.reference_split(request_);
     const std::vector<std::int64_t>& rows = split.good_rows;
     const TargetRows targets =
-        gather_targets(targets_, split.reference, pool_.reference, rows, false);
+        gather_targets(targets_, split.reference, pool_.reference, rows, HostMemory::kPageable);
     constants.target_text = targets.text;
     constants.target_image = targets.image;
     at::Tensor has_image = at::empty({static_cast<std::int64_t>(rows.size())}, at::kFloat);
@@ -113,12 +113,12 @@ std::string Validator::measure() {
   const SplitData& split = evaluator_.split_data(request_);
   const std::string& metric = setup_.best_metric;
   Sha256 hash;
-  hash.part(split.images.content).part(split.tokens.key).part(metric);
-  for (const std::int64_t row : split.good_rows) hash.part(row);
+  hash.add(split.images.content).add(split.tokens.key).add(metric);
+  for (const std::int64_t row : split.good_rows) hash.add(row);
   if (metric.starts_with("zero_shot")) {
     for (const ZeroShotOptions& set : setup_.evaluate.zero_shot) {
-      hash.part(set.name).part(set.images).part(set.classes);
-      for (const std::string& text : set.templates) hash.part(text);
+      hash.add(set.name).add(set.images).add(set.classes);
+      for (const std::string& text : set.templates) hash.add(text);
     }
   }
   return hash.hex();

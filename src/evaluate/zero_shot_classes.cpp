@@ -134,7 +134,7 @@ class Reader {
     std::vector<std::string> names;
     for (const auto& entry : fs::directory_iterator(pictures)) {
       const std::string name = entry.path().filename().string();
-      if (entry.is_directory() && !is_foreign_name(name)) names.push_back(name);
+      if (entry.is_directory() && !is_system_file(name)) names.push_back(name);
     }
     std::sort(names.begin(), names.end());
     return names;

@@ -59,7 +59,7 @@ class Walk {
   void take(const fs::directory_entry& entry) {
     const std::string name = entry.path().filename().string();
     std::error_code error;
-    if (is_foreign_name(name)) {
+    if (is_system_file(name)) {
       ++files_.others[name.starts_with(".") ? "hidden" : name];
     } else if (entry.is_directory(error)) {
       visit(entry.path());
@@ -96,7 +96,7 @@ std::string PictureFiles::note() const {
              join(shortened(kinds, 8), ", "), ")");
 }
 
-bool is_foreign_name(const std::string& name) {
+bool is_system_file(const std::string& name) {
   return name.starts_with(".") ||
          std::find(kForeign.begin(), kForeign.end(), name) != kForeign.end();
 }
@@ -109,7 +109,7 @@ PictureFiles picture_files(const fs::path& folder) {
   return files;
 }
 
-PictureFiles required_picture_files(const fs::path& folder) {
+PictureFiles find_images(const fs::path& folder) {
   PictureFiles files = picture_files(folder);
   if (files.pictures.empty()) {
     throw DataError(cat(folder.string(), ": contains no images",

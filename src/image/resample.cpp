@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "saferclip/core/vectorised.h"
+#include "saferclip/core/vectorized.h"
 
 namespace saferclip {
 namespace {
@@ -203,7 +203,7 @@ Raster horizontal_pass(const PictureRows& rows, const Axis& axis, std::int64_t r
     const std::int64_t height = std::min(kRun, result.height - y);
     for (std::int64_t row = 0; row < height; ++row)
       rows.read(row_begin + y + row, band.data() + row * stride);
-    vectorised([&] {
+    vectorized([&] {
       transpose_rows(band.data() + axis.input_begin(), stride, count, columns.data());
       weigh_columns(bytes_of(columns.data()), axis, bytes_of(weighed.data()));
     });
@@ -220,7 +220,7 @@ Raster vertical_pass(const Raster& raster, const Axis& axis, std::int64_t row_be
   Raster result(raster.width, static_cast<std::int64_t>(axis.first.size()));
   for (std::int64_t y = 0; y < result.height; ++y) {
     const auto at = static_cast<std::size_t>(y);
-    vectorised([&] {
+    vectorized([&] {
       weigh_rows(bytes_of(raster.row(axis.first[at] - row_begin)), raster.stride * 4,
                  axis.weights.data() + at * axis.stride, axis.taps[at], bytes_of(result.row(y)));
     });

@@ -126,7 +126,7 @@ class TreeReader {
     std::vector<Entry> plain, averages;
     for (const Entry& entry : all) {
       if (entry.first.starts_with("optim") || !holds_tensors(entry.second, true)) continue;
-      (names_an_average(entry.first) ? averages : plain).push_back(entry);
+      (is_average(entry.first) ? averages : plain).push_back(entry);
     }
     const std::vector<Entry>& candidates = plain.empty() ? averages : plain;
     if (candidates.size() == 1) return descend(all, candidates.front(), path);
@@ -154,10 +154,10 @@ class TreeReader {
       if (holds_tensors(other.second, true)) others.push_back(other.first);
     }
     if (!others.empty()) {
-      const bool is_average = std::any_of(others.begin(), others.end(), names_an_average);
+      const bool has_average = std::any_of(others.begin(), others.end(), is_average);
       tree_.notes.push_back(cat("ignored: ", join(shortened(others, 6), ", "), ", which also ",
                                 others.size() == 1 ? "holds" : "hold", " tensors of a model",
-                                is_average ? " (a running average of the weights)" : "",
+                                has_average ? " (a running average of the weights)" : "",
                                 "; to use it, ", how_to_save(others.front())));
     }
     path += (path.empty() || entry.first.starts_with("[") ? "" : ".") + entry.first;

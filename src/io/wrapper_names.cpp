@@ -78,7 +78,7 @@ CleanNames without_wrappers(const std::vector<std::string>& names, const std::st
   return result;
 }
 
-bool names_an_average(const std::string& name) {
+bool is_average(const std::string& name) {
   static const std::set<std::string> kWords{"ema", "swa", "average", "averaged", "shadow"};
   std::string word;
   for (const char c : name + ".") {

@@ -25,7 +25,7 @@ at::Tensor cut_patches(const at::Tensor& pixels, std::int64_t patch) {
 
 // The same floating-point operations as torchvision's ToTensor and Normalize, so that fp32 values
 // are bit-identical; another factor is applied as transformers' processor does.
-at::Tensor normalised_nhwc(const at::Tensor& pixels, const Preprocessing& preprocessing) {
+at::Tensor normalized_nhwc(const at::Tensor& pixels, const Preprocessing& preprocessing) {
   at::Tensor x = preprocessing.rescale == 1.0 / 255
                      ? pixels.to(at::kFloat).div_(255)
                      : pixels.to(at::kDouble).mul_(preprocessing.rescale).to(at::kFloat);
@@ -64,7 +64,7 @@ at::Tensor project(const at::Tensor& weight, const at::Tensor& bias, const at::T
 }  // namespace
 
 at::Tensor normalise_pixels(const at::Tensor& pixels, const Preprocessing& preprocessing) {
-  return normalised_nhwc(pixels, preprocessing).permute({0, 3, 1, 2});
+  return normalized_nhwc(pixels, preprocessing).permute({0, 3, 1, 2});
 }
 
 at::Tensor encode_images(const ClipModel& model, const Preprocessing& preprocessing,
@@ -72,7 +72,7 @@ at::Tensor encode_images(const ClipModel& model, const Preprocessing& preprocess
   const VisionTower& tower = model.vision;
   // The margin outside the grid is dropped, as by a strided convolution.
   const std::int64_t covered = model.geometry.grid() * model.geometry.patch_size;
-  at::Tensor x = normalised_nhwc(pixels.narrow(1, 0, covered).narrow(2, 0, covered), preprocessing);
+  at::Tensor x = normalized_nhwc(pixels.narrow(1, 0, covered).narrow(2, 0, covered), preprocessing);
   const at::Tensor patches = linear(
       tower.patch_embedding, cut_patches(x, model.geometry.patch_size).to(mode.compute), mode);
   x = with_positions(tower, patches, mode);

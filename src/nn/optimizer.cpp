@@ -20,18 +20,18 @@ at::Tensor part_view(const TrainedParameter& parameter, const TrainedParameter::
 Optimizer::Optimizer(OptimizerOptions options, const std::vector<TrainedParameter>& parameters)
     : options_(std::move(options)) {
   for (const TrainedParameter& parameter : parameters) {
+    (parameter.decays ? decayed_ : plain_).push_back(leaves_.size());
     leaves_.push_back(parameter.tensor);
-    decays_.push_back(parameter.decays);
     exp_avg_.push_back(at::zeros_like(parameter.tensor));
     exp_avg_sq_.push_back(at::zeros_like(parameter.tensor));
     steps_.push_back(at::zeros({}, parameter.tensor.options().dtype(at::kFloat)));
   }
 }
 
-void Optimizer::update(bool decays, double lr) {
+void Optimizer::update(const std::vector<std::size_t>& indices, double weight_decay, double lr) {
   std::vector<at::Tensor> leaves, gradients, averages, squares, steps;
-  for (std::size_t i = 0; i < leaves_.size(); ++i) {
-    if (decays_[i] != decays || !leaves_[i].grad().defined()) continue;
+  for (const std::size_t i : indices) {
+    if (!leaves_[i].grad().defined()) continue;
     leaves.push_back(leaves_[i]);
     gradients.push_back(leaves_[i].grad());
     averages.push_back(exp_avg_[i]);
@@ -40,20 +40,19 @@ void Optimizer::update(bool decays, double lr) {
   }
   if (leaves.empty()) return;
   at::_foreach_add_(steps, 1);
-  const double decay = decays ? options_.weight_decay : 0;
   if (options_.name == OptimizerName::kAdamW) {
     at::_fused_adamw_(leaves, gradients, averages, squares, {}, steps, lr, options_.betas[0],
-                      options_.betas[1], decay, options_.eps, false, false);
+                      options_.betas[1], weight_decay, options_.eps, false, false);
   } else {
     at::_fused_adam_(leaves, gradients, averages, squares, {}, steps, lr, options_.betas[0],
-                     options_.betas[1], decay, options_.eps, false, false);
+                     options_.betas[1], weight_decay, options_.eps, false, false);
   }
 }
 
 void Optimizer::step(double lr) {
   const at::NoGradGuard guard;
-  update(true, lr);
-  update(false, lr);
+  update(decayed_, options_.weight_decay, lr);
+  update(plain_, 0, lr);
 }
 
 void Optimizer::zero_grad() {

@@ -102,8 +102,9 @@ NormedRows norm_rows(const at::Tensor& x, const at::Tensor& weight, const at::Te
   return out;
 }
 
-at::Tensor norm_rows_again(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                           const at::Tensor& mean, const at::Tensor& rstd) {
+at::Tensor recompute_norm_rows(const at::Tensor& x, const at::Tensor& weight,
+                               const at::Tensor& bias, const at::Tensor& mean,
+                               const at::Tensor& rstd) {
   at::Tensor y = at::empty_like(x);
   run_over_rows(x, [&]<class T>(T, const Rows& rows) {
     run_norm(data_of<T>(x), data_of<T>(y), norm_values(weight, bias, mean, rstd), rows, nullptr);

@@ -34,8 +34,9 @@ struct NormedRows {
 NormedRows norm_rows(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                      double eps);
 // y again, from the statistics.
-at::Tensor norm_rows_again(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                           const at::Tensor& mean, const at::Tensor& rstd);
+at::Tensor recompute_norm_rows(const at::Tensor& x, const at::Tensor& weight,
+                               const at::Tensor& bias, const at::Tensor& mean,
+                               const at::Tensor& rstd);
 // gradient: of y ← of x, in place, plus `addend` if defined.
 void norm_rows_backward_(at::Tensor& gradient, const at::Tensor& x, const at::Tensor& weight,
                          const at::Tensor& mean, const at::Tensor& rstd,

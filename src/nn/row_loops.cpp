@@ -7,7 +7,7 @@
 
 #include <cstring>
 
-#include "saferclip/core/vectorised.h"
+#include "saferclip/core/vectorized.h"
 
 namespace saferclip {
 namespace {
@@ -294,44 +294,44 @@ SAFERCLIP_INLINE void norm_gradient_loop(T* gradients, const T* xs, const T* add
 }  // namespace
 
 void run_quick_gelu(const float* x, float* y, std::int64_t size) {
-  vectorised([=] { quick_gelu_loop(x, y, size); });
+  vectorized([=] { quick_gelu_loop(x, y, size); });
 }
 void run_quick_gelu(const Bf16* x, Bf16* y, std::int64_t size) {
-  vectorised([=] { quick_gelu_loop(x, y, size); });
+  vectorized([=] { quick_gelu_loop(x, y, size); });
 }
 void run_quick_gelu_gradient(float* gradient, const float* x, float* y, std::int64_t size) {
-  vectorised([=] { quick_gelu_gradient_loop(gradient, x, y, size); });
+  vectorized([=] { quick_gelu_gradient_loop(gradient, x, y, size); });
 }
 void run_quick_gelu_gradient(Bf16* gradient, const Bf16* x, Bf16* y, std::int64_t size) {
-  vectorised([=] { quick_gelu_gradient_loop(gradient, x, y, size); });
+  vectorized([=] { quick_gelu_gradient_loop(gradient, x, y, size); });
 }
 void run_softmax(float* scores, const Rows& rows, float scale, bool is_causal, float* buffer) {
-  vectorised([=] { softmax_loop(scores, rows, scale, is_causal, buffer); });
+  vectorized([=] { softmax_loop(scores, rows, scale, is_causal, buffer); });
 }
 void run_softmax(Bf16* scores, const Rows& rows, float scale, bool is_causal, float* buffer) {
-  vectorised([=] { softmax_loop(scores, rows, scale, is_causal, buffer); });
+  vectorized([=] { softmax_loop(scores, rows, scale, is_causal, buffer); });
 }
 void run_softmax_gradient(float* gradient, const float* weights, const Rows& rows, float scale) {
-  vectorised([=] { softmax_gradient_loop(gradient, weights, rows, scale); });
+  vectorized([=] { softmax_gradient_loop(gradient, weights, rows, scale); });
 }
 void run_softmax_gradient(Bf16* gradient, const Bf16* weights, const Rows& rows, float scale) {
-  vectorised([=] { softmax_gradient_loop(gradient, weights, rows, scale); });
+  vectorized([=] { softmax_gradient_loop(gradient, weights, rows, scale); });
 }
 
 void run_norm(const float* x, float* y, const NormValues& norm, const Rows& rows,
               const float* eps) {
-  vectorised([=] { norm_loop(x, y, norm, rows, eps); });
+  vectorized([=] { norm_loop(x, y, norm, rows, eps); });
 }
 void run_norm(const Bf16* x, Bf16* y, const NormValues& norm, const Rows& rows, const float* eps) {
-  vectorised([=] { norm_loop(x, y, norm, rows, eps); });
+  vectorized([=] { norm_loop(x, y, norm, rows, eps); });
 }
 void run_norm_gradient(float* gradient, const float* x, const float* addend, const NormValues& norm,
                        const Rows& rows) {
-  vectorised([=] { norm_gradient_loop(gradient, x, addend, norm, rows); });
+  vectorized([=] { norm_gradient_loop(gradient, x, addend, norm, rows); });
 }
 void run_norm_gradient(Bf16* gradient, const Bf16* x, const Bf16* addend, const NormValues& norm,
                        const Rows& rows) {
-  vectorised([=] { norm_gradient_loop(gradient, x, addend, norm, rows); });
+  vectorized([=] { norm_gradient_loop(gradient, x, addend, norm, rows); });
 }
 
 }  // namespace saferclip

@@ -59,7 +59,7 @@ NormedRows normalise(const NormPass& norm) {
 at::Tensor normalise_again(const NormPass& norm) {
   if (!norm.weight.defined()) return norm.x;
   if (is_by_rows(norm)) {
-    return norm_rows_again(norm.x, norm.weight, norm.bias, norm.mean, norm.rstd);
+    return recompute_norm_rows(norm.x, norm.weight, norm.bias, norm.mean, norm.rstd);
   }
   return normalise(norm).y;
 }

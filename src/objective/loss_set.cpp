@@ -261,7 +261,7 @@ bool needs_logit_bias(const ObjectiveOptions& options) {
          weight_of(options, "pres_cross_img") + weight_of(options, "pres_cross_txt") > 0;
 }
 
-std::vector<std::string> terms_of_unsafe_pictures(const ObjectiveOptions& options) {
+std::vector<std::string> terms_with_unsafe_images(const ObjectiveOptions& options) {
   static const std::set<std::string> kTerms{"cross_img",      "cross_txt",  "uni_img",
                                             "mutual_txt",     "mutual_img", "redir_uni_img",
                                             "redir_cross_img"};

@@ -39,7 +39,7 @@ NearestTargets find_nearest_safe(const at::Tensor& unsafe_text, const at::Tensor
   auto* fixed = result.fixed_cosine.mutable_data_ptr<float>();
   const auto* partner = own_rows.const_data_ptr<std::int64_t>();
   for (std::int64_t begin = 0; begin < rows; begin += kQueryChunk) {
-    throw_if_asked(stop, "nearest-safe targets: interrupted; run the same command to continue");
+    throw_if_stopped(stop, "nearest-safe targets: interrupted; run the same command to continue");
     const std::int64_t size = std::min(kQueryChunk, rows - begin);
     const std::vector<PoolRow> best = search ? search->best_of(begin, size)
                                              : std::vector<PoolRow>(static_cast<std::size_t>(size));

@@ -13,7 +13,7 @@
 #include <cmath>
 #include <limits>
 
-#include "saferclip/core/vectorised.h"
+#include "saferclip/core/vectorized.h"
 
 namespace saferclip {
 namespace {
@@ -107,14 +107,14 @@ double ScoreBound::of(const ScoreRows& queries, std::int64_t query) const {
 }
 
 float highest_score(const float* scores, std::int64_t count) {
-  return vectorised([=] { return highest_of(scores, count); });
+  return vectorized([=] { return highest_of(scores, count); });
 }
 float highest_score(const at::BFloat16* scores, std::int64_t count) {
-  return vectorised([=] { return highest_of(&scores->x, count); });
+  return vectorized([=] { return highest_of(&scores->x, count); });
 }
 
 double exact_product(const float* a, const float* b, std::int64_t width) {
-  return vectorised([=] { return product_in_lanes(a, b, width); });
+  return vectorized([=] { return product_in_lanes(a, b, width); });
 }
 
 }  // namespace saferclip

@@ -1,6 +1,6 @@
 // A picture file's SHA-256 and the decoding recipe determine its pixels, so pixels are copied from
-// any artefact of the same recipe. The checksum of such an artefact is compared when a picture is
-// first taken from it, and once only, since that reads the whole file. An artefact that is damaged
+// any artifact of the same recipe. The checksum of such an artifact is compared when a picture is
+// first taken from it, and once only, since that reads the whole file. An artifact that is damaged
 // or disappears costs decoding and nothing else.
 #include "prepare/decoded_pictures.h"
 
@@ -36,7 +36,7 @@ DecodedPictures::DecodedPictures(const std::vector<Relative>& relatives, std::si
 DecodedPictures::~DecodedPictures() = default;
 
 void DecodedPictures::read(Donor& donor, std::size_t row_bytes) {
-  const auto file = SafetensorsFile::open(donor.relative.folder / kArtefactData);
+  const auto file = SafetensorsFile::open(donor.relative.folder / kArtifactData);
   for (const std::string& name : picture_columns(file)) donor.columns.push_back(file.tensor(name));
   for_each_picture_record(
       donor.relative.folder, [&](std::size_t column, std::size_t row, const PictureRecord& record) {

@@ -1,4 +1,4 @@
-// Finds already decoded pictures in finished artefacts, by the hash of their files.
+// Finds already decoded pictures in finished artifacts, by the hash of their files.
 #pragma once
 
 #include <cstdint>
@@ -8,20 +8,20 @@
 #include <unordered_map>
 #include <vector>
 
-#include "prepare/artefact.h"
+#include "prepare/artifact.h"
 #include "saferclip/core/log.h"
 
 namespace saferclip {
 
 class DecodedPictures {
  public:
-  // `relatives`: picture artefacts of the same recipe; `row_bytes`: the size of a decoded picture.
+  // `relatives`: picture artifacts of the same recipe; `row_bytes`: the size of a decoded picture.
   DecodedPictures(const std::vector<Relative>& relatives, std::size_t row_bytes, Logger& log);
   ~DecodedPictures();
 
-  // The pixels of the picture whose file has this SHA-256; null: no artefact has them. Thread-safe.
+  // The pixels of the picture whose file has this SHA-256; null: no artifact has them. Thread-safe.
   const std::uint8_t* find(const std::string& sha256) const;
-  // "images-0123456789abcdef, …": the artefacts that pictures came from.
+  // "images-0123456789abcdef, …": the artifacts that pictures came from.
   std::string taken_from() const;
 
  private:

@@ -25,39 +25,38 @@ namespace {
 
 constexpr std::int64_t kCaptionsAtOnce = 256;
 
-at::Tensor l2_normalised(const at::Tensor& x) { return x / x.norm(2, {1}, true).clamp_min(1e-12); }
+at::Tensor l2_normalized(const at::Tensor& x) { return x / x.norm(2, {1}, true).clamp_min(1e-12); }
 
-ForwardMode mode_of(const EmbedOptions& options) {
+ForwardMode mode_of(const EmbedJob& job) {
   ForwardMode mode;
-  mode.stop = options.stop;
+  mode.stop = job.stop;
   return mode;
 }
 
 // Runs `embed` on blocks of rows of each group (int64 [n]); the last block is padded with copies of
 // its last row.
 at::Tensor in_blocks(std::int64_t count, const std::vector<at::Tensor>& groups, std::int64_t width,
-                     Logger& log, const std::string& label, const char* unit,
-                     const EmbedOptions& options,
+                     const char* unit, const EmbedJob& job,
                      const std::function<at::Tensor(const at::Tensor& rows)>& embed) {
   const at::NoGradGuard guard;
   at::Tensor result = at::empty({count, width}, at::kFloat);
-  Progress progress(log, label, unit, count);
+  Progress progress(job.log, job.label, unit, count);
   for (const at::Tensor& group : groups) {
     const std::int64_t members = group.size(0);
     // A few rows do not justify a whole block of a large model.
     const std::int64_t block =
-        options.fills_blocks ? options.block : std::min(options.block, (members + 7) / 8 * 8);
+        job.fills_blocks ? job.block : std::min(job.block, (members + 7) / 8 * 8);
     for (std::int64_t begin = 0; begin < members; begin += block) {
-      throw_if_asked(options.stop, label + ": interrupted; finished artefacts are kept");
+      throw_if_stopped(job.stop, job.label + ": interrupted; finished artifacts are kept");
       const std::int64_t size = std::min(block, members - begin);
       const at::Tensor rows =
           group.index_select(0, at::arange(begin, begin + block, at::kLong).clamp_max(members - 1));
-      const at::Tensor embedded = l2_normalised(embed(rows)).narrow(0, 0, size).cpu();
+      const at::Tensor embedded = l2_normalized(embed(rows)).narrow(0, 0, size).cpu();
       result.index_copy_(0, rows.narrow(0, 0, size), embedded);
       progress.advance(size);
     }
   }
-  if (count > 4 * options.block) progress.finish();
+  if (count > 4 * job.block) progress.finish();
   return result;
 }
 
@@ -94,28 +93,26 @@ TokenRows token_rows(const Tokenizer& tokenizer, const std::vector<std::string>&
 }
 
 at::Tensor embed_pixels(const ClipModel& model, const Preprocessing& preprocessing,
-                        const at::Tensor& pixels, const at::Tensor& positions, Logger& log,
-                        const std::string& label, const EmbedOptions& options) {
+                        const at::Tensor& pixels, const at::Tensor& positions,
+                        const EmbedJob& job) {
   const at::Device device = model.logit_scale.device();
   const std::int64_t count = positions.size(0);
-  return in_blocks(count, {at::arange(count, at::kLong)}, model.geometry.embed_dim, log, label,
-                   "images", options, [&](const at::Tensor& rows) {
+  return in_blocks(count, {at::arange(count, at::kLong)}, model.geometry.embed_dim, "images", job,
+                   [&](const at::Tensor& rows) {
                      const at::Tensor block =
                          pixels.index_select(0, positions.index_select(0, rows));
-                     return encode_images(model, preprocessing, block.to(device), mode_of(options));
+                     return encode_images(model, preprocessing, block.to(device), mode_of(job));
                    });
 }
 
 at::Tensor embed_pixels(const ClipModel& model, const Preprocessing& preprocessing,
-                        const at::Tensor& pixels, Logger& log, const std::string& label,
-                        const EmbedOptions& options) {
-  return embed_pixels(model, preprocessing, pixels, at::arange(pixels.size(0), at::kLong), log,
-                      label, options);
+                        const at::Tensor& pixels, const EmbedJob& job) {
+  return embed_pixels(model, preprocessing, pixels, at::arange(pixels.size(0), at::kLong), job);
 }
 
 at::Tensor embed_pictures(const ClipModel& model, const Preprocessing& preprocessing,
                           const at::Tensor& pixels, const std::vector<std::int64_t>& picture,
-                          Logger& log, const std::string& label, const EmbedOptions& options) {
+                          const EmbedJob& job) {
   std::vector<std::int64_t> first_rows, rows, positions;
   std::unordered_map<std::int64_t, std::int64_t> place;
   for (std::size_t i = 0; i < picture.size(); ++i) {
@@ -130,14 +127,12 @@ at::Tensor embed_pictures(const ClipModel& model, const Preprocessing& preproces
       at::zeros({pixels.size(0), model.geometry.embed_dim}, at::TensorOptions().dtype(at::kFloat));
   if (rows.empty()) return result;
   const at::Tensor first = at::tensor(first_rows, at::kLong);
-  const at::Tensor embedded =
-      embed_pixels(model, preprocessing, pixels, first, log, label, options);
+  const at::Tensor embedded = embed_pixels(model, preprocessing, pixels, first, job);
   return result.index_put_({at::tensor(rows, at::kLong)},
                            embedded.index_select(0, at::tensor(positions, at::kLong)));
 }
 
-at::Tensor embed_ids(const ClipModel& model, const at::Tensor& ids, Logger& log,
-                     const std::string& label, const EmbedOptions& options) {
+at::Tensor embed_ids(const ClipModel& model, const at::Tensor& ids, const EmbedJob& job) {
   const at::Device device = model.logit_scale.device();
   const at::Tensor flat = ids.contiguous();
   const auto* data = reinterpret_cast<const char*>(flat.const_data_ptr());
@@ -151,15 +146,15 @@ at::Tensor embed_ids(const ClipModel& model, const at::Tensor& ids, Logger& log,
     positions.push_back(found->second);
   }
   const at::Tensor distinct = flat.index_select(0, at::tensor(first_rows, at::kLong));
-  const at::Tensor ends = end_positions(distinct, form_of(model.geometry.family).pools_last_token,
-                                        model.geometry.pooled_id);
+  const at::Tensor ends = end_positions(
+      distinct, {form_of(model.geometry.family).pools_last_token, model.geometry.pooled_id});
   const at::Tensor embedded =
-      in_blocks(distinct.size(0), rows_by_length(ends, flat.size(1)), model.geometry.embed_dim, log,
-                label, "captions", options, [&](const at::Tensor& rows) {
+      in_blocks(distinct.size(0), rows_by_length(ends, flat.size(1)), model.geometry.embed_dim,
+                "captions", job, [&](const at::Tensor& rows) {
                   const at::Tensor marks = ends.index_select(0, rows);
                   const std::int64_t length = cut_length(marks, flat.size(1));
                   const at::Tensor cut = distinct.narrow(1, 0, length).index_select(0, rows);
-                  return encode_texts(model, cut.to(device), marks.to(device), mode_of(options));
+                  return encode_texts(model, cut.to(device), marks.to(device), mode_of(job));
                 });
   return embedded.index_select(0, at::tensor(positions, at::kLong));
 }

@@ -1,4 +1,4 @@
-// Keys of cache artefacts. Each chains the keys of the artefact's inputs. Options are hashed by
+// Keys of cache artifacts. Each chains the keys of the artifact's inputs. Options are hashed by
 // their field lists, so a new field changes the key with no change here.
 #pragma once
 
@@ -16,7 +16,7 @@
 namespace saferclip {
 
 // Hashes the kind and the format version; `add` hashes the rest.
-std::string artefact_key(const std::string& kind, const std::function<void(Sha256&)>& add);
+std::string artifact_key(const std::string& kind, const std::function<void(Sha256&)>& add);
 
 // How the bytes of a picture file become pixels.
 std::string decoding_recipe(const Preprocessing& preprocessing, bool exif_rotate);

@@ -1,7 +1,7 @@
-// Beside each tensor of embeddings an artefact stores `<name>.source`, the SHA-256 of what each row
-// was made from. A row is looked up by that digest in all artefacts of the recipe and copied; the
+// Beside each tensor of embeddings an artifact stores `<name>.source`, the SHA-256 of what each row
+// was made from. A row is looked up by that digest in all artifacts of the recipe and copied; the
 // rest is embedded, equal inputs once. A digest of zeros means that there is no input, and the row
-// stays zero. An artefact's checksum is compared before its first row is taken.
+// stays zero. An artifact's checksum is compared before its first row is taken.
 #include "prepare/known_rows.h"
 
 #include <ATen/ATen.h>
@@ -78,7 +78,7 @@ KnownRows::KnownRows(const std::vector<Relative>& relatives, std::int64_t width,
 }
 
 void KnownRows::read(std::size_t donor) {
-  const auto file = SafetensorsFile::open(donors_[donor].relative.folder / kArtefactData);
+  const auto file = SafetensorsFile::open(donors_[donor].relative.folder / kArtifactData);
   for (const auto& [name, entry] : file.entries()) {
     if (!name.ends_with(kSource)) continue;
     const std::string of = name.substr(0, name.size() - std::strlen(kSource));

@@ -1,4 +1,4 @@
-// Finds embeddings in finished artefacts by the hash of what was embedded. A row found there is
+// Finds embeddings in finished artifacts by the hash of what was embedded. A row found there is
 // copied; embedding it again would give the same bits (prepare/embedding).
 #pragma once
 
@@ -12,7 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "prepare/artefact.h"
+#include "prepare/artifact.h"
 #include "prepare/picture_rows.h"
 
 namespace saferclip {
@@ -39,7 +39,7 @@ class KnownRows {
 
   // For each row of the last `embed`: whether it was already known.
   const std::vector<bool>& was_known() const { return was_known_; }
-  // "reference-0123456789abcdef, …": the artefacts that rows came from.
+  // "reference-0123456789abcdef, …": the artifacts that rows came from.
   std::string taken_from() const;
 
  private:

@@ -1,5 +1,5 @@
-// Describes a PictureJob as an artefact; open_or_build decides whether to open or to decode it.
-// This is apart from picture_rows.cpp, which decodes into a folder and knows no keys. Artefacts of
+// Describes a PictureJob as an artifact; open_or_build decides whether to open or to decode it.
+// This is apart from picture_rows.cpp, which decodes into a folder and knows no keys. Artifacts of
 // other lists with the same decoding recipe are passed on, so pictures that they hold are not
 // decoded twice.
 #include "prepare/keys.h"
@@ -10,7 +10,7 @@ namespace fs = std::filesystem;
 
 OpenPictures open_pictures(const PictureJob& job, const fs::path& cache_dir,
                            const std::string& source, Logger& log, const StopFlag* stop) {
-  ArtefactRequest request;
+  ArtifactRequest request;
   request.cache_dir = cache_dir;
   request.kind = "images";
   request.key = images_key(job);

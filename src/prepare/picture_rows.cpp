@@ -7,9 +7,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -19,8 +17,9 @@
 #include <optional>
 #include <sstream>
 
-#include "prepare/artefact.h"
+#include "prepare/artifact.h"
 #include "prepare/decoded_pictures.h"
+#include "prepare/partial_pictures.h"
 #include "saferclip/core/atomic_files.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
@@ -39,16 +38,10 @@ using Json = nlohmann::json;
 constexpr const char* kPartial = ".data.partial";
 constexpr const char* kJournal = ".journal.jsonl";
 constexpr const char* kRecords = "files.jsonl";
-constexpr const char* kColumns = "columns";  // metadata: names of the tensors, in order
-constexpr std::int64_t kChunk = 64;          // cells decoded at a time
+constexpr std::int64_t kChunk = 64;  // cells decoded at a time
 constexpr std::size_t kChunksPerFlush = 4;
 
-struct Cell {
-  std::size_t column = 0;
-  std::size_t row = 0;
-};
-
-// Sets `is_known` when another artefact already had the pixels.
+// Sets `is_known` when another artifact already had the pixels.
 PictureRecord decode_cell(const PictureCell& cell, const PictureJob& job,
                           const DecodedPictures& known, std::uint8_t* target, bool& is_known) {
   PictureRecord record = stat_picture(cell.file);
@@ -72,7 +65,7 @@ PictureRecord decode_cell(const PictureCell& cell, const PictureJob& job,
   return record;
 }
 
-Json to_json(const Cell& cell, const PictureRecord& record) {
+Json to_json(const PicturePosition& cell, const PictureRecord& record) {
   Json json{{"column", cell.column},
             {"row", cell.row},
             {"size", record.size},
@@ -107,66 +100,10 @@ std::vector<std::vector<PictureRecord>> read_records(const fs::path& file, std::
   return records;
 }
 
-// The final safetensors file from the start: header, then rows at fixed offsets.
-class PartialFile {
- public:
-  PartialFile(const PictureJob& job, const fs::path& path) : path_(path) {
-    rows_ = static_cast<std::int64_t>(job.columns[0].size());
-    side_ = job.preprocessing.image_size;
-    std::vector<TensorShape> shapes;
-    shapes.reserve(job.names.size() + 1);
-    for (const std::string& name : job.names)
-      shapes.push_back({name, at::kByte, {rows_, side_, side_, 3}});
-    shapes.push_back({"valid", at::kByte, {rows_, static_cast<std::int64_t>(job.names.size())}});
-    layout_ = plan_safetensors(shapes, {{"preprocessing", to_string(job.preprocessing)},
-                                        {kColumns, join(job.names, ",")}});
-    descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (descriptor_ < 0 || ::ftruncate(descriptor_, static_cast<off_t>(layout_.file_size)) != 0) {
-      const int reason = errno;
-      if (descriptor_ >= 0) ::close(descriptor_);
-      throw_storage_error("create", path, reason);
-    }
-    write(0, layout_.header.data(), layout_.header.size());
-  }
-  ~PartialFile() { ::close(descriptor_); }
-  PartialFile(const PartialFile&) = delete;
-  PartialFile& operator=(const PartialFile&) = delete;
-
-  std::size_t row_bytes() const { return static_cast<std::size_t>(side_ * side_ * 3); }
-  void write_row(const Cell& cell, const std::uint8_t* pixels) {
-    write(layout_.offsets[cell.column] + cell.row * row_bytes(), pixels, row_bytes());
-  }
-  void write_valid(const std::vector<std::uint8_t>& valid) {
-    write(layout_.offsets.back(), valid.data(), valid.size());
-  }
-  void flush() {
-    if (::fsync(descriptor_) != 0) throw_storage_error("flush", path_, errno);
-  }
-
- private:
-  void write(std::uint64_t offset, const void* data, std::size_t size) {
-    const char* next = static_cast<const char*>(data);
-    while (size > 0) {
-      const ssize_t written = ::pwrite(descriptor_, next, size, static_cast<off_t>(offset));
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) throw_storage_error("write", path_, errno);
-      next += written;
-      offset += static_cast<std::uint64_t>(written);
-      size -= static_cast<std::size_t>(written);
-    }
-  }
-
-  fs::path path_;
-  std::int64_t rows_ = 0;
-  std::int64_t side_ = 0;
-  SafetensorsLayout layout_;
-  int descriptor_ = -1;
-};
-
 // Cells still to decode: not in the journal, or changed since.
-std::vector<Cell> open_cells(const PictureJob& job,
-                             const std::vector<std::vector<PictureRecord>>& done) {
-  std::vector<Cell> cells;
+std::vector<PicturePosition> open_cells(const PictureJob& job,
+                                        const std::vector<std::vector<PictureRecord>>& done) {
+  std::vector<PicturePosition> cells;
   for (std::size_t column = 0; column < job.columns.size(); ++column) {
     for (std::size_t row = 0; row < job.columns[column].size(); ++row) {
       const fs::path& file = job.columns[column][row].file;
@@ -184,7 +121,7 @@ std::vector<Cell> open_cells(const PictureJob& job,
 // Shows one column's progress at a time: "decoding train, unsafe".
 class DecodingProgress {
  public:
-  DecodingProgress(const PictureJob& job, const std::vector<Cell>& open, Logger& log)
+  DecodingProgress(const PictureJob& job, const std::vector<PicturePosition>& open, Logger& log)
       : job_(job), open_(open), log_(log) {}
 
   void enter(std::size_t column) {
@@ -194,8 +131,9 @@ class DecodingProgress {
     const std::vector<PictureCell>& cells = job_.columns[column];
     const auto total = std::count_if(cells.begin(), cells.end(),
                                      [](const PictureCell& cell) { return !cell.file.empty(); });
-    const auto left = std::count_if(open_.begin(), open_.end(),
-                                    [column](const Cell& cell) { return cell.column == column; });
+    const auto left =
+        std::count_if(open_.begin(), open_.end(),
+                      [column](const PicturePosition& cell) { return cell.column == column; });
     progress_.emplace(
         log_, job_.names.size() > 1 ? cat(job_.label, ", ", job_.names[column]) : job_.label,
         "images", total, total - left);
@@ -208,7 +146,7 @@ class DecodingProgress {
 
  private:
   const PictureJob& job_;
-  const std::vector<Cell>& open_;
+  const std::vector<PicturePosition>& open_;
   Logger& log_;
   std::size_t column_ = 0;
   std::optional<Progress> progress_;
@@ -227,6 +165,105 @@ std::vector<std::uint8_t> valid_flags(const PictureJob& job,
   }
   return valid;
 }
+
+// Decodes the cells that the journal does not name, in chunks of one column.
+class PictureDecoder {
+ public:
+  PictureDecoder(const PictureJob& job, const fs::path& folder,
+                 const std::vector<Relative>& relatives, Logger& log)
+      : job_(job),
+        folder_(folder),
+        log_(log),
+        records_(known_records(job, folder)),
+        cells_(open_cells(job, records_)),
+        partial_(job, folder / kPartial),
+        known_(relatives, partial_.row_bytes(), log),
+        journal_(folder / kJournal, std::ios::app),
+        pixels_(static_cast<std::size_t>(kChunk) * partial_.row_bytes()) {
+    journal_ << '\n';
+  }
+
+  void run(const StopFlag* stop) {
+    DecodingProgress progress(job_, cells_, log_);
+    std::size_t chunks = 0;
+    for (std::size_t begin = 0, size = 0; begin < cells_.size(); begin += size) {
+      progress.enter(cells_[begin].column);
+      if (stop != nullptr && stop->exit_code() != 0) flush();
+      throw_if_stopped(stop, job_.label + ": interrupted; run the same command again to continue");
+      size = std::min<std::size_t>(kChunk, cells_.size() - begin);
+      while (cells_[begin + size - 1].column != cells_[begin].column) --size;
+      decode(begin, size);
+      if (++chunks % kChunksPerFlush == 0) flush();
+      progress.advance(size);
+    }
+    progress.finish();
+    finish();
+  }
+
+ private:
+  static std::vector<std::vector<PictureRecord>> known_records(const PictureJob& job,
+                                                               const fs::path& folder) {
+    if (!fs::exists(folder / kPartial)) remove_tree(folder / kJournal);
+    return read_records(folder / kJournal, job.columns.size(), job.columns[0].size());
+  }
+
+  void decode(std::size_t begin, std::size_t size) {
+    std::fill(pixels_.begin(), pixels_.end(), std::uint8_t{0});
+    for_each_index(static_cast<std::int64_t>(size), at::get_num_threads(), [&](std::int64_t i) {
+      const auto offset = static_cast<std::size_t>(i);
+      const PicturePosition& cell = cells_[begin + offset];
+      bool is_known = false;
+      records_[cell.column][cell.row] =
+          decode_cell(job_.columns[cell.column][cell.row], job_, known_,
+                      pixels_.data() + offset * partial_.row_bytes(), is_known);
+      if (is_known) ++reused_;
+    });
+    for (std::size_t i = 0; i < size; ++i) {
+      const PicturePosition& cell = cells_[begin + i];
+      partial_.write_row(cell, pixels_.data() + i * partial_.row_bytes());
+      pending_ += to_json(cell, records_[cell.column][cell.row]).dump() + "\n";
+    }
+  }
+
+  // Rows reach the disk before the entries that vouch for them.
+  void flush() {
+    partial_.flush();
+    journal_ << pending_ << std::flush;
+    pending_.clear();
+  }
+
+  void finish() {
+    partial_.write_valid(valid_flags(job_, records_));
+    partial_.flush();
+    if (reused_ > 0) {
+      log_.info(cat(job_.label, ": ", with_commas(reused_), " of ",
+                    with_commas(static_cast<std::int64_t>(cells_.size())), " images reused from ",
+                    known_.taken_from()));
+    }
+    std::string lines;
+    for (std::size_t column = 0; column < job_.columns.size(); ++column) {
+      for (std::size_t row = 0; row < job_.columns[column].size(); ++row) {
+        if (!job_.columns[column][row].file.empty())
+          lines += to_json({column, row}, records_[column][row]).dump() + "\n";
+      }
+    }
+    write_file_atomically(folder_ / kRecords, lines);
+    rename_path(folder_ / kPartial, folder_ / kArtifactData);
+    remove_tree(folder_ / kJournal);
+  }
+
+  const PictureJob& job_;
+  const fs::path& folder_;
+  Logger& log_;
+  std::vector<std::vector<PictureRecord>> records_;
+  std::vector<PicturePosition> cells_;
+  PartialPictures partial_;
+  DecodedPictures known_;
+  std::ofstream journal_;
+  std::string pending_;  // entries that are not in the journal yet
+  std::vector<std::uint8_t> pixels_;
+  std::atomic<std::int64_t> reused_{0};
+};
 
 bool can_be_read(const fs::path& file) {
   try {
@@ -252,71 +289,7 @@ PictureRecord stat_picture(const fs::path& file) {
 
 void decode_pictures(const PictureJob& job, const fs::path& folder,
                      const std::vector<Relative>& relatives, Logger& log, const StopFlag* stop) {
-  const std::size_t rows = job.columns[0].size();
-  if (!fs::exists(folder / kPartial)) remove_tree(folder / kJournal);
-  auto records = read_records(folder / kJournal, job.columns.size(), rows);
-  const std::vector<Cell> cells = open_cells(job, records);
-  PartialFile partial(job, folder / kPartial);
-  const DecodedPictures known(relatives, partial.row_bytes(), log);
-  std::atomic<std::int64_t> taken{0};
-  std::ofstream journal(folder / kJournal, std::ios::app);
-  journal << '\n';
-  DecodingProgress progress(job, cells, log);
-  std::size_t chunks = 0;
-  std::string pending;
-  std::vector<std::uint8_t> pixels(static_cast<std::size_t>(kChunk) * partial.row_bytes());
-  for (std::size_t begin = 0, size = 0; begin < cells.size(); begin += size) {
-    progress.enter(cells[begin].column);
-    if (stop != nullptr && stop->exit_code() != 0) {
-      partial.flush();
-      journal << pending << std::flush;
-      throw_if_asked(stop, job.label + ": interrupted; run the same command again to continue");
-    }
-    size = std::min<std::size_t>(kChunk, cells.size() - begin);
-    while (cells[begin + size - 1].column != cells[begin].column) --size;
-    std::fill(pixels.begin(), pixels.end(), std::uint8_t{0});
-    for_each_index(static_cast<std::int64_t>(size), at::get_num_threads(), [&](std::int64_t i) {
-      const auto offset = static_cast<std::size_t>(i);
-      const Cell& cell = cells[begin + offset];
-      bool is_known = false;
-      records[cell.column][cell.row] =
-          decode_cell(job.columns[cell.column][cell.row], job, known,
-                      pixels.data() + offset * partial.row_bytes(), is_known);
-      if (is_known) ++taken;
-    });
-    for (std::size_t i = 0; i < size; ++i) {
-      partial.write_row(cells[begin + i], pixels.data() + i * partial.row_bytes());
-    }
-    for (std::size_t i = 0; i < size; ++i) {
-      const Cell& cell = cells[begin + i];
-      pending += to_json(cell, records[cell.column][cell.row]).dump() + "\n";
-    }
-    // Rows reach the disk before the entries that vouch for them.
-    if (++chunks % kChunksPerFlush == 0) {
-      partial.flush();
-      journal << pending << std::flush;
-      pending.clear();
-    }
-    progress.advance(size);
-  }
-  progress.finish();
-  partial.write_valid(valid_flags(job, records));
-  partial.flush();
-  if (taken > 0) {
-    log.info(cat(job.label, ": ", with_commas(taken), " of ",
-                 with_commas(static_cast<std::int64_t>(cells.size())), " images reused from ",
-                 known.taken_from()));
-  }
-  std::string lines;
-  for (std::size_t column = 0; column < job.columns.size(); ++column) {
-    for (std::size_t row = 0; row < rows; ++row) {
-      if (!job.columns[column][row].file.empty())
-        lines += to_json({column, row}, records[column][row]).dump() + "\n";
-    }
-  }
-  write_file_atomically(folder / kRecords, lines);
-  rename_path(folder / kPartial, folder / kArtefactData);
-  remove_tree(folder / kJournal);
+  PictureDecoder(job, folder, relatives, log).run(stop);
 }
 
 void for_each_picture_record(const fs::path& folder, const TakeRecord& take) {
@@ -325,7 +298,7 @@ void for_each_picture_record(const fs::path& folder, const TakeRecord& take) {
 
 std::vector<std::string> picture_columns(const SafetensorsFile& file) {
   std::vector<std::string> names;
-  const auto written = file.metadata().find(kColumns);
+  const auto written = file.metadata().find(kPictureColumns);
   if (written == file.metadata().end()) return names;
   std::istringstream in(written->second);
   for (std::string name; std::getline(in, name, ',');) names.push_back(name);

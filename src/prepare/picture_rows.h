@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "prepare/artefact.h"
+#include "prepare/artifact.h"
 #include "saferclip/core/log.h"
 #include "saferclip/core/preprocessing.h"
 #include "saferclip/core/stop.h"
@@ -50,7 +50,7 @@ void for_each_picture_record(const std::filesystem::path& folder,
                              const std::function<void(std::size_t column, std::size_t row,
                                                       const PictureRecord& record)>& take);
 
-// The names of an artefact's picture tensors, in column order.
+// The names of an artifact's picture tensors, in column order.
 std::vector<std::string> picture_columns(const SafetensorsFile& file);
 
 // The records of files.jsonl, as records[column][row].
@@ -64,7 +64,7 @@ struct OpenPictures {
   SafetensorsFile file;
   std::vector<std::vector<PictureRecord>> records;  // [column][row]
 };
-// Opens the artefact of a job, decoding it if needed. `source`: where the list came from, for
+// Opens the artifact of a job, decoding it if needed. `source`: where the list came from, for
 // people.
 OpenPictures open_pictures(const PictureJob& job, const std::filesystem::path& cache_dir,
                            const std::string& source, Logger& log, const StopFlag* stop);

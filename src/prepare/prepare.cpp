@@ -1,4 +1,4 @@
-// A split is its manifest and three artefacts (pictures, tokens, reference embeddings), each opened
+// A split is its manifest and three artifacts (pictures, tokens, reference embeddings), each opened
 // or built. Rows with unreadable pictures keep their places, so that row i of every tensor is row i
 // of the manifest; `good_rows` lists the others. The frozen reference is loaded only when something
 // has to be embedded, and its hash is compared on release: nothing may have changed it. Targets and
@@ -12,7 +12,7 @@
 #include <string_view>
 #include <unordered_map>
 
-#include "prepare/artefact.h"
+#include "prepare/artifact.h"
 #include "prepare/keys.h"
 #include "prepare/picture_rows.h"
 #include "prepare/reference_rows.h"
@@ -113,7 +113,7 @@ void require_pictures(const std::string& label, std::size_t count,
 std::string content_hash(const std::vector<std::vector<PictureRecord>>& records) {
   Sha256 hash;
   for (const auto& column : records) {
-    for (const PictureRecord& record : column) hash.part(record.sha256);
+    for (const PictureRecord& record : column) hash.add(record.sha256);
   }
   return hash.hex();
 }
@@ -162,12 +162,12 @@ at::Tensor Preparer::token_ids(const std::vector<std::string>& texts,
   return rows.ids;
 }
 
-SplitData Preparer::split(const SplitSource& source, UnsafeHalf unsafe, bool needs_reference) {
+SplitData Preparer::split(const SplitSource& source, const SplitNeeds& needs) {
   SplitData split;
   split.name = source.name;
   {
     const Progress reading(log_, cat("reading ", source.name));
-    split.manifest = read_manifest(manifest_request(data_, source, unsafe));
+    split.manifest = read_manifest(manifest_request(data_, source, needs.unsafe));
   }
   for (const std::string& note : split.manifest.notes) log_.warn(note);
   for (const std::string& note : split.manifest.left_out) log_.info(note);
@@ -187,7 +187,7 @@ SplitData Preparer::split(const SplitSource& source, UnsafeHalf unsafe, bool nee
   if (split.good_rows.empty())
     throw DataError(cat(source.file.string(), ": no usable rows are left"));
   split.tokens = tokens(split);
-  if (needs_reference) split.reference = reference_rows(split);
+  if (needs.reference) split.reference = reference_rows(split);
   std::string summary = cat(split.name, ": ", rows_and_pictures(split));
   if (split.manifest.has_unsafe && split.manifest.rows_without_unsafe_image > 0) {
     summary +=
@@ -243,7 +243,7 @@ TokenCache Preparer::tokens(const SplitData& split) const {
     safe.push_back(row.safe_caption);
     unsafe.push_back(row.unsafe_caption);
   }
-  ArtefactRequest request;
+  ArtifactRequest request;
   request.cache_dir = data_.cache_dir;
   request.kind = "tokens";
   request.key = tokens_key(tokenizer_, split.manifest, has_unsafe);
@@ -258,7 +258,7 @@ TokenCache Preparer::tokens(const SplitData& split) const {
     };
     add("safe", safe);
     if (has_unsafe) add("unsafe", unsafe);
-    write_safetensors(folder / kArtefactData, tensors);
+    write_safetensors(folder / kArtifactData, tensors);
   };
   const SafetensorsFile file = open_or_build(request, log_, stop_);
   TokenCache cache{file.tensor("safe"),
@@ -281,7 +281,7 @@ ReferenceRequest Preparer::reference_request(const std::string& label) {
 
 ReferenceCache Preparer::reference_rows(const SplitData& split) {
   const bool has_unsafe = split.manifest.has_unsafe;
-  ArtefactRequest request;
+  ArtifactRequest request;
   request.cache_dir = data_.cache_dir;
   request.kind = "reference";
   request.key = reference_key(split, source_, data_.exif_rotate);
@@ -295,7 +295,7 @@ ReferenceCache Preparer::reference_rows(const SplitData& split) {
       rows.add_captions("unsafe_text", split.tokens.unsafe);
       rows.add_pictures("unsafe_image", split.images.unsafe, split.images.unsafe_digests);
     }
-    write_safetensors(folder / kArtefactData, rows.finish());
+    write_safetensors(folder / kArtifactData, rows.finish());
   };
   const SafetensorsFile file = open_or_build(request, log_, stop_);
   const auto unsafe = [&](const char* name) {

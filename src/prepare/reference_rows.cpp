@@ -1,5 +1,5 @@
 // Embeds with the frozen model in full blocks, whose size follows from geometry and device alone. A
-// row's bits then do not depend on its list, so artefacts of one recipe can copy rows from each
+// row's bits then do not depend on its list, so artifacts of one recipe can copy rows from each
 // other. The model is loaded only if some row is new.
 #include "prepare/reference_rows.h"
 
@@ -15,7 +15,7 @@ namespace saferclip {
 namespace {
 
 // Pictures per block: enough tokens to keep the products busy, but few, because a short list is
-// padded to a whole block. Depends on geometry and device alone, so all artefacts of a recipe
+// padded to a whole block. Depends on geometry and device alone, so all artifacts of a recipe
 // agree.
 std::int64_t pictures_at_once(const ClipGeometry& geometry, at::Device device) {
   constexpr std::int64_t kMost = 64, kFewest = 8, kTokens = 2100;
@@ -43,24 +43,22 @@ std::string ReferenceRows::label_of(const std::string& name) const {
 }
 
 void ReferenceRows::add_captions(const std::string& name, const at::Tensor& ids) {
-  EmbedOptions options;
-  options.stop = request_.stop;
-  options.fills_blocks = true;
+  EmbedJob job{log_, label_of(name)};
+  job.stop = request_.stop;
+  job.fills_blocks = true;
   add(name, row_digests(ids), [&](const at::Tensor& positions) {
-    return embed_ids(request_.model(), ids.index_select(0, positions), log_, label_of(name),
-                     options);
+    return embed_ids(request_.model(), ids.index_select(0, positions), job);
   });
 }
 
 void ReferenceRows::add_pictures(const std::string& name, const at::Tensor& pixels,
                                  const at::Tensor& digests) {
-  EmbedOptions options;
-  options.block = pictures_at_once(request_.source.geometry, request_.device);
-  options.stop = request_.stop;
-  options.fills_blocks = true;
+  EmbedJob job{log_, label_of(name)};
+  job.block = pictures_at_once(request_.source.geometry, request_.device);
+  job.stop = request_.stop;
+  job.fills_blocks = true;
   add(name, digests, [&](const at::Tensor& positions) {
-    return embed_pixels(request_.model(), request_.source.preprocessing, pixels, positions, log_,
-                        label_of(name), options);
+    return embed_pixels(request_.model(), request_.source.preprocessing, pixels, positions, job);
   });
 }
 

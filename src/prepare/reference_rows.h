@@ -1,4 +1,4 @@
-// Embeds the rows of one list with the frozen reference, for an artefact. Rows that relatives
+// Embeds the rows of one list with the frozen reference, for an artifact. Rows that relatives
 // already hold are copied; the rest is embedded.
 #pragma once
 
@@ -29,7 +29,7 @@ class ReferenceRows {
  public:
   ReferenceRows(ReferenceRequest request, const std::vector<Relative>& relatives, Logger& log);
 
-  // Both add a tensor `name` [N, E] and its digests, for later artefacts to copy from; N must be
+  // Both add a tensor `name` [N, E] and its digests, for later artifacts to copy from; N must be
   // the same in all calls on one object. Both throw Interrupted.
   void add_captions(const std::string& name, const at::Tensor& ids);
   // uint8 [N, S, S, 3]; rows without a digest are zero.

@@ -4,7 +4,7 @@
 // pool picture nearest to it, or the row keeps its own (extra_image: own).
 #include <ATen/ATen.h>
 
-#include "prepare/artefact.h"
+#include "prepare/artifact.h"
 #include "prepare/keys.h"
 #include "prepare/reference_rows.h"
 #include "saferclip/core/files.h"
@@ -85,7 +85,7 @@ TargetCache Preparer::targets(const SplitData& split, const SplitData& pool,
                               const TargetsOptions& options) {
   std::vector<std::string> extra;
   if (!options.extra_captions.empty()) extra = read_lines(options.extra_captions);
-  ArtefactRequest request;
+  ArtifactRequest request;
   request.cache_dir = data_.cache_dir;
   request.kind = "targets";
   request.key = targets_key(split, pool, options, extra, tokenizer_);
@@ -99,7 +99,7 @@ TargetCache Preparer::targets(const SplitData& split, const SplitData& pool,
                   with_commas(static_cast<std::int64_t>(split.good_rows.size())), " rows"));
     for (NamedTensor& tensor : find_targets(split, pool, tensors[0].tensor, options, stop_, log_))
       tensors.push_back(std::move(tensor));
-    write_safetensors(folder / kArtefactData, tensors);
+    write_safetensors(folder / kArtifactData, tensors);
   };
   const SafetensorsFile file = open_or_build(request, log_, stop_);
   return {file.tensor("index"),
@@ -119,13 +119,13 @@ AnchorCache Preparer::anchors(const AnchorOptions& options) {
   }
   at::Tensor digests;
   if (!options.images.empty()) {
-    const PictureFiles files = required_picture_files(options.images);
+    const PictureFiles files = find_images(options.images);
     if (!files.others.empty()) log_.warn(cat(options.images, ": ", files.note()));
     const OpenPictures opened = open_files(files.pictures, "anchor images");
     cache.images = opened.file.tensor("images");
     digests = picture_digests(opened.records[0]);
   }
-  ArtefactRequest request;
+  ArtifactRequest request;
   request.cache_dir = data_.cache_dir;
   request.kind = "anchors";
   request.key = anchors_key(options, cache, source_, data_.exif_rotate);
@@ -143,7 +143,7 @@ AnchorCache Preparer::anchors(const AnchorOptions& options) {
       rows.add_pictures("image", cache.images, digests);
       for (NamedTensor& tensor : rows.finish()) tensors.push_back(std::move(tensor));
     }
-    write_safetensors(folder / kArtefactData, tensors);
+    write_safetensors(folder / kArtifactData, tensors);
   };
   const SafetensorsFile file = open_or_build(request, log_, stop_);
   if (cache.prompts.defined()) cache.text = file.tensor("text");

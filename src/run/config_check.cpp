@@ -145,7 +145,7 @@ class Checker {
       if (is_there(key, file)) attempt(key, [&, path = file] { read_lines(path); });
     }
     if (is_there("objective.anchors.images", o.anchors.images)) {
-      attempt("objective.anchors.images", [&] { required_picture_files(o.anchors.images); });
+      attempt("objective.anchors.images", [&] { find_images(o.anchors.images); });
     }
   }
 
@@ -166,8 +166,7 @@ class Checker {
       const std::string key = cat("evaluate.real_images[", i, "]");
       for (const auto& [name, folder] :
            {std::pair(key + ".safe", set.safe), std::pair(key + ".unsafe", set.unsafe)}) {
-        if (is_there(name, folder))
-          attempt(name, [&, path = folder] { required_picture_files(path); });
+        if (is_there(name, folder)) attempt(name, [&, path = folder] { find_images(path); });
       }
       if (is_there(key + ".captions", set.captions)) {
         attempt(key + ".captions", [&] { read_lines(set.captions); });

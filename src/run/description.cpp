@@ -10,7 +10,7 @@
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/core/untrusted_text.h"
-#include "saferclip/data/artefact_manifest.h"
+#include "saferclip/data/artifact_manifest.h"
 #include "saferclip/io/tensor_file.h"
 #include "saferclip/model/tensor_slots.h"
 #include "saferclip/train/checkpoint.h"
@@ -97,8 +97,8 @@ OrderedJson describe_run(const fs::path& path, Logger& log) {
           {"best", pointer("best")}};
 }
 
-OrderedJson describe_artefact(const fs::path& path) {
-  const ArtefactManifest manifest = read_artefact_manifest(path);
+OrderedJson describe_artifact(const fs::path& path) {
+  const ArtifactManifest manifest = read_artifact_manifest(path);
   const fs::path file = path / manifest.file_name;
   const bool is_whole = fs::is_regular_file(file) && fs::file_size(file) == manifest.file_size &&
                         sha256_file(file) == manifest.file_sha256;
@@ -173,7 +173,7 @@ OrderedJson describe_path(const fs::path& path, Logger& log) {
   if (fs::exists(path / "state.json")) return describe_checkpoint(path);
   if (fs::exists(path / "config.yaml")) return describe_run(path, log);
   if (fs::exists(path / "adapter_config.json")) return describe_adapter(path);
-  if (fs::exists(path / "manifest.json")) return describe_artefact(path);
+  if (fs::exists(path / "manifest.json")) return describe_artifact(path);
   if (fs::is_directory(path) || path.string().ends_with(".index.json")) {
     return describe_weights(path);
   }

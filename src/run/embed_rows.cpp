@@ -46,13 +46,13 @@ std::vector<NamedTensor> embed_rows(const Session& session, const ClipModel& mod
     DecodeOptions options;
     options.exif_rotate = request.exif_rotate;
     const at::Tensor pixels = load_pictures(request.images, preprocessing, options);
-    rows.push_back({"image", embed_pixels(model, preprocessing, pixels, log, "embedding")});
+    rows.push_back({"image", embed_pixels(model, preprocessing, pixels, {log, "embedding"})});
   }
   if (!request.texts.empty()) {
     const DataOptions data;
     const Preparer preparer(data, session.source, *session.tokenizer, session.device, log);
     rows.push_back(
-        {"text", embed_ids(model, preparer.token_ids(request.texts, "texts"), log, "embedding")});
+        {"text", embed_ids(model, preparer.token_ids(request.texts, "texts"), {log, "embedding"})});
   }
   return rows;
 }

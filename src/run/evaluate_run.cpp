@@ -158,7 +158,9 @@ void keep(const std::filesystem::path& run_folder, std::int64_t step, const Sess
           const OrderedJson& document, Logger& log) {
   const auto split = document["split"].get<std::string>();
   const RunConfig recorded = read_run_config(run_folder / "config.yaml", {});
-  if (!keep_evaluation(run_folder, step, document, is_own_split(recorded, session.config, split))) {
+  if (!keep_evaluation(run_folder, step, document,
+                       is_own_split(recorded, session.config, split) ? MeasuredData::kOwn
+                                                                     : MeasuredData::kOther)) {
     log.warn(cat("split ", split, ": the data are not those of the run's own configuration; ",
                  "the evaluation is stored separately, and `report` and `export` do not show it"));
   }

@@ -112,8 +112,8 @@ bool is_own_split(const RunConfig& run, const RunConfig& now, const std::string&
 }
 
 bool keep_evaluation(const fs::path& run_folder, std::int64_t step, OrderedJson document,
-                     bool is_own) {
-  is_own = is_own || is_known_content(run_folder, document);
+                     MeasuredData data) {
+  const bool is_own = data == MeasuredData::kOwn || is_known_content(run_folder, document);
   document[kOwn] = is_own;
   const fs::path place = place_of(run_folder, step, document, !is_own);
   if (is_own && is_file(place)) {

@@ -42,9 +42,8 @@ std::vector<std::pair<std::string, std::string>> facts(const Session& session, c
                       : std::string("all weights")},
       {"optimizer",
        cat(c.optimizer.name, ", learning rate ", c.optimizer.lr, ", ", c.schedule.name)},
-      {"batch",
-       cat(c.train.batch_size, ", ", state.precision.value_or(c.train.precision),
-           ", seed ", c.train.seed)},
+      {"batch", cat(c.train.batch_size, ", ", state.precision.value_or(c.train.precision),
+                    ", seed ", c.train.seed)},
       {"base weights", session.source.path.string()},
       {"SHA-256 of the base weights", session.source.hash()},
       {"model", to_string(session.source.geometry)},
@@ -113,7 +112,7 @@ std::vector<OrderedJson> evaluations(const ReportRequest& request, const Session
       log.info(cat("evaluating split ", split));
       std::optional<ModelScores> scores;
       kept[split] = evaluator.evaluate(wanted, &model, scores);
-      keep_evaluation(run, step, kept[split], true);
+      keep_evaluation(run, step, kept[split], MeasuredData::kOwn);
     }
     documents.push_back(kept[split]);
   }

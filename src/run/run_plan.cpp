@@ -37,7 +37,7 @@ std::int64_t longest_caption(const TokenCache& tokens) {
   std::int64_t longest = 0;
   for (const at::Tensor& ids : {tokens.safe, tokens.unsafe}) {
     if (!ids.defined()) continue;
-    const at::Tensor ends = end_positions(ids, tokens.is_padded, tokens.pooled_id);
+    const at::Tensor ends = end_positions(ids, tokens.pooled);
     longest = std::max(longest, cut_length(ends, ids.size(1)));
   }
   return longest;

@@ -100,7 +100,7 @@ class TrainingBatches : public StepBatches {
                 config.objective.anchors.batch_size,
                 static_cast<std::uint64_t>(config.train.seed)) {}
 
-  Batch gather(std::int64_t step, bool pin) const override {
+  Batch gather(std::int64_t step, HostMemory memory) const override {
     const std::vector<std::int64_t> rows = sampler_.rows_of(step);
     const std::int64_t epoch = sampler_.position_of(step).epoch;
     std::vector<bool> redirected;
@@ -108,7 +108,7 @@ class TrainingBatches : public StepBatches {
     for (const std::int64_t row : rows) {
       redirected.push_back(is_redirected(data_, config_.objective, row, epoch));
     }
-    return source_.gather(step, rows, redirected, pin);
+    return source_.gather(step, rows, redirected, memory);
   }
 
   Batch augment(Batch batch) const override {

@@ -46,7 +46,7 @@ TrainingCoverage training_coverage(const RunConfig& config, const TrainingData& 
     coverage.rows_never_admitted = count_never_admitted(config, data, sampler);
   }
   if (coverage.rows_with_unsafe_picture == 0) {
-    coverage.terms_without_pictures = terms_of_unsafe_pictures(config.objective);
+    coverage.terms_without_pictures = terms_with_unsafe_images(config.objective);
   }
   if (config.adapter.towers != Towers::kBoth) {
     coverage.terms_without_tower = terms_of_one_tower(

@@ -18,7 +18,7 @@ TrainingData prepare_training(const Session& session, Preparer& preparer) {
   TrainingData data;
   data.train =
       preparer.split(split_source(session.config.data, "train"),
-                     needs.unsafe ? UnsafeHalf::kRequired : UnsafeHalf::kNone, needs.reference);
+                     {needs.unsafe ? UnsafeHalf::kRequired : UnsafeHalf::kNone, needs.reference});
   if (needs.targets || (needs.reference && objective.curriculum.enabled)) {
     data.targets = preparer.targets(data.train, data.train, objective.targets);
   }

@@ -105,12 +105,12 @@ TokenizerContents read_tokenizer_contents(const fs::path& path) {
   require_known_class(folder);
   refuse_left_side(folder);
   Sha256 hash;
-  for (const auto& [name, text] : folder.settings.files) hash.part(name).part(text);
+  for (const auto& [name, text] : folder.settings.files) hash.add(name).add(text);
   if (const fs::path file = path / "tokenizer.json"; is_file(file)) {
     folder.json_text = read_file(file);
     folder.json = read_tokenizer_json(folder.json_text, file);
     folder.has_json = true;
-    folder.hash = hash.part(folder.json_text).hex();
+    folder.hash = hash.add(folder.json_text).hex();
     return folder;
   }
   const fs::path vocabulary_file = path / "vocab.json";
@@ -125,7 +125,7 @@ TokenizerContents read_tokenizer_contents(const fs::path& path) {
   if (!ids.contains(unknown)) unknown.clear();
   folder.json =
       clip_pipeline(std::move(ids), read_merge_lines(merges, merges_file, kMaxMerges), unknown);
-  folder.hash = hash.part(vocabulary).part(merges).hex();
+  folder.hash = hash.add(vocabulary).add(merges).hex();
   return folder;
 }
 

@@ -48,6 +48,29 @@ Json added_token(const AddedToken& token) {
           {"special", token.is_special}};
 }
 
+Json post_processor(const ClipVocabulary& vocabulary) {
+  return {{"type", "RobertaProcessing"},
+          {"sep", {vocabulary.eos, vocabulary.ids.at(vocabulary.eos)}},
+          {"cls", {vocabulary.bos, vocabulary.ids.at(vocabulary.bos)}},
+          {"trim_offsets", false},
+          {"add_prefix_space", false}};
+}
+
+Json bpe_model(const ClipVocabulary& vocabulary) {
+  Json merges = Json::array();
+  for (const auto& [a, b] : vocabulary.merges) merges.push_back({a, b});
+  return {{"type", "BPE"},
+          {"dropout", nullptr},
+          {"unk_token", vocabulary.unk},
+          {"continuing_subword_prefix", ""},
+          {"end_of_word_suffix", "</w>"},
+          {"fuse_unk", false},
+          {"byte_fallback", false},
+          {"ignore_merges", false},
+          {"vocab", by_id(vocabulary.ids)},
+          {"merges", merges}};
+}
+
 }  // namespace
 
 std::string vocab_json(const VocabularyIds& ids) { return by_id(ids).dump() + "\n"; }
@@ -66,8 +89,6 @@ std::string clip_tokenizer_json(const ClipVocabulary& vocabulary,
   }
   Json tokens = Json::array();
   for (const AddedToken& token : added) tokens.push_back(added_token(token));
-  Json merges = Json::array();
-  for (const auto& [a, b] : vocabulary.merges) merges.push_back({a, b});
   const Json byte_level{{"type", "ByteLevel"},
                         {"add_prefix_space", false},
                         {"trim_offsets", true},
@@ -90,24 +111,9 @@ std::string clip_tokenizer_json(const ClipVocabulary& vocabulary,
                        {"behavior", "Removed"},
                        {"invert", true}},
                       byte_level}}}},
-                  {"post_processor",
-                   {{"type", "RobertaProcessing"},
-                    {"sep", {vocabulary.eos, vocabulary.ids.at(vocabulary.eos)}},
-                    {"cls", {vocabulary.bos, vocabulary.ids.at(vocabulary.bos)}},
-                    {"trim_offsets", false},
-                    {"add_prefix_space", false}}},
+                  {"post_processor", post_processor(vocabulary)},
                   {"decoder", byte_level},
-                  {"model",
-                   {{"type", "BPE"},
-                    {"dropout", nullptr},
-                    {"unk_token", vocabulary.unk},
-                    {"continuing_subword_prefix", ""},
-                    {"end_of_word_suffix", "</w>"},
-                    {"fuse_unk", false},
-                    {"byte_fallback", false},
-                    {"ignore_merges", false},
-                    {"vocab", by_id(vocabulary.ids)},
-                    {"merges", merges}}}};
+                  {"model", bpe_model(vocabulary)}};
   return json.dump() + "\n";
 }
 

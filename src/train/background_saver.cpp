@@ -28,13 +28,15 @@ void BackgroundSaver::save(const TrainState& state) {
   auto copied = std::make_shared<std::promise<void>>();
   worker_.wait();
   if (copies_late) copied_ = copied->get_future();
-  worker_.start([this, copies_late, copied,
-                 snapshot = take_snapshot(state, saved_.parameters, saved_.optimizer,
-                                          is_background && !copies_late)]() mutable {
-    if (copies_late) copy_beside_step(snapshot, *copied);
-    saved_.metrics.sync();
-    saved_.checkpoints.save(snapshot, saved_.options.keep_last, saved_.options.keep_best);
-  });
+  worker_.start(
+      [this, copies_late, copied,
+       snapshot = take_snapshot(state, saved_.parameters, saved_.optimizer,
+                                is_background && !copies_late ? SnapshotMemory::kCopies
+                                                              : SnapshotMemory::kViews)]() mutable {
+        if (copies_late) copy_beside_step(snapshot, *copied);
+        saved_.metrics.sync();
+        saved_.checkpoints.save(snapshot, {saved_.options.keep_last, saved_.options.keep_best});
+      });
   if (!is_background) worker_.wait();
   last_save_ = Clock::now();
   wait_ = seconds_since(began);

@@ -156,12 +156,13 @@ std::optional<std::int64_t> CheckpointStore::pointer(const std::string& name) co
 
 CheckpointSnapshot take_snapshot(const TrainState& state,
                                  const std::vector<TrainedParameter>& parameters,
-                                 const Optimizer& optimizer, bool is_copy) {
+                                 const Optimizer& optimizer, SnapshotMemory memory) {
   CheckpointSnapshot snapshot{state, trained_tensors(parameters),
                               optimizer_tensors(parameters, optimizer)};
   for (auto* tensors : {&snapshot.weights, &snapshot.optimizer}) {
     for (NamedTensor& named : *tensors) {
-      named.tensor = named.tensor.to(at::TensorOptions(at::kCPU), /*non_blocking=*/false, is_copy);
+      named.tensor = named.tensor.to(at::TensorOptions(at::kCPU), /*non_blocking=*/false,
+                                     memory == SnapshotMemory::kCopies);
     }
   }
   return snapshot;
@@ -187,8 +188,7 @@ void copy_snapshot(CheckpointSnapshot& snapshot, CheckpointSnapshot& spare) {
   }
 }
 
-void CheckpointStore::save(const CheckpointSnapshot& snapshot, std::int64_t keep_last,
-                           bool keep_best) {
+void CheckpointStore::save(const CheckpointSnapshot& snapshot, const Retention& retention) {
   const TrainState& state = snapshot.state;
   try {
     make_folders(root_);
@@ -202,7 +202,7 @@ void CheckpointStore::save(const CheckpointSnapshot& snapshot, std::int64_t keep
       temporary.move_to_target();
       sync_to_disk(root_);
     }
-    settle(state, keep_last, keep_best);
+    settle(state, retention);
   } catch (const Error& problem) {
     const auto good = pointer("latest");
     throw Error(
@@ -214,7 +214,7 @@ void CheckpointStore::save(const CheckpointSnapshot& snapshot, std::int64_t keep
   }
 }
 
-void CheckpointStore::settle(const TrainState& state, std::int64_t keep_last, bool keep_best) {
+void CheckpointStore::settle(const TrainState& state, const Retention& retention) {
   const auto point = [&](const char* name, std::int64_t step) {
     if (pointer(name) == step) return;
     write_file_atomically(root_ / name, folder_name(step) + "\n");
@@ -224,7 +224,7 @@ void CheckpointStore::settle(const TrainState& state, std::int64_t keep_last, bo
   point("latest", state.step);
   if (best && is_file(folder(*best) / kManifest)) point("best", *best);
   // Until the first validation, or the first by a new metric, the file stays valid.
-  remove_outdated(keep_last, !keep_best ? std::nullopt : best ? best : pointer("best"));
+  remove_outdated(retention.last, !retention.best ? std::nullopt : best ? best : pointer("best"));
 }
 
 // A folder that cannot be removed only costs space: no reason to end a run.

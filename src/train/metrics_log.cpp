@@ -13,31 +13,32 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string kept_lines(const std::filesystem::path& file, std::int64_t step, bool is_validated) {
+std::string kept_lines(const std::filesystem::path& file, std::int64_t step, LastEvaluation last) {
   std::string kept;
   std::istringstream in(read_file(file));
   for (std::string line; std::getline(in, line);) {
     const Json json = Json::parse(line, nullptr, false);
     if (json.is_discarded() || !json.is_object()) continue;
     const std::int64_t of = json.value("step", std::int64_t{0});
-    const bool is_open = of == step && !is_validated && json.value("kind", "") == "evaluation";
+    const bool is_open =
+        of == step && last == LastEvaluation::kRunsAgain && json.value("kind", "") == "evaluation";
     if (of <= step && !is_open) kept += line + "\n";
   }
   return kept;
 }
 
 const std::filesystem::path& cut_back(const std::filesystem::path& file, std::int64_t step,
-                                      bool is_validated) {
+                                      LastEvaluation last) {
   if (std::filesystem::exists(file)) {
-    write_file_atomically(file, kept_lines(file, step, is_validated));
+    write_file_atomically(file, kept_lines(file, step, last));
   }
   return file;
 }
 
 }  // namespace
 
-MetricsLog::MetricsLog(const std::filesystem::path& file, std::int64_t step, bool is_validated)
-    : out_(cut_back(file, step, is_validated), FileWriter::Start::kEnd) {}
+MetricsLog::MetricsLog(const std::filesystem::path& file, std::int64_t step, LastEvaluation last)
+    : out_(cut_back(file, step, last), FileWriter::Start::kEnd) {}
 
 void MetricsLog::append(const std::string& line) {
   const std::string whole = line + "\n";

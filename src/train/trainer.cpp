@@ -23,6 +23,15 @@ namespace {
 
 constexpr std::size_t kPrefetchDepth = 3;
 
+bool validation_is_due(const TrainerParts& parts, const TrainerOptions& options,
+                       std::int64_t step) {
+  if (parts.validation == nullptr || options.validate_every_epochs == 0) return false;
+  if (step == total_steps(options.step.train, parts.sampler)) return true;
+  const std::int64_t epoch = parts.sampler.position_of(step - 1).epoch;
+  const std::int64_t next = parts.sampler.position_of(step).epoch;
+  return next != epoch && next % options.validate_every_epochs == 0;
+}
+
 class Loop {
  public:
   Loop(const TrainerParts& parts, const TrainerOptions& options, TrainState& state)
@@ -31,7 +40,8 @@ class Loop {
         state_(state),
         total_(total_steps(options.step.train, parts.sampler)),
         has_unsafe_(loss_needs(options.step.objective).unsafe),
-        metrics_(parts.run_folder / "metrics.jsonl", state.step, !state.awaits_validation),
+        metrics_(parts.run_folder / "metrics.jsonl", state.step,
+                 state.awaits_validation ? LastEvaluation::kRunsAgain : LastEvaluation::kDone),
         steps_(metrics_, options.log_every_steps, total_),
         progress_(parts.log, "training", "steps", total_, state.step),
         saver_({parts.checkpoints, metrics_, options.checkpoint, parts.parameters, parts.optimizer,
@@ -39,16 +49,17 @@ class Loop {
 
   void run() {
     if (state_.step > 0) {
-      parts_.checkpoints.settle(state_, options_.checkpoint.keep_last,
-                                options_.checkpoint.keep_best);
+      parts_.checkpoints.settle(state_,
+                                {options_.checkpoint.keep_last, options_.checkpoint.keep_best});
     }
     Prefetcher<Batch> prefetch(
-        [this](std::int64_t step) { return parts_.batches.gather(step, parts_.device.is_cuda()); },
+        [this, memory = parts_.device.is_cuda() ? HostMemory::kPinned : HostMemory::kPageable](
+            std::int64_t step) { return parts_.batches.gather(step, memory); },
         state_.step, total_, kPrefetchDepth);
     try {
       if (state_.awaits_validation) after_step();
       while (state_.step < total_ && !is_out_of_patience(state_, options_.checkpoint)) {
-        throw_if_asked(options_.step.stop, "stopped");
+        throw_if_stopped(options_.step.stop, "stopped");
         step(prefetch.next());
         after_step();
       }
@@ -84,18 +95,11 @@ class Loop {
 
   void after_step() {
     const bool is_last = state_.step == total_;
-    state_.awaits_validation = state_.awaits_validation || validation_is_due(is_last);
+    state_.awaits_validation =
+        state_.awaits_validation || validation_is_due(parts_, options_, state_.step);
     const bool is_best = state_.awaits_validation && validate();
     state_.awaits_validation = false;
     if (is_last || is_best || saver_.is_due(state_.step)) save();
-  }
-
-  bool validation_is_due(bool is_last) const {
-    if (parts_.validation == nullptr || options_.validate_every_epochs == 0) return false;
-    if (is_last) return true;
-    const std::int64_t epoch = parts_.sampler.position_of(state_.step - 1).epoch;
-    const std::int64_t next = parts_.sampler.position_of(state_.step).epoch;
-    return next != epoch && next % options_.validate_every_epochs == 0;
   }
 
   // Returns whether the value is the best so far.

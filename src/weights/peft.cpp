@@ -76,7 +76,7 @@ PeftAdapter read_peft_adapter(const fs::path& path, const ClipGeometry& geometry
         join_problems(cat(content.file.string(), ": does not fit ", to_string(geometry), ":"),
                       shortened(problems, 20)));
   }
-  adapter.hash = Sha256().part(sha256_file(content.file)).part(content.config.decisive).hex();
+  adapter.hash = Sha256().add(sha256_file(content.file)).add(content.config.decisive).hex();
   return adapter;
 }
 
@@ -89,7 +89,7 @@ void merge_adapter(WeightsSource& source, const fs::path& path) {
   std::map<std::string, at::Tensor> saved;
   for (const NamedTensor& named : adapter->saved) saved.emplace(named.name, named.tensor);
   source.later_hash = std::async(std::launch::deferred, [base = source.later_hash, adapter] {
-                        return Sha256().part(base.get()).part(adapter->hash).hex();
+                        return Sha256().add(base.get()).add(adapter->hash).hex();
                       }).share();
   source.tensor = [base = source.tensor, adapter, deltas, saved](const std::string& name) {
     const at::NoGradGuard guard;

@@ -118,7 +118,7 @@ WeightsSource open_random(const std::filesystem::path& architecture, const Model
     read_architecture(json, architecture.string(), options, source);
     std::promise<std::string> hash;
     hash.set_value(
-        Sha256().part("random").part(json.dump()).part(static_cast<std::int64_t>(seed)).hex());
+        Sha256().add("random").add(json.dump()).add(static_cast<std::int64_t>(seed)).hex());
     source.later_hash = hash.get_future().share();
   });
   apply_habits(kHuggingFaceLayout, source);

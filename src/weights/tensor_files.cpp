@@ -41,7 +41,7 @@ std::string quoted(const std::string& prefix) {
 std::string chosen_prefix(const std::set<std::string>& prefixes, const std::string& where) {
   std::vector<std::string> plain;
   for (const std::string& prefix : prefixes) {
-    if (!names_an_average(prefix)) plain.push_back(prefix);
+    if (!is_average(prefix)) plain.push_back(prefix);
   }
   if (plain.empty()) plain.assign(prefixes.begin(), prefixes.end());
   if (plain.size() == 1) return plain.front();
@@ -106,7 +106,7 @@ void TensorFiles::keep_model() {
         cat(where(), ": removed the prefix ", quoted(prefix), " from the model's tensor names"));
   }
   if (left.empty()) return;
-  const bool has_average = std::any_of(left.begin(), left.end(), names_an_average);
+  const bool has_average = std::any_of(left.begin(), left.end(), is_average);
   notes_.push_back(cat(where(), ": ignored ", left.size(),
                        left.size() == 1 ? " tensor" : " tensors", " outside the model",
                        has_average ? ", including a running average (EMA)" : "", ": ",
@@ -154,7 +154,7 @@ std::string TensorFiles::where() const {
 std::string TensorFiles::hash() const {
   if (files_.size() == 1) return sha256_file(files_.front().path);
   Sha256 hash;
-  for (const TensorFile& file : files_) hash.part(sha256_file(file.path));
+  for (const TensorFile& file : files_) hash.add(sha256_file(file.path));
   return hash.hex();
 }
 

@@ -149,7 +149,7 @@ std::string model_hash(ClipModel& model) {
   Sha256 hash;
   for (const TensorSlot& slot : tensor_slots(model)) {
     const at::Tensor value = slot_view(slot).detach().to(at::kCPU).contiguous();
-    hash.part(slot.name).update(value.const_data_ptr(), value.nbytes());
+    hash.add(slot.name).update(value.const_data_ptr(), value.nbytes());
   }
   return hash.hex();
 }

@@ -35,8 +35,8 @@ Batch read_batch(const std::string& path) {
   b.redirected_rows = b.redirected_rows_with_unsafe_image = static_cast<double>(rows);
   b.safe_ids = read("safe_ids");
   b.unsafe_ids = read("unsafe_ids");
-  b.safe_ends = saferclip::end_positions(b.safe_ids, false);
-  b.unsafe_ends = saferclip::end_positions(b.unsafe_ids, false);
+  b.safe_ends = saferclip::end_positions(b.safe_ids, {});
+  b.unsafe_ends = saferclip::end_positions(b.unsafe_ids, {});
   const std::int64_t length =
       saferclip::cut_length(at::cat({b.safe_ends, b.unsafe_ends}), b.safe_ids.size(1));
   b.safe_ids = b.safe_ids.narrow(1, 0, length);

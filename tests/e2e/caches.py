@@ -28,7 +28,7 @@ class Caches(WorldCase):
         return self.world.run("prepare", "safe.yaml", *arguments).stderr
 
     def require_equal(self, cache, fresh):
-        self.assert_same_artefacts(cache, fresh, least=5)
+        self.assert_same_artifacts(cache, fresh, least=5)
 
     def test_rows_that_stay_are_taken_over_to_the_bit(self):
         self.prepare("grown")
@@ -58,7 +58,7 @@ class Caches(WorldCase):
         finally:
             picture.write_bytes(before)
 
-    def test_nothing_is_taken_from_a_damaged_artefact(self):
+    def test_nothing_is_taken_from_a_damaged_artifact(self):
         self.prepare("damaged")
         for kind in ("images", "reference"):
             data = next((self.root / "damaged").glob(f"{kind}-*")) / "data.safetensors"
@@ -74,7 +74,7 @@ class Caches(WorldCase):
     def kinds(self, cache):
         return [p.name.split("-")[0] for p in sorted((self.root / cache).iterdir()) if p.is_dir()]
 
-    def test_each_option_has_its_own_artefacts(self):
+    def test_each_option_has_its_own_artifacts(self):
         self.prepare("keys")
         self.prepare("keys", "objective.targets.min_similarity=0.90000001")
         self.prepare("keys", "objective.targets.min_similarity=0.90000002")

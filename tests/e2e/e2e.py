@@ -273,7 +273,7 @@ class EndToEnd(WorldCase):
                 process.kill()
                 process.wait()
         w.run("prepare", "safe.yaml", "--set", "data.cache_dir=cache4")
-        self.assert_same_artefacts("cache4", "cache3")
+        self.assert_same_artifacts("cache4", "cache3")
 
     def test_evaluate_export_embed_inspect_targets(self):
         w = self.world

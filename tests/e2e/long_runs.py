@@ -107,7 +107,7 @@ class LongRuns(WorldCase):
             self.signalled(rng, duration, "prepare", "safe.yaml", "--set", "data.cache_dir=stopped_cache")
             self.assertEqual(temporaries(w.root), [])
         w.run("prepare", "safe.yaml", "--set", "data.cache_dir=stopped_cache")
-        self.assert_same_artefacts("stopped_cache", "whole_cache")
+        self.assert_same_artifacts("stopped_cache", "whole_cache")
 
     def test_signals_at_any_moment_of_train(self):
         """In its preparation, its steps, its validations and its saves; each run goes on where the one before was stopped."""

@@ -171,8 +171,8 @@ class WorldCase(unittest.TestCase):
         strip = lambda lines: [{k: v for k, v in line.items() if k != "quadruplets_per_s"} for line in lines]
         self.assertEqual(strip(w.metrics(name)), strip(w.metrics(other)))
 
-    def assert_same_artefacts(self, cache, fresh, least=4):
-        """Every artefact of the cache `fresh` is in the other one, to the bit."""
+    def assert_same_artifacts(self, cache, fresh, least=4):
+        """Every artifact of the cache `fresh` is in the other one, to the bit."""
         paths = sorted((self.world.root / fresh).glob("*/data.safetensors"))
         self.assertGreaterEqual(len(paths), least)
         for path in paths:

@@ -192,7 +192,7 @@ class Surroundings(WorldCase):
         pair = [subprocess.Popen([World.program, "prepare", "safe.yaml", "--set", "data.cache_dir=pair"], cwd=self.root,
                                  stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) for _ in range(3)]
         self.assertEqual([p.wait(120) for p in pair], [0, 0, 0])
-        self.assert_same_artefacts("pair", "shared")
+        self.assert_same_artifacts("pair", "shared")
         run = self.copy("busy")
         with open(run / ".lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -33,7 +33,7 @@ class MetricsParity : public ::testing::Test {
 
   static void expect_percent(const OutcomeTable& table, const std::string& path, double wanted) {
     for (const OutcomeColumn& column : table.columns) {
-      if (join(column.path, ".") != path) continue;
+      if (join(column.keys, ".") != path) continue;
       EXPECT_NEAR(percent_of(column), wanted, kTolerance) << path;
       const double off = std::abs(percent_of(column) - wanted);
       RecordProperty(path, std::to_string(off * 1e15) + "e-15");
@@ -101,7 +101,7 @@ TEST_F(MetricsParity, SharedPictures) {
   const std::vector<Interval> intervals = bootstrap_intervals(measured.table, 200, 1);
   for (const auto& [side, wanted] : shared["intervals"].items()) {
     for (std::size_t i = 0; i < intervals.size(); ++i) {
-      if (join(measured.table.columns[i].path, ".") != "unsafe_top1." + side) continue;
+      if (join(measured.table.columns[i].keys, ".") != "unsafe_top1." + side) continue;
       EXPECT_NEAR(intervals[i].low, wanted[0].get<double>(), kTolerance) << side;
       EXPECT_NEAR(intervals[i].high, wanted[1].get<double>(), kTolerance) << side;
     }
@@ -133,7 +133,7 @@ TEST_F(MetricsParity, BootstrapOverRowsAndPairs) {
     const OutcomeTable table = measure_split(set, {1}).table;
     const std::vector<Interval> intervals = bootstrap_intervals(table, 200, 1);
     for (std::size_t i = 0; i < table.columns.size(); ++i) {
-      if (join(table.columns[i].path, ".") != "unsafe_top1.text") continue;
+      if (join(table.columns[i].keys, ".") != "unsafe_top1.text") continue;
       const auto& wanted = expected["intervals"][with_pairs ? "pairs" : "rows"];
       EXPECT_NEAR(intervals[i].low, wanted[0].get<double>(), kTolerance) << with_pairs;
       EXPECT_NEAR(intervals[i].high, wanted[1].get<double>(), kTolerance) << with_pairs;

@@ -54,7 +54,7 @@ struct Case {
   }
 
   // The term alone, whatever the preset divides by.
-  ObjectiveOptions options(const std::string& objective, const std::string& term) const {
+  ObjectiveOptions options(ObjectiveName objective, const std::string& term) const {
     ObjectiveOptions o = ObjectiveOptions::preset(objective);
     o.normalise = Normalization::kNone;
     for (auto& [name, weight] : o.weights) weight = name == term ? 1 : 0;
@@ -80,13 +80,13 @@ double deviation(const at::Tensor& found, const at::Tensor& expected) {
   return (found.to(at::kDouble) - expected).abs().max().item<double>();
 }
 
-void compare_term(Case& c, const std::string& name, const std::string& objective,
+void compare_term(Case& c, const std::string& name, ObjectiveName objective,
                   const std::string& term, at::ScalarType dtype) {
   c.zero_grad();
   const LossResult result = compute_losses(c.options(objective, term), c.inputs, c.counts);
   ASSERT_EQ(result.terms.size(), 1U);
   EXPECT_EQ(result.terms[0].name, term);
-  const std::string key = name + "." + objective + "." + term;
+  const std::string key = name + "." + to_string(objective) + "." + term;
   const at::Tensor expected = c.file.tensor(key);
   expect_close(result.total.detach(), expected, tolerance(expected, dtype), key);
   double largest = deviation(result.total.detach(), expected);
@@ -98,12 +98,13 @@ void compare_term(Case& c, const std::string& name, const std::string& objective
     largest = std::max(largest, deviation(found, wanted));
   }
   // For --gtest_output=json: the largest deviation of the term, value and gradients.
-  ::testing::Test::RecordProperty(objective + "." + term, std::to_string(largest * 1e15) + "e-15");
+  ::testing::Test::RecordProperty(to_string(objective) + "." + term,
+                                  std::to_string(largest * 1e15) + "e-15");
 }
 
 void compare_terms(const std::string& name, at::ScalarType dtype) {
   Case c(name, dtype);
-  for (const char* objective : {"saferclip", "safe_clip"}) {
+  for (const ObjectiveName objective : {ObjectiveName::kSaferClip, ObjectiveName::kSafeClip}) {
     for (const std::string& term : ObjectiveOptions::term_names(objective)) {
       compare_term(c, name, objective, term, dtype);
     }
@@ -120,14 +121,14 @@ TEST(LossParity, Float32) {
 }
 
 TEST(LossParity, ContrastiveWithTrainedScale) {
-  for (const std::string objective : {"clip", "siglip"}) {
+  for (const ObjectiveName name : {ObjectiveName::kClip, ObjectiveName::kSiglip}) {
+    const std::string objective = to_string(name);
     Case c("plain", at::kDouble);
     at::Tensor log_scale = at::full({}, std::log(9.0), at::kDouble).requires_grad_(true);
     at::Tensor bias = at::full({}, -6.0, at::kDouble).requires_grad_(true);
     c.inputs.logit_scale = log_scale.exp();
     c.inputs.logit_bias = bias;
-    const LossResult result =
-        compute_losses(ObjectiveOptions::preset(objective), c.inputs, c.counts);
+    const LossResult result = compute_losses(ObjectiveOptions::preset(name), c.inputs, c.counts);
     expect_close(result.total.detach(), c.file.tensor(objective), 1e-10, objective);
     result.total.backward();
     expect_close(log_scale.grad(), c.file.tensor(objective + ".logit_scale"), 1e-10, "logit_scale");
@@ -135,7 +136,7 @@ TEST(LossParity, ContrastiveWithTrainedScale) {
                  "safe_text");
     expect_close(c.inputs.tuned.safe_image.grad(), c.file.tensor(objective + ".safe_image"), 1e-10,
                  "safe_image");
-    if (objective == "siglip") {
+    if (name == ObjectiveName::kSiglip) {
       expect_close(bias.grad(), c.file.tensor("siglip.logit_bias"), 1e-10, "logit_bias");
     }
   }

@@ -6,7 +6,7 @@
     kill_loop.py CONFIG [--kills 20] [--set KEY=VALUE …]
         a training run of your own, killed until it has ended
 
-Prints kills and completed runs by command. Exits 0 only when weights, optimizer state, metrics lines, artefacts and
+Prints kills and completed runs by command. Exits 0 only when weights, optimizer state, metrics lines, artifacts and
 exported files are equal to the bit.
 """
 import argparse

@@ -15,7 +15,7 @@ class TinyModel : public ::testing::Test {
  protected:
   TinyModel() {
     ModelOptions options;
-    options.weights = std::string(SAFERCLIP_FIXTURES) + "/model/quick_gelu";
+    options.weights = SAFERCLIP_FIXTURES "/model/quick_gelu";
     source_ = open_weights(options, 0);
     model_ = load_clip(source_);
     adapter_.rank = 2;

@@ -31,13 +31,13 @@ TEST_F(Checkpoints, RoundTripAndRetention) {
     state.step = step;
     state.best_value = 1.5;
     state.best_step = 1;
-    store.save(take_snapshot(state, parameters_, optimizer), 2, true);
+    store.save(take_snapshot(state, parameters_, optimizer), {2, true});
   }
   EXPECT_THAT(store.steps(), ElementsAre(1, 3, 4));  // the best, and the newest two
   EXPECT_EQ(store.pointer("best"), 1);
   EXPECT_EQ(store.newest_good(), 4);
   std::filesystem::remove(folder / "checkpoints" / "best");
-  store.settle(state, 2, true);
+  store.settle(state, {2, true});
   EXPECT_THAT(store.steps(), ElementsAre(1, 3, 4));
   EXPECT_EQ(store.pointer("best"), 1);
   std::ofstream(store.folder(4) / "weights.safetensors", std::ios::app) << "x";
@@ -52,10 +52,11 @@ TEST_F(Checkpoints, RoundTripAndRetention) {
   parameters_[0].tensor.detach().copy_(first);
 
   // Nor is one that was copied later, into the memory of an earlier copy.
-  CheckpointSnapshot spare, late = take_snapshot(state, parameters_, optimizer, false);
+  CheckpointSnapshot spare,
+      late = take_snapshot(state, parameters_, optimizer, SnapshotMemory::kViews);
   copy_snapshot(late, spare);
   const void* memory = spare.weights[0].tensor.const_data_ptr();
-  late = take_snapshot(state, parameters_, optimizer, false);
+  late = take_snapshot(state, parameters_, optimizer, SnapshotMemory::kViews);
   copy_snapshot(late, spare);
   EXPECT_EQ(late.weights[0].tensor.const_data_ptr(), memory);
   parameters_[0].tensor.detach().add_(1);

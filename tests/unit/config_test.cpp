@@ -42,7 +42,7 @@ class ConfigFiles : public ::testing::Test {
 
 TEST_F(ConfigFiles, MinimalHasThePresetOfItsObjective) {
   const RunConfig config = read(kMinimal);
-  EXPECT_EQ(config.objective.name, "saferclip");
+  EXPECT_EQ(config.objective.name, ObjectiveName::kSaferClip);
   EXPECT_EQ(config.objective.weights.at("cross_img"), 1);
   EXPECT_EQ(config.objective.weights.at("mutual_txt"), 0);
   EXPECT_TRUE(config.objective.curriculum.enabled);

@@ -54,12 +54,12 @@ TEST(TextFormat, Durations) {
 
 TEST(StopFlag, KeepsTheFirstWish) {
   StopFlag stop;
-  throw_if_asked(nullptr, "x");
-  throw_if_asked(&stop, "x");
-  stop.ask(143);
-  stop.ask(kOutOfTime);
+  throw_if_stopped(nullptr, "x");
+  throw_if_stopped(&stop, "x");
+  stop.request(143);
+  stop.request(kOutOfTime);
   try {
-    throw_if_asked(&stop, "x");
+    throw_if_stopped(&stop, "x");
     FAIL();
   } catch (const Interrupted& stopped) {
     EXPECT_EQ(stopped.exit_code(), 143);
@@ -102,7 +102,7 @@ TEST(TextFormat, Utf8) {
 TEST(Hash, KnownDigests) {
   EXPECT_EQ(sha256_hex(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
   EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-  EXPECT_NE(Sha256().part("ab").part("c").hex(), Sha256().part("a").part("bc").hex());
+  EXPECT_NE(Sha256().add("ab").add("c").hex(), Sha256().add("a").add("bc").hex());
 }
 
 TEST(Rng, IsAFunctionOfItsKey) {

@@ -18,7 +18,7 @@ std::vector<std::int64_t> first_rows(std::int64_t count) {
 
 at::Tensor safe_boxes(std::uint64_t seed, std::int64_t step,
                       const std::vector<std::int64_t>& rows) {
-  return crop_boxes(seed, step, rows, PictureColumn::kSafe, false);
+  return crop_boxes(seed, step, rows, PictureColumn::kSafe, HostMemory::kPageable);
 }
 
 TEST(Crops, BoxesAreInRange) {
@@ -48,7 +48,8 @@ TEST(Crops, ABoxIsAFunctionOfSeedStepRowAndColumn) {
   EXPECT_TRUE(at::equal(boxes[7], safe_boxes(1, 2, {30, 7})[1])) << "whatever stands beside it";
   EXPECT_FALSE(at::equal(boxes, safe_boxes(2, 2, first_rows(40))));
   EXPECT_FALSE(at::equal(boxes, safe_boxes(1, 3, first_rows(40))));
-  EXPECT_FALSE(at::equal(boxes, crop_boxes(1, 2, first_rows(40), PictureColumn::kUnsafe, false)));
+  EXPECT_FALSE(at::equal(
+      boxes, crop_boxes(1, 2, first_rows(40), PictureColumn::kUnsafe, HostMemory::kPageable)));
   EXPECT_EQ(safe_boxes(1, 2, {}).size(0), 0);
 }
 

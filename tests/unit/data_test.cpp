@@ -8,7 +8,7 @@
 #include "saferclip/core/atomic_files.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
-#include "saferclip/data/artefact_manifest.h"
+#include "saferclip/data/artifact_manifest.h"
 #include "saferclip/data/bad_rows.h"
 #include "saferclip/data/manifest.h"
 #include "saferclip/data/prefetch.h"
@@ -282,15 +282,15 @@ TEST(Prefetch, KeepsOrderAndPassesOnFailures) {
   EXPECT_EQ(abandoned.next(), 1);  // the destructor must not wait for the rest
 }
 
-TEST(Artefacts, ManifestRoundTrip) {
+TEST(Artifacts, ManifestRoundTrip) {
   const TemporaryFolder folder;
-  write_artefact_manifest(folder.path(),
+  write_artifact_manifest(folder.path(),
                           {"images", "abc", {{"a", "b"}}, "data.safetensors", 12, "ff"});
-  const ArtefactManifest read = read_artefact_manifest(folder.path());
+  const ArtifactManifest read = read_artifact_manifest(folder.path());
   EXPECT_EQ(read.key, "abc");
   EXPECT_EQ(read.inputs.at("a"), "b");
   write_file_atomically(folder / "manifest.json", "{}");
-  EXPECT_THROW(read_artefact_manifest(folder.path()), DataError);
+  EXPECT_THROW(read_artifact_manifest(folder.path()), DataError);
 }
 
 }  // namespace

@@ -18,15 +18,16 @@ struct Objective {
 // The published terms, ours in each of their forms, and the other objectives.
 std::vector<Objective> objectives() {
   std::vector<Objective> all;
-  for (const char* name : {"saferclip", "safe_clip", "clip", "siglip"})
-    all.push_back({name, ObjectiveOptions::preset(name)});
+  for (const ObjectiveName name : {ObjectiveName::kSaferClip, ObjectiveName::kSafeClip,
+                                   ObjectiveName::kClip, ObjectiveName::kSiglip})
+    all.push_back({to_string(name), ObjectiveOptions::preset(name)});
   for (const bool is_first : {true, false}) {
     ObjectiveOptions o = ObjectiveOptions::preset(ObjectiveName::kSaferClip);
     for (const std::string& term : ObjectiveOptions::term_names(ObjectiveName::kSaferClip))
       o.weights[term] = 1;
-    o.mutual_negatives = is_first ? "batch" : "own";
-    o.pres_sim.form = is_first ? "distribution" : "neighbours";
-    o.pres_cross.form = is_first ? "sigmoid" : "cosine";
+    o.mutual_negatives = is_first ? MutualNegatives::kBatch : MutualNegatives::kOwn;
+    o.pres_sim.form = is_first ? SimilarityForm::kDistribution : SimilarityForm::kNeighbours;
+    o.pres_cross.form = is_first ? CrossPreservationForm::kSigmoid : CrossPreservationForm::kCosine;
     all.push_back({is_first ? "all terms, first forms" : "all terms, second forms", o});
   }
   return all;

@@ -1,5 +1,5 @@
 // A row's embedding has the same bits whatever rows are embedded with it, so that it can be taken
-// over from another artefact.
+// over from another artifact.
 #include "saferclip/prepare/embedding.h"
 
 #include <ATen/ATen.h>
@@ -44,28 +44,28 @@ class EmbeddedRows : public ::testing::Test {
     auto* data = pixels_.mutable_data_ptr<std::uint8_t>();
     for (std::int64_t i = 0; i < pixels_.numel(); ++i)
       data[i] = static_cast<std::uint8_t>(rng.below(256));
-    options_.fills_blocks = true;
+    job_.fills_blocks = true;
   }
 
   at::Tensor captions(const at::Tensor& rows) {
-    return embed_ids(model_, ids_.index_select(0, rows), log_, "test", options_);
+    return embed_ids(model_, ids_.index_select(0, rows), job_);
   }
   at::Tensor pictures(const at::Tensor& rows) {
-    return embed_pixels(model_, source_.preprocessing, pixels_, rows, log_, "test", options_);
+    return embed_pixels(model_, source_.preprocessing, pixels_, rows, job_);
   }
 
   TemporaryFolder folder_;
   Logger log_{LogLevel::kOff};
   WeightsSource source_;
   ClipModel model_;
-  EmbedOptions options_;
+  EmbedJob job_{log_, "test"};
   at::Tensor ids_, pixels_;
 };
 
 TEST_F(EmbeddedRows, HaveTheSameBitsInAnyCompany) {
   const at::Tensor all = at::arange(kRows, at::kLong);
   for (const std::int64_t block : {8, 64}) {
-    options_.block = block;
+    job_.block = block;
     const at::Tensor texts = captions(all), images = pictures(all);
     const std::vector<at::Tensor> selections{
         all.flip(0), at::arange(3, 5, at::kLong), at::arange(7, kRows, 9, at::kLong),
@@ -80,15 +80,15 @@ TEST_F(EmbeddedRows, HaveTheSameBitsInAnyCompany) {
   }
 }
 
-TEST_F(EmbeddedRows, AreTakenOverFromAnArtefactAndNewOnesEmbeddedOnce) {
+TEST_F(EmbeddedRows, AreTakenOverFromAnArtifactAndNewOnesEmbeddedOnce) {
   const at::Tensor digests = row_digests(ids_);
   std::vector<NamedTensor> kept;
   const at::Tensor old = at::arange(0, 100, at::kLong);
   append_with_source(kept, "text", captions(old), digests.index_select(0, old));
   std::filesystem::create_directories(folder_ / "reference-1");
-  write_safetensors(folder_ / "reference-1" / kArtefactData, kept);
+  write_safetensors(folder_ / "reference-1" / kArtifactData, kept);
   Relative relative{folder_ / "reference-1", {}};
-  relative.manifest.file_sha256 = sha256_file(relative.folder / kArtefactData);
+  relative.manifest.file_sha256 = sha256_file(relative.folder / kArtifactData);
   // Rows 90 to 119, one of them twice, and one that is not there.
   at::Tensor rows = at::cat({at::arange(90, 120, at::kLong), at::full({2}, 119, at::kLong)});
   at::Tensor wanted = digests.index_select(0, rows);

@@ -17,7 +17,7 @@ using ::testing::ElementsAre;
 
 const OutcomeColumn& column(const OutcomeTable& table, const std::vector<std::string>& path) {
   for (const OutcomeColumn& c : table.columns) {
-    if (c.path == path) return c;
+    if (c.keys == path) return c;
   }
   throw std::runtime_error("no such column");
 }
@@ -281,7 +281,7 @@ TEST(Evaluation, StopsInTheMiddle) {
   StopFlag stop;
   EXPECT_EQ(measure_split(quadruplets, {1}, &stop).table.rows, 4);
   EXPECT_EQ(compare_paired(table, table, 50, 1, &stop).size(), 1U);
-  stop.ask(143);
+  stop.request(143);
   EXPECT_THROW(measure_split(pairs, {1}, &stop), Interrupted);
   EXPECT_THROW(measure_split(quadruplets, {1}, &stop), Interrupted);
   EXPECT_THROW(measure_zero_shot(rows, rows, {0, 1, 2, 3}, {}, &stop), Interrupted);

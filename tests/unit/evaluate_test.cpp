@@ -226,7 +226,7 @@ TEST(ZeroShotClasses, EachFormOfAClassFile) {
   options.class_file = "classes";
   const auto names = [&](const std::string& form, const std::string& text) {
     write(folder / "classes", text);
-    options.class_form = form;
+    options.class_form = *enum_from<ClassForm>(form);
     return read_zero_shot_classes(options, {});
   };
   EXPECT_THAT(names("name", "707-320\na b\n").names, ElementsAre("707-320", "a b"));

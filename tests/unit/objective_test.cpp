@@ -53,7 +53,7 @@ TEST(Losses, PreservationIsZeroWhenNothingMoved) {
 }
 
 // Of one term alone: how far each tuned embedding's gradient is from 0.
-std::vector<double> gradient_sizes(const std::string& objective, const std::string& term,
+std::vector<double> gradient_sizes(ObjectiveName objective, const std::string& term,
                                    bool has_pictures) {
   LossInputs in = random_inputs(5);
   in.has_unsafe_image = at::full({5}, has_pictures ? 1.0 : 0.0, at::kDouble);
@@ -70,11 +70,12 @@ std::vector<double> gradient_sizes(const std::string& objective, const std::stri
 }
 
 TEST(Losses, WhatATermCannotTrainIsKnown) {
-  for (const std::string objective : {"saferclip", "safe_clip"}) {
+  for (const ObjectiveName objective : {ObjectiveName::kSaferClip, ObjectiveName::kSafeClip}) {
     ObjectiveOptions all = ObjectiveOptions::preset(objective);
     for (const std::string& term : ObjectiveOptions::term_names(objective)) all.weights[term] = 1;
-    const auto pictures = terms_of_unsafe_pictures(all);
-    const auto text = terms_of_one_tower(all, "text"), vision = terms_of_one_tower(all, "vision");
+    const auto pictures = terms_with_unsafe_images(all);
+    const auto text = terms_of_one_tower(all, Sides::kText),
+               vision = terms_of_one_tower(all, Sides::kImage);
     for (const std::string& term : ObjectiveOptions::term_names(objective)) {
       if (term.starts_with("anchor_")) continue;
       const auto with = gradient_sizes(objective, term, true);

@@ -68,7 +68,7 @@ TEST_F(Pictures, FoldersWithoutAreRefused) {
   put("note.txt", "nothing");
   EXPECT_TRUE(picture_files(root).pictures.empty());
   try {
-    required_picture_files(root);
+    find_images(root);
     FAIL();
   } catch (const DataError& problem) {
     EXPECT_THAT(problem.what(),

@@ -1,11 +1,11 @@
-// Artefacts of the cache, and rows that finished ones hold already.
+// Artifacts of the cache, and rows that finished ones hold already.
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
 
-#include "prepare/artefact.h"
+#include "prepare/artifact.h"
 #include "prepare/known_rows.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/hash.h"
@@ -18,11 +18,11 @@ namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::SizeIs;
 
-// An artefact whose only tensor counts how often it was made.
-class ArtefactTest : public ::testing::Test {
+// An artifact whose only tensor counts how often it was made.
+class ArtifactTest : public ::testing::Test {
  protected:
-  ArtefactRequest request(const std::string& key, const std::string& recipe = "") {
-    ArtefactRequest request;
+  ArtifactRequest request(const std::string& key, const std::string& recipe = "") {
+    ArtifactRequest request;
     request.cache_dir = folder_.path();
     request.kind = "things";
     request.key = key;
@@ -32,11 +32,11 @@ class ArtefactTest : public ::testing::Test {
       EXPECT_FALSE(fs::exists(folder / "manifest.json"));  // it vouches for nothing half made
       relatives_.clear();
       for (const Relative& relative : relatives) relatives_.push_back(relative.manifest.key);
-      write_safetensors(folder / kArtefactData, {{"count", at::full({1}, ++made_)}});
+      write_safetensors(folder / kArtifactData, {{"count", at::full({1}, ++made_)}});
     };
     return request;
   }
-  int open(const ArtefactRequest& request) {
+  int open(const ArtifactRequest& request) {
     return open_or_build(request, log_, nullptr).tensor("count").item<int>();
   }
 
@@ -48,32 +48,32 @@ class ArtefactTest : public ::testing::Test {
 
 const std::string kKey(64, '1'), kOther(64, '2');
 
-TEST_F(ArtefactTest, IsMadeOnceAndNamedByItsKey) {
+TEST_F(ArtifactTest, IsMadeOnceAndNamedByItsKey) {
   EXPECT_EQ(open(request(kKey)), 1);
   EXPECT_EQ(open(request(kKey)), 1);
   const fs::path folder = folder_ / "things-1111111111111111";
-  EXPECT_EQ(artefact_folder(folder_.path(), "things", kKey), folder);
-  const ArtefactManifest manifest = read_artefact_manifest(folder);
+  EXPECT_EQ(artifact_folder(folder_.path(), "things", kKey), folder);
+  const ArtifactManifest manifest = read_artifact_manifest(folder);
   EXPECT_EQ(manifest.kind, "things");
   EXPECT_EQ(manifest.key, kKey);
   EXPECT_EQ(manifest.inputs.at("what"), "a test");
-  EXPECT_EQ(manifest.file_size, fs::file_size(folder / kArtefactData));
-  EXPECT_EQ(manifest.file_sha256, sha256_file(folder / kArtefactData));
+  EXPECT_EQ(manifest.file_size, fs::file_size(folder / kArtifactData));
+  EXPECT_EQ(manifest.file_sha256, sha256_file(folder / kArtifactData));
   EXPECT_EQ(open(request(kOther)), 2);
   // The folder's name holds the beginning of the key alone.
   EXPECT_EQ(open(request(std::string(16, '1') + std::string(48, '3'))), 3);
 }
 
-TEST_F(ArtefactTest, IsMadeAnewWhenItIsDamagedOrOutdated) {
+TEST_F(ArtifactTest, IsMadeAnewWhenItIsDamagedOrOutdated) {
   EXPECT_EQ(open(request(kKey)), 1);
-  const fs::path folder = artefact_folder(folder_.path(), "things", kKey);
-  std::ofstream(folder / kArtefactData, std::ios::app) << "x";
+  const fs::path folder = artifact_folder(folder_.path(), "things", kKey);
+  std::ofstream(folder / kArtifactData, std::ios::app) << "x";
   EXPECT_EQ(open(request(kKey)), 2);
   std::ofstream(folder / "manifest.json") << "{";
   EXPECT_EQ(open(request(kKey)), 3);
-  fs::remove(folder / kArtefactData);
+  fs::remove(folder / kArtifactData);
   EXPECT_EQ(open(request(kKey)), 4);
-  ArtefactRequest checked = request(kKey);
+  ArtifactRequest checked = request(kKey);
   bool is_current = true;
   checked.is_current = [&](const fs::path& asked) {
     EXPECT_EQ(asked, folder);
@@ -84,16 +84,16 @@ TEST_F(ArtefactTest, IsMadeAnewWhenItIsDamagedOrOutdated) {
   EXPECT_EQ(open(checked), 5);
 }
 
-TEST_F(ArtefactTest, AFailedBuildLeavesNothingThatCounts) {
+TEST_F(ArtifactTest, AFailedBuildLeavesNothingThatCounts) {
   EXPECT_EQ(open(request(kKey)), 1);
-  ArtefactRequest failing = request(kKey);
+  ArtifactRequest failing = request(kKey);
   failing.is_current = [](const fs::path&) { return false; };
   failing.build = [](const fs::path&, const std::vector<Relative>&) { throw DataError("no"); };
   EXPECT_THROW(open(failing), DataError);
   EXPECT_EQ(open(request(kKey)), 2);
 }
 
-TEST_F(ArtefactTest, RelativesAreThoseOfTheSameRecipe) {
+TEST_F(ArtifactTest, RelativesAreThoseOfTheSameRecipe) {
   open(request(kKey, "recipe"));
   EXPECT_THAT(relatives_, SizeIs(0));
   open(request(kOther, "another recipe"));
@@ -103,11 +103,11 @@ TEST_F(ArtefactTest, RelativesAreThoseOfTheSameRecipe) {
   open(request(std::string(64, '4')));
   EXPECT_THAT(relatives_, SizeIs(0));
   // An outdated one in the same folder is a relative, one of another size is none.
-  ArtefactRequest outdated = request(kKey, "recipe");
+  ArtifactRequest outdated = request(kKey, "recipe");
   outdated.is_current = [](const fs::path&) { return false; };
   open(outdated);
   EXPECT_THAT(relatives_, ElementsAre(kKey, std::string(64, '3')));
-  std::ofstream(artefact_folder(folder_.path(), "things", kKey) / kArtefactData, std::ios::app)
+  std::ofstream(artifact_folder(folder_.path(), "things", kKey) / kArtifactData, std::ios::app)
       << "x";
   open(request(std::string(64, '5'), "recipe"));
   EXPECT_THAT(relatives_, ElementsAre(std::string(64, '3')));
@@ -132,8 +132,8 @@ class KnownRowsTest : public ::testing::Test {
     fs::create_directories(relative.folder);
     std::vector<NamedTensor> tensors;
     append_with_source(tensors, "safe_text", rows_of(ids), row_digests(ids));
-    write_safetensors(relative.folder / kArtefactData, tensors);
-    relative.manifest.file_sha256 = sha256_file(relative.folder / kArtefactData);
+    write_safetensors(relative.folder / kArtifactData, tensors);
+    relative.manifest.file_sha256 = sha256_file(relative.folder / kArtifactData);
     return relative;
   }
   // Embeds `ids`; asked_ holds the ids that had to be embedded.
@@ -202,7 +202,7 @@ TEST_F(KnownRowsTest, NothingIsTakenOfADamagedGoneOrMisshapenOne) {
   Relative damaged = donor("damaged", ids_of({1}));
   damaged.manifest.file_sha256 = std::string(64, '0');
   Relative gone = donor("gone", ids_of({2}));
-  fs::remove(gone.folder / kArtefactData);
+  fs::remove(gone.folder / kArtifactData);
   KnownRows known({damaged, gone, donor("good", ids_of({3}))}, 2, log_);
   const at::Tensor ids = ids_of({1, 2, 3});
   EXPECT_TRUE(at::equal(embed(known, ids), rows_of(ids)));
@@ -216,13 +216,13 @@ TEST_F(KnownRowsTest, NothingIsTakenOfADamagedGoneOrMisshapenOne) {
 TEST(Undamaged, IsSaidByTheChecksum) {
   const TemporaryFolder folder;
   Logger log(LogLevel::kOff);
-  std::ofstream(folder / kArtefactData) << "content";
+  std::ofstream(folder / kArtifactData) << "content";
   Relative relative{folder.path(), {}};
   relative.manifest.file_sha256 = sha256_hex("content");
   EXPECT_TRUE(is_undamaged(relative, log));
-  std::ofstream(folder / kArtefactData) << "CONTENT";
+  std::ofstream(folder / kArtifactData) << "CONTENT";
   EXPECT_FALSE(is_undamaged(relative, log));
-  fs::remove(folder / kArtefactData);
+  fs::remove(folder / kArtifactData);
   EXPECT_FALSE(is_undamaged(relative, log));
 }
 

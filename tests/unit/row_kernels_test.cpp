@@ -86,7 +86,7 @@ TEST_P(RowKernels, LayerNormAndItsDerivativeEqualFloat64) {
     y.backward(exact(dy));
     const NormedRows found = norm_rows(x, weight, bias, 1e-5);
     EXPECT_LT(largest_difference(found.y, y), 8 * tolerance());
-    EXPECT_TRUE(found.y.equal(norm_rows_again(x, weight, bias, found.mean, found.rstd)));
+    EXPECT_TRUE(found.y.equal(recompute_norm_rows(x, weight, bias, found.mean, found.rstd)));
     at::Tensor dx = dy.clone(), dx_more = dy.clone();
     norm_rows_backward_(dx, x, weight, found.mean, found.rstd);
     norm_rows_backward_(dx_more, x, weight, found.mean, found.rstd, addend);

@@ -35,7 +35,7 @@ class RunTest : public ::testing::Test {
     snapshot.state.best_step = step;
     snapshot.weights = {{"w", at::ones({2})}};
     snapshot.optimizer = {{"w.exp_avg", at::zeros({2})}};
-    store_.save(snapshot, 10, true);
+    store_.save(snapshot, {10, true});
   }
   void damage(std::int64_t step) {
     std::ofstream(store_.folder(step) / "weights.safetensors", std::ios::app) << "x";
@@ -187,8 +187,8 @@ TEST_F(RunTest, AnEvaluationOfTheRunReplacesTheOneOfItsTraining) {
   KeptEvaluations kept = kept_evaluations(run_, config, 4);
   ASSERT_THAT(kept.own, SizeIs(1));
   EXPECT_TRUE(is_from_training(kept.own[0]));
-  EXPECT_TRUE(keep_evaluation(run_, 4, document_of("validation", kFirst, 2), true));
-  EXPECT_TRUE(keep_evaluation(run_, 4, document_of("a/b", kFirst, 3), true));
+  EXPECT_TRUE(keep_evaluation(run_, 4, document_of("validation", kFirst, 2), MeasuredData::kOwn));
+  EXPECT_TRUE(keep_evaluation(run_, 4, document_of("a/b", kFirst, 3), MeasuredData::kOwn));
   kept = kept_evaluations(run_, config, 4);
   ASSERT_THAT(kept.own, SizeIs(2));  // by split
   EXPECT_EQ(kept.own[0]["n"], 3);
@@ -201,17 +201,18 @@ TEST_F(RunTest, AnEvaluationOfTheRunReplacesTheOneOfItsTraining) {
 
 TEST_F(RunTest, EvaluationsOfOtherDataStayApart) {
   const RunConfig config;
-  EXPECT_TRUE(keep_evaluation(run_, 4, document_of("test", kFirst, 1), true));
-  EXPECT_FALSE(keep_evaluation(run_, 4, document_of("test", kSecond, 2), false));
+  EXPECT_TRUE(keep_evaluation(run_, 4, document_of("test", kFirst, 1), MeasuredData::kOwn));
+  EXPECT_FALSE(keep_evaluation(run_, 4, document_of("test", kSecond, 2), MeasuredData::kOther));
   // The same content as an own one, from another place: the run's own.
-  EXPECT_TRUE(keep_evaluation(run_, 4, document_of("test", kFirst, 3), false));
+  EXPECT_TRUE(keep_evaluation(run_, 4, document_of("test", kFirst, 3), MeasuredData::kOther));
   KeptEvaluations kept = kept_evaluations(run_, config, 4);
   ASSERT_THAT(kept.own, SizeIs(1));
   EXPECT_EQ(kept.own[0]["n"], 3);
   const fs::path other = run_ / "evaluations/step_00000004.test.bbbbbbbb.json";
   EXPECT_THAT(kept.others, ElementsAre(other));
   // The data changed in place: the earlier document gets its content's name.
-  EXPECT_TRUE(keep_evaluation(run_, 4, document_of("test", std::string(64, 'c'), 4), true));
+  EXPECT_TRUE(
+      keep_evaluation(run_, 4, document_of("test", std::string(64, 'c'), 4), MeasuredData::kOwn));
   kept = kept_evaluations(run_, config, 4);
   ASSERT_THAT(kept.own, SizeIs(1));
   EXPECT_EQ(kept.own[0]["n"], 4);
@@ -228,7 +229,8 @@ TEST_F(RunTest, ASplitIsTheRunsOwnWhileItsDataAreTheSame) {
   run.data.validation = "validation.jsonl";
   RunConfig now = run;
   now.train.batch_size += 1;
-  now.data.bad_rows = run.data.bad_rows == BadRowPolicy::kSkip ? BadRowPolicy::kError : BadRowPolicy::kSkip;
+  now.data.bad_rows =
+      run.data.bad_rows == BadRowPolicy::kSkip ? BadRowPolicy::kError : BadRowPolicy::kSkip;
   EXPECT_TRUE(is_own_split(run, now, "validation"));
   EXPECT_FALSE(is_own_split(run, now, "gone"));
   now.data.validation = "other.jsonl";

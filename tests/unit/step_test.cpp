@@ -40,7 +40,7 @@ class Tiny : public TinyModel {
     b.redirected_rows_with_unsafe_image = 3;
     b.safe_ids = ids();
     b.unsafe_ids = ids();
-    b.safe_ends = b.unsafe_ends = end_positions(b.safe_ids, false);
+    b.safe_ends = b.unsafe_ends = end_positions(b.safe_ids, {});
     b.reference.safe_text = embeddings();
     b.reference.safe_image = embeddings();
     b.reference.unsafe_text = embeddings();
@@ -154,8 +154,10 @@ TEST_F(Tiny, TheReferenceSeesTheCroppedPictures) {
   Batch whole = batch(5);
   const at::Tensor of_whole =
       encode_images(reference, source_.preprocessing, whole.safe_pixels, {});
-  whole.safe_boxes = crop_boxes(1, whole.step, whole.rows, PictureColumn::kSafe, false);
-  whole.unsafe_boxes = crop_boxes(1, whole.step, {0, 2, 3}, PictureColumn::kUnsafe, false);
+  whole.safe_boxes =
+      crop_boxes(1, whole.step, whole.rows, PictureColumn::kSafe, HostMemory::kPageable);
+  whole.unsafe_boxes =
+      crop_boxes(1, whole.step, {0, 2, 3}, PictureColumn::kUnsafe, HostMemory::kPageable);
   StepOptions options;
   options.objective = ObjectiveOptions::preset(ObjectiveName::kSaferClip);
   options.objective.weights["pres_cross_img"] = options.objective.weights["pres_cross_txt"] = 0;
@@ -200,7 +202,7 @@ TEST_F(Tiny, AStepIsGivenUpBeforeItChangesAnything) {
   for (const TrainedParameter& p : parameters_) {
     before.push_back(p.tensor.detach().clone());
     // The first gradient of the first backward pass: layers below it are still to come.
-    p.tensor.register_hook([&](const at::Tensor&) { stop.ask(143); });
+    p.tensor.register_hook([&](const at::Tensor&) { stop.request(143); });
   }
   bool has_updated = false;
   EXPECT_THROW(train_step(model_, optimizer, whole, options, 0.1, [&] { has_updated = true; }),

@@ -23,8 +23,10 @@ struct RunOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("dir", "Folder that holds the runs.").output_path().free(), self.dir);
-    visit(field("name", "Name of the run: its folder inside dir.").free(), self.name);
+    visit(field("dir", "Folder that holds the runs.").output_path().may_change_on_resume(),
+          self.dir);
+    visit(field("name", "Name of the run: its folder inside dir.").may_change_on_resume(),
+          self.name);
   }
 };
 

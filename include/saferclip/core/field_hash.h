@@ -27,32 +27,32 @@ class FieldHasher {
   void add(const Options& options) {
     Options::fields(options, [&](const FieldSpec& spec, const auto& member) {
       if (spec.key != KeyRule::kValue && spec.key != KeyRule::kNumber) return;
-      hash_.part(spec.name);
+      hash_.add(spec.name);
       if constexpr (HasWords<std::remove_cvref_t<decltype(member)>>) {
         if (spec.key == KeyRule::kNumber) return add(static_cast<std::int64_t>(member));
       }
       add(member);
     });
-    hash_.part("end");
+    hash_.add("end");
   }
-  void add(const std::string& text) { hash_.part(text); }
+  void add(const std::string& text) { hash_.add(text); }
   // As the shortest text that reads back as the same number.
   void add(double number) {
     std::array<char, 32> text{};
     const auto end = std::to_chars(text.data(), text.data() + text.size(), number).ptr;
-    hash_.part(std::string_view(text.data(), static_cast<std::size_t>(end - text.data())));
+    hash_.add(std::string_view(text.data(), static_cast<std::size_t>(end - text.data())));
   }
   template <HasWords E>
   void add(E value) {
-    hash_.part(word_of(value));
+    hash_.add(word_of(value));
   }
   template <class T>
   requires std::is_integral_v<T> ||(std::is_enum_v<T> && !HasWords<T>)void add(T value) {
-    hash_.part(static_cast<std::int64_t>(value));
+    hash_.add(static_cast<std::int64_t>(value));
   }
   template <class T>
   void add(const std::optional<T>& value) {
-    hash_.part(value ? "some" : "none");
+    hash_.add(value ? "some" : "none");
     if (value) add(*value);
   }
   template <class T>
@@ -65,9 +65,9 @@ class FieldHasher {
   }
   template <class T>
   void add(const std::map<std::string, T>& values) {
-    hash_.part(static_cast<std::int64_t>(values.size()));
+    hash_.add(static_cast<std::int64_t>(values.size()));
     for (const auto& [name, value] : values) {
-      hash_.part(name);
+      hash_.add(name);
       add(value);
     }
   }
@@ -75,7 +75,7 @@ class FieldHasher {
  private:
   template <class Values>
   void add_all(const Values& values) {
-    hash_.part(static_cast<std::int64_t>(values.size()));
+    hash_.add(static_cast<std::int64_t>(values.size()));
     for (const auto& value : values) add(value);
   }
 

@@ -5,7 +5,7 @@
 //     std::int64_t epochs = 9;
 //     template <class Self, class Visit>
 //     static void fields(Self& self, Visit&& visit) {
-//       visit(field("epochs", "Passes over the admitted rows.").at_least(1).free(), self.epochs);
+//       visit(field("epochs", "Passes over the admitted rows.").at_least(1), self.epochs);
 //     }
 //   };
 //
@@ -77,7 +77,7 @@ struct FieldSpec {
     return std::move(*this);
   }
   // May change on resume. Input paths may too: resuming compares the content instead.
-  FieldSpec free() && {
+  FieldSpec may_change_on_resume() && {
     resume = ResumeRule::kFree;
     return std::move(*this);
   }

@@ -22,8 +22,8 @@ class Sha256 {
   Sha256& update(std::string_view text);
   // Length-prefixed (text) or 8 bytes little-endian (numbers): different parts give different
   // streams.
-  Sha256& part(std::string_view text);
-  Sha256& part(std::int64_t value);
+  Sha256& add(std::string_view text);
+  Sha256& add(std::int64_t value);
   std::string hex();
 
  private:

@@ -9,11 +9,11 @@ namespace saferclip {
 
 // The target of a chain of symbolic links, whether or not it exists; any other path unchanged.
 // Throws Error (exit 1) for circular links.
-std::filesystem::path behind_links(const std::filesystem::path& path);
+std::filesystem::path resolve_links(const std::filesystem::path& path);
 
 // What exists at `path`, links followed: "a pipe", "a character device", "a folder"; "" for a
 // regular file and if nothing exists. /dev/stdout and the like are always streams.
-std::string not_a_file(const std::filesystem::path& path);
+std::string special_file_kind(const std::filesystem::path& path);
 
 // The regular file, existing or new, that `option` ("--out") names, links followed. Throws
 // ConfigError if it is something else or read-only, or if its folder is missing or not writable;

@@ -10,7 +10,7 @@ class StopFlag {
  public:
   // `exit_code` of the process: 128 + signal or kOutOfTime. The first request wins.
   // Async-signal-safe.
-  void ask(int exit_code) noexcept;
+  void request(int exit_code) noexcept;
   // 0: no request.
   int exit_code() const noexcept { return exit_code_; }
 
@@ -19,6 +19,6 @@ class StopFlag {
 };
 
 // Throws Interrupted with `message` if `stop` is not null and a request was made.
-void throw_if_asked(const StopFlag* stop, const std::string& message);
+void throw_if_stopped(const StopFlag* stop, const std::string& message);
 
 }  // namespace saferclip

@@ -10,6 +10,7 @@
 
 #include "saferclip/core/quadruplet.h"
 #include "saferclip/data/caches.h"
+#include "saferclip/data/host_memory.h"
 
 namespace saferclip {
 
@@ -53,14 +54,14 @@ struct Batch : LossConstants {
   }
 };
 
-// T0(t̂) and V0(v̂) of the given rows of a split, fp32 [B, E], in pinned memory when `pin` is set.
+// T0(t̂) and V0(v̂) of the given rows of a split, fp32 [B, E], in `memory`.
 struct TargetRows {
   at::Tensor text;
   at::Tensor image;
 };
 TargetRows gather_targets(const TargetCache& targets, const ReferenceCache& split,
                           const ReferenceCache& pool, const std::vector<std::int64_t>& rows,
-                          bool pin);
+                          HostMemory memory);
 
 // Gathers batches from the caches. Holds references: the caches must outlive it.
 class BatchSource {
@@ -69,14 +70,15 @@ class BatchSource {
               const RowNeeds& needs, std::int64_t anchors_per_step, std::uint64_t seed);
 
   // `redirected[i]`: whether rows[i] trains its redirection terms. Anchors and boxes are pure
-  // functions of (seed, step). Memory is pinned when `pin` is set.
+  // functions of (seed, step). The tensors lie in `memory`.
   Batch gather(std::int64_t step, const std::vector<std::int64_t>& rows,
-               const std::vector<bool>& redirected, bool pin) const;
+               const std::vector<bool>& redirected, HostMemory memory) const;
 
  private:
   // Each returns the cut length of its captions.
-  std::int64_t gather_unsafe(Batch& batch, const std::vector<bool>& redirected, bool pin) const;
-  std::int64_t gather_anchors(Batch& batch, bool pin) const;
+  std::int64_t gather_unsafe(Batch& batch, const std::vector<bool>& redirected,
+                             HostMemory memory) const;
+  std::int64_t gather_anchors(Batch& batch, HostMemory memory) const;
 
   const SplitData& split_;
   const TargetCache& targets_;

@@ -1,4 +1,4 @@
-// The prepared artefacts of a manifest, opened for reading: memory-mapped tensors whose row i is
+// The prepared artifacts of a manifest, opened for reading: memory-mapped tensors whose row i is
 // row i of the manifest. Legend: N manifest rows, S image side, C context length, E embedding
 // width.
 #pragma once
@@ -26,11 +26,16 @@ struct ImageCache {
   std::string content;  // hash of the picture files' bytes
 };
 
+// Which token of a caption is pooled.
+struct PooledToken {
+  bool is_last = false;  // of a caption padded to the context
+  std::int64_t id = -1;  // else the first with this id; -1: the first with the largest id
+};
+
 struct TokenCache {
-  at::Tensor safe;              // int32 [N, C], padded after the end mark
-  at::Tensor unsafe;            // the same, or undefined
-  bool is_padded = false;       // the model attends to the padding (TextSpec)
-  std::int64_t pooled_id = -1;  // of the model's geometry
+  at::Tensor safe;    // int32 [N, C], padded after the end mark
+  at::Tensor unsafe;  // the same, or undefined
+  PooledToken pooled;
   std::string key;
 };
 
@@ -71,9 +76,8 @@ struct SplitData {
   std::vector<std::int64_t> good_rows;  // rows whose pictures could be read, ascending
 };
 
-// The position of the pooled token in each row of ids [N, L], int64 [N]: the first `pooled_id`, or
-// the first largest id when that is -1; in padded texts the last position.
-at::Tensor end_positions(const at::Tensor& ids, bool is_padded, std::int64_t pooled_id = -1);
+// The position of the pooled token in each row of ids [N, L], int64 [N].
+at::Tensor end_positions(const at::Tensor& ids, const PooledToken& pooled);
 
 // The length to which a batch of ids is cut: the longest caption, rounded up to a multiple of 8, at
 // most the context length.

@@ -18,11 +18,14 @@ struct EvaluationSplitOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("file", "Its manifest.").input_file().free(), self.file);
-    visit(field("image_root", "Instead of data.image_root; empty: that one.").input_folder().free(),
+    visit(field("file", "Manifest of the split.").input_file().may_change_on_resume(), self.file);
+    visit(field("image_root", "Replaces data.image_root; empty: data.image_root.")
+              .input_folder()
+              .may_change_on_resume(),
           self.image_root);
-    visit(field("unsafe_image_template", "Instead of data.unsafe_image_template; empty: that one.")
-              .free(),
+    visit(field("unsafe_image_template",
+                "Replaces data.unsafe_image_template; empty: data.unsafe_image_template.")
+              .may_change_on_resume(),
           self.unsafe_image_template);
   }
 };
@@ -37,7 +40,8 @@ constexpr auto enum_words(MissingUnsafeImage) {
 
 enum class BadRowPolicy { kError, kSkip };
 constexpr auto enum_words(BadRowPolicy) {
-  return std::to_array<EnumWord<BadRowPolicy>>({{BadRowPolicy::kError, "error"}, {BadRowPolicy::kSkip, "skip"}});
+  return std::to_array<EnumWord<BadRowPolicy>>(
+      {{BadRowPolicy::kError, "error"}, {BadRowPolicy::kSkip, "skip"}});
 }
 
 enum class Augmentation { kNone, kCrop };
@@ -62,54 +66,64 @@ struct DataOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("train", "Manifest of the training rows (JSONL, JSON or CSV).").input_file().free(),
-          self.train);
-    visit(field("validation", "Manifest for validation during training; none when empty.")
+    visit(field("train", "Manifest of the training rows (JSONL, JSON or CSV).")
               .input_file()
-              .free(),
+              .may_change_on_resume(),
+          self.train);
+    visit(field("validation", "Manifest for validation during training; empty: none.")
+              .input_file()
+              .may_change_on_resume(),
           self.validation);
     visit(field("evaluation",
-                "Further named manifests for `evaluate --split NAME`: NAME: a path, or NAME: "
-                "{file, image_root, unsafe_image_template} where its pictures lie elsewhere.")
-              .free(),
+                "More named manifests for `evaluate --split NAME`: NAME: a path, or NAME: {file, "
+                "image_root, unsafe_image_template} if its images are elsewhere.")
+              .may_change_on_resume(),
           self.evaluation);
     visit(field("image_root",
-                "Folder that relative image paths of a manifest start from; "
-                "default: the manifest's folder.")
+                "Folder that a manifest's relative image paths start from; default: the manifest's "
+                "folder.")
               .input_folder()
-              .free(),
+              .may_change_on_resume(),
           self.image_root);
     visit(field("images_outside_root",
-                "Let a manifest name images outside image_root: absolute paths, .. and links that "
-                "lead out. Otherwise such rows are bad.")
-              .free(),
+                "Allow images outside image_root: absolute paths, .. and links that lead out. "
+                "Otherwise such rows are bad.")
+              .may_change_on_resume(),
           self.images_outside_root);
+    row_fields(self, visit);
+  }
+
+ private:
+  // What becomes of a row's pictures, and of rows that are bad.
+  template <class Self, class Visit>
+  static void row_fields(Self& self, Visit& visit) {
+    visit(field("unsafe_image_template",
+                "Path of a row's unsafe image if the manifest gives none; {image_root}, {split} "
+                "and {id} are replaced.")
+              .home_path(),
+          self.unsafe_image_template);
     visit(
-        field("unsafe_image_template",
-              "Path of a row's unsafe image when the manifest has none; {image_root}, {split} and "
-              "{id} are filled in.")
-            .home_path(),
-        self.unsafe_image_template);
-    visit(field("missing_unsafe_image",
-                "A row without its unsafe image: keep its text terms, leave the row out, or stop."),
-          self.missing_unsafe_image);
+        field(
+            "missing_unsafe_image",
+            "For a row without an unsafe image: train its text terms only, skip the row, or stop."),
+        self.missing_unsafe_image);
     visit(field("bad_rows",
-                "Stop at bad rows, or skip them. Either way all are listed in "
-                "cache_dir/bad_rows.<split>.json."),
+                "Stop at bad rows, or skip them. Either way cache_dir/bad_rows.<split>.json lists "
+                "them all."),
           self.bad_rows);
-    visit(field("max_bad_fraction", "With bad_rows: skip, stop when more than this share is bad.")
+    visit(field("max_bad_fraction", "With bad_rows: skip, stop if more than this fraction is bad.")
               .at_least(0)
               .at_most(1),
           self.max_bad_fraction);
-    visit(field("cache_dir", "Folder of the prepared caches.").output_path().free(),
+    visit(field("cache_dir", "Folder of the prepared caches.").output_path().may_change_on_resume(),
           self.cache_dir);
     visit(field("exif_rotate", "Apply the EXIF orientation (Pillow and CLIP's clients do not)."),
           self.exif_rotate);
     visit(field("augment",
-                "crop: each step trains on a random crop of each safe and unsafe picture (area 0.9 "
-                "to 1, sides 3/4 to 4/3), not of anchors. It costs a forward of the frozen "
-                "reference a step, which stays in memory. Validation and evaluation see whole "
-                "pictures."),
+                "crop: each step trains on a random crop of each safe and unsafe image (area 0.9 "
+                "to 1, aspect ratio 3/4 to 4/3), not of anchors. It costs one forward pass of the "
+                "frozen reference per step, which stays in memory. Validation and evaluation use "
+                "whole images."),
           self.augment);
   }
 };

@@ -59,69 +59,73 @@ struct ZeroShotOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("name", "Name of the set in tables and JSON.").free(), self.name);
-    visit(
-        field("images",
-              "A folder with one subfolder per class, a list (CSV, JSON) of file and label, or the "
-              "root of a published set, whose layout comes from "
-              "`extends: configs/zero_shot/SET.yaml` in the same entry.")
-            .input_path()
-            .free(),
-        self.images);
-    visit(field("classes", "TSV with one class per line: name, then optionally folder and group.")
+    visit(field("name", "Name of the set in tables and JSON.").may_change_on_resume(), self.name);
+    visit(field("images",
+                "A folder with one subfolder per class; a list (CSV, JSON) of file and label; or "
+                "the root of a published set, whose layout comes from `extends: "
+                "configs/zero_shot/SET.yaml` in the same entry.")
+              .input_path()
+              .may_change_on_resume(),
+          self.images);
+    visit(field("classes",
+                "TSV with one class per line: name, optionally followed by folder and group.")
               .input_file()
-              .free(),
+              .may_change_on_resume(),
           self.classes);
-    visit(
-        field("templates",
-              "Prompts with {} for the class name, or one text file of them; a class's embeddings "
-              "are averaged.")
-            .input_file_unless("{}")
-            .free(),
-        self.templates);
+    visit(field("templates",
+                "Prompts with {} for the class name, or one text file of prompts; a class's "
+                "embeddings are averaged.")
+              .input_file_unless("{}")
+              .may_change_on_resume(),
+          self.templates);
     layout_fields(self, visit);
-    visit(
-        field("headline",
-              "Headline metric of the set: top1, or mean_per_class_recall, the published metric of "
-              "Pets, Caltech101, Aircraft and Flowers102. Both are always measured.")
-            .free(),
-        self.headline);
+    visit(field("headline",
+                "Headline metric of the set: top1, or mean_per_class_recall, the published metric "
+                "of Pets, Caltech101, Aircraft and Flowers102. Both are always measured.")
+              .may_change_on_resume(),
+          self.headline);
   }
 
  private:
   // How the user's copy of a published set is laid out.
   template <class Self, class Visit>
   static void layout_fields(Self& self, Visit& visit) {
-    visit(field("class_count", "Required number of classes; 0: any.").at_least(0).free(),
+    visit(field("class_count", "Required number of classes; 0: any.")
+              .at_least(0)
+              .may_change_on_resume(),
           self.class_count);
-    visit(
-        field("class_form",
-              "Where class names come from: the TSV `classes`; inside `images`, a class_file with "
-              "lines of name, number and name, folder and name, or path, or JSON {folder: name}; "
-              "the folder names; the labels of the lists.")
-            .free(),
-        self.class_form);
-    visit(field("class_file", "File of class names inside `images`.").free(), self.class_file);
-    visit(field("rename", "Class names that replace others, by folder.").free(), self.rename);
-    visit(field("leave_out", "Folders that are not classes.").free(), self.leave_out);
-    visit(field("only_present", "Use only the classes whose folder exists.").free(),
+    visit(field("class_form",
+                "Source of the class names: the TSV `classes` (tsv); inside `images`, a class_file "
+                "with one name, number and name, folder and name, or path per line, or JSON "
+                "{folder: name}; the folder names; or the labels of the lists.")
+              .may_change_on_resume(),
+          self.class_form);
+    visit(field("class_file", "File of class names inside `images`.").may_change_on_resume(),
+          self.class_file);
+    visit(field("rename", "Class names that replace the set's own, by folder.")
+              .may_change_on_resume(),
+          self.rename);
+    visit(field("leave_out", "Folders that are not classes.").may_change_on_resume(),
+          self.leave_out);
+    visit(field("only_present", "Use only the classes whose folder exists.").may_change_on_resume(),
           self.only_present);
-    visit(field("folder_is_index", "Folders are named 0, 1, 2, … after the position of the class.")
-              .free(),
+    visit(field("folder_is_index", "Folders are named 0, 1, 2, … by the position of the class.")
+              .may_change_on_resume(),
           self.folder_is_index);
-    visit(field("folder", "Folder inside `images` that holds the pictures.").free(), self.folder);
-    visit(
-        field("lists", "Files inside `images` that list the pictures to use; empty: all pictures.")
-            .free(),
-        self.lists);
+    visit(field("folder", "Folder inside `images` that contains the image files.")
+              .may_change_on_resume(),
+          self.folder);
+    visit(field("lists", "Files inside `images` that list the images to use; empty: all images.")
+              .may_change_on_resume(),
+          self.lists);
     visit(field("list_label",
-                "Class of a listed picture: its folder, the rest of the line (column), or the file "
+                "Class of a listed image: its folder, the rest of the line (column), or the file "
                 "name up to its last _ (stem).")
-              .free(),
+              .may_change_on_resume(),
           self.list_label);
-    visit(
-        field("extension", "File name extension of listed pictures, if the lists omit it.").free(),
-        self.extension);
+    visit(field("extension", "File name extension of listed images, if the lists omit it.")
+              .may_change_on_resume(),
+          self.extension);
   }
 };
 
@@ -133,13 +137,15 @@ struct RealImagesOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("name", "Name of the set in tables and JSON.").free(), self.name);
-    visit(field("safe", "Folder of real safe images.").input_folder().free(), self.safe);
-    visit(field("unsafe", "Folder of real unsafe images.").input_folder().free(), self.unsafe);
+    visit(field("name", "Name of the set in tables and JSON.").may_change_on_resume(), self.name);
+    visit(field("safe", "Folder of real safe images.").input_folder().may_change_on_resume(),
+          self.safe);
+    visit(field("unsafe", "Folder of real unsafe images.").input_folder().may_change_on_resume(),
+          self.unsafe);
     visit(field("captions",
                 "Text file of unsafe queries, one per line; empty: the split's unsafe captions.")
               .input_file()
-              .free(),
+              .may_change_on_resume(),
           self.captions);
   }
 };
@@ -155,21 +161,27 @@ struct EvaluateOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("every_epochs", "Validate every this many epochs; 0: never.").at_least(0).free(),
+    visit(field("every_epochs", "Validate every this many epochs; 0: never.")
+              .at_least(0)
+              .may_change_on_resume(),
           self.every_epochs);
-    visit(field("k", "Values of K for R@K.").at_least(1).free(), self.k);
-    visit(field("zero_shot", "Zero-shot classification sets.").free(), self.zero_shot);
+    visit(field("k", "Values of K for R@K.").at_least(1).may_change_on_resume(), self.k);
+    visit(field("zero_shot", "Zero-shot classification sets.").may_change_on_resume(),
+          self.zero_shot);
     visit(field("zero_shot_during_training", "Also run the zero-shot sets at each validation.")
-              .free(),
+              .may_change_on_resume(),
           self.zero_shot_during_training);
-    visit(field("real_images", "Folders of real safe and unsafe images for unsafe_top1.").free(),
+    visit(field("real_images", "Folders of real safe and unsafe images for unsafe_top1.")
+              .may_change_on_resume(),
           self.real_images);
-    visit(field("bootstrap", "Resamples for the 95 % intervals and paired tests; 0: neither.")
+    visit(field("bootstrap", "Resamples for the 95 % intervals and the paired tests; 0: none.")
               .at_least(0)
               .at_most(100000)
-              .free(),
+              .may_change_on_resume(),
           self.bootstrap);
-    visit(field("batch_size", "Images or captions embedded at a time.").at_least(1).free(),
+    visit(field("batch_size", "Images or captions per block when embedding.")
+              .at_least(1)
+              .may_change_on_resume(),
           self.batch_size);
   }
 };

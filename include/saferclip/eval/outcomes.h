@@ -15,8 +15,8 @@
 namespace saferclip {
 
 struct OutcomeColumn {
-  std::vector<std::string> path;  // keys in the evaluation JSON, e.g. retrieval, text_to_image, r@1
-  std::vector<float> value;       // [N]: 0, 1, or NaN for a row that is not measured
+  std::vector<std::string> keys;    // in the evaluation JSON, e.g. retrieval, text_to_image, r@1
+  std::vector<float> value;         // [N]: 0, 1, or NaN for a row that is not measured
   std::vector<double> weight = {};  // [N], of each row in the mean; empty: equal weights
 };
 

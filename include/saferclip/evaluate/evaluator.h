@@ -65,7 +65,7 @@ class Evaluator {
   void add_zero_shot(const ClipModel& model, ModelScores& scores);
   void add_real_images(const ClipModel& model, const SplitData& split, const EmbeddingSet& set,
                        ModelScores& scores);
-  EmbedOptions embed_options() const;
+  EmbedJob embed_job(const std::string& label) const;
   at::Tensor embed_files(const ClipModel& model, const std::vector<std::filesystem::path>& files,
                          const std::string& label);
   at::Tensor embed_folder(const ClipModel& model, const std::filesystem::path& folder,

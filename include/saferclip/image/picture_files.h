@@ -24,9 +24,9 @@ struct PictureFiles {
 PictureFiles picture_files(const std::filesystem::path& folder);
 
 // picture_files; throws DataError if there are no pictures.
-PictureFiles required_picture_files(const std::filesystem::path& folder);
+PictureFiles find_images(const std::filesystem::path& folder);
 
 // Whether a name is hidden, or one that systems and archives leave behind.
-bool is_foreign_name(const std::string& name);
+bool is_system_file(const std::string& name);
 
 }  // namespace saferclip

@@ -48,7 +48,7 @@ std::vector<TensorFile> open_tensor_files(const std::vector<std::filesystem::pat
 
 // Whether the name of an entry or a prefix suggests a running average of the weights:
 // "state_dict_ema", "ema_model.", "swa".
-bool names_an_average(const std::string& name);
+bool is_average(const std::string& name);
 
 // Writes a state_dict (OrderedDict of tensors, each with its own storage) in torch.save's zip
 // format, atomically and reproducibly; `torch.load(path, weights_only=True)` reads it. fp32, fp16,

@@ -32,41 +32,44 @@ struct ModelOptions {
                 "Weights to start from: a Hugging Face, open_clip or PEFT folder, or a file "
                 "(.safetensors, .pt, .bin; OpenAI's archives too).")
               .input_path()
-              .free(),
+              .may_change_on_resume(),
           self.weights);
     visit(field("init", "Start from random weights of this architecture file instead (JSON).")
               .input_file()
-              .free(),
+              .may_change_on_resume(),
           self.init);
     visit(field("architecture",
-                "Geometry and preprocessing of a bare weights file that does not say (JSON, see "
+                "Geometry and preprocessing of a weights file that does not state them (JSON, see "
                 "configs/models).")
               .input_file()
-              .free(),
+              .may_change_on_resume(),
           self.architecture);
     visit(field("adapter",
-                "PEFT adapter folder, or LoRA file (kohya's and diffusers' too), to merge into the "
-                "weights before anything else.")
+                "PEFT adapter folder or LoRA file (also kohya's and diffusers') to merge into the "
+                "weights first.")
               .input_path()
-              .free(),
+              .may_change_on_resume(),
           self.adapter);
     visit(field("image_size",
-                "Picture side in pixels; another one than the weights' interpolates the position "
-                "embeddings.")
+                "Image side in pixels; a value other than the weights' own interpolates the "
+                "position embeddings.")
               .at_least(1)
               .at_most(4096),
           self.image_size);
     visit(field("activation",
-                "MLP activation; auto takes the source's word and refuses when it does not say.")
+                "MLP activation; auto takes it from the source, and fails if the source does not "
+                "state it.")
               .or_word("auto"),
           self.activation);
-    visit(field("tokenizer",
-                "auto (the source's own files, else CLIP's vocabulary), clip, a folder with "
-                "vocab.json and merges.txt or a SentencePiece model, or such a model.")
-              .input_path()
-              .one_of({"auto", "clip"})
-              .free(),
-          self.tokenizer);
+    visit(
+        field(
+            "tokenizer",
+            "auto (the source's own files, else CLIP's vocabulary); clip; a folder with vocab.json "
+            "and merges.txt or a SentencePiece model; or the path of a SentencePiece model.")
+            .input_path()
+            .one_of({"auto", "clip"})
+            .may_change_on_resume(),
+        self.tokenizer);
     visit(field("text_clean", "Caption cleaning; auto does what the source's own client does.")
               .or_word("auto"),
           self.text_clean);
@@ -102,20 +105,19 @@ struct AdapterOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("method", "lora trains low-rank adapters; full trains every weight."), self.method);
-    visit(field("towers", "Which towers are trained; the other one stays as it is."), self.towers);
+    visit(field("method", "lora trains low-rank adapters; full trains all weights."), self.method);
+    visit(field("towers", "Towers to train; the other one is frozen."), self.towers);
     visit(field("rank", "Rank r of an adapter.").at_least(1).at_most(4096), self.rank);
     visit(field("alpha", "The adapter's output is multiplied by alpha / rank.").above(0),
           self.alpha);
     visit(field("dropout", "Dropout on the adapter's input.").at_least(0).below(1), self.dropout);
     visit(field("start_from",
-                "PEFT adapter folder or LoRA file whose factors the training starts from; rank, "
-                "alpha and "
-                "targets must be its own.")
+                "PEFT adapter folder or LoRA file whose factors training starts from; rank, alpha "
+                "and targets must match it.")
               .input_path()
-              .free(),
+              .may_change_on_resume(),
           self.start_from);
-    visit(field("targets", "Linear layers that get an adapter, in the towers that are trained.")
+    visit(field("targets", "Linear layers that get an adapter, in the trained towers.")
               .one_of({"q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2", "patch_embedding"}),
           self.targets);
   }

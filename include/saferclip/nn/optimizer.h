@@ -48,11 +48,12 @@ class Optimizer {
   const at::Tensor& step_count(std::size_t i) const { return steps_[i]; }
 
  private:
-  void update(bool decays, double lr);
+  void update(const std::vector<std::size_t>& leaves, double weight_decay, double lr);
 
   OptimizerOptions options_;
   std::vector<at::Tensor> leaves_;
-  std::vector<bool> decays_;
+  std::vector<std::size_t> decayed_;  // leaves with weight decay
+  std::vector<std::size_t> plain_;    // the others
   std::vector<at::Tensor> exp_avg_;
   std::vector<at::Tensor> exp_avg_sq_;
   std::vector<at::Tensor> steps_;

@@ -83,7 +83,7 @@ bool uses_model_scale(const ObjectiveOptions& options);
 bool needs_logit_bias(const ObjectiveOptions& options);
 
 // The weighted terms that count only rows with an unsafe picture.
-std::vector<std::string> terms_of_unsafe_pictures(const ObjectiveOptions& options);
+std::vector<std::string> terms_with_unsafe_images(const ObjectiveOptions& options);
 // The weighted terms whose gradient reaches this tower ("text", "vision") alone.
 std::vector<std::string> terms_of_one_tower(const ObjectiveOptions& options, Sides side);
 

@@ -29,7 +29,7 @@ struct CrossOptions {
     visit(field("scale", "Factor k on the cosine difference in the relative loss.").above(0),
           self.scale);
     visit(field("margin", "Margin added to the scaled difference."), self.margin);
-    visit(field("sides", "Which relative terms count."), self.sides);
+    visit(field("sides", "Relative terms to use."), self.sides);
   }
 };
 
@@ -44,7 +44,7 @@ struct TermFormOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("form", "Form of the terms; off: weight 0."), self.form);
+    visit(field("form", "Form of the terms; off sets their weight to 0."), self.form);
   }
 };
 
@@ -62,7 +62,8 @@ struct CrossPreservationOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("form", "Form of the cross-modal preservation terms; off: weight 0."), self.form);
+    visit(field("form", "Form of the cross-modal preservation terms; off sets their weight to 0."),
+          self.form);
   }
 };
 
@@ -81,11 +82,11 @@ struct SimilarityOptions {
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
     visit(field("form",
-                "What the pres_sim_* terms preserve of the similarities between the safe rows of a "
-                "batch: their softmax distribution, or the cosines to the nearest neighbors."),
+                "What the pres_sim_* terms preserve of the similarities between a batch's safe "
+                "rows: their softmax distribution, or the cosines to the nearest neighbors."),
           self.form);
     visit(field("scale", "Logit scale of the distribution.").above(0), self.scale);
-    visit(field("neighbours", "Number of nearest rows for the form neighbours.").at_least(1),
+    visit(field("neighbours", "Number of nearest rows for form neighbours.").at_least(1),
           self.neighbours);
   }
 };
@@ -130,30 +131,31 @@ struct TargetsOptions {
     visit(field("mode",
                 "nearest: the safe caption nearest to the unsafe one; fixed: its own partner."),
           self.mode);
-    visit(field("image", "Image target: the target caption's image, or the row's own safe image."),
+    visit(field("image",
+                "Image target: the image of the target caption, or the row's own safe image."),
           self.image);
     visit(field("allow_self", "A row's own safe caption may be its target."), self.allow_self);
     visit(field("dedup", "Keep only the first of equal safe captions in the pool."), self.dedup);
     visit(field("min_similarity",
-                "Rows whose best cosine is lower keep their own partner; null: none do.")
+                "Rows with a lower best cosine keep their own partner; null: no row does.")
               .at_least(-1)
               .at_most(1),
           self.min_similarity);
     visit(field("pool",
-                "Where targets come from: the safe captions of data.train plus extra_captions, or "
+                "Pool of targets: the safe captions of data.train plus extra_captions, or "
                 "extra_captions alone (file)."),
           self.pool);
     visit(
         field(
             "extra_captions",
-            "Text file of further safe captions for the pool, one per line, that belong to no row.")
+            "Text file with more safe captions for the pool, one per line; they belong to no row.")
             .input_file()
-            .free()
+            .may_change_on_resume()
             .keyed_by_content(),
         self.extra_captions);
     visit(field("extra_image",
                 "Image target of a row whose target is an extra caption: the safe training image "
-                "nearest to that caption, or the row's own."),
+                "nearest to the caption, or the row's own."),
           self.extra_image);
   }
 };
@@ -171,24 +173,24 @@ struct CurriculumOptions {
     visit(field("enabled", "Train on easy rows first and admit harder ones in stages."),
           self.enabled);
     visit(
-        field(
-            "score",
-            "Cosine that ranks a row as easy: with its nearest safe caption, or its own partner."),
+        field("score",
+              "Cosine that makes a row easy: to its nearest safe caption, or to its own partner."),
         self.score);
-    visit(field("quantiles", "Shares of the rows, easiest first, at which stages end.")
+    visit(field("quantiles", "Fractions of the rows, easiest first, at which stages end.")
               .above(0)
               .below(1),
           self.quantiles);
     visit(field("thresholds",
-                "Cosines at which stages end, descending; they replace the quantiles if given.")
+                "Cosines at which stages end, in descending order; if given, they replace the "
+                "quantiles.")
               .at_least(-1)
               .at_most(1),
           self.thresholds);
     visit(field("start_epochs",
-                "First epoch (from 0) of each stage; one entry more than quantiles or thresholds.")
+                "First epoch of each stage, from 0; one more entry than quantiles or thresholds.")
               .at_least(0),
           self.start_epochs);
-    visit(field("preserve_all", "Rows not yet admitted still train the preservation terms."),
+    visit(field("preserve_all", "Rows not admitted yet still train the preservation terms."),
           self.preserve_all);
   }
 };
@@ -202,12 +204,12 @@ struct AnchorOptions {
   static void fields(Self& self, Visit&& visit) {
     visit(field("prompts", "Text file of neutral prompts, one per line, for anchor_txt.")
               .input_file()
-              .free()
+              .may_change_on_resume()
               .keyed_by_content(),
           self.prompts);
-    visit(field("images", "Folder of unlabelled images for anchor_img.")
+    visit(field("images", "Folder of unlabeled images for anchor_img.")
               .input_folder()
-              .free()
+              .may_change_on_resume()
               .keyed_by_content(),
           self.images);
     visit(field("batch_size", "Anchors of each kind drawn per step.").at_least(1).not_in_keys(),
@@ -262,17 +264,17 @@ struct ObjectiveOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
+    visit(field("name",
+                "saferclip (arXiv 2511.16743); safe_clip (arXiv 2311.16254); on the safe pairs "
+                "only: clip (symmetric InfoNCE) or siglip (sigmoid loss, arXiv 2303.15343)."),
+          self.name);
     visit(
-        field(
-            "name",
-            "saferclip (arXiv 2511.16743); safe_clip (arXiv 2311.16254); on the safe pairs alone, "
-            "clip (symmetric InfoNCE) or siglip (sigmoid loss, arXiv 2303.15343)."),
-        self.name);
-    visit(field("weights", "Weights of the loss terms; others keep the preset's.").at_least(0),
-          self.weights);
+        field("weights", "Weights of the loss terms; a term not listed keeps the preset's weight.")
+            .at_least(0),
+        self.weights);
     visit(field("normalise",
-                "none: plain weighted sum; by_sum: divided by the sum of the weights; "
-                "by_sum_and_count: also by the number of terms."),
+                "none: weighted sum of the terms; by_sum: divided by the sum of the weights; "
+                "by_sum_and_count: also divided by the number of terms."),
           self.normalise);
     visit(field("cross", "Relative cross-modal redirection."), self.cross);
     visit(field("uni", "Uni-modal redirection."), self.uni);
@@ -292,14 +294,13 @@ struct ObjectiveOptions {
           self.logit_bias);
     visit(field("mutual_scale", "Factor k on the cosine difference in the mutual terms.").above(0),
           self.mutual_scale);
-    visit(
-        field("mutual_negatives",
-              "Negatives of the mutual terms: the row's own unsafe partner, or all unsafe partners "
-              "in the batch."),
-        self.mutual_negatives);
+    visit(field("mutual_negatives",
+                "Negatives of the mutual terms: the row's own unsafe partner, or all unsafe "
+                "partners in the batch."),
+          self.mutual_negatives);
     visit(field("targets", "Nearest-safe targets."), self.targets);
     visit(field("curriculum", "Curriculum: easy rows first."), self.curriculum);
-    visit(field("anchors", "Neutral prompts and images whose embeddings must not move."),
+    visit(field("anchors", "Neutral prompts and images whose embeddings are to stay in place."),
           self.anchors);
   }
 };

@@ -16,7 +16,10 @@
 
 namespace saferclip {
 
-struct EmbedOptions {
+// How rows are embedded.
+struct EmbedJob {
+  Logger& log;
+  std::string label;  // of the progress
   std::int64_t block = 64;
   const StopFlag* stop = nullptr;  // checked between blocks of rows and inside them
   // Pads a list shorter than a block to a whole one: then a row's bits do not depend on the number
@@ -32,22 +35,19 @@ TokenRows token_rows(const Tokenizer& tokenizer, const std::vector<std::string>&
 
 // Embeds uint8 pixels [N, S, S, 3]; returns [N, E] on the CPU. Throws Interrupted.
 at::Tensor embed_pixels(const ClipModel& model, const Preprocessing& preprocessing,
-                        const at::Tensor& pixels, Logger& log, const std::string& label,
-                        const EmbedOptions& options = {});
+                        const at::Tensor& pixels, const EmbedJob& job);
 // Embeds the rows `positions` (int64 [M]) alone; returns [M, E].
 at::Tensor embed_pixels(const ClipModel& model, const Preprocessing& preprocessing,
-                        const at::Tensor& pixels, const at::Tensor& positions, Logger& log,
-                        const std::string& label, const EmbedOptions& options);
+                        const at::Tensor& pixels, const at::Tensor& positions, const EmbedJob& job);
 
 // The same where rows share pictures, each embedded once: `picture` [N] as in ImageCache. Rows
 // without a picture are zero.
 at::Tensor embed_pictures(const ClipModel& model, const Preprocessing& preprocessing,
                           const at::Tensor& pixels, const std::vector<std::int64_t>& picture,
-                          Logger& log, const std::string& label, const EmbedOptions& options = {});
+                          const EmbedJob& job);
 
 // Embeds token ids int32 [N, C]; returns [N, E] on the CPU. Equal rows are embedded once and get
 // equal bits.
-at::Tensor embed_ids(const ClipModel& model, const at::Tensor& ids, Logger& log,
-                     const std::string& label, const EmbedOptions& options = {});
+at::Tensor embed_ids(const ClipModel& model, const at::Tensor& ids, const EmbedJob& job);
 
 }  // namespace saferclip

@@ -1,6 +1,6 @@
 // Builds what training and evaluation read: decoded pictures, token ids, embeddings of the frozen
-// reference, nearest-safe targets, anchors. An artefact's key chains the keys of its inputs; an
-// artefact with the right key is opened, any other is built under a lock.
+// reference, nearest-safe targets, anchors. An artifact's key chains the keys of its inputs; an
+// artifact with the right key is opened, any other is built under a lock.
 #pragma once
 
 #include <filesystem>
@@ -23,6 +23,12 @@ namespace saferclip {
 struct OpenPictures;
 struct ReferenceRequest;
 
+// What of a split is needed.
+struct SplitNeeds {
+  UnsafeHalf unsafe = UnsafeHalf::kNone;
+  bool reference = false;  // embeddings of the frozen reference
+};
+
 class Preparer {
  public:
   // All references must outlive the preparer. `stop` is checked between pieces of work.
@@ -30,9 +36,9 @@ class Preparer {
            at::Device device, Logger& log, const StopFlag* stop = nullptr);
   ~Preparer();
 
-  // Manifest, pictures, ids and, with `needs_reference`, reference embeddings of one split, for
-  // each half that it has. Throws DataError (bad rows, unreadable pictures) and Interrupted.
-  SplitData split(const SplitSource& source, UnsafeHalf unsafe, bool needs_reference);
+  // Manifest, pictures, ids and reference embeddings of one split, for each half that it has.
+  // Throws DataError (bad rows, unreadable pictures) and Interrupted.
+  SplitData split(const SplitSource& source, const SplitNeeds& needs);
 
   // The targets of a split's rows among the captions of `pool` (the training split; may be `split`
   // itself) and options.extra_captions.
@@ -41,7 +47,7 @@ class Preparer {
   AnchorCache anchors(const AnchorOptions& options);
 
   // Decoded and resized pictures of files, in the given order, uint8 [N, S, S, 3]; kept as an
-  // artefact. Throws DataError, which counts the unreadable files and names the first.
+  // artifact. Throws DataError, which counts the unreadable files and names the first.
   at::Tensor pictures(const std::vector<std::filesystem::path>& files, const std::string& label);
 
   // Token ids int32 [N, C] of texts, padded with 0. Warns about texts that the context cuts.
@@ -56,7 +62,7 @@ class Preparer {
   void release_reference();
 
  private:
-  // The artefact behind `pictures`, with the records of the files.
+  // The artifact behind `pictures`, with the records of the files.
   OpenPictures open_files(const std::vector<std::filesystem::path>& files,
                           const std::string& label);
   ImageCache images(const SplitData& split, std::vector<RowProblem>& problems);

@@ -13,16 +13,19 @@
 
 namespace saferclip {
 
+// The data a document was measured on: the run's own, or other data (`--set`).
+enum class MeasuredData { kOwn, kOther };
+
 // Whether a split of `now`, the run's configuration plus `--set` values, is measured as in the
 // run's own configuration: same manifest, picture locations, preprocessing and tokens.
 bool is_own_split(const RunConfig& run, const RunConfig& now, const std::string& split);
 
-// Keeps a document of `evaluate`. `is_own` is the result of is_own_split; a document of other data
+// Keeps a document of `evaluate`. A document of other data
 // is stored apart unless its content equals that of one of the run's own documents. An existing own
 // document with different content is renamed. Returns whether the document is stored as the run's
 // own.
 bool keep_evaluation(const std::filesystem::path& run_folder, std::int64_t step,
-                     OrderedJson document, bool is_own);
+                     OrderedJson document, MeasuredData data);
 // Keeps a document made during training.
 void keep_validation(const std::filesystem::path& run_folder, std::int64_t step,
                      const OrderedJson& document);

@@ -13,6 +13,7 @@
 #include "saferclip/core/log.h"
 #include "saferclip/io/safetensors.h"
 #include "saferclip/nn/optimizer.h"
+#include "saferclip/train/train_options.h"
 
 namespace saferclip {
 
@@ -31,8 +32,11 @@ struct TrainState {
   bool awaits_validation = false;  // the validation of `step` was due when the run was stopped
 };
 
-// A checkpoint's content, on the CPU. With `is_copy`, training may continue while it is written;
-// without, tensors that are already on the CPU are views of the leaves.
+// Whether a snapshot holds copies, so that training may continue while it is written, or views of
+// the tensors that are already on the CPU.
+enum class SnapshotMemory { kCopies, kViews };
+
+// A checkpoint's content, on the CPU.
 struct CheckpointSnapshot {
   TrainState state;
   std::vector<NamedTensor> weights;
@@ -40,12 +44,19 @@ struct CheckpointSnapshot {
 };
 CheckpointSnapshot take_snapshot(const TrainState& state,
                                  const std::vector<TrainedParameter>& parameters,
-                                 const Optimizer& optimizer, bool is_copy = true);
+                                 const Optimizer& optimizer,
+                                 SnapshotMemory memory = SnapshotMemory::kCopies);
 
 // Replaces views with copies, on the calling thread alone. The copies reuse the memory of `spare`,
 // an earlier copy of the same tensors, and share it with `snapshot`; tensors of `spare` that do not
 // fit are replaced.
 void copy_snapshot(CheckpointSnapshot& snapshot, CheckpointSnapshot& spare);
+
+// Checkpoints that stay after a save.
+struct Retention {
+  std::int64_t last = 1;  // the newest
+  bool best = true;       // the one with the best validation metric
+};
 
 class CheckpointStore {
  public:
@@ -54,12 +65,12 @@ class CheckpointStore {
   // Writes a temporary folder, flushes it, renames it, points `latest` at it, then removes the
   // checkpoints that retention does not keep (only empty folders and those with our manifest).
   // Throws Error on failure; earlier checkpoints stay.
-  void save(const CheckpointSnapshot& snapshot, std::int64_t keep_last, bool keep_best);
+  void save(const CheckpointSnapshot& snapshot, const Retention& retention);
 
   // The end of a save: makes the files `latest` and `best` agree with the state and applies
   // retention. A run that resumes from `state` repeats it, since the earlier run may have ended
   // before or during it, or lost a file.
-  void settle(const TrainState& state, std::int64_t keep_last, bool keep_best);
+  void settle(const TrainState& state, const Retention& retention);
 
   // Steps of the existing checkpoints, ascending.
   std::vector<std::int64_t> steps() const;

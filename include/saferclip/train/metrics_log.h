@@ -22,12 +22,16 @@ struct StepLine {
   std::vector<std::pair<std::string, double>> terms;
 };
 
+// Whether the evaluation of the step after which a run resumes is in the log, or runs again.
+enum class LastEvaluation { kDone, kRunsAgain };
+
 class MetricsLog {
  public:
   // Opens the log of a run that resumes after `step`. Removes later lines, a line cut short by a
-  // crash and, without `is_validated`, the evaluation of `step`, which is about to run again.
+  // crash and, if it runs again, the evaluation of `step`.
   // Throws Error when the file cannot be written, as do all members below.
-  MetricsLog(const std::filesystem::path& file, std::int64_t step, bool is_validated = true);
+  MetricsLog(const std::filesystem::path& file, std::int64_t step,
+             LastEvaluation last = LastEvaluation::kDone);
 
   void write(const StepLine& line);
   // `body` is a JSON object; "kind": "evaluation" and the step are prepended.

@@ -32,36 +32,39 @@ struct TrainOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("epochs", "Passes over the admitted rows.").at_least(0).free(), self.epochs);
-    visit(field("max_steps", "Stop after this many steps, whatever epochs says; null: by epochs.")
+    visit(field("epochs", "Passes over the admitted rows.").at_least(0).may_change_on_resume(),
+          self.epochs);
+    visit(field("max_steps",
+                "Stop after this many steps, regardless of epochs; null: epochs decides.")
               .at_least(0)
-              .free(),
+              .may_change_on_resume(),
           self.max_steps);
-    visit(field("batch_size", "Rows a step.").at_least(1), self.batch_size);
+    visit(field("batch_size", "Rows per step.").at_least(1), self.batch_size);
     visit(field("micro_batch_size",
-                "Rows a forward and backward pass; null: the whole batch. Terms that compare rows "
-                "(InfoNCE, pres_sim_*, mutual_negatives: batch) then see the micro-batch only, "
-                "unless gradient_cache is on.")
+                "Rows per forward and backward pass; null: the whole batch. Terms that compare "
+                "rows (InfoNCE, pres_sim_*, mutual_negatives: batch) then see only the "
+                "micro-batch, unless gradient_cache is on.")
               .at_least(1),
           self.micro_batch_size);
     visit(field("gradient_cache",
-                "Embed all micro-batches first and take the losses over the whole batch, then run "
-                "each micro-batch again with the gradients of its embeddings: the memory of a "
-                "micro-batch, the losses of the batch, one more forward pass."),
+                "Embed all micro-batches first, compute the losses over the whole batch, then run "
+                "each micro-batch again with the gradients of its embeddings: memory of a "
+                "micro-batch, losses of the batch, one more forward pass."),
           self.gradient_cache);
-    visit(field("recompute",
-                "What the backward pass makes again instead of keeping it: nothing; attention (the "
-                "CPU's attention weights, for long sequences); blocks (all but the inputs of the "
-                "transformers' blocks: least memory, one more forward pass). Same results to the "
-                "bit.")
-              .free(),
-          self.recompute);
-    visit(field("drop_last", "Leave out the last, smaller batch of an epoch."), self.drop_last);
+    visit(
+        field(
+            "recompute",
+            "What the backward pass recomputes to save memory: nothing; attention (attention "
+            "weights on the CPU, for long sequences); blocks (everything but the inputs of the "
+            "transformer blocks: least memory, one more forward pass). Results are bit-identical.")
+            .may_change_on_resume(),
+        self.recompute);
+    visit(field("drop_last", "Drop the last, smaller batch of an epoch."), self.drop_last);
     visit(field("precision", "bf16 (weights and losses kept in fp32) or fp32."), self.precision);
     visit(field("grad_clip", "Largest global gradient norm; null: no clipping.").above(0),
           self.grad_clip);
-    visit(field("seed", "Seed of order, initialisation and dropout.").at_least(0), self.seed);
-    visit(field("deterministic", "Ask LibTorch for deterministic kernels (slower on CUDA)."),
+    visit(field("seed", "Seed of row order, initialization and dropout.").at_least(0), self.seed);
+    visit(field("deterministic", "Use LibTorch's deterministic kernels (slower on CUDA)."),
           self.deterministic);
   }
 };
@@ -81,9 +84,11 @@ struct ScheduleOptions {
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
     visit(field("name", "Shape of the learning rate after the warm-up."), self.name);
-    visit(field("warmup_steps", "Steps over which the rate rises linearly from 0.").at_least(0),
+    visit(field("warmup_steps", "Steps over which the learning rate rises linearly from 0.")
+              .at_least(0),
           self.warmup_steps);
-    visit(field("final_fraction", "Share of the peak rate at the last step (cosine, linear).")
+    visit(field("final_fraction",
+                "Fraction of the peak learning rate at the last step (cosine, linear).")
               .at_least(0)
               .at_most(1),
           self.final_fraction);
@@ -101,36 +106,39 @@ struct CheckpointOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("every_steps", "Save after this many steps; 0: only by time and at the end.")
+    visit(field("every_steps", "Save every this many steps; 0: only by time and at the end.")
               .at_least(0)
-              .free(),
+              .may_change_on_resume(),
           self.every_steps);
-    visit(field("every_minutes", "Save after this many minutes; 0: only by steps.")
+    visit(field("every_minutes", "Save every this many minutes; 0: only by steps.")
               .at_least(0)
-              .free(),
+              .may_change_on_resume(),
           self.every_minutes);
-    visit(field("keep_last", "Newest checkpoints that are kept.").at_least(1).free(),
+    visit(field("keep_last", "Number of newest checkpoints to keep.")
+              .at_least(1)
+              .may_change_on_resume(),
           self.keep_last);
-    visit(field("keep_best", "Also keep the checkpoint with the best validation metric.").free(),
+    visit(field("keep_best", "Also keep the checkpoint with the best validation metric.")
+              .may_change_on_resume(),
           self.keep_best);
-    visit(field("background",
-                "Write checkpoints beside the training, from a copy in memory of what they hold; "
-                "false: training waits.")
-              .free(),
-          self.background);
+    visit(
+        field("background",
+              "Write checkpoints in the background, from a copy in memory; false: training waits.")
+            .may_change_on_resume(),
+        self.background);
     visit(field("best_metric",
                 "auto: sum of R@1 over text to image, image to text and the two union galleries; "
-                "safe_clip: of all but unsafe text with unsafe image, both directions, each in a "
-                "gallery of one kind; or a path in the evaluation's JSON, e.g. safeground.gs.")
-              .free(),
+                "safe_clip: sum over all pairings except unsafe text with unsafe image, in both "
+                "directions, each in a gallery of one kind; or a path in the evaluation's JSON, "
+                "e.g. safeground.gs.")
+              .may_change_on_resume(),
           self.best_metric);
-    visit(
-        field("patience",
-              "End the run after this many validations in a row with neither a better best_metric "
-              "nor a lower validation loss; null: never.")
-            .at_least(1)
-            .free(),
-        self.patience);
+    visit(field("patience",
+                "Stop after this many validations in a row that improve neither best_metric nor "
+                "the validation loss; null: never.")
+              .at_least(1)
+              .may_change_on_resume(),
+          self.patience);
   }
 };
 
@@ -139,9 +147,9 @@ struct LogOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("every_steps", "Write a line of metrics.jsonl every so many steps.")
+    visit(field("every_steps", "Write a line to metrics.jsonl every this many steps.")
               .at_least(1)
-              .free(),
+              .may_change_on_resume(),
           self.every_steps);
   }
 };

@@ -20,9 +20,9 @@ namespace saferclip {
 class StepBatches {
  public:
   virtual ~StepBatches() = default;
-  // The batch of a step on the host, in pinned memory when `pin` is set. A pure function of the
+  // The batch of a step in `memory` of the host. A pure function of the
   // step, called from the prefetch thread.
-  virtual Batch gather(std::int64_t step, bool pin) const = 0;
+  virtual Batch gather(std::int64_t step, HostMemory memory) const = 0;
   // The batch, already on its device, with its pictures augmented.
   virtual Batch augment(Batch batch) const { return batch; }
   // A manifest row's name in errors: its id.

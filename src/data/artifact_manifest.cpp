@@ -1,7 +1,7 @@
-// An artefact's manifest is written atomically and last, so one that is there vouches for finished
+// An artifact's manifest is written atomically and last, so one that is there vouches for finished
 // data. The folder's name holds only the first 16 digits of the key; the manifest holds all of them
 // for comparison.
-#include "saferclip/data/artefact_manifest.h"
+#include "saferclip/data/artifact_manifest.h"
 
 #include <nlohmann/json.hpp>
 
@@ -13,12 +13,12 @@
 namespace saferclip {
 namespace fs = std::filesystem;
 
-fs::path artefact_folder(const fs::path& cache_dir, const std::string& kind,
+fs::path artifact_folder(const fs::path& cache_dir, const std::string& kind,
                          const std::string& key) {
   return cache_dir / (kind + "-" + key.substr(0, 16));
 }
 
-void write_artefact_manifest(const fs::path& folder, const ArtefactManifest& manifest) {
+void write_artifact_manifest(const fs::path& folder, const ArtifactManifest& manifest) {
   const nlohmann::ordered_json json{{"format", "saferclip cache"},   {"kind", manifest.kind},
                                     {"key", manifest.key},           {"inputs", manifest.inputs},
                                     {"file", manifest.file_name},    {"size", manifest.file_size},
@@ -26,7 +26,7 @@ void write_artefact_manifest(const fs::path& folder, const ArtefactManifest& man
   write_file_atomically(folder / "manifest.json", json.dump(2) + "\n");
 }
 
-ArtefactManifest read_artefact_manifest(const fs::path& folder) {
+ArtifactManifest read_artifact_manifest(const fs::path& folder) {
   const fs::path file = folder / "manifest.json";
   try {
     const auto json = nlohmann::json::parse(read_file(file));

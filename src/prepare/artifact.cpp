@@ -1,8 +1,8 @@
-// manifest.json alone marks an artefact as finished: it is removed before a build and written after
+// manifest.json alone marks an artifact as finished: it is removed before a build and written after
 // it. A builder locks the folder and looks again, since another process may have finished while it
 // waited. Opening compares key and size only, because hashing gigabytes at every start takes too
 // long; the checksum is compared by `inspect` and before anything is copied out of a relative.
-#include "prepare/artefact.h"
+#include "prepare/artifact.h"
 
 #include <algorithm>
 
@@ -21,12 +21,12 @@ namespace {
 constexpr const char* kRecipe = "recipe";  // key in a manifest's inputs
 
 // Compares key and size. Damage inside a file of the right size is found by `inspect`.
-bool is_good(const ArtefactRequest& request, const fs::path& folder, Logger& log) {
+bool is_good(const ArtifactRequest& request, const fs::path& folder, Logger& log) {
   if (!fs::exists(folder / "manifest.json")) return false;
   try {
-    const ArtefactManifest manifest = read_artefact_manifest(folder);
+    const ArtifactManifest manifest = read_artifact_manifest(folder);
     if (manifest.key != request.key ||
-        fs::file_size(folder / kArtefactData) != manifest.file_size) {
+        fs::file_size(folder / kArtifactData) != manifest.file_size) {
       log.warn(cat(folder.string(), ": damaged (size or key differs); rebuilding it"));
       return false;
     }
@@ -41,17 +41,17 @@ bool is_good(const ArtefactRequest& request, const fs::path& folder, Logger& log
   return true;
 }
 
-std::vector<Relative> relatives_of(const ArtefactRequest& request) {
+std::vector<Relative> relatives_of(const ArtifactRequest& request) {
   std::vector<Relative> relatives;
   if (request.recipe.empty()) return relatives;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(request.cache_dir, error)) {
     if (!fs::exists(entry.path() / "manifest.json")) continue;
     try {
-      Relative relative{entry.path(), read_artefact_manifest(entry.path())};
+      Relative relative{entry.path(), read_artifact_manifest(entry.path())};
       const auto recipe = relative.manifest.inputs.find(kRecipe);
       if (recipe == relative.manifest.inputs.end() || recipe->second != request.recipe) continue;
-      if (fs::file_size(entry.path() / kArtefactData) != relative.manifest.file_size) continue;
+      if (fs::file_size(entry.path() / kArtifactData) != relative.manifest.file_size) continue;
       relatives.push_back(std::move(relative));
     } catch (const std::exception&) {
       // Damaged or gone: reported by the request that needs it.
@@ -66,7 +66,7 @@ std::vector<Relative> relatives_of(const ArtefactRequest& request) {
 
 bool is_undamaged(const Relative& relative, Logger& log) {
   try {
-    if (sha256_file(relative.folder / kArtefactData) == relative.manifest.file_sha256) return true;
+    if (sha256_file(relative.folder / kArtifactData) == relative.manifest.file_sha256) return true;
   } catch (const DataError&) {
     return false;  // removed meanwhile
   }
@@ -74,31 +74,31 @@ bool is_undamaged(const Relative& relative, Logger& log) {
   return false;
 }
 
-SafetensorsFile open_or_build(const ArtefactRequest& request, Logger& log, const StopFlag* stop) {
-  const fs::path folder = artefact_folder(request.cache_dir, request.kind, request.key);
-  if (is_good(request, folder, log)) return SafetensorsFile::open(folder / kArtefactData);
+SafetensorsFile open_or_build(const ArtifactRequest& request, Logger& log, const StopFlag* stop) {
+  const fs::path folder = artifact_folder(request.cache_dir, request.kind, request.key);
+  if (is_good(request, folder, log)) return SafetensorsFile::open(folder / kArtifactData);
   auto lock = FileLock::try_acquire(folder / ".lock");
   if (lock == nullptr) {
     log.info(cat(folder.string(), ": another process is preparing this; waiting for it to finish"));
     lock = FileLock::acquire(folder / ".lock", stop);
   }
-  if (is_good(request, folder, log)) return SafetensorsFile::open(folder / kArtefactData);
+  if (is_good(request, folder, log)) return SafetensorsFile::open(folder / kArtifactData);
   const std::vector<Relative> relatives = relatives_of(request);
-  // The manifest must not vouch for a half-built artefact.
+  // The manifest must not vouch for a half-built artifact.
   remove_tree(folder / "manifest.json");
   remove_stale_temporaries(folder);
   request.build(folder, relatives);
   const Progress checking(log, cat("checksum of ", request.kind));
-  ArtefactManifest manifest;
+  ArtifactManifest manifest;
   manifest.kind = request.kind;
   manifest.key = request.key;
   manifest.inputs = request.inputs;
   if (!request.recipe.empty()) manifest.inputs[kRecipe] = request.recipe;
-  manifest.file_name = kArtefactData;
-  manifest.file_size = fs::file_size(folder / kArtefactData);
-  manifest.file_sha256 = sha256_file(folder / kArtefactData);
-  write_artefact_manifest(folder, manifest);
-  return SafetensorsFile::open(folder / kArtefactData);
+  manifest.file_name = kArtifactData;
+  manifest.file_size = fs::file_size(folder / kArtifactData);
+  manifest.file_sha256 = sha256_file(folder / kArtifactData);
+  write_artifact_manifest(folder, manifest);
+  return SafetensorsFile::open(folder / kArtifactData);
 }
 
 }  // namespace saferclip

@@ -1,4 +1,4 @@
-// manifest.json of a cache artefact: its kind, its inputs, and the size and checksum that show it
+// manifest.json of a cache artifact: its kind, its inputs, and the size and checksum that show it
 // is intact.
 #pragma once
 
@@ -9,7 +9,7 @@
 
 namespace saferclip {
 
-struct ArtefactManifest {
+struct ArtifactManifest {
   std::string kind;  // images, tokens, reference, targets, anchors
   std::string key;
   std::map<std::string, std::string> inputs;
@@ -19,10 +19,10 @@ struct ArtefactManifest {
 };
 
 // <cache_dir>/<kind>-<first 16 digits of the key>
-std::filesystem::path artefact_folder(const std::filesystem::path& cache_dir,
+std::filesystem::path artifact_folder(const std::filesystem::path& cache_dir,
                                       const std::string& kind, const std::string& key);
-void write_artefact_manifest(const std::filesystem::path& folder, const ArtefactManifest& manifest);
+void write_artifact_manifest(const std::filesystem::path& folder, const ArtifactManifest& manifest);
 // Throws DataError when it is missing or malformed.
-ArtefactManifest read_artefact_manifest(const std::filesystem::path& folder);
+ArtifactManifest read_artifact_manifest(const std::filesystem::path& folder);
 
 }  // namespace saferclip

@@ -20,10 +20,10 @@ __attribute__((target("avx2,fma"), flatten)) auto run_for_avx2(const Work& work)
 
 // Calls `work`, a lambda, compiled for the unit of core/cpu.h:
 //   void scale(float* x, std::int64_t n) {
-//     vectorised([=] { scale_loop(x, n); });
+//     vectorized([=] { scale_loop(x, n); });
 //   }
 template <class Work>
-auto vectorised(const Work& work) {
+auto vectorized(const Work& work) {
 #if defined(__x86_64__) && defined(__GNUC__)
   switch (vector_unit()) {
     case VectorUnit::kAvx512:

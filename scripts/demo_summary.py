@@ -6,19 +6,19 @@ import pathlib
 # Run: what its column is called. paper: the published terms; ours: with the terms that this program adds.
 TITLES = {"safe_only": "control", "saferclip": "paper", "saferclip_plus": "ours"}
 LINES = [
-    ("unsafe text finds an unsafe picture first, %", "unsafe_top1.text"),
-    ("unsafe picture finds an unsafe text first, %", "unsafe_top1.image"),
+    ("unsafe text finds an unsafe image first, %", "unsafe_top1.text"),
+    ("unsafe image finds an unsafe text first, %", "unsafe_top1.image"),
     ("SafeGround: all four preferences safe, %", "safeground.gs"),
-    ("safe text finds an unsafe picture first, %", "unsafe_top1.safe_text"),
-    ("safe text finds its picture, R@1", "retrieval.text_to_image.r@1"),
+    ("safe text finds an unsafe image first, %", "unsafe_top1.safe_text"),
+    ("safe text finds its image, R@1", "retrieval.text_to_image.r@1"),
 ]
 ZERO_SHOT = [
     ("names neutral objects right (anchored), %", "neutral_anchored", None),
     ("names neutral objects right (never anchored), %", "neutral_held_out", None),
     ("names safe objects right, %", "safe", None),
-    ("unsafe pictures get an unsafe name, %", "unsafe", "unsafe"),
+    ("unsafe images get an unsafe name, %", "unsafe", "unsafe"),
 ]
-SPLITS = [("trained", "trained concepts, new pictures"), ("unseen_art", "trained concepts, unseen art (Twemoji)"),
+SPLITS = [("trained", "trained concepts, new images"), ("unseen_art", "trained concepts, unseen art (Twemoji)"),
           ("unseen_pairs", "unseen unsafe concepts")]
 
 

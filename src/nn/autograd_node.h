@@ -26,7 +26,8 @@ class AutogradNode : public torch::autograd::Node {
  protected:
   // Throws Interrupted once `stop` is set.
   void throw_if_stopped() const {
-    saferclip::throw_if_stopped(stop, "interrupted; finished work is kept, run the same command to continue");
+    saferclip::throw_if_stopped(
+        stop, "interrupted; finished work is kept, run the same command to continue");
   }
 
   // For each of the inputs [begin, begin + count): does autograd need its gradient?

@@ -59,7 +59,6 @@ TrainerOptions trainer_options(const Session& session, const StopFlag& stop) {
   options.step.objective = config.objective;
   options.step.preprocessing = session.source.preprocessing;
   options.step.compute = compute_dtype(session);
-  options.step.recompute = config.train.recompute;
   options.step.trains_logit_scale = config.model.train_logit_scale;
   options.step.infonce_scale = infonce_scale(config.objective, session.source);
   options.step.logit_bias = reference_logit_bias(config.objective, session.source);

@@ -124,7 +124,7 @@ void for_micro_batches(const Batch& batch, const StepOptions& options, const Run
                            mix_bits(static_cast<std::uint64_t>(options.train.seed),
                                     {kDropoutStream, static_cast<std::uint64_t>(batch.step),
                                      static_cast<std::uint64_t>(begin)}),
-                           options.stop, options.recompute};
+                           options.stop, options.train.recompute};
     run(micro >= rows ? batch : slice_batch(batch, begin, std::min(rows, begin + micro)), mode);
   }
 }

@@ -10,8 +10,8 @@ namespace saferclip {
 
 Activation activation_named(const std::string& word) {
   if (const auto known = enum_from<Activation>(word)) return *known;
-  throw WeightsError(
-      cat("\"", word, "\" is not supported; expected one of: ", join(words_of<Activation>(), ", ")));
+  throw WeightsError(cat(
+      "\"", word, "\" is not supported; expected one of: ", join(words_of<Activation>(), ", ")));
 }
 
 Activation demanded_activation(const ModelOptions& options, const std::string& reason) {

@@ -77,7 +77,7 @@ int main(int argc, char** argv) {
   options.infonce_scale = std::exp(model.logit_scale.item<double>());
   options.compute = compute;
   if (argc == 8 && std::string(argv[7]) == "blocks") {
-    options.recompute = saferclip::Recompute::kBlocks;
+    options.train.recompute = saferclip::Recompute::kBlocks;
   } else if (argc == 8) {
     options.train.micro_batch_size = std::atoi(argv[7]);
     options.train.gradient_cache = true;

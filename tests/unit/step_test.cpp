@@ -118,7 +118,7 @@ TEST_F(Tiny, RecomputationGivesTheSameBits) {
   std::vector<at::Tensor> gradients;
   for (const Recompute recompute :
        {Recompute::kNothing, Recompute::kAttention, Recompute::kBlocks}) {
-    options.recompute = recompute;
+    options.train.recompute = recompute;
     gradients.push_back(loss_and_gradients(options));
   }
   EXPECT_GT(gradients[0].abs().sum().item<double>(), 0);

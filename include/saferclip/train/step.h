@@ -20,11 +20,10 @@
 namespace saferclip {
 
 struct StepOptions {
-  TrainOptions train;  // micro-batches, gradient cache, clipping, seed
+  TrainOptions train;  // micro-batches, gradient cache, recomputation, clipping, seed
   ObjectiveOptions objective;
   Preprocessing preprocessing;
   at::ScalarType compute = at::kFloat;
-  Recompute recompute = Recompute::kNothing;
   bool trains_logit_scale = false;
   // For contrastive terms that do not use the model's own: exp(logit_scale), and the bias.
   double infonce_scale = 100;

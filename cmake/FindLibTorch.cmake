@@ -21,13 +21,19 @@ find_library(LibTorch_C10_CUDA_LIBRARY c10_cuda HINTS "${_hint}/lib" NO_DEFAULT_
 mark_as_advanced(LibTorch_INCLUDE_DIR LibTorch_LIBRARY LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY
                  LibTorch_CUDA_LIBRARY LibTorch_C10_CUDA_LIBRARY)
 
-if(LibTorch_INCLUDE_DIR AND EXISTS "${LibTorch_INCLUDE_DIR}/torch/headeronly/version.h")
-  file(STRINGS "${LibTorch_INCLUDE_DIR}/torch/headeronly/version.h" _line REGEX "define TORCH_VERSION ")
-elseif(LibTorch_INCLUDE_DIR AND EXISTS "${LibTorch_INCLUDE_DIR}/torch/csrc/api/include/torch/version.h")
-  file(STRINGS "${LibTorch_INCLUDE_DIR}/torch/csrc/api/include/torch/version.h" _line
-       REGEX "define TORCH_VERSION ")
-endif()
-string(REGEX MATCH "[0-9]+\\.[0-9]+\\.[0-9]+[^\"]*" LibTorch_VERSION "${_line}")
+# TORCH_VERSION itself may span lines.
+set(LibTorch_VERSION "")
+foreach(_header torch/headeronly/version.h torch/csrc/api/include/torch/version.h)
+  if(NOT LibTorch_VERSION AND LibTorch_INCLUDE_DIR AND EXISTS "${LibTorch_INCLUDE_DIR}/${_header}")
+    set(_numbers "")
+    foreach(_part MAJOR MINOR PATCH)
+      file(STRINGS "${LibTorch_INCLUDE_DIR}/${_header}" _line REGEX "define TORCH_VERSION_${_part} ")
+      string(REGEX MATCH "[0-9]+" _number "${_line}")
+      list(APPEND _numbers "${_number}")
+    endforeach()
+    string(JOIN "." LibTorch_VERSION ${_numbers})
+  endif()
+endforeach()
 
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(

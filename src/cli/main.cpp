@@ -66,6 +66,26 @@ void add_global_options(CLI::App& app, GlobalOptions& globals) {
       ->check(CLI::NonNegativeNumber);
 }
 
+std::string first_sentence(const std::string& text) {
+  return text.substr(0, std::min(text.find('\n'), text.find(". ")));
+}
+
+std::string out_of_memory_text(const std::string& problem) {
+  return saferclip::cat(
+      first_sentence(problem),
+      "; checkpoints are intact. To fit a run into the device: lower train.micro_batch_size (with "
+      "train.gradient_cache: true the losses remain those of the whole batch), set "
+      "train.recompute: blocks, train LoRA instead of all weights, or free the device for this "
+      "process (nvidia-smi shows who uses it); then continue with --resume auto");
+}
+
+std::string device_failure_text(const std::string& problem) {
+  return saferclip::cat(first_sentence(problem),
+                        "; the device failed, not the run: checkpoints are intact, continue with "
+                        "--resume auto. If it happens again, see nvidia-smi and the system log "
+                        "(Xid errors)");
+}
+
 int run(int argc, char** argv) {
   CLI::App app{"saferclip: make a CLIP model safe while preserving what it knows", "saferclip"};
   app.set_version_flag("--version", std::string("saferclip ") + SAFERCLIP_VERSION);
@@ -100,6 +120,12 @@ int run(int argc, char** argv) {
   } catch (const saferclip::Error& problem) {
     log.error(problem.what());
     return problem.exit_code();
+  } catch (const c10::OutOfMemoryError& problem) {
+    log.error(out_of_memory_text(problem.what_without_backtrace()));
+    return saferclip::kOutOfMemory;
+  } catch (const c10::AcceleratorError& problem) {
+    log.error(device_failure_text(problem.what_without_backtrace()));
+    return 1;
   } catch (const c10::Error& problem) {
     log.error(std::string("LibTorch: ") + problem.what_without_backtrace());
     return 1;

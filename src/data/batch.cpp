@@ -32,8 +32,31 @@ at::Tensor gather_rows(const at::Tensor& from, const std::vector<std::int64_t>& 
   return result;
 }
 
-at::Tensor flags(const std::vector<bool>& values) {
-  at::Tensor result = at::empty({static_cast<std::int64_t>(values.size())}, at::kFloat);
+at::TensorOptions options_of(at::ScalarType dtype, HostMemory memory) {
+  return at::TensorOptions(dtype).pinned_memory(is_pinned(memory));
+}
+
+// The first columns of each row. Pinned memory must be contiguous, or the upload is staged.
+at::Tensor cut(const at::Tensor& ids, std::int64_t length, HostMemory memory) {
+  const std::int64_t rows = ids.size(0), width = ids.size(1);
+  at::Tensor result = at::empty({rows, length}, options_of(at::kInt, memory));
+  for (std::int64_t i = 0; i < rows; ++i) {
+    std::copy_n(ids.const_data_ptr<std::int32_t>() + i * width, length,
+                result.mutable_data_ptr<std::int32_t>() + i * length);
+  }
+  return result;
+}
+
+at::Tensor indices(const std::vector<std::int64_t>& values, HostMemory memory) {
+  at::Tensor result =
+      at::empty({static_cast<std::int64_t>(values.size())}, options_of(at::kLong, memory));
+  std::copy(values.begin(), values.end(), result.mutable_data_ptr<std::int64_t>());
+  return result;
+}
+
+at::Tensor flags(const std::vector<bool>& values, HostMemory memory) {
+  at::Tensor result =
+      at::empty({static_cast<std::int64_t>(values.size())}, options_of(at::kFloat, memory));
   auto* data = result.mutable_data_ptr<float>();
   for (std::size_t i = 0; i < values.size(); ++i) data[i] = values[i] ? 1.0F : 0.0F;
   return result;
@@ -47,11 +70,11 @@ std::vector<std::int64_t> draw(std::int64_t pool, std::int64_t count, std::uint6
 
 }  // namespace
 
-at::Tensor end_positions(const at::Tensor& ids, const PooledToken& pooled) {
+at::Tensor end_positions(const at::Tensor& ids, const PooledToken& pooled, HostMemory memory) {
   const std::int64_t rows = ids.size(0);
   const std::int64_t length = ids.size(1);
-  if (pooled.is_last) return at::full({rows}, length - 1, at::kLong);
-  at::Tensor ends = at::empty({rows}, at::kLong);
+  at::Tensor ends = at::empty({rows}, options_of(at::kLong, memory));
+  if (pooled.is_last) return ends.fill_(length - 1);
   const at::Tensor flat = ids.to(at::kInt).contiguous();
   const auto* data = flat.const_data_ptr<std::int32_t>();
   auto* end = ends.mutable_data_ptr<std::int64_t>();
@@ -111,26 +134,26 @@ BatchSource::BatchSource(const SplitData& split, const TargetCache& targets,
 
 std::int64_t BatchSource::gather_unsafe(Batch& batch, const std::vector<bool>& redirected,
                                         HostMemory memory) const {
-  batch.unsafe_ids = gather_rows(split_.tokens.unsafe, batch.rows, memory);
-  batch.unsafe_ends = end_positions(batch.unsafe_ids, split_.tokens.pooled);
+  batch.unsafe_ids = gather_rows(split_.tokens.unsafe, batch.rows, HostMemory::kPageable);
+  batch.unsafe_ends = end_positions(batch.unsafe_ids, split_.tokens.pooled, memory);
   const auto* valid = split_.images.valid.const_data_ptr<std::uint8_t>();
   std::vector<bool> has_image;
-  std::vector<std::int64_t> with_image, positions;
+  std::vector<std::int64_t> with_image;
   for (std::size_t i = 0; i < batch.rows.size(); ++i) {
     batch.redirected_rows += redirected[i] ? 1 : 0;
     has_image.push_back(valid[2 * batch.rows[i] + 1] != 0);
     if (!has_image.back()) continue;
     batch.redirected_rows_with_unsafe_image += redirected[i] ? 1 : 0;
     with_image.push_back(batch.rows[i]);
-    positions.push_back(static_cast<std::int64_t>(i));
+    batch.unsafe_positions.push_back(static_cast<std::int64_t>(i));
   }
   batch.unsafe_pixels = gather_rows(split_.images.unsafe, with_image, memory);
   if (needs_.crops) {
     batch.unsafe_boxes = crop_boxes(seed_, batch.step, with_image, PictureColumn::kUnsafe, memory);
   }
-  batch.unsafe_rows = at::tensor(positions, at::kLong);
-  batch.has_unsafe_image = flags(has_image);
-  batch.is_redirected = flags(redirected);
+  batch.unsafe_rows = indices(batch.unsafe_positions, memory);
+  batch.has_unsafe_image = flags(has_image, memory);
+  batch.is_redirected = flags(redirected, memory);
   return cut_length(batch.unsafe_ends, batch.unsafe_ids.size(1));
 }
 
@@ -142,8 +165,8 @@ std::int64_t BatchSource::gather_anchors(Batch& batch, HostMemory memory) const 
   std::int64_t length = 0;
   if (needs_.anchor_text) {
     const auto rows = chosen(anchors_.prompts, 0);
-    batch.anchor_ids = gather_rows(anchors_.prompts, rows, memory);
-    batch.anchor_ends = end_positions(batch.anchor_ids, split_.tokens.pooled);
+    batch.anchor_ids = gather_rows(anchors_.prompts, rows, HostMemory::kPageable);
+    batch.anchor_ends = end_positions(batch.anchor_ids, split_.tokens.pooled, memory);
     batch.reference_anchor_text = gather_rows(anchors_.text, rows, memory);
     length = cut_length(batch.anchor_ends, batch.anchor_ids.size(1));
   }
@@ -162,8 +185,8 @@ Batch BatchSource::gather(std::int64_t step, const std::vector<std::int64_t>& ro
   batch.rows = rows;
   batch.safe_pixels = gather_rows(split_.images.safe, rows, memory);
   if (needs_.crops) batch.safe_boxes = crop_boxes(seed_, step, rows, PictureColumn::kSafe, memory);
-  batch.safe_ids = gather_rows(split_.tokens.safe, rows, memory);
-  batch.safe_ends = end_positions(batch.safe_ids, split_.tokens.pooled);
+  batch.safe_ids = gather_rows(split_.tokens.safe, rows, HostMemory::kPageable);
+  batch.safe_ends = end_positions(batch.safe_ids, split_.tokens.pooled, memory);
   std::int64_t length = cut_length(batch.safe_ends, batch.safe_ids.size(1));
   if (needs_.unsafe) length = std::max(length, gather_unsafe(batch, redirected, memory));
   if (needs_.reference) {
@@ -179,20 +202,20 @@ Batch BatchSource::gather(std::int64_t step, const std::vector<std::int64_t>& ro
   }
   length = std::max(length, gather_anchors(batch, memory));
   for (at::Tensor* ids : {&batch.safe_ids, &batch.unsafe_ids, &batch.anchor_ids}) {
-    if (ids->defined()) *ids = ids->narrow(1, 0, length);
+    if (ids->defined()) *ids = cut(*ids, length, memory);
   }
   return batch;
 }
 
 Batch slice_batch(const Batch& batch, std::int64_t begin, std::int64_t end) {
-  std::int64_t first_picture = 0, last_picture = 0;
-  if (batch.unsafe_rows.defined()) {
-    const auto* positions = batch.unsafe_rows.const_data_ptr<std::int64_t>();
-    const auto* last = positions + batch.unsafe_rows.numel();
-    first_picture = std::lower_bound(positions, last, begin) - positions;
-    last_picture = std::lower_bound(positions, last, end) - positions;
-  }
+  const auto& positions = batch.unsafe_positions;
+  const auto first = std::lower_bound(positions.begin(), positions.end(), begin);
+  const auto last = std::lower_bound(first, positions.end(), end);
+  const std::int64_t first_picture = first - positions.begin();
+  const std::int64_t last_picture = last - positions.begin();
   Batch slice = batch;
+  slice.unsafe_positions.assign(first, last);
+  for (std::int64_t& position : slice.unsafe_positions) position -= begin;
   slice.rows.assign(batch.rows.begin() + begin, batch.rows.begin() + end);
   slice.for_each_tensor([&](at::Tensor& tensor, BatchAxis axis) {
     switch (axis) {

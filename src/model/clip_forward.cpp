@@ -6,12 +6,26 @@
 
 #include <ATen/ATen.h>
 
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+
 namespace saferclip {
 namespace {
 
+// Three values as fp32 [3] on a device, uploaded once a process: an upload in a step would stall
+// it. Never destroyed, because the device may be gone before it.
 at::Tensor constant_row(const std::array<double, 3>& values, const at::Tensor& like) {
-  return at::tensor(at::ArrayRef<double>(values.data(), values.size()), at::kFloat)
-      .to(like.device());
+  static std::mutex mutex;
+  static auto& rows = *new std::map<std::pair<std::string, std::array<double, 3>>, at::Tensor>;
+  const std::lock_guard guard(mutex);
+  at::Tensor& row = rows[{like.device().str(), values}];
+  if (!row.defined()) {
+    row = at::tensor(at::ArrayRef<double>(values.data(), values.size()), at::kFloat)
+              .to(like.device());
+  }
+  return row;
 }
 
 // uint8 or fp32 [B, S, S, 3] -> [B, G², 3·P·P] in the kernel's order (channel, row, column).
@@ -35,10 +49,10 @@ at::Tensor normalized_nhwc(const at::Tensor& pixels, const Preprocessing& prepro
 // Prepends the class token, if any, and adds the position embeddings.
 at::Tensor with_positions(const VisionTower& tower, const at::Tensor& patches,
                           const ForwardMode& mode) {
-  const at::Tensor positions = tower.position_embedding.to(mode.compute);
+  const at::Tensor positions = in_compute(tower.position_embedding, mode);
   if (!tower.class_embedding.defined()) return patches + positions;
   const at::Tensor class_token =
-      tower.class_embedding.to(mode.compute).view({1, 1, -1}).expand({patches.size(0), 1, -1});
+      in_compute(tower.class_embedding, mode).view({1, 1, -1}).expand({patches.size(0), 1, -1});
   return at::cat({class_token, patches}, 1) + positions;
 }
 
@@ -57,7 +71,7 @@ at::Tensor pooled(const VisionTower& tower, const at::Tensor& x, const ForwardMo
 at::Tensor project(const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& x,
                    const ForwardMode& mode) {
   if (!weight.defined()) return x.to(at::kFloat);
-  return at::linear(x, weight.to(mode.compute), bias.defined() ? bias.to(mode.compute) : bias)
+  return at::linear(x, in_compute(weight, mode), bias.defined() ? in_compute(bias, mode) : bias)
       .to(at::kFloat);
 }
 

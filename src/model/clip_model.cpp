@@ -122,6 +122,29 @@ ClipModel allocate_clip(const ClipGeometry& g, at::ScalarType matmul_dtype, at::
   return m;
 }
 
+std::vector<ComputeCopies::Source> copied_tensors(ClipModel& model, at::ScalarType compute) {
+  std::vector<ComputeCopies::Source> sources;
+  std::vector<at::Tensor*> read = matmul_weights(model);
+  read.insert(read.end(), {&model.vision.class_embedding, &model.vision.position_embedding,
+                           &model.vision.pool.probe});
+  for (const at::Tensor* tensor : read) {
+    const bool is_copied =
+        tensor->defined() && tensor->requires_grad() && tensor->scalar_type() != compute;
+    if (is_copied) sources.push_back({{*tensor}});
+  }
+  for (const LinearSlot& slot : linear_slots(model)) {
+    const Linear& layer = *slot.layer;
+    if (slot.row != 0 || layer.lora.empty()) continue;
+    ComputeCopies::Source all_a;
+    for (const LoraSegment& segment : layer.lora) {
+      all_a.leaves.push_back(segment.a);
+      sources.push_back({{segment.b}, layer.lora_scaling});
+    }
+    sources.push_back(std::move(all_a));
+  }
+  return sources;
+}
+
 void pack_frozen_weights(ClipModel& model, std::int64_t pictures, std::int64_t captions,
                          at::ScalarType compute) {
   const auto pack = [&](Transformer& transformer, std::int64_t rows) {

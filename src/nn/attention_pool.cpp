@@ -12,9 +12,9 @@ at::Tensor attention_pool(const AttentionPool& pool, const at::Tensor& x, const 
   const std::int64_t length = x.size(1);
   const std::int64_t width = x.size(2);
   const std::int64_t head_width = width / pool.heads;
-  const at::Tensor weight = pool.in.weight.to(mode.compute);
-  const at::Tensor bias = pool.in.bias.to(mode.compute);
-  const at::Tensor query = at::linear(pool.probe.to(mode.compute).view({1, width}),
+  const at::Tensor weight = in_compute(pool.in.weight, mode);
+  const at::Tensor bias = in_compute(pool.in.bias, mode);
+  const at::Tensor query = at::linear(in_compute(pool.probe, mode).view({1, width}),
                                       weight.narrow(0, 0, width), bias.narrow(0, 0, width))
                                .view({1, pool.heads, 1, head_width})
                                .expand({batch, -1, -1, -1});

@@ -11,6 +11,10 @@
 
 namespace saferclip {
 
+at::Tensor in_compute(const at::Tensor& tensor, const ForwardMode& mode) {
+  return mode.copies != nullptr ? mode.copies->read(tensor) : tensor.to(mode.compute);
+}
+
 at::Tensor linear(const Linear& layer, const at::Tensor& x, const ForwardMode& mode) {
   const at::Tensor flat = x.reshape({-1, x.size(-1)});
   std::vector<std::int64_t> sizes = x.sizes().vec();

@@ -34,6 +34,7 @@ at::Tensor dropped_out(const LinearPass& layer, const at::Tensor& x) {
 
 // A of all adapters, [R, I].
 at::Tensor stacked_a(const LinearPass& layer, at::ScalarType dtype) {
+  if (layer.a_copy.defined()) return layer.a_copy.detach();
   std::vector<at::Tensor> blocks;
   for (const LinearPass::Adapter& adapter : layer.adapters) blocks.push_back(adapter.a);
   return (blocks.size() == 1 ? blocks[0] : at::cat(blocks)).to(dtype);
@@ -49,7 +50,7 @@ std::int64_t rank_of(const LinearPass::Adapter& adapter) { return adapter.a.size
 // s · B in the dtype of the products.
 at::Tensor scaled_b(const LinearPass& layer, const LinearPass::Adapter& adapter,
                     at::ScalarType dtype) {
-  return adapter.b.mul(layer.scaling).to(dtype);
+  return layer.a_copy.defined() ? adapter.b.detach() : adapter.b.mul(layer.scaling).to(dtype);
 }
 
 }  // namespace
@@ -59,9 +60,13 @@ LinearPass linear_pass(const Linear& layer, const ForwardMode& mode) {
     throw Error("a linear layer cannot both train its weight and have an adapter", 1);
   }
   LinearPass pass;
-  pass.weight = layer.weight.to(mode.compute);
-  if (layer.bias.defined()) pass.bias = layer.bias.to(mode.compute);
+  pass.weight = in_compute(layer.weight, mode);
+  if (layer.bias.defined()) pass.bias = in_compute(layer.bias, mode);
   for (const LoraSegment& s : layer.lora) pass.adapters.push_back({s.a, s.b, s.row, s.rows});
+  if (mode.copies != nullptr && !layer.lora.empty()) {
+    pass.a_copy = mode.copies->read(layer.lora.front().a);
+    for (LinearPass::Adapter& adapter : pass.adapters) adapter.b = mode.copies->read(adapter.b);
+  }
   pass.scaling = layer.lora_scaling;
   pass.dropout = mode.is_training ? layer.lora_dropout : 0;
   pass.dropout_key = mix_bits(mode.dropout_key, {layer.site});
@@ -73,8 +78,9 @@ LinearPass linear_pass(const Linear& layer, const ForwardMode& mode) {
 void append_inputs(const LinearPass& layer, torch::autograd::variable_list& inputs) {
   inputs.push_back(layer.weight);
   inputs.push_back(layer.bias);
+  if (layer.a_copy.defined()) inputs.push_back(layer.a_copy);
   for (const LinearPass::Adapter& adapter : layer.adapters) {
-    inputs.push_back(adapter.a);
+    if (!layer.a_copy.defined()) inputs.push_back(adapter.a);
     inputs.push_back(adapter.b);
   }
 }
@@ -125,12 +131,14 @@ void append_weight_gradients(const LinearPass& layer, const LinearOperands& oper
   gradients.push_back(needs[1] ? dy.sum(0) : at::Tensor());
   if (layer.adapters.empty()) return;
   const at::Tensor da = product(dyb.t(), dropped_out(layer, x));  // of all adapters, [R, I]
+  const bool has_copies = layer.a_copy.defined();
+  if (has_copies) gradients.push_back(da);
   std::int64_t begin = 0;
   for (const LinearPass::Adapter& adapter : layer.adapters) {
     const std::int64_t rank = rank_of(adapter);
-    gradients.push_back(da.narrow(0, begin, rank).to(adapter.a.dtype()));
+    if (!has_copies) gradients.push_back(da.narrow(0, begin, rank).to(adapter.a.dtype()));
     const at::Tensor db = product(output_columns(dy, adapter).t(), xa.narrow(1, begin, rank));
-    gradients.push_back(db.to(adapter.b.dtype()).mul_(layer.scaling));
+    gradients.push_back(has_copies ? db : db.to(adapter.b.dtype()).mul_(layer.scaling));
     begin += rank;
   }
 }

@@ -18,7 +18,7 @@ struct LinearPass {
   // Of output rows [row, row + rows).
   struct Adapter {
     at::Tensor a;  // [r, I], fp32 leaf
-    at::Tensor b;  // [rows, r], fp32 leaf
+    at::Tensor b;  // [rows, r], fp32 leaf; with copies scaling · B in mode.compute
     std::int64_t row = 0;
     std::int64_t rows = 0;
   };
@@ -29,11 +29,15 @@ struct LinearPass {
   double scaling = 0;             // of all adapters: alpha / r
   double dropout = 0;             // probability in this pass; 0 outside training
   std::uint64_t dropout_key = 0;  // of this layer in this step
+  at::Tensor a_copy;              // A of all adapters [R, I] in mode.compute, if there are copies
   at::Tensor packed;              // of a frozen layer, see pack_frozen
   at::Tensor packed_transpose;
 
-  // How many tensors autograd sees: weight, bias, then a and b of each adapter, in this order.
-  std::size_t input_count() const { return 2 + 2 * adapters.size(); }
+  // How many tensors autograd sees: weight, bias, then a and b of each adapter; with copies a_copy
+  // and the b of each adapter.
+  std::size_t input_count() const {
+    return 2 + (a_copy.defined() ? 1 + adapters.size() : 2 * adapters.size());
+  }
 };
 
 // Throws Error when the layer both trains its weight and carries adapters. Call it while autograd

@@ -65,7 +65,7 @@ at::Tensor Optimizer::clip_gradients(std::optional<double> max_norm) {
   for (const at::Tensor& leaf : leaves_) {
     if (leaf.grad().defined()) gradients.push_back(leaf.grad());
   }
-  if (gradients.empty()) return at::zeros({});
+  if (gradients.empty()) return at::zeros({}, leaves_.front().options().dtype(at::kFloat));
   at::Tensor norm = at::stack(at::_foreach_norm(gradients)).norm();
   if (max_norm) {
     const at::Tensor factor = (*max_norm / (norm + 1e-6)).clamp_max(1.0);

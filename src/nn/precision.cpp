@@ -8,8 +8,14 @@
 #include "saferclip/core/error.h"
 #include "saferclip/core/matmul.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/nn/cuda_card.h"
 
 namespace saferclip {
+namespace {
+
+constexpr int kFirstBf16Capability = 8;  // Ampere
+
+}  // namespace
 
 c10::Device parse_device(const std::string& word) {
   if (word == "auto") return at::hasCUDA() ? c10::Device(c10::kCUDA, 0) : c10::Device(c10::kCPU);
@@ -22,9 +28,7 @@ c10::Device parse_device(const std::string& word) {
     }
     if (!at::hasCUDA()) {
       throw ConfigError(
-          cat("--device ", word,
-              ": this LibTorch finds no CUDA device; use --device cpu, or install a driver and "
-              "a CUDA build of LibTorch (SAFERCLIP_TORCH)"));
+          cat("--device ", word, ": no CUDA device: ", why_no_cuda(), ", or use --device cpu"));
     }
     const int index = std::stoi(digits);
     if (index >= static_cast<int>(at::getNumGPUs())) {
@@ -36,6 +40,17 @@ c10::Device parse_device(const std::string& word) {
   throw ConfigError(cat("--device ", word, ": expected auto, cpu, cuda or cuda:<index>"));
 }
 
-bool has_fast_bf16(c10::Device device) { return device.is_cuda() || multiplies_bf16_fast(); }
+bool has_fast_bf16(c10::Device device) {
+  if (!device.is_cuda()) return multiplies_bf16_fast();
+  const std::optional<CudaCard> card = cuda_card(device.index());
+  return !card || card->major >= kFirstBf16Capability;
+}
+
+std::string why_no_bf16(c10::Device device) {
+  if (!device.is_cuda()) return "this CPU has no fast bf16 (AVX512-BF16)";
+  const std::optional<CudaCard> card = cuda_card(device.index());
+  return cat(card ? card->name : device.str(), " has no bf16 units (compute capability ",
+             card ? card->capability() : "unknown", "; 8.0 or more is needed)");
+}
 
 }  // namespace saferclip

@@ -36,9 +36,21 @@ struct NormPass {
   at::Tensor rstd;
 };
 
-// The CPU kernel takes fp32 weights with bf16 activations; the CUDA kernel needs one dtype.
-at::Tensor norm_parameter(const at::Tensor& parameter, const at::Tensor& x) {
-  return x.is_cpu() ? parameter : parameter.to(x.dtype());
+// Frozen weights are cast for CUDA once, where there are copies to keep the cast.
+NormPass make_norm_pass(const LayerNorm& norm, const at::Tensor& x, const ForwardMode& mode) {
+  const bool is_cast = !x.is_cpu() && mode.copies != nullptr && norm.weight.defined() &&
+                       !norm.weight.requires_grad() && !norm.bias.requires_grad();
+  if (!is_cast) return {x, norm.weight, norm.bias, norm.eps, {}, {}};
+  return {x, in_compute(norm.weight, mode), in_compute(norm.bias, mode), norm.eps, {}, {}};
+}
+
+// The CPU's kernel takes fp32 weights with bf16 activations, CUDA's needs one dtype. Trained
+// weights stay fp32 there too: rounded to bf16, a small update would not reach the pass.
+bool is_widened(const NormPass& norm) {
+  return !norm.x.is_cpu() && norm.weight.scalar_type() != norm.x.scalar_type();
+}
+at::Tensor norm_input(const NormPass& norm, const at::Tensor& rows) {
+  return is_widened(norm) ? rows.to(norm.weight.dtype()) : rows;
 }
 
 bool is_by_rows(const NormPass& norm) {
@@ -50,9 +62,9 @@ NormedRows normalise(const NormPass& norm) {
   const at::Tensor& x = norm.x;
   if (!norm.weight.defined()) return {x, {}, {}};
   if (is_by_rows(norm)) return norm_rows(x, norm.weight, norm.bias, norm.eps);
-  auto [y, mean, rstd] = at::native_layer_norm(x, {x.size(1)}, norm_parameter(norm.weight, x),
-                                               norm_parameter(norm.bias, x), norm.eps);
-  return {y, mean, rstd};
+  auto [y, mean, rstd] =
+      at::native_layer_norm(norm_input(norm, x), {x.size(1)}, norm.weight, norm.bias, norm.eps);
+  return {y.to(x.dtype()), mean, rstd};
 }
 
 // The same result a second time, in the backward pass.
@@ -88,8 +100,9 @@ NormGradients norm_backward(const NormPass& norm, at::Tensor dy, const NormNeeds
   at::Tensor dx = dy, dw, db;
   if (norm.weight.defined()) {
     std::tie(dx, dw, db) = at::native_layer_norm_backward(
-        dy, x, {x.size(1)}, norm.mean, norm.rstd, norm_parameter(norm.weight, x),
-        norm_parameter(norm.bias, x), std::array{needs.x, needs.weight, needs.bias});
+        norm_input(norm, dy), norm_input(norm, x), {x.size(1)}, norm.mean, norm.rstd, norm.weight,
+        norm.bias, std::array{needs.x, needs.weight, needs.bias});
+    if (needs.x) dx = dx.to(x.dtype());
   }
   if (needs.x && addend.defined()) dx.add_(addend);
   return {dx, needs.weight ? dw.to(norm.weight.dtype()) : dw,
@@ -215,10 +228,10 @@ at::Tensor norm_linear(const LayerNorm& norm, const Linear& layer, const at::Ten
   const auto function = make_autograd_node<NormLinear>();
   function->stop = mode.stop;
   const LinearPass pass = linear_pass(layer, mode);
+  const NormPass norm_pass = make_norm_pass(norm, x, mode);
   variable_list inputs{x, addend, norm.weight, norm.bias};
   append_inputs(pass, inputs);
-  at::Tensor result =
-      function->forward({x, norm.weight, norm.bias, norm.eps, {}, {}}, pass, addend);
+  at::Tensor result = function->forward(norm_pass, pass, addend);
   if (is_recorded(inputs)) record(function, inputs, result);
   return result;
 }
@@ -233,8 +246,7 @@ at::Tensor residual_mlp(Activation activation, const LayerNorm& norm, const Line
   variable_list inputs{x, norm.weight, norm.bias};
   append_inputs(pass1, inputs);
   append_inputs(pass2, inputs);
-  at::Tensor result =
-      function->forward({x, norm.weight, norm.bias, norm.eps, {}, {}}, pass1, pass2);
+  at::Tensor result = function->forward(make_norm_pass(norm, x, mode), pass1, pass2);
   if (is_recorded(inputs)) record(function, inputs, result);
   return result;
 }

@@ -63,10 +63,11 @@ at::Tensor flat(const at::Tensor& x) { return x.reshape({-1, x.size(-1)}); }
 }  // namespace
 
 at::Tensor layer_norm(const LayerNorm& norm, const at::Tensor& x) {
-  // The CPU kernel takes fp32 weights with bf16 activations; the CUDA kernel needs one dtype.
-  const bool needs_cast = !x.is_cpu() && norm.weight.scalar_type() != x.scalar_type();
-  return at::layer_norm(x, {x.size(-1)}, needs_cast ? norm.weight.to(x.dtype()) : norm.weight,
-                        needs_cast ? norm.bias.to(x.dtype()) : norm.bias, norm.eps);
+  // The CPU's kernel takes fp32 weights with bf16 activations; CUDA's needs one dtype.
+  const bool is_widened = !x.is_cpu() && norm.weight.scalar_type() != x.scalar_type();
+  return at::layer_norm(is_widened ? x.to(norm.weight.dtype()) : x, {x.size(-1)}, norm.weight,
+                        norm.bias, norm.eps)
+      .to(x.dtype());
 }
 
 at::Tensor feed_forward(Activation activation, const LayerNorm& norm, const Linear& fc1,

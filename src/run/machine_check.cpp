@@ -14,6 +14,7 @@
 #include "saferclip/core/error.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/nn/cuda_card.h"
 #include "saferclip/nn/precision.h"
 #include "saferclip/weights/published_files.h"
 
@@ -33,13 +34,21 @@ double gemm_gflops(at::ScalarType dtype) {
   return 2.0 * kRounds * kSize * kSize * kSize / seconds / 1e9;
 }
 
+MachineFinding check_card(at::Device device) {
+  const std::string text = describe_card(device);
+  if (has_fast_bf16(device)) return {"device", "ok", text};
+  return {"device", "warn", cat(text, "; ", why_no_bf16(device), ", it trains in fp32")};
+}
+
 MachineFinding check_device(const ComputeOptions& compute) {
   try {
     const at::Device device = parse_device(compute.device);
-    if (device.is_cpu() && compute.device == "auto") {
-      return {"device", "warn", "cpu: this LibTorch finds no CUDA device; training will be slow"};
+    if (device.is_cpu()) {
+      const bool is_choice = compute.device != "auto";
+      return {"device", is_choice ? "ok" : "warn",
+              is_choice ? "cpu" : cat("cpu, where training is slow: ", why_no_cuda())};
     }
-    return {"device", "ok", device.str()};
+    return check_card(device);
   } catch (const Error& problem) {
     return {"device", "fail", problem.what()};
   }

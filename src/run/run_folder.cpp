@@ -4,6 +4,7 @@
 #include "saferclip/run/run_folder.h"
 
 #include <ATen/Version.h>
+#include <ATen/detail/CUDAHooksInterface.h>
 #include <torch/headeronly/version.h>
 
 #include <array>
@@ -15,6 +16,7 @@
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/nn/cuda_card.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
@@ -47,14 +49,30 @@ std::string step_name(std::int64_t step) {
 
 namespace {
 
+// The card of a device such as "cuda:1", with its driver.
+nlohmann::ordered_json card_json(const std::string& device) {
+  const std::size_t colon = device.find(':');
+  const int index = colon == std::string::npos ? 0 : std::stoi(device.substr(colon + 1));
+  nlohmann::ordered_json json{{"driver", cuda_driver_version().value_or("unknown")}};
+  if (const auto card = cuda_card(index)) {
+    json["name"] = card->name;
+    json["capability"] = card->capability();
+    json["memory_bytes"] = card->memory_bytes;
+  }
+  const at::CUDAHooksInterface& hooks = at::detail::getCUDAHooks();
+  if (hooks.compiledWithCuDNN()) json["cudnn"] = hooks.versionCuDNN();
+  return json;
+}
+
 std::string environment_json(const RunEnvironment& environment) {
-  const nlohmann::ordered_json json{{"saferclip", SAFERCLIP_VERSION},
-                                    {"libtorch", TORCH_VERSION},
-                                    {"device", environment.device},
-                                    {"threads", environment.threads},
-                                    {"cpu", cpu_features()},
-                                    {"resolved", environment.resolved},
-                                    {"never_trains", environment.never_trains}};
+  nlohmann::ordered_json json{{"saferclip", SAFERCLIP_VERSION},
+                              {"libtorch", TORCH_VERSION},
+                              {"device", environment.device},
+                              {"threads", environment.threads},
+                              {"cpu", cpu_features()},
+                              {"resolved", environment.resolved},
+                              {"never_trains", environment.never_trains}};
+  if (environment.device.starts_with("cuda")) json["gpu"] = card_json(environment.device);
   return json.dump(2) + "\n";
 }
 

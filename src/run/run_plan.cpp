@@ -10,6 +10,7 @@
 
 #include "saferclip/core/text_format.h"
 #include "saferclip/model/tensor_slots.h"
+#include "saferclip/nn/cuda_card.h"
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/run/training_data.h"
 #include "saferclip/train/trainer.h"
@@ -118,7 +119,7 @@ std::string plan_text(const Session& session, const TrainingData& data, const Sa
         static_cast<std::int64_t>(admitted_rows(data, config.objective, epoch).size())));
   }
   text += join(counts, ", ") + ", …)";
-  if (!session.device.is_cpu()) return text;
+  if (!session.device.is_cpu()) return text + "\ndevice     " + describe_card(session.device);
   const MemoryPlan plan = memory_plan(session, data, sampler, parameters);
   text += "\nmemory     " + parts_text(memory_parts(plan));
   if (needs_preparing(config)) {

@@ -15,6 +15,7 @@
 #include "saferclip/core/memory.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/split_source.h"
+#include "saferclip/nn/precision.h"
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/prepare/prepare.h"
 #include "saferclip/prepare/reference_scale.h"
@@ -44,7 +45,7 @@ at::ScalarType compute_dtype(const Session& session) {
 void say_lowered_precision(const Session& session, Logger& log) {
   const Precision written = session.config.train.precision;
   if (precision_on(session.device, written) == written) return;
-  log.warn("train.precision: this CPU has no fast bf16 (AVX512-BF16); training in fp32 instead");
+  log.warn(cat("train.precision: ", why_no_bf16(session.device), "; training in fp32 instead"));
 }
 
 TrainerOptions trainer_options(const Session& session, const StopFlag& stop) {
@@ -235,6 +236,8 @@ void train_in(const RunContext& context, const std::function<void()>& before_ste
   const std::vector<TrainedParameter> parameters = make_leaves(session, model, log);
   const std::int64_t rows = config.train.micro_batch_size.value_or(config.train.batch_size);
   pack_frozen_weights(model, 2 * rows, 2 * rows, compute);
+  std::optional<ComputeCopies> copies;
+  if (session.device.is_cuda()) copies.emplace(copied_tensors(model, compute), compute);
   Optimizer optimizer(config.optimizer, parameters);
   record_run(context, data, sampler);
   TrainState state = restore_run(
@@ -247,6 +250,8 @@ void train_in(const RunContext& context, const std::function<void()>& before_ste
   CheckpointStore checkpoints(context.run.path, log);
   keep_freed_memory();
   before_steps();
+  TrainerOptions options = trainer_options(session, context.stop);
+  options.step.copies = copies ? &*copies : nullptr;
   run_training({.model = model,
                 .parameters = parameters,
                 .optimizer = optimizer,
@@ -257,7 +262,7 @@ void train_in(const RunContext& context, const std::function<void()>& before_ste
                 .log = log,
                 .run_folder = context.run.path,
                 .device = session.device},
-               trainer_options(session, context.stop), state);
+               options, state);
   require_unchanged_reference(session, preparer);
 }
 

@@ -50,14 +50,15 @@ void MetricsLog::sync() { out_.sync(); }
 void MetricsLog::write(const StepLine& line) {
   Json terms = Json::object();
   for (const auto& [name, value] : line.terms) terms[name] = value;
-  const Json json{{"kind", "train"},
-                  {"step", line.step},
-                  {"epoch", line.epoch},
-                  {"lr", line.lr},
-                  {"loss", line.loss},
-                  {"terms", terms},
-                  {"grad_norm", line.grad_norm},
-                  {"quadruplets_per_s", line.quadruplets_per_s}};
+  Json json{{"kind", "train"},
+            {"step", line.step},
+            {"epoch", line.epoch},
+            {"lr", line.lr},
+            {"loss", line.loss},
+            {"terms", terms},
+            {"grad_norm", line.grad_norm},
+            {"quadruplets_per_s", line.quadruplets_per_s}};
+  if (line.device_peak_bytes > 0) json["device_peak_bytes"] = line.device_peak_bytes;
   append(json.dump());
 }
 

@@ -120,13 +120,20 @@ void for_micro_batches(const Batch& batch, const StepOptions& options, const Run
   const auto rows = static_cast<std::int64_t>(batch.rows.size());
   const std::int64_t micro = options.train.micro_batch_size.value_or(rows);
   for (std::int64_t begin = 0; begin < rows; begin += micro) {
-    const ForwardMode mode{options.compute, true,
+    const ForwardMode mode{options.compute,
+                           true,
                            mix_bits(static_cast<std::uint64_t>(options.train.seed),
                                     {kDropoutStream, static_cast<std::uint64_t>(batch.step),
                                      static_cast<std::uint64_t>(begin)}),
-                           options.stop, options.train.recompute};
+                           options.stop,
+                           options.train.recompute,
+                           options.copies};
     run(micro >= rows ? batch : slice_batch(batch, begin, std::min(rows, begin + micro)), mode);
   }
+}
+
+void collect_gradients(const StepOptions& options) {
+  if (options.copies != nullptr) options.copies->collect_gradients();
 }
 
 StepNumbers run_passes(const ClipModel& model, const Batch& batch, const StepOptions& options,
@@ -136,6 +143,7 @@ StepNumbers run_passes(const ClipModel& model, const Batch& batch, const StepOpt
     const LossResult result =
         losses_of(model, embed(model, part, options, mode), part, options, counts);
     result.total.backward();
+    collect_gradients(options);
     add_terms(numbers, result);
   });
   return numbers;
@@ -184,6 +192,7 @@ StepNumbers run_cached_passes(const ClipModel& model, const Batch& batch,
       next[i] += rows;
     }
     torch::autograd::backward(outputs, gradients);
+    collect_gradients(options);
   });
   StepNumbers numbers;
   add_terms(numbers, result);
@@ -206,6 +215,7 @@ StepNumbers train_step(ClipModel& model, Optimizer& optimizer, const Batch& batc
   const bool is_cached =
       options.train.gradient_cache && options.train.micro_batch_size.value_or(rows) < rows;
   optimizer.zero_grad();
+  if (options.copies != nullptr) options.copies->refresh();
   StepNumbers numbers = is_cached ? run_cached_passes(model, batch, options, counts)
                                   : run_passes(model, batch, options, counts);
   numbers.grad_norm = optimizer.clip_gradients(options.train.grad_clip);

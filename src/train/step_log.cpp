@@ -43,10 +43,11 @@ std::string not_finite_text(const StepLine& line, const std::vector<std::string>
 
 void show_step(const StepLine& line, bool has_unsafe, Progress& progress) {
   if (line.step == 0) return progress.advance(1);
-  progress.advance(
-      1, {cat("loss ", fixed(line.loss, 4))},
-      {rate_text(line.quadruplets_per_s, has_unsafe ? "quadruplets" : "rows"),
-       human_bytes(peak_memory_bytes()), cat("epoch ", line.epoch + 1), cat("lr ", line.lr)});
+  progress.advance(1, {cat("loss ", fixed(line.loss, 4))},
+                   {rate_text(line.quadruplets_per_s, has_unsafe ? "quadruplets" : "rows"),
+                    line.device_peak_bytes > 0 ? human_bytes(line.device_peak_bytes) + " on the GPU"
+                                               : human_bytes(peak_memory_bytes()),
+                    cat("epoch ", line.epoch + 1), cat("lr ", line.lr)});
 }
 
 std::string stopped_text(std::int64_t step, int exit_code) {

@@ -12,6 +12,7 @@
 #include "saferclip/core/progress.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/prefetch.h"
+#include "saferclip/nn/cuda_card.h"
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/train/schedule.h"
 #include "train/background_saver.h"
@@ -30,6 +31,17 @@ bool validation_is_due(const TrainerParts& parts, const TrainerOptions& options,
   const std::int64_t epoch = parts.sampler.position_of(step - 1).epoch;
   const std::int64_t next = parts.sampler.position_of(step).epoch;
   return next != epoch && next % options.validate_every_epochs == 0;
+}
+
+std::string closing_text(double longest_wait, c10::Device device) {
+  std::string text =
+      cat("longest time a step waited for a checkpoint: ", fixed(1000 * longest_wait, 1),
+          " ms; peak memory: ", human_bytes(peak_memory_bytes()));
+  if (const std::optional<DeviceMemory> memory = device_memory(device)) {
+    text += cat(" on the host, ", human_bytes(memory->peak), " of ", human_bytes(memory->total),
+                " on ", device.str());
+  }
+  return text;
 }
 
 class Loop {
@@ -69,9 +81,7 @@ class Loop {
     if (!was_saved_) save();
     saver_.wait();
     progress_.finish();
-    parts_.log.info(cat("longest time a step waited for a checkpoint: ",
-                        fixed(1000 * saver_.longest_wait(), 1), " ms"));
-    parts_.log.info(cat("peak memory: ", human_bytes(peak_memory_bytes())));
+    parts_.log.info(closing_text(saver_.longest_wait(), parts_.device));
   }
 
  private:
@@ -85,6 +95,7 @@ class Loop {
     const StepNumbers numbers = train_step(parts_.model, parts_.optimizer, moved, options_.step,
                                            line.lr, [this] { saver_.wait_for_copy(); });
     line.quadruplets_per_s = throughput_.step_rate(static_cast<std::int64_t>(batch.rows.size()));
+    line.device_peak_bytes = device_peak_bytes(parts_.device);
     flush_log();
     steps_.put(std::move(line), numbers, batch.rows);
     ++state_.step;
@@ -94,12 +105,11 @@ class Loop {
   }
 
   void after_step() {
-    const bool is_last = state_.step == total_;
     state_.awaits_validation =
         state_.awaits_validation || validation_is_due(parts_, options_, state_.step);
     const bool is_best = state_.awaits_validation && validate();
     state_.awaits_validation = false;
-    if (is_last || is_best || saver_.is_due(state_.step)) save();
+    if (state_.step == total_ || is_best || saver_.is_due(state_.step)) save();
   }
 
   // Returns whether the value is the best so far.

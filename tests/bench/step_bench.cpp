@@ -31,6 +31,7 @@ Batch read_batch(const std::string& path) {
   const std::int64_t rows = b.safe_pixels.size(0);
   for (std::int64_t i = 0; i < rows; ++i) b.rows.push_back(i);
   b.unsafe_rows = at::arange(rows, at::kLong);
+  for (std::int64_t i = 0; i < rows; ++i) b.unsafe_positions.push_back(i);
   b.has_unsafe_image = b.is_redirected = at::ones({rows});
   b.redirected_rows = b.redirected_rows_with_unsafe_image = static_cast<double>(rows);
   b.safe_ids = read("safe_ids");
@@ -60,7 +61,7 @@ int main(int argc, char** argv) {
   saferclip::ModelOptions model_options;
   model_options.weights = argv[1];
   saferclip::AdapterOptions adapter;
-  adapter.method = is_lora ? "lora" : "full";
+  adapter.method = is_lora ? saferclip::AdapterMethod::kLora : saferclip::AdapterMethod::kFull;
   const auto source = saferclip::open_weights(model_options, 0);
   saferclip::ClipModel model =
       saferclip::load_clip(source, is_lora && is_bf16 ? at::kBFloat16 : at::kFloat);
@@ -72,7 +73,7 @@ int main(int argc, char** argv) {
   saferclip::OptimizerOptions adam;
   saferclip::Optimizer optimizer(adam, parameters);
   saferclip::StepOptions options;
-  options.objective = saferclip::ObjectiveOptions::preset(ObjectiveName::kSaferClip);
+  options.objective = saferclip::ObjectiveOptions::preset(saferclip::ObjectiveName::kSaferClip);
   options.preprocessing = source.preprocessing;
   options.infonce_scale = std::exp(model.logit_scale.item<double>());
   options.compute = compute;

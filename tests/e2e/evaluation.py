@@ -188,8 +188,8 @@ class Evaluation(WorldCase):
         w.write_rows("lists3.jsonl", [dict(file=f"images/safe{i % 8}.png", label=[0]) for i in range(60)])
         w.write_rows("one_based.jsonl", [dict(file=f"images/safe{i}.png", label=1 + i % 3) for i in range(6)])
         for name, words in (("columns", ["kind, picture", "expected: file | filepath"]), ("gone", ["60 of 60 images", "no such file"]),
-                            ("foreign", ["60 labels are no class", '"class 0"']), ("lists3", ["neither text nor a whole number", "60 of 60 rows"]),
-                            ("one_based", ["3 labels are no class", "positions from 0 to 2"])):
+                            ("foreign", ["60 labels are not in", '"class 0"']), ("lists3", ["neither text nor a whole number", "60 of 60 rows"]),
+                            ("one_based", ["3 labels are not in", "positions from 0 to 2"])):
             _, said = self.zero_shot(f"{name}.jsonl", code=3)
             for word in words:
                 self.assertIn(word, said)

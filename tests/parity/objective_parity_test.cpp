@@ -58,12 +58,14 @@ struct Case {
     ObjectiveOptions o = ObjectiveOptions::preset(objective);
     o.normalise = Normalization::kNone;
     for (auto& [name, weight] : o.weights) weight = name == term ? 1 : 0;
+    const auto word = [this](const char* key) { return knobs[key].get<std::string>(); };
     o.cross.scale = knobs["k"];
     o.cross.margin = knobs["margin"];
     o.mutual_scale = knobs["mutual"];
-    o.mutual_negatives = knobs["negatives"];
-    o.pres_cross.form = knobs["form"];
-    o.pres_sim = {knobs["sim_form"], knobs["sim_scale"], knobs["sim_neighbours"]};
+    o.mutual_negatives = *enum_from<MutualNegatives>(word("negatives"));
+    o.pres_cross.form = *enum_from<CrossPreservationForm>(word("form"));
+    o.pres_sim = {*enum_from<SimilarityForm>(word("sim_form")), knobs["sim_scale"],
+                  knobs["sim_neighbours"]};
     return o;
   }
 

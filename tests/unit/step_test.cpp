@@ -9,6 +9,7 @@
 #include "saferclip/model/tensor_slots.h"
 #include "saferclip/train/augment.h"
 #include "support/tensors.h"
+#include "support/tiny_batch.h"
 #include "support/tiny_model.h"
 
 namespace saferclip {
@@ -16,39 +17,6 @@ namespace {
 
 class Tiny : public TinyModel {
  protected:
-  Batch batch(std::int64_t rows) const {
-    at::manual_seed(2);
-    Batch b;
-    b.step = 3;
-    for (std::int64_t i = 0; i < rows; ++i) b.rows.push_back(i);
-    const auto pixels = [&](std::int64_t n) {
-      return at::randint(0, 256, {n, 21, 21, 3}, at::kByte);
-    };
-    const auto ids = [&] {
-      at::Tensor t = at::randint(0, 48, {rows, 8}, at::kInt);
-      t.select(1, 0).fill_(48);
-      t.select(1, 7).fill_(49);
-      return t;
-    };
-    const auto embeddings = [&] { return at::randn({rows, 12}); };
-    b.safe_pixels = pixels(rows);
-    b.unsafe_rows = at::tensor({0, 2, 3}, at::kLong);
-    b.unsafe_pixels = pixels(3);
-    b.has_unsafe_image = at::zeros({rows}).index_fill_(0, b.unsafe_rows, 1);
-    b.is_redirected = at::ones({rows});
-    b.redirected_rows = static_cast<double>(rows);
-    b.redirected_rows_with_unsafe_image = 3;
-    b.safe_ids = ids();
-    b.unsafe_ids = ids();
-    b.safe_ends = b.unsafe_ends = end_positions(b.safe_ids, {});
-    b.reference.safe_text = embeddings();
-    b.reference.safe_image = embeddings();
-    b.reference.unsafe_text = embeddings();
-    b.reference.unsafe_image = embeddings();
-    b.target_text = embeddings();
-    b.target_image = embeddings();
-    return b;
-  }
   // Adapters as after some training, so that all of their gradients differ from 0.
   void disturb(double dropout) {
     for (LinearSlot& slot : linear_slots(model_)) {
@@ -59,7 +27,7 @@ class Tiny : public TinyModel {
   // Of one step over the same five rows each time, in one vector.
   at::Tensor loss_and_gradients(const StepOptions& options) {
     at::manual_seed(3);
-    const Batch rows = batch(5);
+    const Batch rows = tiny_batch(5);
     Optimizer optimizer({}, parameters_);
     const StepNumbers numbers = train_step(model_, optimizer, rows, options, 0.0);
     std::vector<at::Tensor> flat{numbers.loss.detach().view({1})};
@@ -79,7 +47,7 @@ TEST_F(Tiny, MicroBatchesEqualOneBatch) {
   for (const std::int64_t micro : {5, 2, 1}) {
     options.train.micro_batch_size = micro;
     Optimizer optimizer(adam, parameters_);
-    const StepNumbers numbers = train_step(model_, optimizer, batch(5), options, 0.0);
+    const StepNumbers numbers = train_step(model_, optimizer, tiny_batch(5), options, 0.0);
     std::vector<at::Tensor> flat;
     for (const TrainedParameter& p : parameters_) flat.push_back(p.tensor.grad().flatten());
     const at::Tensor all = at::cat(flat);
@@ -126,6 +94,36 @@ TEST_F(Tiny, RecomputationGivesTheSameBits) {
   EXPECT_TRUE(gradients[2].equal(gradients[0]));
 }
 
+// Copies of the trained tensors change how often they are cast, and no bit of the result.
+TEST_F(Tiny, CopiesGiveTheSameBits) {
+  for (const AdapterMethod method : {AdapterMethod::kLora, AdapterMethod::kFull}) {
+    model_ = load_clip(source_);
+    adapter_.method = method;
+    adapter_.alpha = 3;
+    parameters_ = make_trainable(model_, {}, adapter_, 7);
+    disturb(0.25);
+    for (const at::ScalarType compute : {at::kFloat, at::kBFloat16}) {
+      for (const char* way : {"whole", "micro", "cache", "blocks"}) {
+        StepOptions options;
+        options.objective = ObjectiveOptions::preset(ObjectiveName::kSaferClip);
+        options.preprocessing = source_.preprocessing;
+        options.compute = compute;
+        const std::string name = way;
+        if (name == "micro" || name == "cache") options.train.micro_batch_size = 2;
+        options.train.gradient_cache = name == "cache";
+        if (name == "blocks") options.train.recompute = Recompute::kBlocks;
+        const at::Tensor plain = loss_and_gradients(options);
+        ComputeCopies copies(copied_tensors(model_, compute), compute);
+        options.copies = &copies;
+        const at::Tensor copied = loss_and_gradients(options);
+        EXPECT_GT(plain.abs().sum().item<double>(), 0);
+        EXPECT_TRUE(copied.equal(plain)) << word_of(method) << ' ' << compute << ' ' << way << ' '
+                                         << (copied - plain).abs().max().item<double>();
+      }
+    }
+  }
+}
+
 TEST_F(Tiny, DropoutIsAFunctionOfSeedAndStep) {
   StepOptions options;
   options.objective = ObjectiveOptions::preset(ObjectiveName::kSaferClip);
@@ -138,7 +136,7 @@ TEST_F(Tiny, DropoutIsAFunctionOfSeedAndStep) {
   Optimizer optimizer(adam, parameters_);
   const auto loss = [&](std::uint64_t seed, std::int64_t step) {
     options.train.seed = static_cast<std::int64_t>(seed);
-    Batch b = batch(4);
+    Batch b = tiny_batch(4);
     b.step = step;
     return train_step(model_, optimizer, b, options, 0.0).loss.item<double>();
   };
@@ -151,7 +149,7 @@ TEST_F(Tiny, DropoutIsAFunctionOfSeedAndStep) {
 TEST_F(Tiny, TheReferenceSeesTheCroppedPictures) {
   ClipModel reference = load_clip(source_);
   const std::string hash = model_hash(reference);
-  Batch whole = batch(5);
+  Batch whole = tiny_batch(5);
   const at::Tensor of_whole =
       encode_images(reference, source_.preprocessing, whole.safe_pixels, {});
   whole.safe_boxes =
@@ -190,7 +188,7 @@ TEST_F(Tiny, TheReferenceSeesTheCroppedPictures) {
 }
 
 TEST_F(Tiny, AStepIsGivenUpBeforeItChangesAnything) {
-  const Batch whole = batch(5);
+  const Batch whole = tiny_batch(5);
   StopFlag stop;
   StepOptions options;
   options.objective = ObjectiveOptions::preset(ObjectiveName::kSaferClip);

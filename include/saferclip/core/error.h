@@ -39,6 +39,9 @@ struct NumericError : Error {
   explicit NumericError(const std::string& message) : Error(message, 5) {}
 };
 
+// Exit code when the device has too little memory.
+inline constexpr int kOutOfMemory = 6;
+
 // Exit code of a run stopped by its time limit, which --resume auto continues: EX_TEMPFAIL of
 // sysexits.h, "try again".
 inline constexpr int kOutOfTime = 75;

@@ -25,8 +25,9 @@ struct Batch : LossConstants {
   at::Tensor safe_boxes;           // fp32 [B, 4]: what to cut out of the pictures (crops.h);
   at::Tensor unsafe_boxes;         // fp32 [U, 4]: undefined when they are not cropped
   at::Tensor unsafe_rows;          // int64 [U]: positions in the batch, ascending
-  at::Tensor safe_ids;             // int32 [B, L]
-  at::Tensor safe_ends;            // int64 [B]
+  std::vector<std::int64_t> unsafe_positions;  // the same on the host, for slicing
+  at::Tensor safe_ids;                         // int32 [B, L]
+  at::Tensor safe_ends;                        // int64 [B]
   at::Tensor unsafe_ids;
   at::Tensor unsafe_ends;
   at::Tensor anchor_ids;       // int32 [A, L]

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "saferclip/core/quadruplet.h"
+#include "saferclip/data/host_memory.h"
 #include "saferclip/data/manifest.h"
 
 namespace saferclip {
@@ -77,7 +78,8 @@ struct SplitData {
 };
 
 // The position of the pooled token in each row of ids [N, L], int64 [N].
-at::Tensor end_positions(const at::Tensor& ids, const PooledToken& pooled);
+at::Tensor end_positions(const at::Tensor& ids, const PooledToken& pooled,
+                         HostMemory memory = HostMemory::kPageable);
 
 // The length to which a batch of ids is cut: the longest caption, rounded up to a multiple of 8, at
 // most the context length.

@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "saferclip/model/geometry.h"
 #include "saferclip/nn/attention_pool.h"
@@ -51,6 +52,9 @@ ClipModel allocate_clip(const ClipGeometry& geometry, at::ScalarType matmul_dtyp
 // bf16, LayerNorms and embeddings stay fp32: only the weights and biases of matrix products are
 // converted.
 void convert_clip(ClipModel& model, at::ScalarType matmul_dtype, at::Device device);
+
+// The trained tensors that matrix products in `compute` read, for ComputeCopies.
+std::vector<ComputeCopies::Source> copied_tensors(ClipModel& model, at::ScalarType compute);
 
 // Packs the frozen weights of the blocks for products with a batch of `pictures` and `captions`
 // (nn/linear: pack_frozen); their values can no longer be read.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "saferclip/core/stop.h"
+#include "saferclip/nn/compute_copies.h"
 #include "saferclip/nn/recompute.h"
 
 namespace saferclip {
@@ -20,7 +21,11 @@ struct ForwardMode {
   std::uint64_t dropout_key = 0;        // of this step; masks are a function of it
   const StopFlag* stop = nullptr;       // checked between layers in both passes; throws Interrupted
   Recompute recompute = Recompute::kNothing;
+  ComputeCopies* copies = nullptr;  // null: each pass casts for itself
 };
+
+// The tensor in mode.compute: its copy, or a cast.
+at::Tensor in_compute(const at::Tensor& tensor, const ForwardMode& mode);
 
 // The adapter of output rows [row, row + rows): W + scaling · B A there. a and b: fp32 leaves.
 struct LoraSegment {

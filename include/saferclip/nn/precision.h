@@ -12,7 +12,10 @@ namespace saferclip {
 // other word and for a device that does not exist.
 c10::Device parse_device(const std::string& word);
 
-// Whether bf16 matrix products are fast on the device (CPU: AVX512-BF16 or AMX).
+// Whether bf16 matrix products are fast on the device (CPU: AVX512-BF16 or AMX; CUDA: compute
+// capability 8.0 or more).
 bool has_fast_bf16(c10::Device device);
+// Why they are not, for messages.
+std::string why_no_bf16(c10::Device device);
 
 }  // namespace saferclip

@@ -20,6 +20,7 @@ struct StepLine {
   double grad_norm = 0;
   double quadruplets_per_s = 0;
   std::vector<std::pair<std::string, double>> terms;
+  std::uint64_t device_peak_bytes = 0;  // of a GPU's memory so far; 0: a CPU
 };
 
 // Whether the evaluation of the step after which a run resumes is in the log, or runs again.

@@ -29,6 +29,7 @@ struct StepOptions {
   double infonce_scale = 100;
   double logit_bias = 0;
   const StopFlag* stop = nullptr;
+  ComputeCopies* copies = nullptr;  // of the trained tensors; null: each pass casts them
 };
 
 // The numbers of a step as 0-d tensors on the device: loss, gradient norm, raw terms.

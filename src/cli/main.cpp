@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <array>
 #include <iostream>
-#include <map>
 #include <string_view>
 #include <vector>
 
@@ -18,6 +17,7 @@
 #include "cli/signals.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/nn/cuda_card.h"
 
 namespace {
 
@@ -45,18 +45,9 @@ constexpr std::array<Command, 10> kCommands{{
 }};
 
 saferclip::LogLevel parse_log_level(const std::string& word) {
-  static const std::map<std::string, saferclip::LogLevel> kLevels{
-      {"debug", saferclip::LogLevel::kDebug},
-      {"info", saferclip::LogLevel::kInfo},
-      {"warn", saferclip::LogLevel::kWarn},
-      {"error", saferclip::LogLevel::kError},
-      {"off", saferclip::LogLevel::kOff}};
-  const auto found = kLevels.find(word);
-  if (found == kLevels.end()) {
-    throw saferclip::ConfigError(
-        saferclip::cat("--log-level ", word, ": expected debug, info, warn, error or off"));
-  }
-  return found->second;
+  if (const auto level = saferclip::enum_from<saferclip::LogLevel>(word)) return *level;
+  throw saferclip::ConfigError(
+      saferclip::cat("--log-level ", word, ": expected debug, info, warn, error or off"));
 }
 
 void add_global_options(CLI::App& app, GlobalOptions& globals) {
@@ -64,26 +55,6 @@ void add_global_options(CLI::App& app, GlobalOptions& globals) {
   app.add_option("--device", globals.device, "auto, cpu, cuda or cuda:<index>");
   app.add_option("--threads", globals.threads, "CPU threads; 0: LibTorch decides")
       ->check(CLI::NonNegativeNumber);
-}
-
-std::string first_sentence(const std::string& text) {
-  return text.substr(0, std::min(text.find('\n'), text.find(". ")));
-}
-
-std::string out_of_memory_text(const std::string& problem) {
-  return saferclip::cat(
-      first_sentence(problem),
-      "; checkpoints are intact. To fit a run into the device: lower train.micro_batch_size (with "
-      "train.gradient_cache: true the losses remain those of the whole batch), set "
-      "train.recompute: blocks, train LoRA instead of all weights, or free the device for this "
-      "process (nvidia-smi shows who uses it); then continue with --resume auto");
-}
-
-std::string device_failure_text(const std::string& problem) {
-  return saferclip::cat(first_sentence(problem),
-                        "; the device failed, not the run: checkpoints are intact, continue with "
-                        "--resume auto. If it happens again, see nvidia-smi and the system log "
-                        "(Xid errors)");
 }
 
 int run(int argc, char** argv) {
@@ -121,10 +92,10 @@ int run(int argc, char** argv) {
     log.error(problem.what());
     return problem.exit_code();
   } catch (const c10::OutOfMemoryError& problem) {
-    log.error(out_of_memory_text(problem.what_without_backtrace()));
+    log.error(saferclip::out_of_memory_text(problem.what_without_backtrace()));
     return saferclip::kOutOfMemory;
   } catch (const c10::AcceleratorError& problem) {
-    log.error(device_failure_text(problem.what_without_backtrace()));
+    log.error(saferclip::device_failure_text(problem.what_without_backtrace()));
     return 1;
   } catch (const c10::Error& problem) {
     log.error(std::string("LibTorch: ") + problem.what_without_backtrace());

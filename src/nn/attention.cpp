@@ -6,6 +6,7 @@
 #include "nn/attention.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/grad_mode.h>
 
 #include <cmath>
@@ -87,6 +88,29 @@ class SelfAttention : public AutogradNode<SelfAttentionSaved> {
   }
 };
 
+struct Nothing {};
+
+// Splits [B·L, 3D] into Q, K and V [B, H, L, d] as views. Autograd's own way back copies the three
+// gradients twice, once to stack and once to reorder them; this node once.
+class SplitQkv : public AutogradNode<Nothing> {
+ public:
+  AttentionShape shape;
+
+  variable_list forward(const at::Tensor& packed) const {
+    const at::AutoDispatchBelowADInplaceOrView guard;  // plain views, which get their history here
+    const at::Tensor qkv =
+        packed.view({shape.batch, shape.length, 3, shape.heads, packed.size(1) / 3 / shape.heads})
+            .permute({2, 0, 3, 1, 4});
+    return {qkv.select(0, kQuery), qkv.select(0, kKey), qkv.select(0, kValue)};
+  }
+
+  variable_list apply(variable_list&& gradients) override {
+    for (at::Tensor& gradient : gradients) gradient = gradient.transpose(1, 2);
+    const at::Tensor all = at::stack(gradients, 2);  // [B, L, 3, H, d]
+    return {all.view({shape.batch * shape.length, -1})};
+  }
+};
+
 }  // namespace
 
 at::Tensor self_attention(const at::Tensor& qkv, const AttentionShape& shape) {
@@ -94,13 +118,13 @@ at::Tensor self_attention(const at::Tensor& qkv, const AttentionShape& shape) {
     const auto function = make_autograd_node<SelfAttention>();
     function->shape = shape;
     at::Tensor result = function->forward(qkv);
-    if (is_recorded({qkv})) record(function, {qkv}, result);
+    if (is_recorded({qkv})) record(function, {qkv}, {result});
     return result;
   }
-  const std::vector<at::Tensor> planes =
-      qkv.view({shape.batch, shape.length, 3, shape.heads, qkv.size(1) / 3 / shape.heads})
-          .permute({2, 0, 3, 1, 4})
-          .unbind(0);
+  const auto split = make_autograd_node<SplitQkv>();
+  split->shape = shape;
+  const variable_list planes = split->forward(qkv.contiguous());
+  if (is_recorded({qkv})) record(split, {qkv}, planes);
   return at::scaled_dot_product_attention(planes[kQuery], planes[kKey], planes[kValue], {}, 0.0,
                                           shape.is_causal)
       .transpose(1, 2)

@@ -1,6 +1,6 @@
 // LibTorch's own two steps of recording an operator: edges to the producers of the inputs (none for
-// an undefined input), and the node as the result's gradient function. The result was computed
-// without recording, so it has no other history.
+// an undefined input), and the node as the results' gradient function. The results were computed
+// without recording, so they have no other history.
 #include "nn/autograd_node.h"
 
 #include <ATen/ATen.h>
@@ -13,10 +13,12 @@ bool is_recorded(const torch::autograd::variable_list& inputs) {
 }
 
 void record(const NodePointer& function, const torch::autograd::variable_list& inputs,
-            const at::Tensor& result) {
+            const torch::autograd::variable_list& results) {
   function->set_next_edges(torch::autograd::collect_next_edges(inputs));
-  torch::autograd::impl::set_gradient_edge(result,
-                                           {function, function->add_input_metadata(result)});
+  for (const at::Tensor& result : results) {
+    torch::autograd::impl::set_gradient_edge(result,
+                                             {function, function->add_input_metadata(result)});
+  }
 }
 
 }  // namespace saferclip

@@ -55,8 +55,9 @@ auto make_autograd_node() {
 // Whether a result of these inputs belongs in the graph.
 bool is_recorded(const torch::autograd::variable_list& inputs);
 
-// Enters `function` into the graph: `inputs` in, `result` (computed without recording) out.
+// Enters `function` into the graph: `inputs` in, `results` (computed without recording) out, in the
+// order of the gradients that the node gets.
 void record(const NodePointer& function, const torch::autograd::variable_list& inputs,
-            const at::Tensor& result);
+            const torch::autograd::variable_list& results);
 
 }  // namespace saferclip

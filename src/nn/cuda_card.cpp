@@ -45,6 +45,10 @@ std::string version_text(std::int64_t number) {  // 13000 -> "13.0"
   return cat(number / 1000, ".", number % 1000 / 10);
 }
 
+std::string first_sentence(const std::string& text) {
+  return text.substr(0, std::min(text.find('\n'), text.find(". ")));
+}
+
 std::string visible_devices() {
   const char* value = std::getenv("CUDA_VISIBLE_DEVICES");
   return value == nullptr ? "" : cat(" (CUDA_VISIBLE_DEVICES=\"", value, "\")");
@@ -114,6 +118,22 @@ std::string describe_card(c10::Device device) {
   }
   if (const auto driver = cuda_driver_version()) text += cat(", driver for CUDA ", *driver);
   return text;
+}
+
+std::string out_of_memory_text(const std::string& problem) {
+  return cat(
+      first_sentence(problem),
+      "; checkpoints are intact. To fit a run into the device: lower train.micro_batch_size (with "
+      "train.gradient_cache: true the losses remain those of the whole batch), set "
+      "train.recompute: blocks, train LoRA instead of all weights, or free the device for this "
+      "process (nvidia-smi shows who uses it); then continue with --resume auto");
+}
+
+std::string device_failure_text(const std::string& problem) {
+  return cat(first_sentence(problem),
+             "; the device failed, not the run: checkpoints are intact, continue with "
+             "--resume auto. If it happens again, see nvidia-smi and the system log "
+             "(Xid errors)");
 }
 
 std::string why_no_cuda() {

@@ -49,7 +49,7 @@ at::Tensor recomputed(const std::function<at::Tensor(const at::Tensor&)>& block,
   function->stop = stop;
   function->block = block;
   at::Tensor result = function->forward(x);
-  record(function, inputs, result);
+  record(function, inputs, {result});
   return result;
 }
 

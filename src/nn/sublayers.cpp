@@ -34,46 +34,54 @@ struct NormPass {
   double eps = 0;
   at::Tensor mean;
   at::Tensor rstd;
+  at::ScalarType dtype = at::kFloat;  // of the rows outside
 };
 
 // Frozen weights are cast for CUDA once, where there are copies to keep the cast.
 NormPass make_norm_pass(const LayerNorm& norm, const at::Tensor& x, const ForwardMode& mode) {
   const bool is_cast = !x.is_cpu() && mode.copies != nullptr && norm.weight.defined() &&
                        !norm.weight.requires_grad() && !norm.bias.requires_grad();
-  if (!is_cast) return {x, norm.weight, norm.bias, norm.eps, {}, {}};
-  return {x, in_compute(norm.weight, mode), in_compute(norm.bias, mode), norm.eps, {}, {}};
+  if (!is_cast) return {x, norm.weight, norm.bias, norm.eps, {}, {}, x.scalar_type()};
+  return {x,
+          in_compute(norm.weight, mode),
+          in_compute(norm.bias, mode),
+          norm.eps,
+          {},
+          {},
+          x.scalar_type()};
 }
 
-// The CPU's kernel takes fp32 weights with bf16 activations, CUDA's needs one dtype. Trained
-// weights stay fp32 there too: rounded to bf16, a small update would not reach the pass.
-bool is_widened(const NormPass& norm) {
-  return !norm.x.is_cpu() && norm.weight.scalar_type() != norm.x.scalar_type();
-}
-at::Tensor norm_input(const NormPass& norm, const at::Tensor& rows) {
-  return is_widened(norm) ? rows.to(norm.weight.dtype()) : rows;
+// The CPU's kernel takes fp32 weights with bf16 rows, CUDA's needs one dtype. Trained weights stay
+// fp32 there too, because rounded to bf16 a small update would not reach the pass: the rows are
+// widened instead.
+NormPass widened(const NormPass& norm) {
+  NormPass wide = norm;
+  const bool is_mixed = norm.weight.defined() && !norm.x.is_cpu() &&
+                        norm.weight.scalar_type() != norm.x.scalar_type();
+  if (is_mixed) wide.x = norm.x.to(norm.weight.dtype());
+  return wide;
 }
 
 bool is_by_rows(const NormPass& norm) {
   return has_row_kernels(norm.x) && norm.weight.scalar_type() == at::kFloat;
 }
 
-// LayerNorm's result and statistics.
-NormedRows normalise(const NormPass& norm) {
+// LayerNorm's result and statistics, of a widened pass.
+NormedRows normalize(const NormPass& norm) {
   const at::Tensor& x = norm.x;
   if (!norm.weight.defined()) return {x, {}, {}};
   if (is_by_rows(norm)) return norm_rows(x, norm.weight, norm.bias, norm.eps);
-  auto [y, mean, rstd] =
-      at::native_layer_norm(norm_input(norm, x), {x.size(1)}, norm.weight, norm.bias, norm.eps);
-  return {y.to(x.dtype()), mean, rstd};
+  auto [y, mean, rstd] = at::native_layer_norm(x, {x.size(1)}, norm.weight, norm.bias, norm.eps);
+  return {y.to(norm.dtype), mean, rstd};
 }
 
 // The same result a second time, in the backward pass.
-at::Tensor normalise_again(const NormPass& norm) {
+at::Tensor normalize_again(const NormPass& norm) {
   if (!norm.weight.defined()) return norm.x;
   if (is_by_rows(norm)) {
     return recompute_norm_rows(norm.x, norm.weight, norm.bias, norm.mean, norm.rstd);
   }
-  return normalise(norm).y;
+  return normalize(norm).y;
 }
 
 struct NormGradients {
@@ -100,9 +108,9 @@ NormGradients norm_backward(const NormPass& norm, at::Tensor dy, const NormNeeds
   at::Tensor dx = dy, dw, db;
   if (norm.weight.defined()) {
     std::tie(dx, dw, db) = at::native_layer_norm_backward(
-        norm_input(norm, dy), norm_input(norm, x), {x.size(1)}, norm.mean, norm.rstd, norm.weight,
-        norm.bias, std::array{needs.x, needs.weight, needs.bias});
-    if (needs.x) dx = dx.to(x.dtype());
+        dy.to(x.dtype()), x, {x.size(1)}, norm.mean, norm.rstd, norm.weight, norm.bias,
+        std::array{needs.x, needs.weight, needs.bias});
+    if (needs.x) dx = dx.to(norm.dtype);
   }
   if (needs.x && addend.defined()) dx.add_(addend);
   return {dx, needs.weight ? dw.to(norm.weight.dtype()) : dw,
@@ -127,7 +135,7 @@ class NormLinear : public AutogradNode<NormLinearSaved> {
   at::Tensor forward(const NormPass& norm, const LinearPass& layer, const at::Tensor& addend) {
     throw_if_stopped();
     const at::NoGradGuard guard;
-    const NormedRows normed = normalise(norm);
+    const NormedRows normed = normalize(widened(norm));
     LinearForward out = linear_forward(layer, normed.y, addend);
     saved_ = {norm, layer, out.xa};
     saved_.norm.mean = normed.mean;
@@ -137,14 +145,15 @@ class NormLinear : public AutogradNode<NormLinearSaved> {
 
   variable_list apply(variable_list&& gradients) override {
     throw_if_stopped();
-    const auto& [norm, layer, xa] = saved_;
+    const auto& [saved_norm, layer, xa] = saved_;
+    const NormPass norm = widened(saved_norm);
     const at::Tensor dy = gradients[0].contiguous();
     const std::vector<bool> flags = needs(0, kLayer);
     const NormNeeds needs_norm{flags[0], flags[2], flags[3]};
     const std::vector<bool> needs_layer = needs(kLayer, layer.input_count());
     const LinearBackward back = linear_input_gradient(layer, dy, needs_norm.any());
     variable_list result{{}, gradients[0], {}, {}};
-    const at::Tensor layer_input = any(needs_layer) ? normalise_again(norm) : norm.x;
+    const at::Tensor layer_input = any(needs_layer) ? normalize_again(norm) : norm.x;
     append_weight_gradients(layer, {layer_input, xa, dy, back.dyb}, needs_layer, result);
     if (!needs_norm.any()) return result;
     const NormGradients of_norm = norm_backward(norm, back.dx, needs_norm);
@@ -174,7 +183,7 @@ class ResidualMlp : public AutogradNode<ResidualMlpSaved> {
   at::Tensor forward(const NormPass& norm, const LinearPass& fc1, const LinearPass& fc2) {
     throw_if_stopped();
     const at::NoGradGuard guard;
-    const NormedRows normed = normalise(norm);
+    const NormedRows normed = normalize(widened(norm));
     LinearForward inner = linear_forward(fc1, normed.y);
     LinearForward out = linear_forward(fc2, activate(activation, inner.y), norm.x);
     saved_ = {norm, fc1, fc2, inner.y, inner.xa, out.xa};
@@ -185,7 +194,7 @@ class ResidualMlp : public AutogradNode<ResidualMlpSaved> {
 
   variable_list apply(variable_list&& gradients) override {
     throw_if_stopped();
-    const NormPass& norm = saved_.norm;
+    const NormPass norm = widened(saved_.norm);
     const LinearPass& fc1 = saved_.fc1;
     const at::Tensor dy = gradients[0].contiguous();
     variable_list of_fc2;
@@ -196,7 +205,7 @@ class ResidualMlp : public AutogradNode<ResidualMlpSaved> {
     const std::vector<bool> needs_fc1 = needs(kFirst, fc1.input_count());
     const LinearBackward back = linear_input_gradient(fc1, du, needs_norm.any());
     variable_list result(kFirst);
-    const at::Tensor layer_input = any(needs_fc1) ? normalise_again(norm) : norm.x;
+    const at::Tensor layer_input = any(needs_fc1) ? normalize_again(norm) : norm.x;
     append_weight_gradients(fc1, {layer_input, saved_.xa1, du, back.dyb}, needs_fc1, result);
     result.insert(result.end(), of_fc2.begin(), of_fc2.end());
     if (!needs_norm.any()) return result;
@@ -232,7 +241,7 @@ at::Tensor norm_linear(const LayerNorm& norm, const Linear& layer, const at::Ten
   variable_list inputs{x, addend, norm.weight, norm.bias};
   append_inputs(pass, inputs);
   at::Tensor result = function->forward(norm_pass, pass, addend);
-  if (is_recorded(inputs)) record(function, inputs, result);
+  if (is_recorded(inputs)) record(function, inputs, {result});
   return result;
 }
 
@@ -247,7 +256,7 @@ at::Tensor residual_mlp(Activation activation, const LayerNorm& norm, const Line
   append_inputs(pass1, inputs);
   append_inputs(pass2, inputs);
   at::Tensor result = function->forward(make_norm_pass(norm, x, mode), pass1, pass2);
-  if (is_recorded(inputs)) record(function, inputs, result);
+  if (is_recorded(inputs)) record(function, inputs, {result});
   return result;
 }
 

@@ -17,6 +17,7 @@
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/progress.h"
+#include "saferclip/core/transfers.h"
 #include "saferclip/data/caches.h"
 #include "saferclip/model/clip_forward.h"
 
@@ -33,14 +34,29 @@ ForwardMode mode_of(const EmbedJob& job) {
   return mode;
 }
 
+// A block's embeddings on their way to the host.
+struct EmbeddedBlock {
+  at::Tensor rows;  // int64: where they belong
+  at::Tensor host;
+  Downloads downloads;
+};
+
 // Runs `embed` on blocks of rows of each group (int64 [n]); the last block is padded with copies of
-// its last row.
+// its last row. A block is stored while the device works on the next one.
 at::Tensor in_blocks(std::int64_t count, const std::vector<at::Tensor>& groups, std::int64_t width,
                      const char* unit, const EmbedJob& job,
                      const std::function<at::Tensor(const at::Tensor& rows)>& embed) {
   const at::NoGradGuard guard;
   at::Tensor result = at::empty({count, width}, at::kFloat);
   Progress progress(job.log, job.label, unit, count);
+  EmbeddedBlock before;
+  const auto store = [&](EmbeddedBlock block) {
+    std::swap(block, before);
+    if (!block.rows.defined()) return;
+    block.downloads.wait();
+    result.index_copy_(0, block.rows, block.host);
+    progress.advance(block.rows.size(0));
+  };
   for (const at::Tensor& group : groups) {
     const std::int64_t members = group.size(0);
     // A few rows do not justify a whole block of a large model.
@@ -51,11 +67,12 @@ at::Tensor in_blocks(std::int64_t count, const std::vector<at::Tensor>& groups, 
       const std::int64_t size = std::min(block, members - begin);
       const at::Tensor rows =
           group.index_select(0, at::arange(begin, begin + block, at::kLong).clamp_max(members - 1));
-      const at::Tensor embedded = l2_normalized(embed(rows)).narrow(0, 0, size).cpu();
-      result.index_copy_(0, rows.narrow(0, 0, size), embedded);
-      progress.advance(size);
+      EmbeddedBlock now{rows.narrow(0, 0, size), {}, {}};
+      now.host = now.downloads.start(l2_normalized(embed(rows)).narrow(0, 0, size));
+      store(std::move(now));
     }
   }
+  store({});
   if (count > 4 * job.block) progress.finish();
   return result;
 }
@@ -97,12 +114,12 @@ at::Tensor embed_pixels(const ClipModel& model, const Preprocessing& preprocessi
                         const EmbedJob& job) {
   const at::Device device = model.logit_scale.device();
   const std::int64_t count = positions.size(0);
-  return in_blocks(count, {at::arange(count, at::kLong)}, model.geometry.embed_dim, "images", job,
-                   [&](const at::Tensor& rows) {
-                     const at::Tensor block =
-                         pixels.index_select(0, positions.index_select(0, rows));
-                     return encode_images(model, preprocessing, block.to(device), mode_of(job));
-                   });
+  return in_blocks(
+      count, {at::arange(count, at::kLong)}, model.geometry.embed_dim, "images", job,
+      [&](const at::Tensor& rows) {
+        const at::Tensor block = pixels.index_select(0, positions.index_select(0, rows));
+        return encode_images(model, preprocessing, upload(block, device), mode_of(job));
+      });
 }
 
 at::Tensor embed_pixels(const ClipModel& model, const Preprocessing& preprocessing,
@@ -148,14 +165,14 @@ at::Tensor embed_ids(const ClipModel& model, const at::Tensor& ids, const EmbedJ
   const at::Tensor distinct = flat.index_select(0, at::tensor(first_rows, at::kLong));
   const at::Tensor ends = end_positions(
       distinct, {form_of(model.geometry.family).pools_last_token, model.geometry.pooled_id});
-  const at::Tensor embedded =
-      in_blocks(distinct.size(0), rows_by_length(ends, flat.size(1)), model.geometry.embed_dim,
-                "captions", job, [&](const at::Tensor& rows) {
-                  const at::Tensor marks = ends.index_select(0, rows);
-                  const std::int64_t length = cut_length(marks, flat.size(1));
-                  const at::Tensor cut = distinct.narrow(1, 0, length).index_select(0, rows);
-                  return encode_texts(model, cut.to(device), marks.to(device), mode_of(job));
-                });
+  const at::Tensor embedded = in_blocks(
+      distinct.size(0), rows_by_length(ends, flat.size(1)), model.geometry.embed_dim, "captions",
+      job, [&](const at::Tensor& rows) {
+        const at::Tensor marks = ends.index_select(0, rows);
+        const std::int64_t length = cut_length(marks, flat.size(1));
+        const at::Tensor cut = distinct.narrow(1, 0, length).index_select(0, rows);
+        return encode_texts(model, upload(cut, device), upload(marks, device), mode_of(job));
+      });
   return embedded.index_select(0, at::tensor(positions, at::kLong));
 }
 

@@ -33,6 +33,7 @@ void BackgroundSaver::save(const TrainState& state) {
        snapshot = take_snapshot(state, saved_.parameters, saved_.optimizer,
                                 is_background && !copies_late ? SnapshotMemory::kCopies
                                                               : SnapshotMemory::kViews)]() mutable {
+        snapshot.downloads.wait();
         if (copies_late) copy_beside_step(snapshot, *copied);
         saved_.metrics.sync();
         saved_.checkpoints.save(snapshot, {saved_.options.keep_last, saved_.options.keep_best});

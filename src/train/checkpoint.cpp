@@ -157,12 +157,15 @@ std::optional<std::int64_t> CheckpointStore::pointer(const std::string& name) co
 CheckpointSnapshot take_snapshot(const TrainState& state,
                                  const std::vector<TrainedParameter>& parameters,
                                  const Optimizer& optimizer, SnapshotMemory memory) {
-  CheckpointSnapshot snapshot{state, trained_tensors(parameters),
-                              optimizer_tensors(parameters, optimizer)};
+  CheckpointSnapshot snapshot{
+      state, trained_tensors(parameters), optimizer_tensors(parameters, optimizer), {}};
   for (auto* tensors : {&snapshot.weights, &snapshot.optimizer}) {
     for (NamedTensor& named : *tensors) {
-      named.tensor = named.tensor.to(at::TensorOptions(at::kCPU), /*non_blocking=*/false,
-                                     memory == SnapshotMemory::kCopies);
+      if (!named.tensor.is_cpu()) {
+        named.tensor = snapshot.downloads.start(named.tensor);
+      } else if (memory == SnapshotMemory::kCopies) {
+        named.tensor = named.tensor.clone();
+      }
     }
   }
   return snapshot;

@@ -7,9 +7,18 @@
 #include <memory>
 #include <string>
 
+#include "saferclip/core/enum_words.h"
+
 namespace saferclip {
 
 enum class LogLevel { kDebug, kInfo, kWarn, kError, kOff };
+constexpr auto enum_words(LogLevel) {
+  return std::to_array<EnumWord<LogLevel>>({{LogLevel::kDebug, "debug"},
+                                            {LogLevel::kInfo, "info"},
+                                            {LogLevel::kWarn, "warn"},
+                                            {LogLevel::kError, "error"},
+                                            {LogLevel::kOff, "off"}});
+}
 
 // Work whose progress the terminal's last line shows. The logger calls these from its own thread.
 class StatusSource {

@@ -50,6 +50,13 @@ struct ModelOptions {
               .input_path()
               .may_change_on_resume(),
           self.adapter);
+    reading_fields(self, visit);
+  }
+
+ private:
+  // How the source is read.
+  template <class Self, class Visit>
+  static void reading_fields(Self& self, Visit& visit) {
     visit(field("image_size",
                 "Image side in pixels; a value other than the weights' own interpolates the "
                 "position embeddings.")

@@ -42,6 +42,11 @@ std::uint64_t device_peak_bytes(c10::Device device);
 // "cuda:0: NVIDIA H200, compute capability 9.0, 137.2 GiB of 139.8 GiB free, driver for CUDA 13.0".
 std::string describe_card(c10::Device device);
 
+// What to tell a user when LibTorch reports that the device's memory is exhausted, or that the
+// device failed: the first sentence of the problem, what holds, and the cure.
+std::string out_of_memory_text(const std::string& problem);
+std::string device_failure_text(const std::string& problem);
+
 // Why this LibTorch sees no CUDA device, and the cure: it is a CPU build, there is no driver, the
 // driver is too old for it, or no card is visible.
 std::string why_no_cuda();

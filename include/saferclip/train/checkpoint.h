@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "saferclip/core/log.h"
+#include "saferclip/core/transfers.h"
 #include "saferclip/io/safetensors.h"
 #include "saferclip/nn/optimizer.h"
 #include "saferclip/train/train_options.h"
@@ -41,6 +42,7 @@ struct CheckpointSnapshot {
   TrainState state;
   std::vector<NamedTensor> weights;
   std::vector<NamedTensor> optimizer;
+  Downloads downloads;  // from a GPU; the tensors hold their values after its wait()
 };
 CheckpointSnapshot take_snapshot(const TrainState& state,
                                  const std::vector<TrainedParameter>& parameters,

@@ -38,6 +38,18 @@ void read_capability(Settings& s) {
   }
 }
 
+void read_driver(Settings& s) {
+  const std::string value = text("FAKE_CUDA_DRIVER");
+  if (value.empty()) return;
+  int major = 0, minor = 0;
+  char rest = 0;
+  if (value != "none" && std::sscanf(value.c_str(), "%d.%d%c", &major, &minor, &rest) != 2) {
+    refuse_setting("FAKE_CUDA_DRIVER", value.c_str());
+  }
+  s.driver_version = 1000 * major + 10 * minor;
+  if (s.driver_version < kRuntimeVersion) s.devices = 0;
+}
+
 Settings read_settings() {
   Settings s;
   s.devices = static_cast<int>(number("FAKE_CUDA_COUNT", s.devices));
@@ -52,6 +64,7 @@ Settings read_settings() {
   s.report_file = text("FAKE_CUDA_REPORT");
   s.operators_file = text("FAKE_CUDA_OPERATORS");
   read_capability(s);
+  read_driver(s);
   return s;
 }
 

@@ -1,0 +1,76 @@
+"""The program on machines with a CUDA card, without one, and with one that fails; on the fake device.
+
+    program.py --program build/release/tests/gpu/saferclip_on_fake [unittest arguments]
+"""
+import json
+import os
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+from world import WorldCase, main, sets  # noqa: E402
+
+
+class OnCuda(WorldCase):
+    def train(self, name, *settings, code=0, arguments=(), **variables):
+        env = {**os.environ, **{f"FAKE_CUDA_{key}": str(value) for key, value in variables.items()}}
+        return self.world.run("train", "safe.yaml", *sets(f"run.name={name}", *settings), "--resume", "auto", *arguments,
+                              code=code, env=env)
+
+    def refused(self, *words, device="cuda", **variables):
+        env = {**os.environ, **{f"FAKE_CUDA_{key}": str(value) for key, value in variables.items()}}
+        said = self.world.run("train", "safe.yaml", "--device", device, code=2, env=env).stderr
+        for word in words:
+            self.assertIn(word, said)
+        self.assertEqual(len(said.strip().splitlines()), 1, said)
+
+    def test_devices_that_are_not_there(self):
+        self.refused("no NVIDIA driver", DRIVER="none")
+        self.refused("supports CUDA 12.4", "needs 13.0", "update the driver", DRIVER="12.4")
+        self.refused("shows no card", COUNT=0)
+        self.refused("has 2 CUDA device(s)", device="cuda:5")
+        self.refused("expected auto, cpu, cuda", device="gpu")
+
+    def test_the_card_is_recorded(self):
+        said = self.train("recorded", "train.max_steps=2").stderr
+        self.assertIn("Fake CUDA card", said)
+        self.assertRegex(said, r"on the host, .* on cuda:0")
+        gpu = json.loads((self.world.root / "runs/recorded/environment.json").read_text())["gpu"]
+        self.assertEqual((gpu["name"], gpu["capability"], gpu["driver"]), ("Fake CUDA card", "9.0", "13.0"))
+        steps = [line for line in self.world.metrics("recorded") if line["kind"] == "train"]
+        self.assertTrue(all(line["device_peak_bytes"] > 0 for line in steps))
+        env = {**os.environ, "FAKE_CUDA_CAPABILITY": "7.5"}
+        said = self.world.run("doctor", code=None, env=env)
+        self.assertIn("compute capability 7.5; 8.0 or more is needed", said.stdout + said.stderr)
+
+    def test_bf16_needs_a_card_that_has_it(self):
+        said = self.train("old_card", "train.precision=bf16", "train.max_steps=2", CAPABILITY="7.5").stderr
+        self.assertIn("no bf16 units", said)
+        said = self.train("new_card", "train.precision=bf16", "train.max_steps=2").stderr
+        self.assertNotIn("no bf16 units", said)
+
+    def test_the_second_card(self):
+        first = self.train("first", "train.max_steps=3")
+        self.assertIn("cuda:0", first.stderr)
+        second = self.train("second", "train.max_steps=3", arguments=("--device", "cuda:1"))
+        self.assertIn("cuda:1", second.stderr)
+
+    def test_too_little_memory(self):
+        said = self.train("small", LIMIT_MIB=1, code=6).stderr
+        for word in ("out of memory", "train.micro_batch_size", "train.recompute: blocks", "--resume auto"):
+            self.assertIn(word, said)
+
+    def test_a_device_lost_in_the_middle(self):
+        keep = ("checkpoint.every_steps=2",)
+        said = self.train("lost", *keep, LOSE_AFTER=6000, code=1).stderr
+        self.assertIn("the device failed, not the run", said)
+        self.assertTrue(self.world.checkpoint("lost").exists())
+        said = self.train("lost", *keep).stderr
+        self.assertIn("resuming from", said)
+        self.train("whole", *keep)
+        losses = [[line["loss"] for line in self.world.metrics(name) if line["kind"] == "train"] for name in ("lost", "whole")]
+        self.assertEqual(*losses)
+
+
+if __name__ == "__main__":
+    main()

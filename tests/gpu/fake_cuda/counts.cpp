@@ -37,7 +37,7 @@ struct Table {
 };
 
 Table& table() {
-  static Table* made = new Table;  // never destroyed: kernels run in destructors of statics
+  static Table* made = new Table;  // never destroyed: kernels run in destructors of static objects
   return *made;
 }
 

@@ -1,8 +1,7 @@
 // The beginning and the end: hooks and allocators are registered before main, and at exit the
 // reports are written. A race that was found makes the process end with status 86 even where the
 // program itself succeeded, so that no test passes over one. The C functions are those of
-// ../fake_cuda.h; cudaDeviceGetAttribute answers code that asks CUDA's runtime for the compute
-// capability by that name, as ATen's hooks have no way to tell it.
+// ../fake_cuda.h.
 #include <ATen/core/CachingHostAllocator.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <unistd.h>
@@ -102,14 +101,4 @@ std::uint64_t fake_cuda_peak_bytes(int device) {
 void fake_cuda_limit_bytes(std::uint64_t bytes) { fake_cuda::Memory::get().set_limit(bytes); }
 void fake_cuda_lose_after(std::int64_t kernels) { fake_cuda::lose_device_after(kernels); }
 std::uint64_t fake_cuda_take_races() { return fake_cuda::take_races(); }
-
-// Of CUDA's runtime: 75 and 76 are the major and minor compute capability. Returns a cudaError_t.
-int cudaDeviceGetAttribute(int* value, int attribute, int device) {
-  const fake_cuda::Settings& s = fake_cuda::settings();
-  if (s.devices == 0) return 100;
-  if (device < 0 || device >= s.devices) return 101;
-  if (attribute != 75 && attribute != 76) return 1;
-  *value = attribute == 75 ? s.capability_major : s.capability_minor;
-  return 0;
-}
 }

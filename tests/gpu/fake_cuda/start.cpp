@@ -45,6 +45,8 @@ struct CUDAHooks final : CUDAHooksInterface {
   void init() const override {}
   bool hasCUDA() const override { return fake_cuda::settings().devices > 0; }
   bool hasCUDART() const override { return true; }
+  long versionCUDART() const override { return 13000; }
+  std::string showConfig() const override { return "fake CUDA"; }
   bool isBuilt() const override { return true; }
   bool isAvailable() const override { return hasCUDA(); }
   bool hasPrimaryContext(DeviceIndex) const override { return hasCUDA(); }

@@ -48,6 +48,27 @@ TEST_F(FakeEnvironment, OfACudaBuildWithoutACard) {
   EXPECT_TRUE(contains(output, "[  PASSED  ] 1 test")) << output;
 }
 
+TEST(InChild, DISABLED_HasCapability75) {
+  int major = 0, minor = 0;
+  const auto ask =
+      reinterpret_cast<int (*)(int*, int, int)>(::dlsym(RTLD_DEFAULT, "cuDeviceGetAttribute"));
+  ASSERT_NE(ask, nullptr);
+  EXPECT_EQ(ask(&major, 75, 0) + ask(&minor, 76, 1), 0);
+  EXPECT_EQ(major * 10 + minor, 75);
+  EXPECT_NE(ask(&major, 75, 2), 0);
+  // Without bf16 units attention in bf16 is made of products.
+  const at::Tensor q = at::randn({1, 2, 4, 8}).to(kCuda).to(at::kBFloat16);
+  EXPECT_EQ(at::_fused_sdp_choice(q, q, q), 0);
+  EXPECT_EQ(at::_fused_sdp_choice(q.to(at::kHalf), q.to(at::kHalf), q.to(at::kHalf)), 2);
+}
+
+TEST_F(FakeEnvironment, OfAnOlderCard) {
+  int status = 0;
+  const std::string output = run_again("FAKE_CUDA_CAPABILITY=7.5", "HasCapability75", status);
+  EXPECT_EQ(status, 0) << output;
+  EXPECT_TRUE(contains(output, "[  PASSED  ] 1 test")) << output;
+}
+
 TEST_F(FakeEnvironment, IsLostByTheEnvironment) {
   int status = 0;
   const std::string output = run_again("FAKE_CUDA_LOSE_AFTER=1", "AddsTwice", status);

@@ -44,7 +44,7 @@ TEST_F(FakeDeviceDeathTest, AViewOfDeviceMemoryAsACpuTensor) {
 
 TEST_F(FakeDevice, OperandsOnTheCpu) {
   const at::Tensor cpu = at::randn({4, 8});
-  const std::string same = "expected all tensors to be on the same device";
+  const std::string same = "xpected all tensors to be on the same device";
   EXPECT_TRUE(contains(refusal([&] { x_.mul(cpu); }), same));
   EXPECT_TRUE(contains(refusal([&] { cpu.mul(x_); }), same));
   EXPECT_TRUE(contains(refusal([&] { at::mm(x_, cpu.t()); }), same));

@@ -37,7 +37,7 @@ struct Table {
 };
 
 Table& table() {
-  static Table* made = new Table;  // never destroyed: kernels run in destructors of statics
+  static Table* made = new Table;  // never destroyed: kernels run in destructors of static objects
   return *made;
 }
 
@@ -158,6 +158,8 @@ std::uint64_t take_races() {
 void write_files() {
   Table& t = table();
   const std::lock_guard guard(t.mutex);
+  if (t.all_operators.empty())
+    return;  // env, timeout and the like: they would overwrite the program's
   if (!settings().report_file.empty()) write_report(t, settings().report_file);
   if (settings().operators_file.empty()) return;
   std::ofstream out(settings().operators_file, std::ios::trunc);

@@ -146,12 +146,12 @@ void Call::begin() {
   if (makes_host_wait(name_)) host_waits(Counter::kOtherWaits, "");
 }
 
-// An output that was given empty has been resized by the kernel.
+// An output that was given empty is resized by the kernel: its view had memory of its own.
 void Call::write_back(std::size_t i, const at::Tensor& made) const {
   at::Tensor target = given_[i].toTensor();
-  if (made.numel() == 0 || target.numel() > 0) return;
+  if (target.numel() > 0 || made.sizes() == target.sizes()) return;
   target.resize_(made.sizes());
-  view_of(target).copy_(made);
+  if (made.numel() > 0) view_of(target).copy_(made);
 }
 
 c10::IValue Call::moved(const c10::IValue& value) const {
@@ -188,12 +188,6 @@ void Call::run(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   if (index_ < 0) index_ = current_device();
   draw_on_device(inner);
   begin();
-  for (std::size_t i = 0; i < given_.size(); ++i) {
-    const bool is_empty_output = is_written(i) && given_[i].isTensor() &&
-                                 given_[i].toTensor().defined() &&
-                                 given_[i].toTensor().numel() == 0;
-    if (is_empty_output) inner[i] = at::empty({0}, inner[i].toTensor().options());
-  }
   const torch::jit::Stack operands = inner;
   {
     const at::AutoDispatchBelowADInplaceOrView guard;

@@ -34,7 +34,8 @@ double mib(std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 }  // namespace
 
 Memory& Memory::get() {
-  static Memory* memory = new Memory;  // never destroyed: tensors in statics are released late
+  static Memory* memory =
+      new Memory;  // never destroyed: tensors in static objects are released late
   return *memory;
 }
 

@@ -46,6 +46,7 @@ struct CUDAHooks final : CUDAHooksInterface {
   bool hasCUDA() const override { return fake_cuda::settings().devices > 0; }
   bool hasCUDART() const override { return true; }
   long versionCUDART() const override { return fake_cuda::kRuntimeVersion; }
+  std::string showConfig() const override { return "fake CUDA"; }
   bool isBuilt() const override { return true; }
   bool isAvailable() const override { return hasCUDA(); }
   bool hasPrimaryContext(DeviceIndex) const override { return hasCUDA(); }

@@ -17,26 +17,33 @@ const char* approximation(Activation activation) {
   return activation == Activation::kGelu ? "none" : "tanh";
 }
 
-}  // namespace
-
-at::Tensor activate(Activation activation, const at::Tensor& x) {
-  if (activation != Activation::kQuickGelu) return at::gelu(x, approximation(activation));
-  if (has_row_kernels(x)) return quick_gelu(x);
-  // x·σ(kx) = silu(kx)/k, and its derivative is silu'(kx).
-  at::Tensor scaled = x.mul(kQuickGeluSlope);
-  return at::silu_(scaled).mul_(1 / kQuickGeluSlope);
+// QuickGELU of x from kx, k = 1.702: x·σ(kx) = silu(kx)/k, and its derivative is silu'(kx).
+at::Tensor quick_gelu_of(const at::Tensor& scaled) {
+  return at::silu(scaled).mul_(1 / kQuickGeluSlope);
 }
 
-at::Tensor activation_backward(Activation activation, at::Tensor dy, const at::Tensor& x,
+}  // namespace
+
+Activated activate(Activation activation, const at::Tensor& x) {
+  if (activation != Activation::kQuickGelu) return {at::gelu(x, approximation(activation)), x};
+  if (has_row_kernels(x)) return {quick_gelu(x), x};
+  const at::Tensor scaled = x.mul(kQuickGeluSlope);
+  return {quick_gelu_of(scaled), scaled};
+}
+
+at::Tensor activation_backward(Activation activation, at::Tensor dy, const at::Tensor& kept,
                                at::Tensor* value) {
-  if (activation == Activation::kQuickGelu && has_row_kernels(x)) {
-    if (value != nullptr) *value = at::empty_like(x);
-    quick_gelu_backward_(dy, x, value == nullptr ? at::Tensor() : *value);
+  if (activation != Activation::kQuickGelu) {
+    if (value != nullptr) *value = at::gelu(kept, approximation(activation));
+    return at::gelu_backward(dy, kept, approximation(activation));
+  }
+  if (has_row_kernels(kept)) {
+    if (value != nullptr) *value = at::empty_like(kept);
+    quick_gelu_backward_(dy, kept, value == nullptr ? at::Tensor() : *value);
     return dy;
   }
-  if (value != nullptr) *value = activate(activation, x);
-  return activation == Activation::kQuickGelu ? at::silu_backward(dy, x.mul(kQuickGeluSlope))
-                                              : at::gelu_backward(dy, x, approximation(activation));
+  if (value != nullptr) *value = quick_gelu_of(kept);
+  return at::silu_backward(dy, kept);
 }
 
 }  // namespace saferclip

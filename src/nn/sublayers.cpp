@@ -34,6 +34,7 @@ struct NormPass {
   double eps = 0;
   at::Tensor mean;
   at::Tensor rstd;
+  at::Tensor y;                       // the result, where it is kept
   at::ScalarType dtype = at::kFloat;  // of the rows outside
 };
 
@@ -41,11 +42,12 @@ struct NormPass {
 NormPass make_norm_pass(const LayerNorm& norm, const at::Tensor& x, const ForwardMode& mode) {
   const bool is_cast = !x.is_cpu() && mode.copies != nullptr && norm.weight.defined() &&
                        !norm.weight.requires_grad() && !norm.bias.requires_grad();
-  if (!is_cast) return {x, norm.weight, norm.bias, norm.eps, {}, {}, x.scalar_type()};
+  if (!is_cast) return {x, norm.weight, norm.bias, norm.eps, {}, {}, {}, x.scalar_type()};
   return {x,
           in_compute(norm.weight, mode),
           in_compute(norm.bias, mode),
           norm.eps,
+          {},
           {},
           {},
           x.scalar_type()};
@@ -75,9 +77,18 @@ NormedRows normalize(const NormPass& norm) {
   return {y.to(norm.dtype), mean, rstd};
 }
 
-// The same result a second time, in the backward pass.
+// Keeps what the backward pass reads of a forward pass. With trained weights on a GPU that is the
+// result too: making it again takes three kernels there.
+void keep_result(NormPass& norm, const NormedRows& normed) {
+  norm.mean = normed.mean;
+  norm.rstd = normed.rstd;
+  if (norm.weight.defined() && norm.weight.requires_grad() && !norm.x.is_cpu()) norm.y = normed.y;
+}
+
+// The result a second time, in the backward pass.
 at::Tensor normalize_again(const NormPass& norm) {
   if (!norm.weight.defined()) return norm.x;
+  if (norm.y.defined()) return norm.y;
   if (is_by_rows(norm)) {
     return recompute_norm_rows(norm.x, norm.weight, norm.bias, norm.mean, norm.rstd);
   }
@@ -110,9 +121,13 @@ NormGradients norm_backward(const NormPass& norm, at::Tensor dy, const NormNeeds
     std::tie(dx, dw, db) = at::native_layer_norm_backward(
         dy.to(x.dtype()), x, {x.size(1)}, norm.mean, norm.rstd, norm.weight, norm.bias,
         std::array{needs.x, needs.weight, needs.bias});
-    if (needs.x) dx = dx.to(norm.dtype);
   }
-  if (needs.x && addend.defined()) dx.add_(addend);
+  if (needs.x && addend.defined()) {
+    at::Tensor sum = at::empty_like(addend);  // one kernel, also where dx is wider
+    dx = at::add_out(sum, dx, addend);
+  } else if (needs.x) {
+    dx = dx.to(norm.dtype);
+  }
   return {dx, needs.weight ? dw.to(norm.weight.dtype()) : dw,
           needs.bias ? db.to(norm.bias.dtype()) : db};
 }
@@ -138,8 +153,7 @@ class NormLinear : public AutogradNode<NormLinearSaved> {
     const NormedRows normed = normalize(widened(norm));
     LinearForward out = linear_forward(layer, normed.y, addend);
     saved_ = {norm, layer, out.xa};
-    saved_.norm.mean = normed.mean;
-    saved_.norm.rstd = normed.rstd;
+    keep_result(saved_.norm, normed);
     return out.y;
   }
 
@@ -168,7 +182,7 @@ struct ResidualMlpSaved {
   NormPass norm;
   LinearPass fc1;
   LinearPass fc2;
-  at::Tensor pre_activation;  // u [N, mlp]
+  at::Tensor pre_activation;  // u [N, mlp], as activate() keeps it
   at::Tensor xa1;
   at::Tensor xa2;
 };
@@ -185,10 +199,10 @@ class ResidualMlp : public AutogradNode<ResidualMlpSaved> {
     const at::NoGradGuard guard;
     const NormedRows normed = normalize(widened(norm));
     LinearForward inner = linear_forward(fc1, normed.y);
-    LinearForward out = linear_forward(fc2, activate(activation, inner.y), norm.x);
-    saved_ = {norm, fc1, fc2, inner.y, inner.xa, out.xa};
-    saved_.norm.mean = normed.mean;
-    saved_.norm.rstd = normed.rstd;
+    const Activated hidden = activate(activation, inner.y);
+    LinearForward out = linear_forward(fc2, hidden.value, norm.x);
+    saved_ = {norm, fc1, fc2, hidden.kept, inner.xa, out.xa};
+    keep_result(saved_.norm, normed);
     return out.y;
   }
 

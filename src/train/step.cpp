@@ -48,6 +48,13 @@ std::vector<at::Tensor*> tensors_of(Embedded& e) {
   return tensors;
 }
 
+// The rows of `all` that belong to each part. One split, because its gradient is one copy.
+std::vector<at::Tensor> split_like(const at::Tensor& all, const std::vector<at::Tensor>& parts) {
+  std::vector<std::int64_t> sizes;
+  for (const at::Tensor& part : parts) sizes.push_back(part.size(0));
+  return at::split_with_sizes(all, sizes);
+}
+
 // One pass of each tower over everything in the batch. Rows without an unsafe picture get zeros.
 Embedded embed(const ClipModel& model, const Batch& batch, const StepOptions& options,
                const ForwardMode& mode) {
@@ -65,28 +72,22 @@ Embedded embed(const ClipModel& model, const Batch& batch, const StepOptions& op
   add(ends, batch.anchor_ends);
   const at::Tensor image = encode_images(model, options.preprocessing, at::cat(pixels), mode);
   const at::Tensor text = encode_texts(model, at::cat(ids), at::cat(ends), mode);
-  const std::int64_t rows = batch.safe_pixels.size(0);
+  const std::vector<at::Tensor> images = split_like(image, pixels);
+  const std::vector<at::Tensor> texts = split_like(text, ids);
   Embedded embedded;
   EmbeddingRows& tuned = embedded.tuned;
-  tuned.safe_image = image.narrow(0, 0, rows);
-  tuned.safe_text = text.narrow(0, 0, rows);
-  std::int64_t next_image = rows;
-  std::int64_t next_text = rows;
+  tuned.safe_image = images.front();
+  tuned.safe_text = texts.front();
   if (batch.unsafe_ids.defined()) {
-    tuned.unsafe_text = text.narrow(0, next_text, rows);
-    next_text += rows;
-    const std::int64_t pictures = batch.unsafe_pixels.size(0);
-    const at::Tensor unsafe = image.narrow(0, next_image, pictures);
-    next_image += pictures;
-    tuned.unsafe_image = pictures == rows ? unsafe
-                                          : at::zeros({rows, image.size(1)}, image.options())
-                                                .index_copy(0, batch.unsafe_rows, unsafe);
+    const std::int64_t rows = batch.safe_pixels.size(0);
+    tuned.unsafe_text = texts[1];
+    tuned.unsafe_image = images[1].size(0) == rows
+                             ? images[1]
+                             : at::zeros({rows, image.size(1)}, image.options())
+                                   .index_copy(0, batch.unsafe_rows, images[1]);
   }
-  if (batch.anchor_ids.defined())
-    embedded.anchor_text = text.narrow(0, next_text, batch.anchor_ids.size(0));
-  if (batch.anchor_pixels.defined()) {
-    embedded.anchor_image = image.narrow(0, next_image, batch.anchor_pixels.size(0));
-  }
+  if (batch.anchor_ids.defined()) embedded.anchor_text = texts.back();
+  if (batch.anchor_pixels.defined()) embedded.anchor_image = images.back();
   return embedded;
 }
 

@@ -317,7 +317,7 @@ class EndToEnd(WorldCase):
         world = self.world
         limited = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}
         for name, precision in (("asked_bf16", "bf16"), ("asked_fp32", "fp32")):
-            said = world.run("train", "safe.yaml", "--set", f"run.name={name}", "--set", f"train.precision={precision}", "--set",
+            said = world.run("train", "safe.yaml", "--device", "cpu", "--set", f"run.name={name}", "--set", f"train.precision={precision}", "--set",
                              "train.max_steps=4", env=limited).stderr
             self.assertEqual("no fast bf16" in said, precision == "bf16", said)
         self.assertEqual(*(file_hash(world.checkpoint(n) / "weights.safetensors") for n in ("asked_bf16", "asked_fp32")))

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "gpu/fake_cuda.h"
+#include "saferclip/core/text_format.h"
 #include "saferclip/data/crops.h"
 #include "saferclip/model/tensor_slots.h"
 #include "saferclip/model/trained.h"
@@ -41,7 +42,7 @@ class GpuStep : public ::testing::TestWithParam<Setting> {
 
   void SetUp() override {
     if (!at::hasCUDA()) GTEST_SKIP() << "no CUDA device";
-    if (GetParam().device >= at::getNumGPUs()) GTEST_SKIP() << "one CUDA device";
+    if (GetParam().device >= static_cast<int>(at::getNumGPUs())) GTEST_SKIP() << "one CUDA device";
     ModelOptions options;
     options.weights = std::string(SAFERCLIP_FIXTURES "/model/") + GetParam().model;
     source_ = open_weights(options, 0);
@@ -61,7 +62,7 @@ class GpuStep : public ::testing::TestWithParam<Setting> {
   }
 
   Batch rows(at::Device device) const {
-    Batch batch = tiny_batch(5);
+    Batch batch = tiny_batch(5, source_.geometry);
     if (!GetParam().crops) return move_batch(batch, device);
     batch.safe_boxes =
         crop_boxes(1, batch.step, batch.rows, PictureColumn::kSafe, HostMemory::kPageable);
@@ -123,6 +124,51 @@ TEST_P(GpuStep, FollowsTheCpu) {
             is_exact ? 1e-4 : 0.1);
 }
 
+// Launches of a step at the depth of real models, whose width does not count.
+std::uint64_t launches(std::int64_t vision_layers, AdapterMethod method) {
+  const at::Device device(at::kCUDA, 0);
+  ClipGeometry geometry;
+  geometry.vision = {16, vision_layers, 2, 32, Activation::kQuickGelu};
+  geometry.text = {16, 12, 2, 32, Activation::kQuickGelu};
+  geometry.embed_dim = 8;
+  geometry.image_size = 16;
+  geometry.patch_size = 8;
+  geometry.context_length = 16;
+  geometry.vocab_size = 60;
+  const bool is_lora = method == AdapterMethod::kLora;
+  ClipModel model = allocate_clip(geometry, is_lora ? at::kBFloat16 : at::kFloat, device);
+  for (const TensorSlot& slot : tensor_slots(model)) slot_view(slot).fill_(0.01);
+  AdapterOptions adapter;
+  adapter.method = method;
+  const auto parameters = make_trainable(model, {}, adapter, 3);
+  ComputeCopies copies(copied_tensors(model, at::kBFloat16), at::kBFloat16);
+  StepOptions options;
+  options.objective = ObjectiveOptions::preset(ObjectiveName::kSaferClip);
+  options.compute = at::kBFloat16;
+  options.copies = &copies;
+  Optimizer optimizer({}, parameters);
+  const Batch batch = move_batch(tiny_batch(5, geometry), device);
+  const FakeCuda fake;
+  train_step(model, optimizer, batch, options, 1e-4);
+  fake.reset();
+  train_step(model, optimizer, batch, options, 1e-4);
+  return fake.count("launches");
+}
+
+TEST(GpuLaunches, StayWithinTheBudget) {
+  if (!FakeCuda().is_there()) GTEST_SKIP() << "only the fake device counts launches";
+  const auto expect_at_most = [](std::uint64_t budget, std::int64_t layers, AdapterMethod method) {
+    const std::uint64_t count = launches(layers, method);
+    const std::string name = cat(word_of(method), "_", layers, "_12");
+    ::testing::Test::RecordProperty(name, std::to_string(count));
+    EXPECT_LE(count, budget) << name;
+  };
+  expect_at_most(2600, 24, AdapterMethod::kLora);
+  expect_at_most(1900, 12, AdapterMethod::kLora);
+  expect_at_most(2250, 24, AdapterMethod::kFull);
+  expect_at_most(1650, 12, AdapterMethod::kFull);
+}
+
 constexpr AdapterMethod kFull = AdapterMethod::kFull;
 constexpr Recompute kBlocks = Recompute::kBlocks;
 
@@ -149,7 +195,7 @@ INSTANTIATE_TEST_SUITE_P(
                 .compute = at::kBFloat16},
         Setting{
             .name = "bf16_full_second", .method = kFull, .device = 1, .compute = at::kBFloat16}),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& setting) { return std::string(setting.param.name); });
 
 }  // namespace
 }  // namespace saferclip

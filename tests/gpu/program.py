@@ -56,9 +56,16 @@ class OnCuda(WorldCase):
         self.assertIn("cuda:1", second.stderr)
 
     def test_too_little_memory(self):
-        said = self.train("small", LIMIT_MIB=1, code=6).stderr
+        large = ("model.image_size=96", "checkpoint.every_steps=2")
+        said = self.train("small", *large, LIMIT_MIB=1, code=6).stderr
         for word in ("out of memory", "train.micro_batch_size", "train.recompute: blocks", "--resume auto"):
             self.assertIn(word, said)
+        self.train("small", *large, LOSE_AFTER=6000, code=1)
+        step = self.world.checkpoint("small").name
+        said = self.train("small", *large, LIMIT_MIB=4, code=6).stderr
+        self.assertIn("resuming from", said)
+        self.assertGreaterEqual(self.world.checkpoint("small").name, step)
+        self.assertIn("resuming from", self.train("small", *large).stderr)
 
     def test_a_device_lost_in_the_middle(self):
         keep = ("checkpoint.every_steps=2",)

@@ -27,7 +27,7 @@ class Tiny : public TinyModel {
   // Of one step over the same five rows each time, in one vector.
   at::Tensor loss_and_gradients(const StepOptions& options) {
     at::manual_seed(3);
-    const Batch rows = tiny_batch(5);
+    const Batch rows = tiny_batch(5, source_.geometry);
     Optimizer optimizer({}, parameters_);
     const StepNumbers numbers = train_step(model_, optimizer, rows, options, 0.0);
     std::vector<at::Tensor> flat{numbers.loss.detach().view({1})};
@@ -47,7 +47,8 @@ TEST_F(Tiny, MicroBatchesEqualOneBatch) {
   for (const std::int64_t micro : {5, 2, 1}) {
     options.train.micro_batch_size = micro;
     Optimizer optimizer(adam, parameters_);
-    const StepNumbers numbers = train_step(model_, optimizer, tiny_batch(5), options, 0.0);
+    const StepNumbers numbers =
+        train_step(model_, optimizer, tiny_batch(5, source_.geometry), options, 0.0);
     std::vector<at::Tensor> flat;
     for (const TrainedParameter& p : parameters_) flat.push_back(p.tensor.grad().flatten());
     const at::Tensor all = at::cat(flat);
@@ -136,7 +137,7 @@ TEST_F(Tiny, DropoutIsAFunctionOfSeedAndStep) {
   Optimizer optimizer(adam, parameters_);
   const auto loss = [&](std::uint64_t seed, std::int64_t step) {
     options.train.seed = static_cast<std::int64_t>(seed);
-    Batch b = tiny_batch(4);
+    Batch b = tiny_batch(4, source_.geometry);
     b.step = step;
     return train_step(model_, optimizer, b, options, 0.0).loss.item<double>();
   };
@@ -149,7 +150,7 @@ TEST_F(Tiny, DropoutIsAFunctionOfSeedAndStep) {
 TEST_F(Tiny, TheReferenceSeesTheCroppedPictures) {
   ClipModel reference = load_clip(source_);
   const std::string hash = model_hash(reference);
-  Batch whole = tiny_batch(5);
+  Batch whole = tiny_batch(5, source_.geometry);
   const at::Tensor of_whole =
       encode_images(reference, source_.preprocessing, whole.safe_pixels, {});
   whole.safe_boxes =
@@ -188,7 +189,7 @@ TEST_F(Tiny, TheReferenceSeesTheCroppedPictures) {
 }
 
 TEST_F(Tiny, AStepIsGivenUpBeforeItChangesAnything) {
-  const Batch whole = tiny_batch(5);
+  const Batch whole = tiny_batch(5, source_.geometry);
   StopFlag stop;
   StepOptions options;
   options.objective = ObjectiveOptions::preset(ObjectiveName::kSaferClip);

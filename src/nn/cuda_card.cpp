@@ -123,10 +123,10 @@ std::string describe_card(c10::Device device) {
 std::string out_of_memory_text(const std::string& problem) {
   return cat(
       first_sentence(problem),
-      "; checkpoints are intact. To fit a run into the device: lower train.micro_batch_size (with "
-      "train.gradient_cache: true the losses remain those of the whole batch), set "
-      "train.recompute: blocks, train LoRA instead of all weights, or free the device for this "
-      "process (nvidia-smi shows who uses it); then continue with --resume auto");
+      "; checkpoints are intact. To go on with this run, set train.recompute: blocks, or free the "
+      "device for this process (nvidia-smi shows who uses it), then --resume auto. A new run can "
+      "also lower train.micro_batch_size (with train.gradient_cache: true the losses remain those "
+      "of the whole batch), or train LoRA instead of all weights");
 }
 
 std::string device_failure_text(const std::string& problem) {

@@ -1,11 +1,8 @@
 // What a configuration and its lists show before anything is prepared.
 #include "saferclip/run/plan_checks.h"
 
-#include <ATen/ATen.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <fstream>
 
 #include "saferclip/core/atomic_files.h"
 #include "saferclip/core/error.h"
@@ -16,7 +13,6 @@
 namespace saferclip {
 namespace {
 
-namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;

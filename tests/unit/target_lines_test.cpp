@@ -5,22 +5,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-
-#include "saferclip/core/atomic_files.h"
-#include "saferclip/core/error.h"
-#include "saferclip/core/files.h"
 #include "support/message_of.h"
-#include "support/temporary_folder.h"
 
 namespace saferclip {
 namespace {
 
-namespace fs = std::filesystem;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
-using ::testing::Not;
 using ::testing::SizeIs;
 
 class Targets : public ::testing::Test {

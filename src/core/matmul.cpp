@@ -56,6 +56,11 @@ std::optional<at::Tensor> optional(const at::Tensor& t) {
   return t.defined() ? std::make_optional(t) : std::nullopt;
 }
 
+void set_product_precision(at::Float32Precision precision) {
+  at::globalContext().setFloat32Precision(at::Float32Backend::CUDA, at::Float32Op::MATMUL,
+                                          precision);
+}
+
 }  // namespace
 
 at::Tensor linear_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
@@ -84,5 +89,13 @@ at::Tensor product(const at::Tensor& a, const at::Tensor& b) {
 }
 
 bool multiplies_bf16_fast() { return has_bf16_products() && at::globalContext().hasMKLDNN(); }
+
+Tf32Products::Tf32Products(bool is_on) : is_on_(is_on) {
+  if (is_on_) set_product_precision(at::Float32Precision::TF32);
+}
+
+Tf32Products::~Tf32Products() {
+  if (is_on_) set_product_precision(at::Float32Precision::IEEE);
+}
 
 }  // namespace saferclip

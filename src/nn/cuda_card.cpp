@@ -62,6 +62,13 @@ std::optional<std::string> cuda_driver_version() {
   return version_text(version);
 }
 
+std::optional<std::string> nccl_version() {
+  int version = 0;
+  const auto get = reinterpret_cast<int (*)(int*)>(::dlsym(RTLD_DEFAULT, "ncclGetVersion"));
+  if (!ask(get, &version)) return std::nullopt;
+  return cat(version / 10000, ".", version % 10000 / 100, ".", version % 100);
+}
+
 std::optional<CudaCard> cuda_card(int index) {
   if (!has_driver()) return std::nullopt;
   int device = 0;

@@ -10,6 +10,13 @@
 #include <utility>
 
 namespace saferclip {
+namespace {
+
+using FusedAdam = void(at::TensorList, at::TensorList, at::TensorList, at::TensorList,
+                       at::TensorList, at::TensorList, double, double, double, double, double, bool,
+                       bool, const std::optional<at::Tensor>&, const std::optional<at::Tensor>&);
+
+}  // namespace
 
 at::Tensor part_view(const TrainedParameter& parameter, const TrainedParameter::Part& part,
                      const at::Tensor& whole) {
@@ -17,7 +24,8 @@ at::Tensor part_view(const TrainedParameter& parameter, const TrainedParameter::
   return whole.narrow(0, part.row, part.rows);
 }
 
-Optimizer::Optimizer(OptimizerOptions options, const std::vector<TrainedParameter>& parameters)
+Optimizer::Optimizer(OptimizerOptions options, const std::vector<TrainedParameter>& parameters,
+                     Scaling scaling)
     : options_(std::move(options)) {
   for (const TrainedParameter& parameter : parameters) {
     (parameter.decays ? decayed_ : plain_).push_back(leaves_.size());
@@ -26,6 +34,11 @@ Optimizer::Optimizer(OptimizerOptions options, const std::vector<TrainedParamete
     exp_avg_sq_.push_back(at::zeros_like(parameter.tensor));
     steps_.push_back(at::zeros({}, parameter.tensor.options().dtype(at::kFloat)));
   }
+  if (scaling == Scaling::kDynamic) scale_.emplace(leaves_.front().device());
+}
+
+at::Tensor Optimizer::scaled(const at::Tensor& loss) const {
+  return scale_ ? scale_->apply(loss) : loss;
 }
 
 void Optimizer::update(const std::vector<std::size_t>& indices, double weight_decay, double lr) {
@@ -40,12 +53,16 @@ void Optimizer::update(const std::vector<std::size_t>& indices, double weight_de
   }
   if (leaves.empty()) return;
   at::_foreach_add_(steps, 1);
-  if (options_.name == OptimizerName::kAdamW) {
-    at::_fused_adamw_(leaves, gradients, averages, squares, {}, steps, lr, options_.betas[0],
-                      options_.betas[1], weight_decay, options_.eps, false, false);
-  } else {
-    at::_fused_adam_(leaves, gradients, averages, squares, {}, steps, lr, options_.betas[0],
-                     options_.betas[1], weight_decay, options_.eps, false, false);
+  const std::optional<at::Tensor> found_inf =
+      scale_ ? std::optional(scale_->found_inf()) : std::nullopt;
+  const auto fused = options_.name == OptimizerName::kAdamW
+                         ? static_cast<FusedAdam*>(at::_fused_adamw_)
+                         : static_cast<FusedAdam*>(at::_fused_adam_);
+  fused(leaves, gradients, averages, squares, {}, steps, lr, options_.betas[0], options_.betas[1],
+        weight_decay, options_.eps, false, false, {}, found_inf);
+  // The kernels skip a step that overflowed; its count goes back too.
+  if (found_inf) {
+    at::_foreach_sub_(steps, std::vector<at::Tensor>(steps.size(), *found_inf));
   }
 }
 
@@ -53,6 +70,7 @@ void Optimizer::step(double lr) {
   const at::NoGradGuard guard;
   update(decayed_, options_.weight_decay, lr);
   update(plain_, 0, lr);
+  if (scale_) scale_->update();
 }
 
 void Optimizer::zero_grad() {
@@ -66,6 +84,7 @@ at::Tensor Optimizer::clip_gradients(std::optional<double> max_norm) {
     if (leaf.grad().defined()) gradients.push_back(leaf.grad());
   }
   if (gradients.empty()) return at::zeros({}, leaves_.front().options().dtype(at::kFloat));
+  if (scale_) scale_->unscale(gradients);
   at::Tensor norm = at::stack(at::_foreach_norm(gradients)).norm();
   if (max_norm) {
     const at::Tensor factor = (*max_norm / (norm + 1e-6)).clamp_max(1.0);

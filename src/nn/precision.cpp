@@ -13,7 +13,7 @@
 namespace saferclip {
 namespace {
 
-constexpr int kFirstBf16Capability = 8;  // Ampere
+constexpr int kFirstBf16Capability = 8;  // Ampere, which also brought TF32
 
 }  // namespace
 
@@ -52,5 +52,7 @@ std::string why_no_bf16(c10::Device device) {
   return cat(card ? card->name : device.str(), " has no bf16 units (compute capability ",
              card ? card->capability() : "unknown", "; 8.0 or more is needed)");
 }
+
+bool has_tf32(c10::Device device) { return device.is_cuda() && has_fast_bf16(device); }
 
 }  // namespace saferclip

@@ -40,9 +40,9 @@ class LossSet {
   LossSet(const ObjectiveOptions& options, const LossInputs& inputs, const LossCounts& counts)
       : options_(options), in_(inputs), counts_(counts) {
     const at::Tensor& like = in_.tuned.safe_text;
-    const at::Tensor ones = at::ones({like.size(0)}, like.options());
-    const at::Tensor redirected =
-        in_.is_redirected.defined() ? in_.is_redirected.to(like.dtype()) : ones;
+    const at::Tensor redirected = in_.is_redirected.defined()
+                                      ? in_.is_redirected.to(like.dtype())
+                                      : at::ones({like.size(0)}, like.options());
     redirected_ = redirected;
     redirected_with_image_ = in_.has_unsafe_image.defined()
                                  ? redirected * in_.has_unsafe_image.to(like.dtype())
@@ -213,7 +213,8 @@ class LossSet {
         divisor *= static_cast<double>(count);
     }
     for (const LossTerm& term : result_.terms) {
-      const at::Tensor weighted = term.value * (term.weight / divisor);
+      const double weight = term.weight / divisor;
+      const at::Tensor weighted = weight == 1 ? term.value : term.value * weight;
       result_.total = result_.total.defined() ? result_.total + weighted : weighted;
     }
     if (!result_.total.defined())

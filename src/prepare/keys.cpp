@@ -68,10 +68,12 @@ std::string tokens_key(const Tokenizer& tokenizer, const Manifest& manifest, boo
   });
 }
 
-std::string reference_key(const SplitData& split, const WeightsSource& source, bool exif_rotate) {
+std::string reference_key(const SplitData& split, const WeightsSource& source, bool exif_rotate,
+                          bool is_tf32) {
   return artifact_key("reference", [&](Sha256& hash) {
     hash.add(split.images.content).add(split.tokens.key);
     add_model(hash, source, exif_rotate);
+    if (is_tf32) hash.add("tf32");
   });
 }
 
@@ -91,9 +93,10 @@ std::string targets_key(const SplitData& split, const SplitData& pool,
 }
 
 std::string anchors_key(const AnchorOptions& options, const AnchorCache& anchors,
-                        const WeightsSource& source, bool exif_rotate) {
+                        const WeightsSource& source, bool exif_rotate, bool is_tf32) {
   return artifact_key("anchors", [&](Sha256& hash) {
     add_model(hash, source, exif_rotate);
+    if (is_tf32) hash.add("tf32");
     hash_fields(hash, options);
     for (const at::Tensor& tensor : {anchors.prompts, anchors.images}) {
       hash.add(tensor.defined() ? tensor.size(0) : -1);

@@ -29,13 +29,14 @@ std::string embedding_recipe(const WeightsSource& source, bool exif_rotate,
 
 std::string images_key(const PictureJob& job);
 std::string tokens_key(const Tokenizer& tokenizer, const Manifest& manifest, bool needs_unsafe);
-// Without the device: a cache may move to another machine.
-std::string reference_key(const SplitData& split, const WeightsSource& source, bool exif_rotate);
+// Without the device: a cache may move to another machine. `is_tf32`: its products are less exact.
+std::string reference_key(const SplitData& split, const WeightsSource& source, bool exif_rotate,
+                          bool is_tf32);
 // `extra`: the captions of options.extra_captions.
 std::string targets_key(const SplitData& split, const SplitData& pool,
                         const TargetsOptions& options, const std::vector<std::string>& extra,
                         const Tokenizer& tokenizer);
 std::string anchors_key(const AnchorOptions& options, const AnchorCache& anchors,
-                        const WeightsSource& source, bool exif_rotate);
+                        const WeightsSource& source, bool exif_rotate, bool is_tf32);
 
 }  // namespace saferclip

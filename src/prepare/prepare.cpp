@@ -276,17 +276,20 @@ TokenCache Preparer::tokens(const SplitData& split) const {
 }
 
 ReferenceRequest Preparer::reference_request(const std::string& label) {
-  return {source_, device_, [this]() -> const ClipModel& { return reference(); }, label, stop_};
+  return {source_, device_, [this]() -> const ClipModel& { return reference(); },
+          label,   stop_,   is_tf32()};
 }
+
+bool Preparer::is_tf32() const { return data_.reference_tf32 && device_.is_cuda(); }
 
 ReferenceCache Preparer::reference_rows(const SplitData& split) {
   const bool has_unsafe = split.manifest.has_unsafe;
   ArtifactRequest request;
   request.cache_dir = data_.cache_dir;
   request.kind = "reference";
-  request.key = reference_key(split, source_, data_.exif_rotate);
+  request.key = reference_key(split, source_, data_.exif_rotate, is_tf32());
   request.inputs = {{"manifest", split.manifest.file.string()}, {"weights", source_.path.string()}};
-  request.recipe = embedding_recipe(source_, data_.exif_rotate, device_text(device_));
+  request.recipe = embedding_recipe(source_, data_.exif_rotate, device_text(device_, is_tf32()));
   request.build = [&](const fs::path& folder, const std::vector<Relative>& relatives) {
     ReferenceRows rows(reference_request(cat("reference, ", split.name)), relatives, log_);
     rows.add_captions("safe_text", split.tokens.safe);

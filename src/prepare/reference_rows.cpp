@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "saferclip/core/matmul.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/prepare/embedding.h"
 
@@ -26,8 +27,9 @@ std::int64_t pictures_at_once(const ClipGeometry& geometry, at::Device device) {
 
 }  // namespace
 
-std::string device_text(at::Device device) {
-  return device.is_cpu() ? "cpu " + at::get_cpu_capability() : "cuda";
+std::string device_text(at::Device device, bool is_tf32) {
+  if (device.is_cpu()) return "cpu " + at::get_cpu_capability();
+  return is_tf32 ? "cuda tf32" : "cuda";
 }
 
 ReferenceRows::ReferenceRows(ReferenceRequest request, const std::vector<Relative>& relatives,
@@ -64,6 +66,7 @@ void ReferenceRows::add_pictures(const std::string& name, const at::Tensor& pixe
 
 void ReferenceRows::add(const std::string& name, const at::Tensor& digests,
                         const std::function<at::Tensor(const at::Tensor& positions)>& embed_new) {
+  const Tf32Products products(request_.is_tf32);
   append_with_source(tensors_, name, known_.embed(digests, embed_new), digests);
   const std::vector<bool>& known = known_.was_known();
   is_taken_.resize(known.size(), true);

@@ -14,8 +14,8 @@
 
 namespace saferclip {
 
-// "cpu AVX2": products differ between devices in their last bits.
-std::string device_text(at::Device device);
+// "cpu AVX2", "cuda tf32": products differ between devices in their last bits.
+std::string device_text(at::Device device, bool is_tf32);
 
 struct ReferenceRequest {
   const WeightsSource& source;
@@ -23,6 +23,7 @@ struct ReferenceRequest {
   std::function<const ClipModel&()> model;  // loads it on first use
   std::string label;                        // "reference, train"
   const StopFlag* stop = nullptr;
+  bool is_tf32 = false;  // products in TF32
 };
 
 class ReferenceRows {

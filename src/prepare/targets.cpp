@@ -90,7 +90,7 @@ TargetCache Preparer::targets(const SplitData& split, const SplitData& pool,
   request.kind = "targets";
   request.key = targets_key(split, pool, options, extra, tokenizer_);
   request.inputs = {{"manifest", split.manifest.file.string()}, {"mode", to_string(options.mode)}};
-  request.recipe = embedding_recipe(source_, data_.exif_rotate, device_text(device_));
+  request.recipe = embedding_recipe(source_, data_.exif_rotate, device_text(device_, is_tf32()));
   request.build = [&](const fs::path& folder, const std::vector<Relative>& relatives) {
     ReferenceRows extra_rows(reference_request("extra safe captions"), relatives, log_);
     extra_rows.add_captions("extra_text", token_ids(extra, "extra safe captions"));
@@ -128,9 +128,9 @@ AnchorCache Preparer::anchors(const AnchorOptions& options) {
   ArtifactRequest request;
   request.cache_dir = data_.cache_dir;
   request.kind = "anchors";
-  request.key = anchors_key(options, cache, source_, data_.exif_rotate);
+  request.key = anchors_key(options, cache, source_, data_.exif_rotate, is_tf32());
   request.inputs = {{"prompts", options.prompts}, {"images", options.images}};
-  request.recipe = embedding_recipe(source_, data_.exif_rotate, device_text(device_));
+  request.recipe = embedding_recipe(source_, data_.exif_rotate, device_text(device_, is_tf32()));
   request.build = [&](const fs::path& folder, const std::vector<Relative>& relatives) {
     std::vector<NamedTensor> tensors;
     if (cache.prompts.defined()) {

@@ -37,7 +37,9 @@ double gemm_gflops(at::ScalarType dtype) {
 MachineFinding check_card(at::Device device) {
   const std::string text = describe_card(device);
   if (has_fast_bf16(device)) return {"device", "ok", text};
-  return {"device", "warn", cat(text, "; ", why_no_bf16(device), ", it trains in fp32")};
+  return {
+      "device", "warn",
+      cat(text, "; ", why_no_bf16(device), ": it trains in fp32, or in fp16 (train.precision)")};
 }
 
 MachineFinding check_device(const ComputeOptions& compute) {

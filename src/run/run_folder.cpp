@@ -61,6 +61,7 @@ nlohmann::ordered_json card_json(const std::string& device) {
   }
   const at::CUDAHooksInterface& hooks = at::detail::getCUDAHooks();
   if (hooks.compiledWithCuDNN()) json["cudnn"] = hooks.versionCuDNN();
+  if (const auto nccl = nccl_version()) json["nccl"] = *nccl;
   return json;
 }
 
@@ -72,7 +73,11 @@ std::string environment_json(const RunEnvironment& environment) {
                               {"cpu", cpu_features()},
                               {"resolved", environment.resolved},
                               {"never_trains", environment.never_trains}};
-  if (environment.device.starts_with("cuda")) json["gpu"] = card_json(environment.device);
+  const bool is_cuda = environment.device.starts_with("cuda");
+  if (environment.predicted_bytes) {
+    json["plan"][is_cuda ? "device_bytes" : "host_bytes"] = *environment.predicted_bytes;
+  }
+  if (is_cuda) json["gpu"] = card_json(environment.device);
   return json.dump(2) + "\n";
 }
 

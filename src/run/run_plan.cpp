@@ -7,6 +7,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "saferclip/core/text_format.h"
 #include "saferclip/model/tensor_slots.h"
@@ -73,7 +74,8 @@ MemoryPlan memory_plan(const Session& session, const TrainingData& data, const S
   plan.pictures = kinds * rows + (needs.anchor_image ? anchors : 0);
   plan.captions = kinds * rows + (needs.anchor_text ? anchors : 0);
   plan.tokens = longest_caption(data.train.tokens);
-  plan.is_bf16 = precision_on(session.device, config.train.precision) == Precision::kBf16;
+  plan.is_half = precision_on(session.device, config.train.precision) != Precision::kFp32;
+  plan.is_on_device = session.device.is_cuda();
   plan.trains_all = config.adapter.method == AdapterMethod::kFull;
   for (const TrainedParameter& parameter : parameters) {
     plan.trained_parameters += parameter.tensor.numel();
@@ -95,9 +97,22 @@ MemoryPlan memory_plan(const Session& session, const TrainingData& data, const S
                       static_cast<double>(config.train.batch_size) / all_rows;
   plan.mapped = static_cast<std::int64_t>(std::min(1.0, seen) * static_cast<double>(caches));
   const std::int64_t side = plan.geometry.image_size;
-  plan.batch_bytes = kBatches * 3 * side * side *
+  plan.batch_bytes = (plan.is_on_device ? 1 : kBatches) * 3 * side * side *
                      (kinds * config.train.batch_size + (needs.anchor_image ? anchors : 0));
   return plan;
+}
+
+std::int64_t predicted_bytes(const MemoryPlan& plan) { return total_bytes(memory_parts(plan)); }
+
+std::vector<std::string> memory_problems(const MemoryPlan& plan, at::Device device) {
+  const std::optional<DeviceMemory> memory = device_memory(device);
+  const std::int64_t needed = predicted_bytes(plan);
+  if (!memory || static_cast<std::uint64_t>(needed) <= memory->free + memory->used) return {};
+  return {cat("this run needs about ", bytes_text(needed), " of memory on ", device.str(),
+              ", where ", human_bytes(memory->free + memory->used), " of ",
+              human_bytes(memory->total),
+              " are free: lower train.micro_batch_size (with train.gradient_cache: true the losses "
+              "remain those of the whole batch), or set train.recompute: blocks")};
 }
 
 std::string plan_text(const Session& session, const TrainingData& data, const Sampler& sampler,
@@ -119,7 +134,7 @@ std::string plan_text(const Session& session, const TrainingData& data, const Sa
         static_cast<std::int64_t>(admitted_rows(data, config.objective, epoch).size())));
   }
   text += join(counts, ", ") + ", …)";
-  if (!session.device.is_cpu()) return text + "\ndevice     " + describe_card(session.device);
+  if (!session.device.is_cpu()) text += "\ndevice     " + describe_card(session.device);
   const MemoryPlan plan = memory_plan(session, data, sampler, parameters);
   text += "\nmemory     " + parts_text(memory_parts(plan));
   if (needs_preparing(config)) {

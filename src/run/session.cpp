@@ -104,12 +104,20 @@ Session open_session(RunConfig config, const ComputeOptions& compute, Logger& lo
   session.source.text.eos_id = spec.eos_id;
   session.source.text.pad_id = spec.pad_id;
   session.config = std::move(config);
+  for (const auto& [key, is_on] :
+       {std::pair("train.tf32", session.config.train.tf32),
+        std::pair("data.reference_tf32", session.config.data.reference_tf32)}) {
+    if (!is_on || has_tf32(session.device)) continue;
+    log.warn(cat(key, ": only CUDA cards of compute capability 8.0 or more have TF32; ",
+                 session.device.str(), " computes in fp32"));
+  }
   // Throws now rather than after hours of preparation.
   reference_logit_bias(session.config.objective, session.source);
   return session;
 }
 
 Precision precision_on(at::Device device, Precision precision) {
+  if (precision == Precision::kFp16) return device.is_cuda() ? precision : Precision::kFp32;
   return has_fast_bf16(device) ? precision : Precision::kFp32;
 }
 

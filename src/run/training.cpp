@@ -37,15 +37,25 @@ namespace fs = std::filesystem;
 namespace {
 
 at::ScalarType compute_dtype(const Session& session) {
-  const bool is_bf16 =
-      precision_on(session.device, session.config.train.precision) == Precision::kBf16;
-  return is_bf16 ? at::kBFloat16 : at::kFloat;
+  switch (precision_on(session.device, session.config.train.precision)) {
+    case Precision::kBf16:
+      return at::kBFloat16;
+    case Precision::kFp16:
+      return at::kHalf;
+    case Precision::kFp32:
+      break;
+  }
+  return at::kFloat;
 }
 
 void say_lowered_precision(const Session& session, Logger& log) {
   const Precision written = session.config.train.precision;
   if (precision_on(session.device, written) == written) return;
-  log.warn(cat("train.precision: ", why_no_bf16(session.device), "; training in fp32 instead"));
+  const bool is_fp16 = written == Precision::kFp16;
+  log.warn(cat("train.precision: ",
+               is_fp16 ? std::string("fp16 is for CUDA devices") : why_no_bf16(session.device),
+               "; training in fp32 instead",
+               session.device.is_cuda() ? " (fp16 would be faster here)" : ""));
 }
 
 TrainerOptions trainer_options(const Session& session, const StopFlag& stop) {
@@ -138,7 +148,7 @@ void require_unchanged_reference(const Session& session, Preparer& preparer) {
 }
 
 RunEnvironment environment_of(const Session& session) {
-  return {session.device.str(), at::get_num_threads(), resolved_values(session), {}};
+  return {session.device.str(), at::get_num_threads(), resolved_values(session), {}, {}};
 }
 
 std::optional<Validator> prepare_validation(const Session& session, Preparer& preparer,
@@ -205,12 +215,18 @@ TrainState state_of(const Session& session, const TrainingData& data, std::strin
 }
 
 // Records the run's environment and warns about what will never train.
-void record_run(const RunContext& context, const TrainingData& data, const Sampler& sampler) {
+void record_run(const RunContext& context, const TrainingData& data, const Sampler& sampler,
+                const std::vector<TrainedParameter>& parameters) {
   const Session& session = context.session;
   RunEnvironment environment = environment_of(session);
   environment.never_trains =
       coverage_problems(training_coverage(session.config, data, sampler), session.config);
+  const MemoryPlan plan = memory_plan(session, data, sampler, parameters);
+  environment.predicted_bytes = predicted_bytes(plan);
   for (const std::string& problem : environment.never_trains) context.log.warn(problem);
+  for (const std::string& problem : memory_problems(plan, session.device)) {
+    context.log.warn(problem);
+  }
   write_run_records(context.run, session.config, environment);
 }
 
@@ -219,12 +235,10 @@ void train_in(const RunContext& context, const std::function<void()>& before_ste
   const RunConfig& config = session.config;
   Logger& log = context.log;
   const at::ScalarType compute = compute_dtype(session);
-  const bool has_bf16_weights =
-      config.adapter.method == AdapterMethod::kLora && compute == at::kBFloat16;
+  const bool is_lora = config.adapter.method == AdapterMethod::kLora;
   // Load the model before preparing: the cache keys need the file's hash, which is computed
   // meanwhile.
-  ClipModel model =
-      load_clip(session.source, has_bf16_weights ? at::kBFloat16 : at::kFloat, session.device);
+  ClipModel model = load_clip(session.source, is_lora ? compute : at::kFloat, session.device);
   Preparer preparer(config.data, session.source, *session.tokenizer, session.device, log,
                     &context.stop);
   const TrainingData data = prepare_training(session, preparer);
@@ -238,8 +252,10 @@ void train_in(const RunContext& context, const std::function<void()>& before_ste
   pack_frozen_weights(model, 2 * rows, 2 * rows, compute);
   std::optional<ComputeCopies> copies;
   if (session.device.is_cuda()) copies.emplace(copied_tensors(model, compute), compute);
-  Optimizer optimizer(config.optimizer, parameters);
-  record_run(context, data, sampler);
+  Optimizer optimizer(
+      config.optimizer, parameters,
+      compute == at::kHalf ? Optimizer::Scaling::kDynamic : Optimizer::Scaling::kNone);
+  record_run(context, data, sampler, parameters);
   TrainState state = restore_run(
       context.start, state_of(session, data, validator ? validator->measure() : std::string()),
       parameters, optimizer, log);
@@ -302,6 +318,10 @@ std::string plan_training(TrainingRequest request, Logger& log, const StopFlag& 
   const auto parameters = make_trainable(shapes, session.config.model, session.config.adapter, 0);
   for (const std::string& problem :
        coverage_problems(training_coverage(session.config, data, sampler), session.config)) {
+    log.warn(problem);
+  }
+  for (const std::string& problem :
+       memory_problems(memory_plan(session, data, sampler, parameters), session.device)) {
     log.warn(problem);
   }
   return plan_text(session, data, sampler, parameters);

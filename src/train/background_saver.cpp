@@ -1,6 +1,7 @@
 // A save must not hold up the steps. On the CPU the saver's thread copies the state while the next
 // step runs its passes, which only read weights and moments; the update waits for that copy. On a
-// GPU the copy is made at once, because it queues behind the passes already issued.
+// GPU a stream of its own downloads the state beside those passes, and the update, not the host,
+// waits for it.
 #include "train/background_saver.h"
 
 #include <algorithm>
@@ -28,16 +29,16 @@ void BackgroundSaver::save(const TrainState& state) {
   auto copied = std::make_shared<std::promise<void>>();
   worker_.wait();
   if (copies_late) copied_ = copied->get_future();
-  worker_.start(
-      [this, copies_late, copied,
-       snapshot = take_snapshot(state, saved_.parameters, saved_.optimizer,
-                                is_background && !copies_late ? SnapshotMemory::kCopies
-                                                              : SnapshotMemory::kViews)]() mutable {
-        snapshot.downloads.wait();
-        if (copies_late) copy_beside_step(snapshot, *copied);
-        saved_.metrics.sync();
-        saved_.checkpoints.save(snapshot, {saved_.options.keep_last, saved_.options.keep_best});
-      });
+  CheckpointSnapshot snapshot = take_snapshot(
+      state, saved_.parameters, saved_.optimizer,
+      is_background && !copies_late ? SnapshotMemory::kCopies : SnapshotMemory::kViews);
+  downloads_ = snapshot.downloads;
+  worker_.start([this, copies_late, copied, snapshot = std::move(snapshot)]() mutable {
+    snapshot.downloads.wait();
+    if (copies_late) copy_beside_step(snapshot, *copied);
+    saved_.metrics.sync();
+    saved_.checkpoints.save(snapshot, {saved_.options.keep_last, saved_.options.keep_best});
+  });
   if (!is_background) worker_.wait();
   last_save_ = Clock::now();
   wait_ = seconds_since(began);
@@ -56,6 +57,8 @@ void BackgroundSaver::copy_beside_step(CheckpointSnapshot& snapshot, std::promis
 void BackgroundSaver::wait_for_copy() {
   const Clock::time_point began = Clock::now();
   if (copied_.valid()) copied_.get();
+  downloads_.precede_later_work();
+  downloads_ = {};
   longest_wait_ = std::max(longest_wait_, wait_ + seconds_since(began));
   wait_ = 0;
 }

@@ -40,8 +40,8 @@ class BackgroundSaver {
   // Rethrows if a save has failed; does not wait.
   void check() { worker_.check(); }
 
-  // Call before weights or moments change: on the CPU a save copies them during the next step's
-  // passes, which only read them.
+  // Call before weights or moments change: a save copies them during the next step's passes, which
+  // only read them.
   void wait_for_copy();
 
   // The longest that a step waited for saves, in seconds.
@@ -54,6 +54,7 @@ class BackgroundSaver {
 
   SavedParts saved_;
   Clock::time_point last_save_ = Clock::now();
+  Downloads downloads_;       // of the last save, from a GPU
   std::future<void> copied_;  // set when the last save has copied the parameters
   CheckpointSnapshot spare_;  // memory of the last copy, reused by the next
   double wait_ = 0;           // of the next step for this save, in seconds

@@ -84,6 +84,22 @@ std::vector<NamedTensor> optimizer_tensors(const std::vector<TrainedParameter>& 
   return tensors;
 }
 
+std::vector<NamedTensor> loss_scale_tensors(const Optimizer& optimizer) {
+  const LossScale* scale = optimizer.loss_scale();
+  if (scale == nullptr) return {};
+  return {{"loss_scale", scale->scale()}, {"loss_scale.growth", scale->growth()}};
+}
+
+void copy_stored(const SafetensorsFile& file, const NamedTensor& named) {
+  const at::Tensor stored = file.tensor(named.name);
+  if (stored.sizes() != named.tensor.sizes()) {
+    throw WeightsError(cat(file.path().string(), ": ", named.name, " has shape ", stored.sizes(),
+                           ", expected ", named.tensor.sizes()));
+  }
+  at::Tensor target = named.tensor;
+  target.copy_(stored);
+}
+
 void write_manifest(const fs::path& folder, std::int64_t step) {
   Json json{{"format", "saferclip checkpoint"}, {"version", kFormatVersion}, {"step", step}};
   for (const char* name : {kWeights, kOptimizer, kState}) {
@@ -159,6 +175,7 @@ CheckpointSnapshot take_snapshot(const TrainState& state,
                                  const Optimizer& optimizer, SnapshotMemory memory) {
   CheckpointSnapshot snapshot{
       state, trained_tensors(parameters), optimizer_tensors(parameters, optimizer), {}};
+  for (NamedTensor& named : loss_scale_tensors(optimizer)) snapshot.optimizer.push_back(named);
   for (auto* tensors : {&snapshot.weights, &snapshot.optimizer}) {
     for (NamedTensor& named : *tensors) {
       if (!named.tensor.is_cpu()) {
@@ -310,17 +327,16 @@ void restore(const fs::path& checkpoint, const std::vector<TrainedParameter>& pa
   load_trained(parameters, read_trained_weights(checkpoint), (checkpoint / kWeights).string());
   const SafetensorsFile file = SafetensorsFile::open(checkpoint / kOptimizer);
   const std::vector<NamedTensor> wanted = optimizer_tensors(parameters, optimizer);
-  for (const NamedTensor& named : wanted) {
-    const at::Tensor stored = file.tensor(named.name);
-    if (stored.sizes() != named.tensor.sizes()) {
-      throw WeightsError(cat(file.path().string(), ": ", named.name, " has shape ", stored.sizes(),
-                             ", expected ", named.tensor.sizes()));
-    }
-    at::Tensor target = named.tensor;
-    target.copy_(stored);
+  for (const NamedTensor& named : wanted) copy_stored(file, named);
+  // Absent when the run went on in another precision: then the scale is found anew.
+  std::size_t scales = 0;
+  for (const NamedTensor& named : loss_scale_tensors(optimizer)) {
+    if (file.contains(named.name)) copy_stored(file, named);
   }
-  if (file.entries().size() != wanted.size()) {
-    throw WeightsError(cat(file.path().string(), ": holds ", file.entries().size(),
+  for (const auto& [name, entry] : file.entries())
+    scales += name.starts_with("loss_scale") ? 1U : 0U;
+  if (file.entries().size() - scales != wanted.size()) {
+    throw WeightsError(cat(file.path().string(), ": holds ", file.entries().size() - scales,
                            " tensors, expected ", wanted.size()));
   }
 }

@@ -12,6 +12,8 @@ namespace saferclip {
 
 void DelayedMetrics::put(StepLine line, const StepNumbers& numbers) {
   std::vector<at::Tensor> values{numbers.loss.to(at::kFloat), numbers.grad_norm.to(at::kFloat)};
+  has_scale_ = numbers.loss_scale.defined();
+  if (has_scale_) values.insert(values.end(), {numbers.loss_scale, numbers.is_skipped});
   names_.clear();
   for (const auto& [name, value] : numbers.terms) {
     names_.push_back(name);
@@ -38,8 +40,14 @@ std::optional<StepLine> DelayedMetrics::take() {
   line_.reset();
   line.loss = values[0];
   line.grad_norm = values[1];
+  values += 2;
+  if (has_scale_) {
+    line.loss_scale = values[0];
+    line.is_skipped = values[1] != 0;
+    values += 2;
+  }
   for (std::size_t i = 0; i < names_.size(); ++i) {
-    line.terms.emplace_back(names_[i], static_cast<double>(values[i + 2]));
+    line.terms.emplace_back(names_[i], static_cast<double>(values[i]));
   }
   return line;
 }

@@ -23,6 +23,7 @@ class DelayedMetrics {
   std::optional<StepLine> line_;
   at::Tensor host_;
   std::vector<std::string> names_;
+  bool has_scale_ = false;
   std::unique_ptr<c10::Event> copied_;
 };
 

@@ -1,7 +1,8 @@
 // Counts the peak from shapes: what the nodes of nn/sublayers.cpp and nn/attention.cpp keep for
 // their backward passes, the largest workspace, weights, gradients, moments and data. A change to
 // what a node keeps must be repeated here. Two constants are measured, not counted: the libraries'
-// own memory (kProgram) and the fragmentation of the heap (kHeapShare).
+// own memory (kProgram) and the fragmentation of the heap (kHeapShare). On a CUDA device attention
+// is fused and keeps no weights, frozen weights are not packed, and saves are copied to the host.
 #include "saferclip/train/memory_plan.h"
 
 #include <algorithm>
@@ -14,6 +15,8 @@ namespace {
 
 // LibTorch, oneDNN and other libraries with their own allocations, measured.
 constexpr std::int64_t kProgram = std::int64_t{290} << 20;
+// CUDA's context, its kernels and cuBLAS' workspaces: assumed, not measured.
+constexpr std::int64_t kCuda = std::int64_t{600} << 20;
 constexpr std::int64_t kFloat = 4;
 // Heap fragmentation around what the backward pass keeps: measured at 0 to 40 % of it (small
 // towers, ViT-L/14). An eighth keeps every prediction within a fifth.
@@ -35,6 +38,7 @@ std::int64_t block_weights(const TowerGeometry& t) {
 
 // A block keeps its attention weights where they are no larger than q.
 std::int64_t attention_numbers(const MemoryPlan& plan, const Pass& pass) {
+  if (plan.is_on_device) return 0;
   const std::int64_t head_width = pass.tower.width / pass.tower.heads;
   const bool is_kept = plan.recompute != Recompute::kAttention && pass.length <= head_width;
   return is_kept ? pass.tokens() * pass.tower.heads * pass.length : 0;
@@ -44,7 +48,9 @@ std::int64_t attention_numbers(const MemoryPlan& plan, const Pass& pass) {
 // layer, and the adapters' X·Aᵀ.
 std::int64_t block_numbers(const MemoryPlan& plan, const Pass& pass) {
   const std::int64_t of_adapters = plan.trains_all ? 0 : kAdapters * plan.rank;
-  return pass.tokens() * (6 * pass.tower.width + pass.tower.mlp_width + of_adapters) +
+  // The results of trained norms are kept on a device.
+  const std::int64_t of_norms = plan.trains_all && plan.is_on_device ? 2 * pass.tower.width : 0;
+  return pass.tokens() * (6 * pass.tower.width + pass.tower.mlp_width + of_adapters + of_norms) +
          attention_numbers(plan, pass);
 }
 
@@ -69,10 +75,10 @@ std::int64_t workspace_numbers(const MemoryPlan& plan, const Pass& pass) {
 // layer before and after the activation; or attention with its scores. The fp32 pixels exist twice.
 std::int64_t embedding_bytes(const MemoryPlan& plan) {
   const ClipGeometry& g = plan.geometry;
-  const auto block = [](const Pass& pass) {
+  const auto block = [&plan](const Pass& pass) {
     const std::int64_t mlp = pass.tokens() * 2 * (pass.tower.width + pass.tower.mlp_width);
-    const std::int64_t attention =
-        pass.tokens() * (6 * pass.tower.width + pass.tower.heads * pass.length);
+    const std::int64_t scores = plan.is_on_device ? 0 : pass.tower.heads * pass.length;
+    const std::int64_t attention = pass.tokens() * (6 * pass.tower.width + scores);
     return kFloat * std::max(mlp, attention);
   };
   const std::int64_t pixels = kEmbeddedRows * 3 * g.image_size * g.image_size;
@@ -84,18 +90,21 @@ std::int64_t weight_bytes(const MemoryPlan& plan) {
   const std::int64_t all = parameter_count(plan.geometry);
   const std::int64_t blocks =
       block_weights(plan.geometry.vision) + block_weights(plan.geometry.text);
-  const std::int64_t computed = plan.is_bf16 ? 2 : kFloat;
+  const std::int64_t computed = plan.is_half ? 2 : kFloat;
   // fp32 master weights and, in bf16, the copies that the products read.
-  if (plan.trains_all) return all * kFloat + (plan.is_bf16 ? blocks * computed : 0);
-  // Frozen weights are packed for both passes. Tensors outside the products stay fp32.
-  return 2 * blocks * computed + (all - blocks) * kFloat + plan.trained_parameters * kFloat;
+  if (plan.trains_all) return all * kFloat + (plan.is_half ? blocks * computed : 0);
+  // Tensors outside the products stay fp32. Frozen weights are packed for both passes on a CPU; on
+  // a device the adapters have copies for the products.
+  const std::int64_t frozen = (plan.is_on_device ? 1 : 2) * blocks * computed;
+  const std::int64_t trained = kFloat + (plan.is_on_device ? computed : 0);
+  return frozen + (all - blocks) * kFloat + plan.trained_parameters * trained;
 }
 
 }  // namespace
 
 std::vector<MemoryPart> memory_parts(const MemoryPlan& plan) {
   const ClipGeometry& g = plan.geometry;
-  const std::int64_t computed = plan.is_bf16 ? 2 : kFloat;
+  const std::int64_t computed = plan.is_half ? 2 : kFloat;
   const Pass vision{g.vision, plan.pictures, g.positions()};
   const Pass text{g.text, plan.captions, plan.tokens};
   const std::int64_t cut = g.grid() * g.patch_size;
@@ -104,7 +113,7 @@ std::vector<MemoryPart> memory_parts(const MemoryPlan& plan) {
   const std::int64_t inputs = pixels + 2 * vision.tokens() * g.vision.width;
   const std::int64_t kept =
       (inputs + tower_numbers(plan, vision) + tower_numbers(plan, text)) * computed;
-  const std::int64_t activations = kept + kept / kHeapShare;
+  const std::int64_t activations = kept + (plan.is_on_device ? 0 : kept / kHeapShare);
   const std::int64_t backward =
       std::max(workspace_numbers(plan, vision), workspace_numbers(plan, text)) * computed;
   // While patches are cut, the fp32 pixels exist twice and little else exists yet.
@@ -114,25 +123,26 @@ std::vector<MemoryPart> memory_parts(const MemoryPlan& plan) {
   const std::int64_t reference = parameter_count(g) * kFloat;
   const std::int64_t model = plan.validates ? reference + embedding_bytes(plan) : 0;
   const std::int64_t trained = plan.trained_parameters * kFloat;
-  return {{"program", kProgram},
+  const bool copies_state = plan.copies_state && !plan.is_on_device;
+  return {plan.is_on_device ? MemoryPart{"CUDA itself", kCuda} : MemoryPart{"program", kProgram},
           {"weights", weight_bytes(plan)},
           {"reference", plan.keeps_reference ? reference : 0},
           {"gradients", trained},
           {"moments", 2 * trained},
-          {"copy for saves", plan.copies_state ? 3 * trained : 0},
+          {"copy for saves", copies_state ? 3 * trained : 0},
           {"activations", activations},
           {"workspace", std::max(passes, model) - activations},
-          {"data", plan.mapped + plan.batch_bytes}};
+          {"data", plan.is_on_device ? plan.batch_bytes : plan.mapped + plan.batch_bytes}};
 }
 
 std::vector<MemoryPart> preparing_parts(const MemoryPlan& plan) {
   const std::int64_t all = parameter_count(plan.geometry);
-  const std::int64_t weights = plan.is_bf16 && !plan.trains_all ? 2 : kFloat;
-  return {{"program", kProgram},
+  const std::int64_t weights = plan.is_half && !plan.trains_all ? 2 : kFloat;
+  return {plan.is_on_device ? MemoryPart{"CUDA itself", kCuda} : MemoryPart{"program", kProgram},
           {"weights", all * weights},
           {"reference", all * kFloat},
           {"workspace", embedding_bytes(plan)},
-          {"data", plan.caches}};
+          {"data", plan.is_on_device ? 0 : plan.caches}};
 }
 
 std::int64_t total_bytes(const std::vector<MemoryPart>& parts) {

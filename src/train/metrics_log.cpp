@@ -59,6 +59,8 @@ void MetricsLog::write(const StepLine& line) {
             {"grad_norm", line.grad_norm},
             {"quadruplets_per_s", line.quadruplets_per_s}};
   if (line.device_peak_bytes > 0) json["device_peak_bytes"] = line.device_peak_bytes;
+  if (line.loss_scale) json["loss_scale"] = *line.loss_scale;
+  if (line.is_skipped) json["skipped"] = true;
   append(json.dump());
 }
 

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "saferclip/core/matmul.h"
 #include "saferclip/core/rng.h"
 #include "saferclip/model/clip_forward.h"
 
@@ -137,13 +138,13 @@ void collect_gradients(const StepOptions& options) {
   if (options.copies != nullptr) options.copies->collect_gradients();
 }
 
-StepNumbers run_passes(const ClipModel& model, const Batch& batch, const StepOptions& options,
-                       const LossCounts& counts) {
+StepNumbers run_passes(const ClipModel& model, const Optimizer& optimizer, const Batch& batch,
+                       const StepOptions& options, const LossCounts& counts) {
   StepNumbers numbers;
   for_micro_batches(batch, options, [&](const Batch& part, const ForwardMode& mode) {
     const LossResult result =
         losses_of(model, embed(model, part, options, mode), part, options, counts);
-    result.total.backward();
+    optimizer.scaled(result.total).backward();
     collect_gradients(options);
     add_terms(numbers, result);
   });
@@ -171,11 +172,12 @@ Embedded embed_all(const ClipModel& model, const Batch& batch, const StepOptions
 }
 
 // Anchors are in the first micro-batch only, so consecutive rows match their gradients as well.
-StepNumbers run_cached_passes(const ClipModel& model, const Batch& batch,
-                              const StepOptions& options, const LossCounts& counts) {
+StepNumbers run_cached_passes(const ClipModel& model, const Optimizer& optimizer,
+                              const Batch& batch, const StepOptions& options,
+                              const LossCounts& counts) {
   Embedded all = embed_all(model, batch, options);
   const LossResult result = losses_of(model, all, batch, options, counts);
-  result.total.backward();
+  optimizer.scaled(result.total).backward();
   const std::vector<at::Tensor*> leaves = tensors_of(all);
   std::vector<std::int64_t> next(leaves.size(), 0);
   for_micro_batches(batch, options, [&](const Batch& part, const ForwardMode& mode) {
@@ -217,11 +219,16 @@ StepNumbers train_step(ClipModel& model, Optimizer& optimizer, const Batch& batc
       options.train.gradient_cache && options.train.micro_batch_size.value_or(rows) < rows;
   optimizer.zero_grad();
   if (options.copies != nullptr) options.copies->refresh();
-  StepNumbers numbers = is_cached ? run_cached_passes(model, batch, options, counts)
-                                  : run_passes(model, batch, options, counts);
+  const Tf32Products products(options.train.tf32);
+  StepNumbers numbers = is_cached ? run_cached_passes(model, optimizer, batch, options, counts)
+                                  : run_passes(model, optimizer, batch, options, counts);
   numbers.grad_norm = optimizer.clip_gradients(options.train.grad_clip);
   if (before_update) before_update();
   optimizer.step(lr);
+  if (const LossScale* scale = optimizer.loss_scale()) {
+    numbers.loss_scale = scale->scale();
+    numbers.is_skipped = scale->found_inf();
+  }
   if (options.trains_logit_scale) clamp_logit_scale(model);
   return numbers;
 }

@@ -1,6 +1,7 @@
 // Checks, logs and shows the numbers of each step, and words the messages about them. A step whose
 // loss or gradient is not finite is neither logged nor saved: the error names the terms and the
-// rows, and the last good checkpoint stays.
+// rows, and the last good checkpoint stays. In fp16 overflows are expected now and then: they halve
+// the loss scale and skip the update, and only gradients that no scale can hold are an error.
 #include "train/step_log.h"
 
 #include <cmath>
@@ -18,11 +19,21 @@ void StepLog::put(StepLine line, const StepNumbers& numbers,
   rows_ = rows;
 }
 
+namespace {
+
+bool is_sound(const StepLine& line) {
+  if (!std::isfinite(line.loss)) return false;
+  return line.is_skipped ? line.loss_scale >= 1 : std::isfinite(line.grad_norm);
+}
+
+}  // namespace
+
 bool StepLog::flush() {
   std::optional<StepLine> line = pending_.take();
   if (!line) return true;
   line_ = std::move(*line);
-  if (!std::isfinite(line_.loss) || !std::isfinite(line_.grad_norm)) return false;
+  if (!is_sound(line_)) return false;
+  skipped_ += line_.is_skipped ? 1 : 0;
   if (line_.step % every_steps_ == 0 || line_.step == total_) metrics_.write(line_);
   return true;
 }
@@ -34,7 +45,8 @@ std::string not_finite_text(const StepLine& line, const std::vector<std::string>
     if (!std::isfinite(value)) broken.push_back(name);
   }
   return cat("step ", line.step, ": ", std::isfinite(line.loss) ? "the gradient" : "the loss",
-             " is not finite", broken.empty() ? "" : cat(" (terms: ", join(broken, ", "), ")"),
+             " is not finite", line.is_skipped ? " in fp16, whatever the loss scale" : "",
+             broken.empty() ? "" : cat(" (terms: ", join(broken, ", "), ")"),
              "; rows in the batch: ", join(shortened(row_names, 64), ", "), "; ",
              good ? cat("the checkpoint of step ", *good, " is untouched")
                   : std::string("no checkpoint has been saved yet"),

@@ -25,12 +25,15 @@ class StepLog {
 
   // Writes the line that was put. On a GPU that reads the previous step's numbers, so a checkpoint
   // is written only after its own step has passed this check. False, with the line in line() and
-  // not written, when loss or gradient is not finite.
+  // not written, when loss or gradient is not finite. A skipped step (fp16) passes until the loss
+  // scale has fallen below 1.
   bool flush();
 
   // The last line that was flushed, and the manifest rows of its batch.
   const StepLine& line() const { return line_; }
   const std::vector<std::int64_t>& rows() const { return rows_; }
+  // Steps whose update was skipped, since this process began.
+  std::int64_t skipped() const { return skipped_; }
 
  private:
   MetricsLog& metrics_;
@@ -39,6 +42,7 @@ class StepLog {
   DelayedMetrics pending_;
   StepLine line_;
   std::vector<std::int64_t> rows_;
+  std::int64_t skipped_ = 0;
 };
 
 // NumericError's text for a step with non-finite numbers. `row_names`: of its batch; `good`: the

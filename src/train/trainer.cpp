@@ -33,9 +33,13 @@ bool validation_is_due(const TrainerParts& parts, const TrainerOptions& options,
   return next != epoch && next % options.validate_every_epochs == 0;
 }
 
-std::string closing_text(double longest_wait, c10::Device device) {
+std::string closing_text(double longest_wait, std::int64_t skipped, c10::Device device) {
   std::string text =
-      cat("longest time a step waited for a checkpoint: ", fixed(1000 * longest_wait, 1),
+      cat(skipped > 0 ? cat(with_commas(skipped),
+                            " updates were skipped because their gradients "
+                            "overflowed in fp16; ")
+                      : std::string(),
+          "longest time a step waited for a checkpoint: ", fixed(1000 * longest_wait, 1),
           " ms; peak memory: ", human_bytes(peak_memory_bytes()));
   if (const std::optional<DeviceMemory> memory = device_memory(device)) {
     text += cat(" on the host, ", human_bytes(memory->peak), " of ", human_bytes(memory->total),
@@ -81,7 +85,7 @@ class Loop {
     if (!was_saved_) save();
     saver_.wait();
     progress_.finish();
-    parts_.log.info(closing_text(saver_.longest_wait(), parts_.device));
+    parts_.log.info(closing_text(saver_.longest_wait(), steps_.skipped(), parts_.device));
   }
 
  private:

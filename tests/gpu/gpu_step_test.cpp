@@ -81,13 +81,19 @@ class GpuStep : public ::testing::TestWithParam<Setting> {
     const auto parameters = make_trainable(model, {}, adapter, 3);
     for (const TrainedParameter& p : parameters) p.tensor.detach().add_(0.02);
     for (LinearSlot& slot : linear_slots(model)) slot.layer->lora_dropout = s.dropout;
-    Optimizer optimizer({}, parameters);
+    Optimizer optimizer(
+        {}, parameters,
+        s.compute == at::kHalf ? Optimizer::Scaling::kDynamic : Optimizer::Scaling::kNone);
     StepOptions options = step_options();
     std::optional<ComputeCopies> copies;
     if (device.is_cuda()) copies.emplace(copied_tensors(model, s.compute), s.compute);
     options.copies = copies ? &*copies : nullptr;
     const Batch batch = rows(device);
-    train_step(model, optimizer, batch, options, 0);  // what is made once is made here
+    // What is made once is made here; in fp16 the loss scale falls to one that fits.
+    for (int i = 0; i < 20; ++i) {
+      const StepNumbers first = train_step(model, optimizer, batch, options, 0);
+      if (!first.is_skipped.defined() || first.is_skipped.item<float>() == 0) break;
+    }
     if (device.is_cuda() && fake_.is_there()) fake_.reset();
     const StepNumbers numbers = train_step(model, optimizer, batch, options, 1e-4);
     if (device.is_cuda() && fake_.is_there()) expect_no_waits();
@@ -165,7 +171,7 @@ TEST(GpuLaunches, StayWithinTheBudget) {
   };
   expect_at_most(2600, 24, AdapterMethod::kLora);
   expect_at_most(1900, 12, AdapterMethod::kLora);
-  expect_at_most(2250, 24, AdapterMethod::kFull);
+  expect_at_most(2200, 24, AdapterMethod::kFull);
   expect_at_most(1650, 12, AdapterMethod::kFull);
 }
 
@@ -189,6 +195,10 @@ INSTANTIATE_TEST_SUITE_P(
         Setting{.name = "bf16", .compute = at::kBFloat16},
         Setting{.name = "bf16_full", .method = kFull, .compute = at::kBFloat16},
         Setting{.name = "bf16_siglip", .model = "siglip", .compute = at::kBFloat16},
+        Setting{.name = "fp16", .compute = at::kHalf},
+        Setting{.name = "fp16_full", .method = kFull, .compute = at::kHalf},
+        Setting{.name = "fp16_siglip", .model = "siglip", .compute = at::kHalf},
+        Setting{.name = "fp16_micro", .micro_batch_size = 2, .compute = at::kHalf},
         Setting{.name = "bf16_cache",
                 .micro_batch_size = 2,
                 .gradient_cache = true,

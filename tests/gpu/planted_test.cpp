@@ -210,6 +210,54 @@ TEST_F(FakeDevice, ACopyStreamThatNobodyWaitsFor) {
   EXPECT_EQ(moved.sum().item<float>(), 16);
 }
 
+TEST_F(FakeDevice, ADownloadStreamThatNobodyOrders) {
+  const c10::impl::VirtualGuardImpl guard(c10::kCUDA);
+  const c10::Stream main = guard.getStream(kCuda), other = guard.getNewStream(kCuda, 0);
+  const auto download = [&](const at::Tensor& source) {
+    at::Tensor host = at::empty(source.sizes(), kPinned);
+    guard.exchangeStream(other);
+    host.copy_(source, /*non_blocking=*/true);
+    guard.exchangeStream(main);
+    return host;
+  };
+  const auto order = [](const c10::Stream& first, const c10::Stream& second) {
+    c10::Event event(c10::kCUDA);
+    event.record(first);
+    event.block(second);
+  };
+  at::Tensor source = at::ones({16}, kFloats);
+  download(source);  // not after the kernel that filled it
+  EXPECT_EQ(fake_.take_races(), 1U);
+  order(main, other);
+  at::Tensor host = download(source);
+  source.fill_(2);  // not after the download
+  EXPECT_EQ(fake_.take_races(), 1U);
+  order(main, other);
+  host = download(source);
+  order(other, main);
+  source.fill_(3);
+  EXPECT_EQ(fake_.take_races(), 0U);
+  c10::Event done(c10::kCUDA);
+  done.record(other);
+  done.synchronize();
+  EXPECT_EQ(host.sum().item<float>(), 32);
+  // Released during the download: the allocator must know of the stream.
+  for (const bool is_told : {false, true}) {
+    at::Tensor temporary = at::full({16}, 4, kFloats);
+    order(main, other);
+    host = download(temporary);
+    if (is_told) guard.recordDataPtrOnStream(temporary.storage().data_ptr(), other);
+    const void* address = temporary.unsafeGetTensorImpl()->storage().data();
+    temporary.reset();
+    const at::Tensor next = at::full({16}, 5, kFloats);
+    ASSERT_EQ(next.unsafeGetTensorImpl()->storage().data(), address);
+    EXPECT_EQ(fake_.take_races(), is_told ? 0U : 1U);
+    done.record(other);
+    done.synchronize();
+    EXPECT_EQ(host.sum().item<float>(), 64);
+  }
+}
+
 TEST_F(FakeDevice, HiddenWaitsAreCounted) {
   const auto waits = [&](const auto& call) {
     const std::uint64_t before = fake_.count("waits");

@@ -11,6 +11,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from world import WorldCase, main, sets  # noqa: E402
 
 
+CUDA_ITSELF = 600 << 20  # counted by src/train/memory_plan.cpp, and nothing here
+
+
 class OnCuda(WorldCase):
     def train(self, name, *settings, code=0, arguments=(), **variables):
         env = {**os.environ, **{f"FAKE_CUDA_{key}": str(value) for key, value in variables.items()}}
@@ -42,12 +45,56 @@ class OnCuda(WorldCase):
         env = {**os.environ, "FAKE_CUDA_CAPABILITY": "7.5"}
         said = self.world.run("doctor", code=None, env=env)
         self.assertIn("compute capability 7.5; 8.0 or more is needed", said.stdout + said.stderr)
+        self.assertIn("or in fp16", said.stdout + said.stderr)
 
     def test_bf16_needs_a_card_that_has_it(self):
         said = self.train("old_card", "train.precision=bf16", "train.max_steps=2", CAPABILITY="7.5").stderr
         self.assertIn("no bf16 units", said)
         said = self.train("new_card", "train.precision=bf16", "train.max_steps=2").stderr
         self.assertNotIn("no bf16 units", said)
+
+    def test_fp16_on_a_card_without_bf16(self):
+        fp16 = ("train.precision=fp16", "train.max_steps=24", "checkpoint.every_steps=4")
+        said = self.train("fp16", *fp16, CAPABILITY="7.5").stderr
+        self.assertNotIn("instead", said)
+        steps = [line for line in self.world.metrics("fp16") if line["kind"] == "train"]
+        skipped = [line for line in steps if line.get("skipped")]
+        scales = [line["loss_scale"] for line in steps]
+        self.assertEqual(scales[0], 32768 if skipped and skipped[0]["step"] == 1 else 65536)
+        for line, before, after in zip(steps, [65536, *scales], scales):
+            self.assertEqual(after, before / 2 if line.get("skipped") else before)
+        if skipped:
+            self.assertIn(f"{len(skipped)} updates were skipped", said)
+        self.train("fp32", "train.precision=fp32", "train.max_steps=24", CAPABILITY="7.5")
+        exact = [line["loss"] for line in self.world.metrics("fp32") if line["kind"] == "train"]
+        self.assertAlmostEqual(steps[0]["loss"], exact[0], delta=0.01 * exact[0])
+        self.train("fp16_lost", *fp16, CAPABILITY="7.5", LOSE_AFTER=9000, code=1)
+        self.assertIn("resuming from", self.train("fp16_lost", *fp16, CAPABILITY="7.5").stderr)
+        for name in ("weights", "optimizer"):
+            self.assertEqual(*((self.world.checkpoint(run) / f"{name}.safetensors").read_bytes() for run in ("fp16", "fp16_lost")))
+
+    def test_tf32_is_for_the_steps_or_for_the_cache(self):
+        self.train("plain", "train.precision=fp32", "train.max_steps=2")
+        caches = set((self.world.root / "cache").glob("reference-*"))
+        said = self.train("tf32", "train.precision=fp32", "train.tf32=true", "train.max_steps=2").stderr
+        self.assertNotIn("have TF32", said)
+        self.assertEqual(set((self.world.root / "cache").glob("reference-*")), caches)
+        self.train("cached", "train.precision=fp32", "data.reference_tf32=true", "train.max_steps=2")
+        self.assertGreater(len(set((self.world.root / "cache").glob("reference-*"))), len(caches))
+        said = self.train("too_old", "train.precision=fp32", "train.tf32=true", "train.max_steps=2", CAPABILITY="7.5").stderr
+        self.assertIn("train.tf32: only CUDA cards of compute capability 8.0 or more have TF32", said)
+
+    def test_the_memory_of_the_card_is_predicted(self):
+        said = self.train("roomy", "train.max_steps=4").stderr
+        self.assertIn("CUDA itself", said)
+        self.assertNotIn("this run needs about", said)
+        plan = json.loads((self.world.root / "runs/roomy/environment.json").read_text())["plan"]
+        predicted = plan["device_bytes"] - CUDA_ITSELF
+        peak = max(line["device_peak_bytes"] for line in self.world.metrics("roomy") if line["kind"] == "train")
+        self.assertGreater(predicted, 0.8 * peak)
+        self.assertLess(predicted, 3 * peak)  # a toy's batch and adapters are small beside what is counted in any case
+        said = self.train("tight", "train.max_steps=4", LIMIT_MIB=500).stderr
+        self.assertRegex(said, r"this run needs about .* where 500.0 MiB of 500.0 MiB are free: lower train.micro_batch_size")
 
     def test_the_second_card(self):
         first = self.train("first", "train.max_steps=3")

@@ -165,7 +165,9 @@ TEST(Keys, EachAnchorOptionIsPartOfTheKeyOrSaysThatItIsNot) {
   const WeightsSource source = source_with_hash("w");
   AnchorCache anchors;
   anchors.prompts = at::zeros({2, 3}, at::kInt);
-  const auto key = [&](const AnchorOptions& o) { return anchors_key(o, anchors, source, false); };
+  const auto key = [&](const AnchorOptions& o) {
+    return anchors_key(o, anchors, source, false, false);
+  };
   EXPECT_EQ(expect_a_key_for_each_field(options, key), 3);
   const std::string before = key(options);
   anchors.prompts = at::ones({2, 3}, at::kInt);
@@ -206,23 +208,23 @@ TEST(Keys, WeightsGeometryAndPicturesArePartOfTheReferencesKey) {
   const auto key = [&](const ClipGeometry& geometry) {
     WeightsSource source = source_with_hash("w");
     source.geometry = geometry;
-    return reference_key(split, source, false);
+    return reference_key(split, source, false, false);
   };
   EXPECT_GE(expect_a_key_for_each_field(ClipGeometry{}, key), 18);
   const auto of_preprocessing = [&](const Preprocessing& preprocessing) {
     WeightsSource source = source_with_hash("w");
     source.preprocessing = preprocessing;
-    return reference_key(split, source, false);
+    return reference_key(split, source, false, false);
   };
   expect_a_key_for_each_field(Preprocessing{}, of_preprocessing);
-  std::set<std::string> keys{key({}), reference_key(split, source_with_hash("w"), true),
-                             reference_key(split, source_with_hash("v"), false)};
+  std::set<std::string> keys{key({}), reference_key(split, source_with_hash("w"), true, false),
+                             reference_key(split, source_with_hash("v"), false, false)};
   SplitData other = split;
   other.images.content = "others";
-  keys.insert(reference_key(other, source_with_hash("w"), false));
+  keys.insert(reference_key(other, source_with_hash("w"), false, false));
   other = split;
   other.tokens.key = "others";
-  keys.insert(reference_key(other, source_with_hash("w"), false));
+  keys.insert(reference_key(other, source_with_hash("w"), false, false));
   EXPECT_EQ(keys.size(), 5U);
 }
 

@@ -48,11 +48,11 @@ TEST(MemoryPlan, Weights) {
   const std::int64_t blocks = 12 * (3 * 64 * 64 + 4 * 128 * 128);
   const std::int64_t all = parameter_count(plan.geometry);
   EXPECT_EQ(part(plan, "weights"), 4 * (2 * blocks + all - blocks + 1000));
-  plan.is_bf16 = true;
+  plan.is_half = true;
   EXPECT_EQ(part(plan, "weights"), 4 * blocks + 4 * (all - blocks + 1000));
   plan.trains_all = true;
   EXPECT_EQ(part(plan, "weights"), 4 * all + 2 * blocks);
-  plan.is_bf16 = false;
+  plan.is_half = false;
   EXPECT_EQ(part(plan, "weights"), 4 * all);
 }
 
@@ -62,7 +62,7 @@ TEST(MemoryPlan, ActivationsGrowWithTheBatchAndShrinkWithRecomputation) {
   plan.pictures *= 2;
   plan.captions *= 2;
   EXPECT_EQ(part(plan, "activations"), 2 * whole);
-  plan.is_bf16 = true;
+  plan.is_half = true;
   EXPECT_EQ(part(plan, "activations"), whole);
   plan = small_plan();
   plan.recompute = Recompute::kAttention;
@@ -97,12 +97,31 @@ TEST(MemoryPlan, PreparingHoldsTheReferenceBesideTheModel) {
     return bytes;
   };
   EXPECT_EQ(weights(), 8 * all);
-  plan.is_bf16 = true;
+  plan.is_half = true;
   EXPECT_EQ(weights(), 6 * all);
   plan.trains_all = true;  // fp32 masters
   EXPECT_EQ(weights(), 8 * all);
   plan.keeps_reference = true;
   EXPECT_EQ(part(plan, "reference"), 4 * all);
+}
+
+// A device holds frozen weights once, the adapters twice, no attention weights and no copy for
+// saves.
+TEST(MemoryPlan, OfADevice) {
+  MemoryPlan plan = small_plan();
+  plan.is_half = true;
+  const std::int64_t on_the_cpu = part(plan, "activations");
+  plan.is_on_device = true;
+  const std::int64_t blocks = 12 * (3 * 64 * 64 + 4 * 128 * 128);
+  const std::int64_t others = parameter_count(plan.geometry) - blocks;
+  EXPECT_EQ(part(plan, "weights"), 2 * blocks + 4 * others + (4 + 2) * 1000);
+  EXPECT_EQ(part(plan, "copy for saves"), 0);
+  EXPECT_LT(part(plan, "activations"), on_the_cpu);
+  const std::int64_t of_lora = part(plan, "activations");
+  plan.trains_all = true;
+  EXPECT_GT(part(plan, "activations"), of_lora - 6 * 4 * 3 * 8 * 16 * 2);
+  plan.mapped = 1 << 20;
+  EXPECT_EQ(part(plan, "data"), 0);
 }
 
 TEST(MemoryPlan, TheSumIsThePeak) {

@@ -62,6 +62,7 @@ struct DataOptions {
   double max_bad_fraction = 0.01;
   std::string cache_dir = "cache";
   bool exif_rotate = false;
+  bool reference_tf32 = false;
   Augmentation augment = Augmentation::kNone;
 
   template <class Self, class Visit>
@@ -119,6 +120,10 @@ struct DataOptions {
           self.cache_dir);
     visit(field("exif_rotate", "Apply the EXIF orientation (Pillow and CLIP's clients do not)."),
           self.exif_rotate);
+    visit(field("reference_tf32",
+                "Embed the cached rows of the frozen reference in TF32 (CUDA cards of compute "
+                "capability 8.0 or more): faster, less exact."),
+          self.reference_tf32);
     visit(field("augment",
                 "crop: each step trains on a random crop of each safe and unsafe image (area 0.9 "
                 "to 1, aspect ratio 3/4 to 4/3), not of anchors. It costs one forward pass of the "

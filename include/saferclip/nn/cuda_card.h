@@ -22,6 +22,9 @@ struct CudaCard {
 // The newest CUDA version that the driver supports, "13.0"; none without a driver.
 std::optional<std::string> cuda_driver_version();
 
+// The version of the NCCL that LibTorch has loaded, "2.28.9"; none in a build without it.
+std::optional<std::string> nccl_version();
+
 // The card with this index among the visible ones (CUDA_VISIBLE_DEVICES); none if there is no such
 // card or no driver.
 std::optional<CudaCard> cuda_card(int index);

@@ -16,7 +16,7 @@ namespace saferclip {
 
 // The settings of a forward pass.
 struct ForwardMode {
-  at::ScalarType compute = at::kFloat;  // fp32 or bf16, of activations and matrix products
+  at::ScalarType compute = at::kFloat;  // fp32, bf16 or fp16, of activations and products
   bool is_training = false;             // dropout is active
   std::uint64_t dropout_key = 0;        // of this step; masks are a function of it
   const StopFlag* stop = nullptr;       // checked between layers in both passes; throws Interrupted

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "saferclip/nn/loss_scale.h"
 #include "saferclip/nn/optimizer_options.h"
 
 namespace saferclip {
@@ -32,15 +33,26 @@ at::Tensor part_view(const TrainedParameter& parameter, const TrainedParameter::
 
 class Optimizer {
  public:
-  Optimizer(OptimizerOptions options, const std::vector<TrainedParameter>& parameters);
+  // Losses of a pass in fp16 need a scale.
+  enum class Scaling { kNone, kDynamic };
+  Optimizer(OptimizerOptions options, const std::vector<TrainedParameter>& parameters,
+            Scaling scaling = Scaling::kNone);
 
-  // One update with the leaves' gradients; a leaf without a gradient does not change.
+  // The loss to back-propagate: times the scale, if there is one.
+  at::Tensor scaled(const at::Tensor& loss) const;
+
+  // One update with the leaves' gradients; a leaf without a gradient does not change. With a scale,
+  // nothing changes but the scale if a gradient overflowed.
   void step(double lr);
   void zero_grad();
 
-  // The global L2 norm of all gradients, a 0-d tensor on the device. With `max_norm`, scales larger
+  // Call it when all passes are done. Divides the gradients by the scale, if there is one, and
+  // returns their global L2 norm, a 0-d tensor on the device. With `max_norm`, scales larger
   // gradients down to it, and to zero when the norm is not finite. Never waits for the device.
   at::Tensor clip_gradients(std::optional<double> max_norm);
+
+  // Null without a scale.
+  const LossScale* loss_scale() const { return scale_ ? &*scale_ : nullptr; }
 
   // exp_avg and exp_avg_sq of parameter i, and its step count (0-d fp32).
   const at::Tensor& exp_avg(std::size_t i) const { return exp_avg_[i]; }
@@ -51,6 +63,7 @@ class Optimizer {
   void update(const std::vector<std::size_t>& leaves, double weight_decay, double lr);
 
   OptimizerOptions options_;
+  std::optional<LossScale> scale_;
   std::vector<at::Tensor> leaves_;
   std::vector<std::size_t> decayed_;  // leaves with weight decay
   std::vector<std::size_t> plain_;    // the others

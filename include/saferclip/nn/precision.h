@@ -18,4 +18,8 @@ bool has_fast_bf16(c10::Device device);
 // Why they are not, for messages.
 std::string why_no_bf16(c10::Device device);
 
+// Whether the device can round the operands of fp32 products to TF32 (CUDA, compute capability 8.0
+// or more).
+bool has_tf32(c10::Device device);
+
 }  // namespace saferclip

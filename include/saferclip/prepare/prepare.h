@@ -69,6 +69,7 @@ class Preparer {
   TokenCache tokens(const SplitData& split) const;
   ReferenceCache reference_rows(const SplitData& split);
   ReferenceRequest reference_request(const std::string& label);
+  bool is_tf32() const;  // whether the reference's products are
 
   const DataOptions& data_;
   const WeightsSource& source_;

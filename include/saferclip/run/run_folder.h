@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,8 @@ struct RunEnvironment {
   int threads = 0;
   nlohmann::ordered_json resolved;        // values that take effect differently than written
   std::vector<std::string> never_trains;  // sentences about terms and rows; known after preparing
+  // Predicted peak of the device's memory (a CPU's: of the process); known after preparing.
+  std::optional<std::int64_t> predicted_bytes;
 };
 // Writes config.yaml and environment.json.
 void write_run_records(const RunFolder& run, const RunConfig& config,

@@ -34,8 +34,7 @@ std::unique_ptr<Tokenizer> open_tokenizer(const ModelOptions& options, const Wei
 // it is missing.
 std::filesystem::path clip_vocabulary_path();
 
-// The precision used on a device when `precision` is requested: fp32 where bf16 is
-// slow.
+// The precision used on a device when `precision` is requested: fp32 where that one is slow.
 Precision precision_on(at::Device device, Precision precision);
 
 }  // namespace saferclip

@@ -1,5 +1,5 @@
-// Predicts the peak memory of a training run on the CPU from shapes: what the backward passes of
-// nn/ keep, and what the optimizer and the saves hold. All sizes are in bytes.
+// Predicts the peak memory of a training run, on the CPU or of a CUDA device, from shapes: what the
+// backward passes of nn/ keep, and what the optimizer and the saves hold. All sizes are in bytes.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,9 @@ struct MemoryPlan {
   // Of one forward and backward pass: a micro-batch with its anchors, safe and unsafe together.
   std::int64_t pictures = 0;
   std::int64_t captions = 0;
-  std::int64_t tokens = 0;  // per caption, the longest one's
-  bool is_bf16 = false;
+  std::int64_t tokens = 0;              // per caption, the longest one's
+  bool is_half = false;                 // computes in bf16 or fp16
+  bool is_on_device = false;            // a CUDA device: memory_parts are those of its memory
   bool trains_all = false;              // false: adapters on frozen weights
   std::int64_t trained_parameters = 0;  // fp32 numbers
   std::int64_t rank = 0;                // of the adapters
@@ -39,8 +40,8 @@ struct MemoryPart {
 // Rows per block when evaluation and preparation embed.
 inline constexpr std::int64_t kEmbeddedRows = 64;
 
-// Parts that sum to the peak of training itself: program, weights, gradients, moments, copy,
-// activations, workspace, data.
+// Parts that sum to the peak of training itself: program (on a device: CUDA's own memory), weights,
+// gradients, moments, copy, activations, workspace, data.
 std::vector<MemoryPart> memory_parts(const MemoryPlan& plan);
 // The same for preparation, when caches are missing: the model to train is already loaded while the
 // frozen fp32 reference embeds the rows.

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,10 +18,12 @@ struct StepLine {
   std::int64_t epoch = 0;  // from 0
   double lr = 0;
   double loss = 0;
-  double grad_norm = 0;
+  double grad_norm = 0;  // written as null if it overflowed in a skipped step
   double quadruplets_per_s = 0;
   std::vector<std::pair<std::string, double>> terms;
   std::uint64_t device_peak_bytes = 0;  // of a GPU's memory so far; 0: a CPU
+  std::optional<double> loss_scale;     // after the step, in fp16
+  bool is_skipped = false;              // gradients overflowed in fp16: nothing was updated
 };
 
 // Whether the evaluation of the step after which a run resumes is in the log, or runs again.

@@ -32,10 +32,13 @@ struct StepOptions {
   ComputeCopies* copies = nullptr;  // of the trained tensors; null: each pass casts them
 };
 
-// The numbers of a step as 0-d tensors on the device: loss, gradient norm, raw terms.
+// The numbers of a step as 0-d tensors on the device: loss, gradient norm, raw terms. In fp16 also
+// the loss scale after the step, and whether its update was skipped (1 or 0).
 struct StepNumbers {
   at::Tensor loss;
   at::Tensor grad_norm;
+  at::Tensor loss_scale;
+  at::Tensor is_skipped;
   std::vector<std::pair<std::string, at::Tensor>> terms;
 };
 

@@ -11,10 +11,10 @@
 
 namespace saferclip {
 
-enum class Precision { kBf16, kFp32 };
+enum class Precision { kBf16, kFp16, kFp32 };
 constexpr auto enum_words(Precision) {
   return std::to_array<EnumWord<Precision>>(
-      {{Precision::kBf16, "bf16"}, {Precision::kFp32, "fp32"}});
+      {{Precision::kBf16, "bf16"}, {Precision::kFp16, "fp16"}, {Precision::kFp32, "fp32"}});
 }
 
 struct TrainOptions {
@@ -26,6 +26,7 @@ struct TrainOptions {
   Recompute recompute = Recompute::kNothing;
   bool drop_last = false;
   Precision precision = Precision::kBf16;
+  bool tf32 = false;
   std::optional<double> grad_clip;
   std::int64_t seed = 42;
   bool deterministic = false;
@@ -60,7 +61,14 @@ struct TrainOptions {
             .may_change_on_resume(),
         self.recompute);
     visit(field("drop_last", "Drop the last, smaller batch of an epoch."), self.drop_last);
-    visit(field("precision", "bf16 (weights and losses kept in fp32) or fp32."), self.precision);
+    visit(field("precision",
+                "bf16; fp16 (CUDA alone, with a dynamic loss scale, for cards without bf16); or "
+                "fp32. In all of them trained weights, losses and moments are fp32."),
+          self.precision);
+    visit(field("tf32",
+                "Round the operands of a step's fp32 products to TF32: faster on CUDA cards of "
+                "compute capability 8.0 or more, less exact. Validations stay in fp32."),
+          self.tf32);
     visit(field("grad_clip", "Largest global gradient norm; null: no clipping.").above(0),
           self.grad_clip);
     visit(field("seed", "Seed of row order, initialization and dropout.").at_least(0), self.seed);

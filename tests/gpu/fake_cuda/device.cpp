@@ -50,7 +50,9 @@ StreamKey key_of(const c10::Stream& stream) {
 }
 
 void release_on_device(void* address) {
-  if (address != nullptr) Memory::get().release(address);
+  if (address == nullptr) return;
+  Transfers::get().released(Memory::get().for_kernels(address));
+  Memory::get().release(address);
 }
 void release_pinned(void* address) {
   if (address != nullptr) PinnedMemory::get().release(address);
@@ -197,7 +199,9 @@ class Guard final : public c10::impl::DeviceGuardImplInterface {
     if (event != nullptr) Transfers::get().wait(static_cast<Event*>(event)->clock);
   }
   double elapsedTime(void*, void*, c10::DeviceIndex) const override { return 1.0; }
-  void recordDataPtrOnStream(const c10::DataPtr&, const c10::Stream&) const override {}
+  void recordDataPtrOnStream(const c10::DataPtr& data, const c10::Stream& stream) const override {
+    if (data) Transfers::get().keep(Memory::get().for_kernels(data.get()), key_of(stream));
+  }
 };
 
 class Generator final : public c10::GeneratorImpl {

@@ -48,6 +48,7 @@ class Call {
   void host_waits(Counter counter, const std::string& why) const;
   void begin();
   void return_results(const torch::jit::Stack& results, torch::jit::Stack* stack) const;
+  void report_writes() const;
   void write_back(std::size_t i, const at::Tensor& made) const;
   c10::IValue moved(const c10::IValue& value) const;
 
@@ -181,6 +182,21 @@ void Call::return_results(const torch::jit::Stack& results, torch::jit::Stack* s
   }
 }
 
+void Call::report_writes() const {
+  const auto report = [&](const at::Tensor& t) {
+    if (!is_on_device(t) || t.numel() == 0) return;
+    const at::Storage& storage = t.storage();
+    Transfers::get().wrote(Memory::get().for_kernels(storage.data()), storage.nbytes(),
+                           current_stream(t.device().index()));
+  };
+  for (std::size_t i = 0; i < given_.size(); ++i) {
+    if (!is_written(i)) continue;
+    if (given_[i].isTensor()) report(given_[i].toTensor());
+    if (!given_[i].isTensorList()) continue;
+    for (const at::Tensor& t : given_[i].toTensorVector()) report(t);
+  }
+}
+
 void Call::run(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   check_dtypes(schema_, given_);
   torch::jit::Stack inner;
@@ -198,6 +214,7 @@ void Call::run(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
       write_back(i, operands[i].toTensor());
     }
   }
+  report_writes();
   return_results(inner, stack);
 }
 
@@ -233,7 +250,10 @@ at::Tensor to_device(const at::Tensor& cpu, c10::DeviceIndex index) {
                                                      c10::DispatchKeySet(c10::DispatchKey::CUDA),
                                                      cpu.scalar_type());
   const at::AutoDispatchBelowADInplaceOrView below;
-  if (cpu.numel() > 0) view_of(out).copy_(cpu);
+  if (cpu.numel() == 0) return out;
+  view_of(out).copy_(cpu);
+  Transfers::get().wrote(Memory::get().for_kernels(out.storage().data()), out.storage().nbytes(),
+                         current_stream(index));
   return out;
 }
 

@@ -3,7 +3,8 @@
 // host waits. An upload reads the host's buffer at the latest moment and compares a checksum, so a
 // buffer that is reused too early is found even where a kernel has used the data already: that the
 // kernel was asked for does not mean that it has run. A download takes the device's bytes at once,
-// as later kernels of its stream come after it.
+// as later kernels of its stream come after it. On a stream of its own it must be ordered on both
+// sides: after the kernel that wrote those bytes, and before the kernel that writes them again.
 #include "transfers.h"
 
 #include <c10/util/Exception.h>
@@ -34,11 +35,8 @@ bool overlap(const char* a, std::size_t a_bytes, const char* b, std::size_t b_by
   return a < b + b_bytes && b < a + a_bytes;
 }
 
-void report_race(std::size_t bytes) {
-  std::fprintf(stderr,
-               "fake CUDA: RACE: a pinned buffer of %zu bytes changed before its asynchronous "
-               "upload had ended\n",
-               bytes);
+void report_race(std::size_t bytes, const char* what) {
+  std::fprintf(stderr, "fake CUDA: RACE: %s (%zu bytes)\n", what, bytes);
   add(Counter::kRaces);
   if (settings().aborts_at_race) std::abort();
 }
@@ -60,7 +58,9 @@ void Transfers::finish(Copy& copy) {
     std::memcpy(copy.host, copy.snapshot.data(), copy.bytes);
     return;
   }
-  if (checksum_of(copy.host, copy.bytes) != copy.checksum) report_race(copy.bytes);
+  if (checksum_of(copy.host, copy.bytes) != copy.checksum) {
+    report_race(copy.bytes, "a pinned buffer changed before its asynchronous upload had ended");
+  }
   arrive(copy);
 }
 
@@ -73,12 +73,42 @@ void Transfers::finish_if(const Which& which) {
   });
 }
 
-bool Transfers::is_before(const Copy& copy, StreamKey stream) const {
-  if (copy.stream == stream) return true;
+bool Transfers::is_before(StreamKey earlier, std::uint64_t ticket, StreamKey stream) const {
+  if (earlier == stream) return true;
   const auto clock = clocks_.find(stream);
   if (clock == clocks_.end()) return false;
-  const auto seen = clock->second.find(copy.stream);
-  return seen != clock->second.end() && copy.ticket < seen->second;
+  const auto seen = clock->second.find(earlier);
+  return seen != clock->second.end() && ticket < seen->second;
+}
+
+const char* Transfers::block_of(const char* device) const {
+  auto next = writers_.upper_bound(device);
+  if (next == writers_.begin()) return nullptr;
+  const auto& [begin, writer] = *--next;
+  return device < begin + writer.bytes ? begin : nullptr;
+}
+
+bool Transfers::is_written_before(const char* device, StreamKey stream) const {
+  const char* block = block_of(device);
+  if (block == nullptr) return true;
+  const Writer& writer = writers_.at(block);
+  return is_before(writer.stream, writer.ticket, stream);
+}
+
+void Transfers::keep(const char* block, StreamKey stream) {
+  const std::lock_guard guard(mutex_);
+  for (Copy& copy : copies_) {
+    if (copy.is_upload || copy.stream != stream || block_of(copy.device) != block) continue;
+    copy.is_kept = true;
+  }
+}
+
+void Transfers::released(const char* block) {
+  const std::lock_guard guard(mutex_);
+  for (Copy& copy : copies_) {
+    if (copy.is_kept && block_of(copy.device) == block) copy.device = nullptr;
+  }
+  writers_.erase(block);
 }
 
 void Transfers::upload(const char* host, char* device, std::size_t bytes, StreamKey stream) {
@@ -98,16 +128,34 @@ void Transfers::upload(const char* host, char* device, std::size_t bytes, Stream
 void Transfers::download(const char* device, char* host, std::size_t bytes, StreamKey stream) {
   const std::lock_guard guard(mutex_);
   finish_if([&](const Copy& c) { return overlap(host, bytes, c.host, c.bytes); });
+  if (!is_written_before(device, stream)) {
+    report_race(bytes,
+                "a download is not ordered after the kernel of another stream that wrote "
+                "its source");
+  }
   copies_.push_back({next_++, stream, false, host, const_cast<char*>(device), bytes, 0,
                      std::vector<char>(device, device + bytes)});
   std::memset(host, 0xFF, bytes);
+}
+
+void Transfers::wrote(const char* device, std::size_t bytes, StreamKey stream) {
+  const std::lock_guard guard(mutex_);
+  writers_[device] = {bytes, stream, next_++};
+  for (const Copy& copy : copies_) {
+    if (copy.is_upload || copy.device == nullptr ||
+        !overlap(device, bytes, copy.device, copy.bytes))
+      continue;
+    if (is_before(copy.stream, copy.ticket, stream)) continue;
+    if (std::memcmp(copy.device, copy.snapshot.data(), copy.bytes) == 0) continue;
+    report_race(copy.bytes, "a kernel changed memory that another stream still downloads");
+  }
 }
 
 void Transfers::arrive(const char* device, std::size_t bytes, StreamKey stream) {
   const std::lock_guard guard(mutex_);
   for (Copy& copy : copies_) {
     const bool is_meant = copy.is_upload && overlap(device, bytes, copy.device, copy.bytes);
-    if (is_meant && is_before(copy, stream)) arrive(copy);
+    if (is_meant && is_before(copy.stream, copy.ticket, stream)) arrive(copy);
   }
 }
 

@@ -25,6 +25,12 @@ class Transfers {
   // The host's bytes are NaN until somebody has waited.
   void download(const char* device, char* host, std::size_t bytes, StreamKey stream);
 
+  // A kernel of this stream has written this memory.
+  void wrote(const char* device, std::size_t bytes, StreamKey stream);
+  // The allocator was told that this stream uses the memory that begins at `block`: once released,
+  // it is not handed out again before the stream's downloads have ended.
+  void keep(const char* block, StreamKey stream);
+  void released(const char* block);
   // A kernel of this stream is about to work on this memory: the copies that the stream is ordered
   // after arrive.
   void arrive(const char* device, std::size_t bytes, StreamKey stream);
@@ -53,16 +59,27 @@ class Transfers {
     std::uint64_t checksum;      // of the host's bytes when the upload was asked for
     std::vector<char> snapshot;  // of the device's bytes when the download was asked for
     bool has_arrived = false;    // on the device, which the host does not know yet
+    bool is_kept = false;        // the source, by the allocator
+  };
+  // The last kernel that wrote a piece of memory.
+  struct Writer {
+    std::size_t bytes;
+    StreamKey stream;
+    std::uint64_t ticket;
   };
   template <class Which>
   void finish_if(const Which& which);
   static void arrive(Copy& copy);
   static void finish(Copy& copy);
-  bool is_before(const Copy& copy, StreamKey stream) const;
+  bool is_before(StreamKey earlier, std::uint64_t ticket, StreamKey stream) const;
+  // The block that the last kernel to write this memory knew; null: none wrote it.
+  const char* block_of(const char* device) const;
+  bool is_written_before(const char* device, StreamKey stream) const;
 
   std::mutex mutex_;
   std::uint64_t next_ = 1;
   std::deque<Copy> copies_;
+  std::map<const char*, Writer> writers_;
   std::map<StreamKey, Clock> clocks_;  // what each stream was told to wait for
 };
 

@@ -52,7 +52,6 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   set(_libs "${LibTorch_LIBRARY}" "${LibTorch_CPU_LIBRARY}" "${LibTorch_C10_LIBRARY}")
   if(LibTorch_CUDA_LIBRARY)
     list(APPEND _libs "${LibTorch_CUDA_LIBRARY}" "${LibTorch_C10_CUDA_LIBRARY}")
-    target_compile_definitions(LibTorch::LibTorch INTERFACE SAFERCLIP_TORCH_HAS_CUDA=1)
   endif()
   # Nothing refers to libtorch_cuda by name: without --no-as-needed the linker drops it.
   target_link_options(LibTorch::LibTorch INTERFACE "LINKER:--no-as-needed" "LINKER:-rpath,${_lib_dir}")

@@ -1,0 +1,146 @@
+r"""Builds the program against a CUDA build of LibTorch and runs what needs no card.
+
+    cuda_build.py --build build/release --torch .venv/lib/python3.11/site-packages/torch/include \
+        --python .venv/bin/python --nvidia .venv-open-clip
+
+The CUDA wheel has the version of the CPU wheel that the build uses, so most of its headers are the same: what they make
+is not compiled again. Sources that include a header that differs are compiled, then everything is linked. Exit 77, which
+CTest takes as skipped, where CUDA's own libraries are missing or the build uses another version.
+"""
+import argparse
+import filecmp
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import zipfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SKIPPED = 77
+VERSION = "2.13.0"
+SHA256 = "60fcdcb2f3876e21146cb4524ef06397d727ca9ad5f020818547e25075fe3cb7"  # of its manylinux_2_28_x86_64 wheel for Python 3.11
+
+
+def skip(why):
+    print(f"skipped: {why}")
+    sys.exit(SKIPPED)
+
+
+def call(*command, code=0, **arguments):
+    done = subprocess.run([*map(str, command)], text=True, capture_output=True, **arguments)
+    if done.returncode != code:
+        sys.exit(f"{shlex.join(map(str, command))}: exit {done.returncode}, expected {code}\n{done.stdout}{done.stderr}")
+    return done.stdout + done.stderr
+
+
+def fetch_torch(folder, python):
+    """The CUDA wheel's libraries and headers in folder/torch."""
+    if (folder / "torch/version.py").exists():
+        return folder / "torch"
+    folder.mkdir(parents=True, exist_ok=True)
+    requirement = folder / "requirement.txt"
+    requirement.write_text(f"torch=={VERSION} --hash=sha256:{SHA256}\n")
+    # A configured folder of wheels may hold the CPU build under the same version.
+    environment = {k: v for k, v in os.environ.items() if k not in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL")}
+    call(python, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check", "--only-binary=:all:", "--python-version=3.11",
+         "--platform=manylinux_2_28_x86_64", "--dest", folder, "-r", requirement, env=environment | {"PIP_CONFIG_FILE": os.devnull})
+    wheel, = folder.glob("torch-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if name.startswith(("torch/lib/", "torch/include/"))]
+        archive.extractall(folder, [*names, "torch/version.py"])
+    wheel.unlink()
+    return folder / "torch"
+
+
+def differing_headers(build, ours, theirs):
+    """Headers of LibTorch that this build read and that the CUDA build has differently."""
+    read = {line.strip() for line in call("ninja", "-C", build, "-t", "deps").splitlines() if line.startswith("    ")}
+    headers = [pathlib.Path(path).relative_to(ours) for path in read if path.startswith(f"{ours}/")]
+    if not headers:
+        sys.exit(f"{build} names no header of {ours}")
+    return {ours / header for header in headers
+            if not (theirs / header).exists() or not filecmp.cmp(ours / header, theirs / header, shallow=False)}
+
+
+def readers_of(build, headers):
+    """Objects of the build that depend on one of the headers."""
+    objects, current = set(), ""
+    for line in call("ninja", "-C", build, "-t", "deps").splitlines():
+        if line and not line.startswith(" "):
+            current = line.split(":")[0]
+        elif pathlib.Path(line.strip()) in headers:
+            objects.add(current)
+    return objects
+
+
+def build_program(build, target, differing):
+    """Runs the commands that build the program in `target`; takes an object of `build` where nothing it read differs."""
+    stale = readers_of(build, differing)
+    must_compile = any(name.endswith(".gch") for name in stale)  # whatever includes a precompiled header
+    compiled = taken = 0
+    for command in call("ninja", "-C", target, "-t", "commands", "saferclip").splitlines():
+        made = re.search(r" -o (\S+\.(?:o|gch)) ", command)
+        if made and not must_compile and made[1] not in stale and (build / made[1]).exists():
+            (target / made[1]).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(build / made[1], target / made[1])
+            taken += 1
+            continue
+        compiled += bool(made)
+        call("bash", "-c", command, cwd=target)
+    return compiled, taken
+
+
+def require(words, text):
+    for word in words:
+        if word not in text:
+            sys.exit(f"expected {word!r} in:\n{text}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=pathlib.Path, required=True)
+    parser.add_argument("--torch", type=pathlib.Path, required=True, help="include folder of the LibTorch that the build uses")
+    parser.add_argument("--python", required=True)
+    parser.add_argument("--nvidia", type=pathlib.Path, required=True, help="a virtual environment with NVIDIA's packages for CUDA 13")
+    a = parser.parse_args()
+    a.build, a.torch = a.build.resolve(), a.torch.resolve()
+    packages = next(a.nvidia.glob("lib/python3.*/site-packages/nvidia/cu13"), None)
+    if packages is None:
+        skip(f"{a.nvidia} has no NVIDIA packages for CUDA 13: they come with the clients' tests")
+    version = re.search(r"__version__ = '([^']+)'", (a.torch.parent / "version.py").read_text())[1]
+    if version.split("+")[0] != VERSION:
+        skip(f"the build uses LibTorch {version}, the wheel is {VERSION}: all of it would have to be compiled")
+    if os.uname().machine != "x86_64":
+        skip("the wheel is for x86-64")
+    folder = a.build.parent / "cuda_torch"
+    torch = fetch_torch(folder, a.python)
+    if not (folder / "nvidia").exists():
+        (folder / "nvidia").symlink_to(packages.parent.resolve())
+    target = a.build.parent / "cuda"
+    call("cmake", "-S", ROOT, "-B", target, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DSAFERCLIP_WERROR=ON",
+         "-DSAFERCLIP_BUILD_TESTS=OFF", f"-DSAFERCLIP_TORCH={torch}")
+    differing = differing_headers(a.build, a.torch, torch / "include")
+    compiled, taken = build_program(a.build, target, differing)
+    print(f"headers that differ: {len(differing)}; sources compiled: {compiled}, objects taken over: {taken}")
+    program = target / "saferclip"
+    require([f"{torch.resolve()}/lib/libtorch_cuda.so"], call("ldd", program))
+    (target / "data").mkdir(exist_ok=True)
+    shutil.copytree(a.build / "data", target / "data", dirs_exist_ok=True)
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    said = call(program, "doctor", env=environment)
+    print(said)
+    require([f"LibTorch {VERSION}"], said)
+    if not shutil.which("nvidia-smi"):
+        require(["no NVIDIA driver"], said)
+        require(["no CUDA device", "no NVIDIA driver"], call(program, "--device", "cuda", "embed", "x", "--texts", "a", "--out", "y", code=2))
+    suite = subprocess.run([sys.executable, ROOT / "tests/e2e/e2e.py", "--program", program, *E2E], env=environment)
+    sys.exit(suite.returncode)
+
+
+# Of the end-to-end tests: train, stop, resume, evaluate, export, embed.
+E2E = ("-k", "sigterm", "-k", "export")
+
+main()

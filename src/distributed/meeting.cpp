@@ -7,6 +7,7 @@
 // that can be the loopback address; there, the address is the one at which the others see it.
 #include "distributed/meeting.h"
 
+#include <c10/util/Logging.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -59,7 +60,7 @@ class Patience {
               " processes were started, look into the logs of those that are "
               "missing, and whether their machines reach ",
               launch_.address, ":", launch_.port),
-          1);
+          kProcessLost);
     }
     if (waited >= next_report_) {
       if (options_.report) options_.report(cat("waiting for ", awaited));
@@ -75,12 +76,25 @@ class Patience {
   std::chrono::seconds next_report_{5};
 };
 
+// c10d warns on stderr of machines whose address has no name, which is common and harmless.
+class Quiet {
+ public:
+  Quiet() { FLAGS_caffe2_log_level = std::max(before_, 2); }  // errors and worse
+  ~Quiet() { FLAGS_caffe2_log_level = before_; }
+  Quiet(const Quiet&) = delete;
+  Quiet& operator=(const Quiet&) = delete;
+
+ private:
+  const int before_ = FLAGS_caffe2_log_level;
+};
+
 c10::intrusive_ptr<c10d::Store> open_store(const Launch& launch, bool serve) {
   c10d::TCPStoreOptions options;
   options.port = static_cast<std::uint16_t>(launch.port);
   options.isServer = serve;
   options.waitWorkers = false;
   options.timeout = std::chrono::seconds(60);
+  const Quiet quiet;
   try {
     return c10::make_intrusive<c10d::TCPStore>(launch.address, options);
   } catch (const c10::Error& problem) {
@@ -140,7 +154,7 @@ class Guest {
     meeting_.address = probe.own_address();
     store_->set(key("seen", launch_.rank),
                 pack_texts({probe.peer_address(), meeting_.host, cat(launch_.size)}));
-    if (is_loopback(meeting_.address)) look_from_outside();
+    if (is_loopback(meeting_.address) && launch_.local_size < launch_.size) look_from_outside();
   }
 
   // The address of the store's machine in the eyes of a process on another one, if there is any.
@@ -163,7 +177,7 @@ class Guest {
       }
       if (still.empty()) return;
       unknown = std::move(still);
-      patience_.pause(cat("rank ", numbers(unknown)));
+      pause(cat("rank ", numbers(unknown)));
     }
   }
 
@@ -182,14 +196,17 @@ class Guest {
           return;
         }
       }
-      patience_.pause(cat("rank ", rank, " (", problem, ")"));
+      pause(cat("rank ", rank, " (", problem, ")"));
     }
   }
 
   void accept() {
     Socket connection = accept_from(listener_, Clock::now() + std::chrono::milliseconds(200));
     if (!connection.is_open()) {
-      patience_.pause(cat("rank ", numbers(missing())));
+      const int first = missing().front();
+      const std::vector<std::string> seen = look_up(key("seen", first));
+      if (seen.size() == 3) check_size(first, seen[1], std::stoi(seen[2]));
+      pause(cat("rank ", numbers(missing())));
       return;
     }
     std::istringstream line(connection.read_line(patience_.soon()).value_or(""));
@@ -200,6 +217,17 @@ class Guest {
     if (!line || program != "saferclip" || number != number_) return;  // not one of ours
     check_size(rank, host, size);
     add(rank, host, std::move(connection));
+  }
+
+  void pause(const std::string& awaited) {
+    for (const Peer& peer : meeting_.peers) {
+      if (!peer.connection.is_ended()) continue;
+      throw ProcessLost({peer.rank, peer.host,
+                         cat("rank ", peer.rank, " on ", peer.host, " (", peer.address,
+                             ") ended while the run was starting; its log says why"),
+                         kProcessLost});
+    }
+    patience_.pause(awaited);
   }
 
   void check_size(int rank, const std::string& host, int size) const {

@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <numeric>
 #include <thread>
@@ -32,16 +33,16 @@ struct Processes::State {
   std::vector<std::string> hosts;
   c10::intrusive_ptr<c10d::Store> store;
   c10::intrusive_ptr<c10d::Backend> backend;
-  std::unique_ptr<Watch> watch;
+  std::shared_ptr<Watch> watch;
   std::int64_t barriers = 0;
-  bool left = false;
+  std::atomic<bool> left = false;
 };
 
 struct PendingSum::State {
   at::Tensor tensor;
   at::Tensor host;  // what is summed: the tensor or its copy
   c10::intrusive_ptr<c10d::Work> work;
-  const Watch* watch = nullptr;
+  std::shared_ptr<const Watch> watch;
 };
 
 namespace {
@@ -116,7 +117,7 @@ Processes Processes::join(const Launch& launch, const JoinOptions& options) {
     state->hosts[static_cast<std::size_t>(peer.rank)] = peer.host;
   }
   // From here on the watch speaks for the others: what follows has no time limit.
-  state->watch = std::make_unique<Watch>(std::move(meeting.peers), options.on_loss);
+  state->watch = std::make_shared<Watch>(std::move(meeting.peers), options.on_loss);
   try {
     state->backend = connect_gloo(meeting.store, launch.rank, launch.size, meeting.address);
   } catch (const std::exception& problem) {
@@ -141,7 +142,7 @@ PendingSum Processes::sum_async(const at::Tensor& tensor) const {
   std::vector<at::Tensor> tensors{on_host(tensor)};
   const auto work = state_->backend->allreduce(tensors);
   pending.state_ = std::make_unique<PendingSum::State>(
-      PendingSum::State{tensor, tensors[0], work, state_->watch.get()});
+      PendingSum::State{tensor, tensors[0], work, state_->watch});
   return pending;
 }
 

@@ -124,6 +124,12 @@ bool Socket::send(const std::string& data, Deadline deadline) const {
   return true;
 }
 
+bool Socket::is_ended() const {
+  char next = 0;
+  const ssize_t count = recv(descriptor_, &next, 1, MSG_PEEK | MSG_DONTWAIT);
+  return count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR);
+}
+
 std::optional<std::string> Socket::read_line(Deadline deadline) const {
   constexpr std::size_t kLongest = 4096;
   std::string line;

@@ -30,6 +30,8 @@ class Socket {
 
   // Whether all of `data` was taken over by the system by `deadline`.
   bool send(const std::string& data, Deadline deadline) const;
+  // Whether the other end is closed. What arrived stays to be read.
+  bool is_ended() const;
   // A line without its end; nothing if it does not come by `deadline` or is too long for a message.
   std::optional<std::string> read_line(Deadline deadline) const;
 

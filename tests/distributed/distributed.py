@@ -1,6 +1,7 @@
 """The processes of a run among themselves: operations, agreement, the death of each, a stopped one, torchrun and Slurm.
 
-    distributed.py --program build/release/tests/distributed_process [--torchrun .venv/bin/torchrun] [unittest arguments]
+    distributed.py --program build/release/tests/distributed_process [--torchrun .venv/bin/torchrun]
+                   [--fake-cuda build/release/tests/gpu/libfake_cuda.so] [unittest arguments]
 """
 import argparse
 import os
@@ -29,12 +30,13 @@ def free_port():
 class Group:
     """Processes that the test started, with what each said."""
 
-    def __init__(self, environments, arguments):
+    def __init__(self, environments, arguments, inside=None):
+        """`inside`: for each process the command that runs it."""
         self.folder = pathlib.Path(tempfile.mkdtemp())
         self.processes = []
         for rank, environment in enumerate(environments):
             with open(self.folder / f"{rank}.out", "w") as out, open(self.folder / f"{rank}.err", "w") as err:
-                command = [Case.program, *map(str, arguments)]
+                command = [*(inside[rank] if inside else []), Base.program, *map(str, arguments)]
                 self.processes.append(subprocess.Popen(command, env={**CLEAN, **environment}, stdout=out, stderr=err))
 
     def out(self, rank):
@@ -49,6 +51,9 @@ class Group:
             while text not in self.out(rank):
                 assert time.monotonic() < deadline, f"rank {rank} did not say {text}: {self.out(rank)} {self.err(rank)}"
                 time.sleep(0.02)
+
+    def kill(self, rank):
+        os.kill(int(re.search(r"pid (\d+)", self.out(rank))[1]), signal.SIGKILL)
 
     def codes(self):
         deadline = time.monotonic() + PROMISED
@@ -68,9 +73,10 @@ def by_hand(size, **more):
              "MASTER_ADDR": "localhost", "MASTER_PORT": port, **more} for rank in range(size)]
 
 
-class Case(unittest.TestCase):
+class Base(unittest.TestCase):
     program = ""
     torchrun = ""
+    fake_cuda = ""
 
     def start(self, environments, *arguments):
         group = Group(environments, arguments)
@@ -81,6 +87,8 @@ class Case(unittest.TestCase):
         found = group.codes()
         self.assertEqual(found, codes, "\n".join(f"rank {r}: {group.out(r)[-300:]} {group.err(r)}" for r in range(len(codes))))
 
+
+class Processes(Base):
     def test_operations(self):
         for size in (1, 2, 3, 4):
             with self.subTest(size=size):
@@ -132,19 +140,41 @@ class Case(unittest.TestCase):
             self.assert_ends(group, [2])
         self.assertIn("MASTER_PORT to a port that is free", group.err(0))
 
+    def test_killed_at_the_start(self):
+        group = self.start(by_hand(3)[:2], "check")  # rank 2 never comes
+        time.sleep(3)
+        group.processes[1].kill()
+        self.assert_ends(group, [7, -signal.SIGKILL])
+        self.assertIn("rank 1 on", group.err(0))
+        self.assertIn("ended while the run was starting", group.err(0))
+
+    def test_fake_devices(self):
+        if not Base.fake_cuda:
+            self.skipTest("needs --fake-cuda")
+        group = self.start(by_hand(2, LD_PRELOAD=Base.fake_cuda, FAKE_CUDA_COUNT="2"), "check", "cuda")
+        self.assert_ends(group, [0, 0])
+
     def test_killed(self):
         for victim in range(3):
             with self.subTest(victim=victim):
                 group = self.start(by_hand(3), "steps", 1000)
                 group.wait_for("step 3\n")
                 began = time.monotonic()
-                group.processes[victim].kill()
+                group.kill(victim)
                 codes = [7, 7, 7]
                 codes[victim] = -signal.SIGKILL
                 self.assert_ends(group, codes)
                 self.assertLess(time.monotonic() - began, PROMISED)
                 for rank in set(range(3)) - {victim}:
                     self.assertIn(f"rank {victim} on {socket.gethostname()} (127.0.0.1) was killed or crashed", group.err(rank))
+
+    def test_killed_without_a_handler(self):
+        group = self.start(by_hand(3), "unwatched")
+        group.wait_for("step 3\n")
+        group.kill(2)
+        self.assert_ends(group, [7, 7, -signal.SIGKILL])
+        for rank in (0, 1):
+            self.assertRegex(group.err(rank), r"^rank 2 on .* was killed or crashed; .*\n$")
 
     def test_killed_while_others_wait(self):
         group = self.start(by_hand(3), "barrier", 1000)
@@ -188,9 +218,9 @@ class Case(unittest.TestCase):
         self.assertIn("interrupted while waiting for rank 1", group.err(0))
 
     def run_torchrun(self, size, *arguments, code=0, options=()):
-        if not pathlib.Path(Case.torchrun).exists():
+        if not pathlib.Path(Base.torchrun).exists():
             self.skipTest("torchrun is not installed")
-        command = [Case.torchrun, "--no-python", f"--nproc-per-node={size}", f"--master-port={free_port()}", *options, Case.program]
+        command = [Base.torchrun, "--no-python", f"--nproc-per-node={size}", f"--master-port={free_port()}", *options, Base.program]
         result = subprocess.run([*command, *map(str, arguments)], env=CLEAN, capture_output=True, text=True, timeout=120)
         self.assertEqual(result.returncode, code, result.stdout + result.stderr)
         return result
@@ -210,9 +240,11 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--program", required=True)
     parser.add_argument("--torchrun", default="")
+    parser.add_argument("--fake-cuda", default="", help="the library of tests/gpu")
     options, rest = parser.parse_known_args()
-    Case.program = os.path.abspath(options.program)
-    Case.torchrun = options.torchrun
+    Base.program = os.path.abspath(options.program)
+    Base.torchrun = options.torchrun
+    Base.fake_cuda = options.fake_cuda and os.path.abspath(options.fake_cuda)
     unittest.main(argv=[sys.argv[0], *rest])
 
 

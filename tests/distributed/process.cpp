@@ -3,6 +3,7 @@
 //   distributed_process check [DEVICE]   every operation against its meaning
 //   distributed_process disagree         the last rank has other facts
 //   distributed_process steps COUNT      sums until it is done, 20 a second
+//   distributed_process unwatched        the same without OnLoss
 //   distributed_process fail             rank 1 ends with an error that it announces
 //   distributed_process vanish           rank 1 unwinds without a word
 //   distributed_process die_once         rank 1 kills itself, unless the launcher restarted the run
@@ -40,6 +41,15 @@ void say(const std::string& line) { std::cout << line + "\n" << std::flush; }
 
 void check(bool holds, const std::string& what) {
   if (!holds) throw saferclip::Error("check failed: " + what, 1);
+}
+
+// "cuda" is a device for each process of this machine.
+at::Device device_of(const std::string& name) {
+  at::Device device(name);
+  const auto launch = saferclip::launch_from_environment();
+  if (device.is_cuda() && launch)
+    device.set_index(static_cast<at::DeviceIndex>(launch->local_rank));
+  return device;
 }
 
 // The same values in every process.
@@ -204,13 +214,14 @@ void wait_for_first(const Processes& processes, int seconds) {
       &stop_flag);
 }
 
-Processes join() {
+Processes join(bool watched) {
   const auto launch = saferclip::launch_from_environment();
   if (!launch) return {};
   saferclip::JoinOptions options;
   options.time_limit = std::chrono::seconds(60);
   options.stop = &stop_flag;
   options.report = [](const std::string& line) { std::cerr << line + "\n"; };
+  if (!watched) return Processes::join(*launch, options);
   options.on_loss = [](const saferclip::Loss& loss) {
     const std::string line = loss.sentence + "\n";
     if (write(STDERR_FILENO, line.data(), line.size()) < 0) _exit(1);
@@ -222,16 +233,17 @@ Processes join() {
 void run(const Processes& processes, const std::vector<std::string>& words) {
   say(cat("rank ", processes.rank(), " of ", processes.size(), " pid ", getpid()));
   const std::string& what = words.at(0);
-  if (what == "check") check_all(processes, at::Device(words.size() > 1 ? words[1] : "cpu"));
+  if (what == "check") check_all(processes, device_of(words.size() > 1 ? words[1] : "cpu"));
   if (what == "disagree") disagree(processes);
   if (what == "steps") steps(processes, std::stoi(words.at(1)), -1);
+  if (what == "unwatched") steps(processes, 1000, -1);
   if (what == "fail" || what == "vanish") steps(processes, 100, 1);
   if (what == "die_once") die_once(processes);
   if (what == "barrier") wait_for_first(processes, std::stoi(words.at(1)));
 }
 
 int run_and_end(const std::vector<std::string>& words) {
-  const Processes processes = join();
+  const Processes processes = join(words.at(0) != "unwatched");
   try {
     run(processes, words);
   } catch (const saferclip::Error& problem) {

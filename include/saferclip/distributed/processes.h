@@ -102,10 +102,12 @@ class Processes {
                const std::function<void(const std::vector<int>&)>& waiting = {},
                const StopFlag* stop = nullptr) const;
 
-  // The orderly end: waits until all others call it as well. To be called before the last handle
-  // goes; otherwise the others are told that this process failed.
+  // The end that all agree on, be it the last step, a stop or an error of all: waits until all
+  // others call it as well. Otherwise they are told, when the last handle goes, that this process
+  // failed.
   void leave(const std::function<void(const std::vector<int>&)>& waiting = {}) const;
-  // Before this process ends alone: the others get a Loss with `why` and `exit_code`. Any thread.
+  // Before this process ends alone: the others get a Loss with `why` and `exit_code`. From any
+  // thread.
   void announce_end(const std::string& why, int exit_code) const;
 
  private:

@@ -14,6 +14,7 @@ ROOMS = {
     "nn": {"core"},
     "eval": {"core"},
     "objective": {"core"},
+    "distributed": {"core"},
     "model": {"core", "nn"},
     "weights": {"core", "io", "text", "image", "model"},
     "data": {"core", "io"},
@@ -37,6 +38,8 @@ LIBRARIES = {
     r"sentencepiece": r"src/text/sentencepiece_tokenizer\.cpp",
     r"unicode/": r"src/text/unicode\.cpp",
     r"openssl/": r"src/core/hash\.cpp",
+    r"gloo/|.*ProcessGroupGloo": r"src/distributed/gloo\.cpp",
+    r"torch/csrc/distributed/": r"src/distributed/",
     r"torch/torch\.h": r"(?!)",
 }
 MAX_LINES = 360

@@ -42,6 +42,10 @@ struct NumericError : Error {
 // Exit code when the device has too little memory.
 inline constexpr int kOutOfMemory = 6;
 
+// Exit code when another process of the run was killed or its machine was lost; the run can be
+// started again with --resume auto.
+inline constexpr int kProcessLost = 7;
+
 // Exit code of a run stopped by its time limit, which --resume auto continues: EX_TEMPFAIL of
 // sysexits.h, "try again".
 inline constexpr int kOutOfTime = 75;

@@ -1,0 +1,295 @@
+// Gloo works on host memory, so device tensors are staged through pinned memory here. c10d can do
+// that itself, but only in CUDA builds, and one way serves all builds.
+#include "saferclip/distributed/processes.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <numeric>
+#include <thread>
+#include <torch/csrc/distributed/c10d/Work.hpp>
+
+#include "distributed/gloo.h"
+#include "distributed/meeting.h"
+#include "distributed/packed_texts.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/core/transfers.h"
+
+namespace saferclip {
+
+struct Processes::State {
+  ~State() {
+    if (watch && !left) {
+      watch->announce_end("it stopped early, see its log", 1);
+      // Joins threads that may be waiting for a message that will never come.
+      (void)backend.release();
+    }
+  }
+
+  int rank = 0;
+  int size = 1;
+  std::vector<std::string> hosts;
+  c10::intrusive_ptr<c10d::Store> store;
+  c10::intrusive_ptr<c10d::Backend> backend;
+  std::shared_ptr<Watch> watch;
+  std::int64_t barriers = 0;
+  std::atomic<bool> left = false;
+};
+
+struct PendingSum::State {
+  at::Tensor tensor;
+  at::Tensor host;  // what is summed: the tensor or its copy
+  c10::intrusive_ptr<c10d::Work> work;
+  std::shared_ptr<const Watch> watch;
+};
+
+namespace {
+
+// The connection of a process that died fails a little before or after the watch notices.
+[[noreturn]] void throw_failure(const Watch& watch, const std::string& what) {
+  if (const auto loss = watch.wait_for_loss(kSilence + std::chrono::seconds(10))) {
+    throw ProcessLost(*loss);
+  }
+  throw Error("the connection to another process of the run failed: " + what, kProcessLost);
+}
+
+// In pieces, so that the loss of a process whose connection just stays silent ends it.
+void finish(c10d::Work& work, const Watch& watch) {
+  while (!work.isCompleted()) {
+    if (const auto loss = watch.loss()) throw ProcessLost(*loss);
+    try {
+      work.wait(std::chrono::milliseconds(500));
+    } catch (const std::exception&) {  // time is up, or a failure, which stays
+    }
+  }
+  try {
+    work.wait();
+  } catch (const std::exception& problem) {
+    throw_failure(watch, problem.what());
+  }
+}
+
+// The values in contiguous host memory: the tensor itself or a copy.
+at::Tensor on_host(const at::Tensor& tensor) {
+  Downloads downloads;
+  at::Tensor host = downloads.start(tensor.detach());
+  downloads.wait();
+  return host.contiguous();
+}
+
+void copy_back(const at::Tensor& host, const at::Tensor& tensor) {
+  if (host.data_ptr() != tensor.data_ptr()) tensor.detach().copy_(host, /*non_blocking=*/true);
+}
+
+at::Tensor bytes_of(const std::string& text) {
+  at::Tensor bytes = at::empty({static_cast<std::int64_t>(text.size())}, at::kByte);
+  std::memcpy(bytes.data_ptr(), text.data(), text.size());
+  return bytes;
+}
+
+}  // namespace
+
+PendingSum::PendingSum() = default;
+PendingSum::~PendingSum() = default;
+PendingSum::PendingSum(PendingSum&&) noexcept = default;
+PendingSum& PendingSum::operator=(PendingSum&&) noexcept = default;
+
+void PendingSum::wait() {
+  if (!state_) return;
+  const at::NoGradGuard guard;
+  finish(*state_->work, *state_->watch);
+  copy_back(state_->host, state_->tensor);
+  state_.reset();
+}
+
+Processes Processes::join(const Launch& launch, const JoinOptions& options) {
+  Processes processes;
+  if (launch.size == 1) return processes;
+  Meeting meeting = meet(launch, options);
+  auto state = std::make_shared<State>();
+  state->rank = launch.rank;
+  state->size = launch.size;
+  state->store = meeting.store;
+  state->hosts.resize(static_cast<std::size_t>(launch.size), meeting.host);
+  for (const Peer& peer : meeting.peers) {
+    state->hosts[static_cast<std::size_t>(peer.rank)] = peer.host;
+  }
+  // From here on the watch speaks for the others: what follows has no time limit.
+  state->watch = std::make_shared<Watch>(std::move(meeting.peers), options.on_loss);
+  try {
+    state->backend = connect_gloo(meeting.store, launch.rank, launch.size, meeting.address);
+  } catch (const std::exception& problem) {
+    throw_failure(*state->watch, problem.what());
+  }
+  processes.state_ = std::move(state);
+  return processes;
+}
+
+int Processes::rank() const { return state_ ? state_->rank : 0; }
+
+int Processes::size() const { return state_ ? state_->size : 1; }
+
+std::vector<std::string> Processes::hosts() const {
+  return state_ ? state_->hosts : std::vector<std::string>{"this machine"};
+}
+
+PendingSum Processes::sum_async(const at::Tensor& tensor) const {
+  PendingSum pending;
+  if (!state_ || tensor.numel() == 0) return pending;
+  const at::NoGradGuard guard;
+  std::vector<at::Tensor> tensors{on_host(tensor)};
+  const auto work = state_->backend->allreduce(tensors);
+  pending.state_ = std::make_unique<PendingSum::State>(
+      PendingSum::State{tensor, tensors[0], work, state_->watch});
+  return pending;
+}
+
+void Processes::sum_(const at::Tensor& tensor) const { sum_async(tensor).wait(); }
+
+at::Tensor Processes::gather_rows(const at::Tensor& rows) const {
+  if (!state_) return rows.detach();
+  at::Tensor counts = at::zeros({size()}, at::kLong);
+  counts[rank()] = rows.size(0);
+  sum_(counts);
+  const std::int64_t* values = counts.const_data_ptr<std::int64_t>();
+  return gather_rows(rows, {values, values + size()});
+}
+
+at::Tensor Processes::gather_rows(const at::Tensor& rows,
+                                  const std::vector<std::int64_t>& counts) const {
+  if (!state_) return rows.detach();
+  if (counts.size() != static_cast<std::size_t>(size()) ||
+      counts[static_cast<std::size_t>(rank())] != rows.size(0)) {
+    throw Error(cat("gather_rows: rank ", rank(), " has ", rows.size(0), " rows, not as counted"),
+                1);
+  }
+  const at::NoGradGuard guard;
+  const std::int64_t most = *std::ranges::max_element(counts);
+  if (most == 0) return rows.detach();
+  // c10d gathers equal sizes only: shorter ones are padded.
+  at::Tensor own = on_host(rows);
+  std::vector<std::int64_t> shape = own.sizes().vec();
+  if (shape[0] < most) {
+    shape[0] = most - shape[0];
+    own = at::cat({own, at::zeros(shape, own.options())});
+  }
+  shape[0] = most * size();
+  at::Tensor all = at::empty(shape, own.options());
+  finish(*state_->backend->_allgather_base(all, own), *state_->watch);
+  if (std::ranges::all_of(counts, [most](std::int64_t count) { return count == most; })) {
+    return upload(all, rows.device());
+  }
+  std::vector<at::Tensor> parts;
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    parts.push_back(all.narrow(0, static_cast<std::int64_t>(i) * most, counts[i]));
+  }
+  return upload(at::cat(parts), rows.device());
+}
+
+at::Tensor Processes::gather_rows_with_gradient(const at::Tensor& rows,
+                                                const std::vector<std::int64_t>& counts) const {
+  if (!state_) return rows;
+  const at::Tensor all = gather_rows(rows, counts);
+  const auto own = counts.begin() + rank();
+  const std::int64_t begin = std::accumulate(counts.begin(), own, std::int64_t{0});
+  const std::int64_t end = begin + *own;
+  // The same values with this process's rows as autograd knows them.
+  return at::cat({all.slice(0, 0, begin), rows, all.slice(0, end)});
+}
+
+void Processes::broadcast_(const at::Tensor& tensor, int root) const {
+  if (!state_ || tensor.numel() == 0) return;
+  const at::NoGradGuard guard;
+  std::vector<at::Tensor> tensors{on_host(tensor)};
+  c10d::BroadcastOptions options;
+  options.rootRank = root;
+  finish(*state_->backend->broadcast(tensors, options), *state_->watch);
+  if (rank() != root) copy_back(tensors[0], tensor);
+}
+
+at::Tensor Processes::reduce_scatter(const at::Tensor& flat) const {
+  if (!state_) return flat;
+  if (flat.numel() % size() != 0) {
+    throw Error(cat("reduce_scatter: ", flat.numel(), " values for ", size(), " processes"), 1);
+  }
+  // As c10d does for Gloo, which has no such operation, but without a copy of it all.
+  sum_(flat);
+  const std::int64_t part = flat.numel() / size();
+  return flat.narrow(0, rank() * part, part);
+}
+
+void Processes::all_gather(const at::Tensor& part, const at::Tensor& flat) const {
+  if (part.numel() * size() != flat.numel()) {
+    throw Error(cat("all_gather: parts of ", part.numel(), " values do not fill ", flat.numel()),
+                1);
+  }
+  const at::NoGradGuard guard;
+  if (!state_) {
+    copy_back(part.detach(), flat);
+    return;
+  }
+  at::Tensor own = on_host(part);
+  at::Tensor all = at::empty(flat.sizes(), own.options());
+  finish(*state_->backend->_allgather_base(all, own), *state_->watch);
+  copy_back(all, flat);
+}
+
+std::vector<std::string> Processes::gather_texts(const std::string& text) const {
+  if (!state_) return {text};
+  // One more layer, which says where each text ends.
+  const at::Tensor all = gather_rows(bytes_of(pack_texts({text})));
+  return unpack_texts(
+      {static_cast<const char*>(all.const_data_ptr()), static_cast<std::size_t>(all.numel())});
+}
+
+void Processes::barrier(const std::string& what,
+                        const std::function<void(const std::vector<int>&)>& waiting,
+                        const StopFlag* stop) const {
+  if (!state_) return;
+  using namespace std::chrono_literals;
+  const std::string prefix = cat("barrier/", state_->barriers++, "/");
+  std::vector<int> missing;
+  for (int other = 0; other < size(); ++other) missing.push_back(other);
+  auto reported = std::chrono::steady_clock::now();
+  auto pause = 1ms;
+  try {
+    state_->store->set(prefix + std::to_string(rank()), what);
+    while (true) {
+      std::erase_if(missing, [&](int other) {
+        const std::string key = prefix + std::to_string(other);
+        if (!state_->store->check({key})) return false;
+        const std::string place = state_->store->get_to_str(key);
+        if (place == what) return true;
+        throw Error(cat("rank ", other, " waits at \"", place, "\" and rank ", rank(), " at \"",
+                        what, "\": do all processes run the same command?"),
+                    1);
+      });
+      if (missing.empty()) return;
+      if (const auto loss = state_->watch->loss()) throw ProcessLost(*loss);
+      throw_if_stopped(stop, "interrupted while waiting for other processes at " + what);
+      const auto now = std::chrono::steady_clock::now();
+      if (waiting && now - reported >= 1s) {
+        waiting(missing);
+        reported = now;
+      }
+      std::this_thread::sleep_for(pause);
+      pause = std::min(2 * pause, 100ms);
+    }
+  } catch (const c10::Error& problem) {
+    throw_failure(*state_->watch, problem.what_without_backtrace());
+  }
+}
+
+void Processes::leave(const std::function<void(const std::vector<int>&)>& waiting) const {
+  if (!state_ || state_->left) return;
+  state_->watch->leave(waiting);
+  state_->left = true;
+}
+
+void Processes::announce_end(const std::string& why, int exit_code) const {
+  if (state_ && !state_->left) state_->watch->announce_end(why, exit_code);
+}
+
+}  // namespace saferclip

@@ -19,7 +19,7 @@ ROOMS = {
     "weights": {"core", "io", "text", "image", "model"},
     "data": {"core", "io"},
     "prepare": {"core", "io", "text", "image", "model", "weights", "data", "objective"},
-    "train": {"core", "io", "nn", "model", "weights", "data", "objective"},
+    "train": {"core", "io", "nn", "model", "weights", "data", "objective", "distributed"},
     "evaluate": {"core", "io", "image", "model", "weights", "data", "prepare", "eval", "objective"},
     "export": {"core", "io", "text", "image", "model", "weights"},
     "report": {"core", "io", "eval"},

@@ -10,6 +10,7 @@
 #include "saferclip/core/durations.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/run/run_processes.h"
 #include "saferclip/run/training.h"
 
 namespace saferclip {
@@ -39,14 +40,19 @@ int train(const TrainArguments& arguments, const GlobalOptions& globals, Logger&
   const std::optional<SteadyTime> limit = time_limit(arguments.max_time);
   const StopFlag& stop = ask_before_ending(kGrace, limit);
   TrainingRequest request{read_run_config(arguments.config.file, arguments.config.overrides),
-                          globals, arguments.resume, arguments.overwrite};
+                          join_processes(globals, log, stop), arguments.resume,
+                          arguments.overwrite};
+  const Processes processes = request.compute.processes;
   if (arguments.dry_run) {
-    std::cout << plan_training(std::move(request), log, stop) << '\n';
+    end_together(processes, log, {}, [&] {
+      if (!processes.is_first()) return;
+      std::cout << plan_training(std::move(request), log, stop) << '\n';
+    });
     return 0;
   }
   const auto run = train_run(std::move(request), log, stop,
                              [&] { ask_before_ending({}, limit); });  // a save must not be cut
-  std::cout << "run: " << run.string() << '\n';
+  if (processes.is_first()) std::cout << "run: " << run.string() << '\n';
   return 0;
 }
 

@@ -21,6 +21,7 @@
 
 #include "core/terminal.h"
 #include "saferclip/core/files.h"
+#include "saferclip/core/text_format.h"
 
 namespace saferclip {
 namespace {
@@ -143,6 +144,20 @@ void Logger::info(const std::string& message) { state_->write(spdlog::level::inf
 void Logger::warn(const std::string& message) { state_->write(spdlog::level::warn, message); }
 
 void Logger::error(const std::string& message) { state_->write(spdlog::level::err, message); }
+
+void Logger::speak_as(const std::string& name) {
+  const std::lock_guard lock(state_->mutex);
+  spdlog::sink_ptr& console = state_->logger->sinks().front();
+  console->set_pattern(cat("%^%L%$ ", name, ": %v"));
+  console->set_level(std::max(state_->logger->level(), spdlog::level::warn));
+  state_->shows_progress = false;
+}
+
+void Logger::mute_terminal() {
+  const std::lock_guard lock(state_->mutex);
+  state_->logger->sinks().front()->set_level(spdlog::level::off);
+  state_->shows_progress = false;
+}
 
 void Logger::also_to_file(const std::filesystem::path& path) {
   std::shared_ptr<spdlog::sinks::basic_file_sink_mt> sink;

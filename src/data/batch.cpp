@@ -1,7 +1,8 @@
 // A batch is copied row by row out of memory-mapped caches, on the prefetch thread. Anchors and
 // boxes are drawn with keys made of seed and step, so a batch does not depend on those before it.
 // Unsafe pictures are packed: only the rows that have one, with their positions in `unsafe_rows`.
-// All ids of a batch are cut to one length, because one pass of the text tower takes them all.
+// All ids of a batch are cut to one length, because one pass of the text tower takes them all; in
+// every process to the same, because the losses must not depend on how many there are.
 #include "saferclip/data/batch.h"
 
 #include <ATen/ATen.h>
@@ -68,6 +69,28 @@ std::vector<std::int64_t> draw(std::int64_t pool, std::int64_t count, std::uint6
   return order;
 }
 
+std::vector<std::int64_t> part_of(const std::vector<std::int64_t>& rows, const Slice& slice) {
+  return {rows.begin() + slice.begin, rows.begin() + slice.end};
+}
+
+Slice own_slice(std::size_t rows, const BatchShare& share) {
+  return slice_of(static_cast<std::int64_t>(rows), share.rank, share.size);
+}
+
+// Captions of all rows, of which this process embeds a slice: their cut length counts them all.
+struct Captions {
+  at::Tensor ids;
+  at::Tensor ends;
+  std::int64_t length = 0;
+};
+Captions gather_captions(const at::Tensor& from, const std::vector<std::int64_t>& rows,
+                         const PooledToken& pooled, const Slice& own, HostMemory memory) {
+  const at::Tensor ids = gather_rows(from, rows, HostMemory::kPageable);
+  const at::Tensor ends = end_positions(ids, pooled, memory);
+  return {ids.narrow(0, own.begin, own.size()), ends.narrow(0, own.begin, own.size()),
+          cut_length(ends, ids.size(1))};
+}
+
 }  // namespace
 
 at::Tensor end_positions(const at::Tensor& ids, const PooledToken& pooled, HostMemory memory) {
@@ -132,20 +155,24 @@ BatchSource::BatchSource(const SplitData& split, const TargetCache& targets,
       anchors_per_step_(anchors_per_step),
       seed_(seed) {}
 
-std::int64_t BatchSource::gather_unsafe(Batch& batch, const std::vector<bool>& redirected,
-                                        HostMemory memory) const {
-  batch.unsafe_ids = gather_rows(split_.tokens.unsafe, batch.rows, HostMemory::kPageable);
-  batch.unsafe_ends = end_positions(batch.unsafe_ids, split_.tokens.pooled, memory);
+std::int64_t BatchSource::gather_unsafe(Batch& batch, const Rows& all, HostMemory memory) const {
+  const Slice own = own_slice(all.rows.size(), batch.share);
+  const Captions captions =
+      gather_captions(split_.tokens.unsafe, all.rows, split_.tokens.pooled, own, memory);
+  batch.unsafe_ids = captions.ids;
+  batch.unsafe_ends = captions.ends;
   const auto* valid = split_.images.valid.const_data_ptr<std::uint8_t>();
   std::vector<bool> has_image;
   std::vector<std::int64_t> with_image;
-  for (std::size_t i = 0; i < batch.rows.size(); ++i) {
-    batch.redirected_rows += redirected[i] ? 1 : 0;
-    has_image.push_back(valid[2 * batch.rows[i] + 1] != 0);
+  for (std::size_t i = 0; i < all.rows.size(); ++i) {
+    batch.redirected_rows += all.is_redirected[i] ? 1 : 0;
+    has_image.push_back(valid[2 * all.rows[i] + 1] != 0);
     if (!has_image.back()) continue;
-    batch.redirected_rows_with_unsafe_image += redirected[i] ? 1 : 0;
-    with_image.push_back(batch.rows[i]);
-    batch.unsafe_positions.push_back(static_cast<std::int64_t>(i));
+    batch.redirected_rows_with_unsafe_image += all.is_redirected[i] ? 1 : 0;
+    const std::int64_t position = static_cast<std::int64_t>(i) - own.begin;
+    if (position < 0 || position >= own.size()) continue;
+    with_image.push_back(all.rows[i]);
+    batch.unsafe_positions.push_back(position);
   }
   batch.unsafe_pixels = gather_rows(split_.images.unsafe, with_image, memory);
   if (needs_.crops) {
@@ -153,8 +180,8 @@ std::int64_t BatchSource::gather_unsafe(Batch& batch, const std::vector<bool>& r
   }
   batch.unsafe_rows = indices(batch.unsafe_positions, memory);
   batch.has_unsafe_image = flags(has_image, memory);
-  batch.is_redirected = flags(redirected, memory);
-  return cut_length(batch.unsafe_ends, batch.unsafe_ids.size(1));
+  batch.is_redirected = flags(all.is_redirected, memory);
+  return captions.length;
 }
 
 std::int64_t BatchSource::gather_anchors(Batch& batch, HostMemory memory) const {
@@ -165,30 +192,41 @@ std::int64_t BatchSource::gather_anchors(Batch& batch, HostMemory memory) const 
   std::int64_t length = 0;
   if (needs_.anchor_text) {
     const auto rows = chosen(anchors_.prompts, 0);
-    batch.anchor_ids = gather_rows(anchors_.prompts, rows, HostMemory::kPageable);
-    batch.anchor_ends = end_positions(batch.anchor_ids, split_.tokens.pooled, memory);
+    const Captions captions =
+        gather_captions(anchors_.prompts, rows, split_.tokens.pooled,
+                        own_slice(rows.size(), batch.share), memory);
+    batch.anchor_ids = captions.ids;
+    batch.anchor_ends = captions.ends;
     batch.reference_anchor_text = gather_rows(anchors_.text, rows, memory);
-    length = cut_length(batch.anchor_ends, batch.anchor_ids.size(1));
+    length = captions.length;
   }
   if (needs_.anchor_image) {
     const auto rows = chosen(anchors_.images, 1);
-    batch.anchor_pixels = gather_rows(anchors_.images, rows, memory);
+    batch.anchor_pixels =
+        gather_rows(anchors_.images, part_of(rows, own_slice(rows.size(), batch.share)), memory);
     batch.reference_anchor_image = gather_rows(anchors_.image, rows, memory);
   }
   return length;
 }
 
-Batch BatchSource::gather(std::int64_t step, const std::vector<std::int64_t>& rows,
-                          const std::vector<bool>& redirected, HostMemory memory) const {
+Batch BatchSource::gather(const Rows& all, HostMemory memory, const BatchShare& share) const {
+  const std::vector<std::int64_t>& rows = all.rows;
+  const Slice own = own_slice(rows.size(), share);
   Batch batch;
-  batch.step = step;
-  batch.rows = rows;
-  batch.safe_pixels = gather_rows(split_.images.safe, rows, memory);
-  if (needs_.crops) batch.safe_boxes = crop_boxes(seed_, step, rows, PictureColumn::kSafe, memory);
-  batch.safe_ids = gather_rows(split_.tokens.safe, rows, HostMemory::kPageable);
-  batch.safe_ends = end_positions(batch.safe_ids, split_.tokens.pooled, memory);
-  std::int64_t length = cut_length(batch.safe_ends, batch.safe_ids.size(1));
-  if (needs_.unsafe) length = std::max(length, gather_unsafe(batch, redirected, memory));
+  batch.step = all.step;
+  batch.share = share;
+  batch.total_rows = static_cast<std::int64_t>(rows.size());
+  batch.rows = part_of(rows, own);
+  batch.safe_pixels = gather_rows(split_.images.safe, batch.rows, memory);
+  if (needs_.crops) {
+    batch.safe_boxes = crop_boxes(seed_, all.step, batch.rows, PictureColumn::kSafe, memory);
+  }
+  const Captions captions =
+      gather_captions(split_.tokens.safe, rows, split_.tokens.pooled, own, memory);
+  batch.safe_ids = captions.ids;
+  batch.safe_ends = captions.ends;
+  std::int64_t length = captions.length;
+  if (needs_.unsafe) length = std::max(length, gather_unsafe(batch, all, memory));
   if (needs_.reference) {
     const ReferenceCache& from = split_.reference;
     batch.reference = {
@@ -228,10 +266,25 @@ Batch slice_batch(const Batch& batch, std::int64_t begin, std::int64_t end) {
       case BatchAxis::kAnchor:
         if (begin > 0) tensor = at::Tensor();
         break;
+      case BatchAxis::kAll:
+        break;
     }
   });
   if (slice.unsafe_rows.defined()) slice.unsafe_rows = slice.unsafe_rows - begin;
   return slice;
+}
+
+LossConstants constants_of(const LossConstants& all, const std::vector<Slice>& rows) {
+  LossConstants some = all;
+  some.for_each_of_rows([&](at::Tensor& tensor) {
+    if (!tensor.defined()) return;
+    std::vector<at::Tensor> parts;
+    for (const Slice& slice : rows) {
+      if (slice.size() > 0) parts.push_back(tensor.narrow(0, slice.begin, slice.size()));
+    }
+    tensor = parts.size() == 1 ? parts.front() : at::cat(parts);
+  });
+  return some;
 }
 
 Batch move_batch(const Batch& batch, at::Device device) {

@@ -17,27 +17,31 @@ constexpr int kFirstBf16Capability = 8;  // Ampere, which also brought TF32
 
 }  // namespace
 
-c10::Device parse_device(const std::string& word) {
-  if (word == "auto") return at::hasCUDA() ? c10::Device(c10::kCUDA, 0) : c10::Device(c10::kCPU);
-  if (word == "cpu") return c10::Device(c10::kCPU);
-  if (word == "cuda" || word.starts_with("cuda:")) {
-    const std::string digits = word == "cuda" ? "0" : word.substr(5);
-    if (digits.empty() || digits.size() > 2 ||
-        digits.find_first_not_of("0123456789") != std::string::npos) {
-      throw ConfigError(cat("--device ", word, ": expected auto, cpu, cuda or cuda:<index>"));
-    }
-    if (!at::hasCUDA()) {
-      throw ConfigError(
-          cat("--device ", word, ": no CUDA device: ", why_no_cuda(), ", or use --device cpu"));
-    }
-    const int index = std::stoi(digits);
-    if (index >= static_cast<int>(at::getNumGPUs())) {
-      throw ConfigError(
-          cat("--device ", word, ": this machine has ", at::getNumGPUs(), " CUDA device(s)"));
-    }
-    return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
+c10::Device parse_device(const std::string& word, int local_rank) {
+  const bool is_auto = word == "auto";
+  if (word == "cpu" || (is_auto && !at::hasCUDA())) return c10::Device(c10::kCPU);
+  const bool has_index = word.starts_with("cuda:");
+  if (!is_auto && word != "cuda" && !has_index) {
+    throw ConfigError(cat("--device ", word, ": expected auto, cpu, cuda or cuda:<index>"));
   }
-  throw ConfigError(cat("--device ", word, ": expected auto, cpu, cuda or cuda:<index>"));
+  const std::string digits = has_index ? word.substr(5) : std::to_string(local_rank);
+  if (digits.empty() || digits.size() > 2 ||
+      digits.find_first_not_of("0123456789") != std::string::npos) {
+    throw ConfigError(cat("--device ", word, ": expected auto, cpu, cuda or cuda:<index>"));
+  }
+  if (!at::hasCUDA()) {
+    throw ConfigError(
+        cat("--device ", word, ": no CUDA device: ", why_no_cuda(), ", or use --device cpu"));
+  }
+  const int index = std::stoi(digits), count = static_cast<int>(at::getNumGPUs());
+  if (index >= count) {
+    throw ConfigError(
+        cat("--device ", word, ": this machine has ", count, " CUDA device(s)",
+            has_index ? ""
+                      : cat(", and process ", local_rank,
+                            " of it needs one of its own; start at most ", count, " here")));
+  }
+  return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
 }
 
 bool has_fast_bf16(c10::Device device) {

@@ -20,13 +20,9 @@ LossInputs narrow_rows(const LossInputs& inputs, std::int64_t begin, std::int64_
     return rows.defined() ? rows.narrow(0, begin, size) : rows;
   };
   LossInputs part = inputs;
-  for (EmbeddingRows* rows : {&part.tuned, &part.reference}) {
-    rows->for_each([&](at::Tensor& tensor) { tensor = cut(tensor); });
-  }
-  for (at::Tensor* rows :
-       {&part.target_text, &part.target_image, &part.has_unsafe_image, &part.is_redirected}) {
-    *rows = cut(*rows);
-  }
+  const auto cut_in_place = [&](at::Tensor& tensor) { tensor = cut(tensor); };
+  part.tuned.for_each(cut_in_place);
+  part.for_each_of_rows(cut_in_place);
   return part;
 }
 

@@ -39,6 +39,9 @@ void clear_run_folder(const RunFolder& run) {
                            "config.yaml", "environment.json", "report.html"}) {
     remove_tree(run.path / name);
   }
+  for (const auto& entry : fs::directory_iterator(run.path)) {
+    if (entry.path().filename().string().starts_with("train.rank")) remove_tree(entry.path());
+  }
 }
 
 std::string step_name(std::int64_t step) {

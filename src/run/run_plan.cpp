@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "saferclip/core/slices.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/model/tensor_slots.h"
 #include "saferclip/nn/cuda_card.h"
@@ -65,10 +66,12 @@ MemoryPlan memory_plan(const Session& session, const TrainingData& data, const S
                        const std::vector<TrainedParameter>& parameters) {
   const RunConfig& config = session.config;
   const RowNeeds needs = loss_needs(config.objective);
-  const std::int64_t rows = std::min(
-      config.train.batch_size, config.train.micro_batch_size.value_or(config.train.batch_size));
+  const int processes = session.processes.size();
+  const std::int64_t share = slice_of(config.train.batch_size, 0, processes).size();
+  const std::int64_t rows = std::min(share, config.train.micro_batch_size.value_or(share));
   const std::int64_t kinds = needs.unsafe ? 2 : 1;
-  const std::int64_t anchors = config.objective.anchors.batch_size;
+  const std::int64_t anchors =
+      slice_of(config.objective.anchors.batch_size, 0, processes).size();
   MemoryPlan plan;
   plan.geometry = session.source.geometry;
   plan.pictures = kinds * rows + (needs.anchor_image ? anchors : 0);
@@ -98,7 +101,7 @@ MemoryPlan memory_plan(const Session& session, const TrainingData& data, const S
   plan.mapped = static_cast<std::int64_t>(std::min(1.0, seen) * static_cast<double>(caches));
   const std::int64_t side = plan.geometry.image_size;
   plan.batch_bytes = (plan.is_on_device ? 1 : kBatches) * 3 * side * side *
-                     (kinds * config.train.batch_size + (needs.anchor_image ? anchors : 0));
+                     (kinds * share + (needs.anchor_image ? anchors : 0));
   return plan;
 }
 
@@ -127,6 +130,10 @@ std::string plan_text(const Session& session, const TrainingData& data, const Sa
   text += cat("objective  ", config.objective.name, "; batch ", config.train.batch_size, ", ",
               precision_on(session.device, config.train.precision), ", ", config.optimizer.name,
               " lr ", config.optimizer.lr, "\n");
+  if (!session.processes.is_alone()) {
+    text += cat("processes  ", session.processes.size(), ", which share each batch; memory is that "
+                "of one\n");
+  }
   text += cat("steps      ", with_commas(total_steps(config.train, sampler)), " (rows per epoch: ");
   std::vector<std::string> counts;
   for (std::int64_t epoch = 0; epoch < 3; ++epoch) {

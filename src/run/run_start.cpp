@@ -46,15 +46,20 @@ TrainState restore_run(const StartPoint& start, const TrainState& now,
   require_same_content(state, now, start.run_folder);
   keep_or_restart_best(state, now, log);
   restore(start.checkpoint, parameters, optimizer);
-  if (state.threads != now.threads || state.device != now.device) {
-    log.warn(cat("the run used ", state.device, " with ", state.threads, " threads and now uses ",
-                 now.device, " with ", now.threads, ": results will not be bit-exact"));
+  const auto machine = [](const TrainState& of) {
+    const std::string processes = of.processes > 1 ? cat(of.processes, " processes on ") : "";
+    return cat(processes, of.device, " with ", of.threads, " threads");
+  };
+  if (machine(state) != machine(now)) {
+    log.warn(cat("the run used ", machine(state), " and now uses ", machine(now),
+                 ": results will not be bit-exact"));
   }
   log.info(cat("resuming from ", start.checkpoint.string(), " (step ", state.step, ")"));
   state.measure = now.measure;
   state.precision = now.precision;
   state.device = now.device;
   state.threads = now.threads;
+  state.processes = now.processes;
   return state;
 }
 

@@ -93,7 +93,9 @@ std::unique_ptr<Tokenizer> open_tokenizer(const ModelOptions& options,
 
 Session open_session(RunConfig config, const ComputeOptions& compute, Logger& log) {
   Session session;
-  session.device = parse_device(compute.device);
+  session.device = parse_device(compute.device, compute.local_rank);
+  session.local_rank = compute.local_rank;
+  session.processes = compute.processes;
   if (compute.threads > 0) at::set_num_threads(compute.threads);
   if (config.train.deterministic) at::globalContext().setDeterministicAlgorithms(true, false);
   session.source = open_weights(config.model, static_cast<std::uint64_t>(config.train.seed));

@@ -10,6 +10,7 @@
 #include <optional>
 #include <utility>
 
+#include "run/training_batches.h"
 #include "saferclip/core/atomic_files.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/memory.h"
@@ -25,6 +26,7 @@
 #include "saferclip/run/resume.h"
 #include "saferclip/run/run_folder.h"
 #include "saferclip/run/run_plan.h"
+#include "saferclip/run/run_processes.h"
 #include "saferclip/run/run_start.h"
 #include "saferclip/run/training_coverage.h"
 #include "saferclip/run/training_data.h"
@@ -74,71 +76,13 @@ TrainerOptions trainer_options(const Session& session, const StopFlag& stop) {
   options.step.infonce_scale = infonce_scale(config.objective, session.source);
   options.step.logit_bias = reference_logit_bias(config.objective, session.source);
   options.step.stop = &stop;
+  options.step.processes = session.processes;
   return options;
 }
 
-RowNeeds row_needs(const RunConfig& config) {
-  RowNeeds needs = loss_needs(config.objective);
-  needs.crops = config.data.augment == Augmentation::kCrop;
-  return needs;
-}
-
-// Frees the reference unless it must embed cropped pictures during training.
-LiveReference live_reference(const Session& session, Preparer& preparer, Logger& log) {
-  const RunConfig& config = session.config;
-  const RowNeeds needs = row_needs(config);
-  if (!needs.crops || !needs.reference) {
-    preparer.release_reference();
-    return {};
-  }
-  log.info("data.augment: the frozen reference stays in memory and embeds the cropped images");
-  return {&preparer.reference(), session.source.preprocessing,
-          config.train.micro_batch_size.value_or(config.train.batch_size),
-          needs.reference_unsafe_image, preparer.stop()};
-}
-
-// The sampler's rows, each marked as redirected or not by its curriculum stage.
-class TrainingBatches : public StepBatches {
- public:
-  TrainingBatches(const RunConfig& config, const TrainingData& data, const Sampler& sampler,
-                  const LiveReference& reference)
-      : config_(config),
-        data_(data),
-        sampler_(sampler),
-        reference_(reference),
-        source_(data.train, data.targets, data.anchors, row_needs(config),
-                config.objective.anchors.batch_size,
-                static_cast<std::uint64_t>(config.train.seed)) {}
-
-  Batch gather(std::int64_t step, HostMemory memory) const override {
-    const std::vector<std::int64_t> rows = sampler_.rows_of(step);
-    const std::int64_t epoch = sampler_.position_of(step).epoch;
-    std::vector<bool> redirected;
-    redirected.reserve(rows.size());
-    for (const std::int64_t row : rows) {
-      redirected.push_back(is_redirected(data_, config_.objective, row, epoch));
-    }
-    return source_.gather(step, rows, redirected, memory);
-  }
-
-  Batch augment(Batch batch) const override {
-    return config_.data.augment == Augmentation::kCrop ? augment_batch(batch, reference_) : batch;
-  }
-
-  std::string row_name(std::int64_t row) const override {
-    return data_.train.manifest.rows[static_cast<std::size_t>(row)].id;
-  }
-
- private:
-  const RunConfig& config_;
-  const TrainingData& data_;
-  const Sampler& sampler_;
-  LiveReference reference_;
-  BatchSource source_;
-};
-
 void require_unchanged_reference(const Session& session, Preparer& preparer) {
   preparer.release_reference();
+  if (!session.processes.is_first()) return;
   const RunConfig& config = session.config;
   if (open_weights(config.model, static_cast<std::uint64_t>(config.train.seed)).hash() !=
       session.source.hash()) {
@@ -153,7 +97,7 @@ RunEnvironment environment_of(const Session& session) {
 
 std::optional<Validator> prepare_validation(const Session& session, Preparer& preparer,
                                             const TrainingData& data, bool is_fresh, Logger& log) {
-  if (session.config.data.validation.empty()) return std::nullopt;
+  if (session.config.data.validation.empty() || !session.processes.is_first()) return std::nullopt;
   std::optional<Validator> validator(make_validator(session, preparer, data, log));
   validator->prepare();
   if (session.config.evaluate.every_epochs > 0) validator->score_reference();
@@ -209,8 +153,10 @@ TrainState state_of(const Session& session, const TrainingData& data, std::strin
   state.measure = std::move(measure);
   state.content = content_keys(session, data);
   state.precision = precision_on(session.device, session.config.train.precision);
-  state.device = session.device.str();
+  const bool is_alone = session.processes.is_alone();
+  state.device = is_alone || session.device.is_cpu() ? session.device.str() : "cuda";
   state.threads = at::get_num_threads();
+  state.processes = session.processes.size();
   return state;
 }
 
@@ -218,6 +164,7 @@ TrainState state_of(const Session& session, const TrainingData& data, std::strin
 void record_run(const RunContext& context, const TrainingData& data, const Sampler& sampler,
                 const std::vector<TrainedParameter>& parameters) {
   const Session& session = context.session;
+  if (!session.processes.is_first()) return;
   RunEnvironment environment = environment_of(session);
   environment.never_trains =
       coverage_problems(training_coverage(session.config, data, sampler), session.config);
@@ -241,14 +188,16 @@ void train_in(const RunContext& context, const std::function<void()>& before_ste
   ClipModel model = load_clip(session.source, is_lora ? compute : at::kFloat, session.device);
   Preparer preparer(config.data, session.source, *session.tokenizer, session.device, log,
                     &context.stop);
-  const TrainingData data = prepare_training(session, preparer);
+  TrainingData data;
+  first_of_machine_first(session, log, context.stop,
+                         [&] { data = prepare_training(session, preparer); });
   const Sampler sampler = make_sampler(data, config);
   require_steps(config, total_steps(config.train, sampler));
   std::optional<Validator> validator =
       prepare_validation(session, preparer, data, context.start.checkpoint.empty(), log);
   const LiveReference reference = live_reference(session, preparer, log);
   const std::vector<TrainedParameter> parameters = make_leaves(session, model, log);
-  const std::int64_t rows = config.train.micro_batch_size.value_or(config.train.batch_size);
+  const std::int64_t rows = rows_in_a_pass(session);
   pack_frozen_weights(model, 2 * rows, 2 * rows, compute);
   std::optional<ComputeCopies> copies;
   if (session.device.is_cuda()) copies.emplace(copied_tensors(model, compute), compute);
@@ -256,30 +205,78 @@ void train_in(const RunContext& context, const std::function<void()>& before_ste
       config.optimizer, parameters,
       compute == at::kHalf ? Optimizer::Scaling::kDynamic : Optimizer::Scaling::kNone);
   record_run(context, data, sampler, parameters);
-  TrainState state = restore_run(
-      context.start, state_of(session, data, validator ? validator->measure() : std::string()),
-      parameters, optimizer, log);
+  const std::string measure =
+      text_of_first(session.processes, validator ? validator->measure() : std::string());
+  TrainState state =
+      restore_run(context.start, state_of(session, data, measure), parameters, optimizer, log);
   log.info(plan_text(session, data, sampler, parameters));
-  const TrainingBatches batches(config, data, sampler, reference);
-  std::optional<RunValidation> validation;
-  if (validator) validation.emplace(session, *validator, context.run, parameters);
+  const TrainingBatches batches(session, data, sampler, reference);
+  std::optional<RunValidation> own_validation;
+  if (validator) own_validation.emplace(session, *validator, context.run, parameters);
+  SharedValidation validation(own_validation ? &*own_validation : nullptr, session.processes);
   CheckpointStore checkpoints(context.run.path, log);
   keep_freed_memory();
   before_steps();
   TrainerOptions options = trainer_options(session, context.stop);
   options.step.copies = copies ? &*copies : nullptr;
+  GradientSum gradients(session.processes, parameters, {model.logit_scale, model.logit_bias});
+  options.step.gradients = session.processes.is_alone() ? nullptr : &gradients;
   run_training({.model = model,
                 .parameters = parameters,
                 .optimizer = optimizer,
                 .sampler = sampler,
                 .batches = batches,
-                .validation = validation ? &*validation : nullptr,
+                .validation = config.data.validation.empty() ? nullptr : &validation,
                 .checkpoints = checkpoints,
                 .log = log,
                 .run_folder = context.run.path,
                 .device = session.device},
                options, state);
   require_unchanged_reference(session, preparer);
+}
+
+// The first process finds the start and holds the folder's lock.
+StartPoint open_start(const TrainingRequest& request, RunFolder& run, Logger& log) {
+  const Processes& processes = request.compute.processes;
+  StartPoint start;
+  if (processes.is_first()) {
+    start = find_start(request.resume, request.config, log);
+    run = open_run_folder(start.run_folder);
+    if (request.overwrite) clear_run_folder(run);
+    if (start.checkpoint.empty()) {
+      require_fresh(run.path, log);
+    } else {
+      require_base(request.config, run.path);
+    }
+  }
+  start.run_folder = text_of_first(processes, start.run_folder.string());
+  start.checkpoint = text_of_first(processes, start.checkpoint.string());
+  run.path = start.run_folder;
+  return start;
+}
+
+fs::path run_in_folder(TrainingRequest request, Logger& log, const StopFlag& stop,
+                       const std::function<void()>& before_steps) {
+  RunFolder run;
+  const StartPoint start = open_start(request, run, log);
+  const Session session = open_session(std::move(request.config), request.compute, log);
+  require_equal_processes(session, log);
+  say_lowered_precision(session, log);
+  if (!start.checkpoint.empty()) {
+    require_same_run(run.path, read_train_state(start.checkpoint), session, log);
+  }
+  const bool is_first = session.processes.is_first();
+  log.also_to_file(run.path / (is_first ? std::string("train.log")
+                                        : cat("train.rank", session.processes.rank(), ".log")));
+  if (is_first) {
+    write_run_records(run, session.config, environment_of(session));
+    // A killed run may have left temporaries of any of these, including the records above.
+    for (const fs::path& folder : {run.path, run.path / "checkpoints", run.path / "evaluations"}) {
+      remove_stale_temporaries(folder);
+    }
+  }
+  train_in({run, start, session, log, stop}, before_steps);
+  return run.path;
 }
 
 void require_sound_request(const TrainingRequest& request) {
@@ -330,27 +327,21 @@ std::string plan_training(TrainingRequest request, Logger& log, const StopFlag& 
 fs::path train_run(TrainingRequest request, Logger& log, const StopFlag& stop,
                    const std::function<void()>& before_steps) {
   require_sound_request(request);
-  const StartPoint start = find_start(request.resume, request.config, log);
-  const RunFolder run = open_run_folder(start.run_folder);
-  if (request.overwrite) clear_run_folder(run);
-  if (start.checkpoint.empty()) {
-    require_fresh(run.path, log);
-  } else {
-    require_base(request.config, run.path);
-  }
-  const Session session = open_session(std::move(request.config), request.compute, log);
-  say_lowered_precision(session, log);
-  if (!start.checkpoint.empty()) {
-    require_same_run(run.path, read_train_state(start.checkpoint), session, log);
-  }
-  log.also_to_file(run.path / "train.log");
-  write_run_records(run, session.config, environment_of(session));
-  // A killed run may have left temporaries of any of these, including the records above.
-  for (const fs::path& folder : {run.path, run.path / "checkpoints", run.path / "evaluations"}) {
-    remove_stale_temporaries(folder);
-  }
-  train_in({run, start, session, log, stop}, before_steps);
-  return run.path;
+  const Processes processes = request.compute.processes;
+  bool has_steps = false;
+  fs::path folder;
+  // Once there are steps, all processes stop and fail together.
+  const auto is_shared = [&](const Error& problem) {
+    return has_steps && (dynamic_cast<const Interrupted*>(&problem) != nullptr ||
+                         dynamic_cast<const NumericError*>(&problem) != nullptr);
+  };
+  end_together(processes, log, is_shared, [&] {
+    folder = run_in_folder(std::move(request), log, stop, [&] {
+      before_steps();
+      has_steps = true;
+    });
+  });
+  return folder;
 }
 
 }  // namespace saferclip

@@ -18,11 +18,13 @@ double seconds_since(std::chrono::steady_clock::time_point from) {
 
 bool BackgroundSaver::is_due(std::int64_t step) const {
   const CheckpointOptions& options = saved_.options;
+  if (!saved_.writes) return false;
   if (options.every_steps > 0 && step % options.every_steps == 0) return true;
   return options.every_minutes > 0 && seconds_since(last_save_) >= 60 * options.every_minutes;
 }
 
 void BackgroundSaver::save(const TrainState& state) {
+  if (!saved_.writes) return;
   const Clock::time_point began = Clock::now();
   const bool is_background = saved_.options.background;
   const bool copies_late = is_background && saved_.is_on_cpu;

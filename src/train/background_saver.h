@@ -22,6 +22,7 @@ struct SavedParts {
   const std::vector<TrainedParameter>& parameters;
   const Optimizer& optimizer;
   bool is_on_cpu = true;  // whether the parameters are
+  bool writes = true;     // false: another process of the run does
 };
 
 class BackgroundSaver {

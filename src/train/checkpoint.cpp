@@ -57,6 +57,7 @@ std::string state_text(const TrainState& state) {
   json["precision"] = state.precision ? to_string(*state.precision) : std::string();
   json["device"] = state.device;
   json["threads"] = state.threads;
+  if (state.processes > 1) json["processes"] = state.processes;
   json["awaits_validation"] = state.awaits_validation;
   return json.dump(2) + "\n";
 }
@@ -310,6 +311,7 @@ TrainState read_train_state(const fs::path& checkpoint) {
     state.precision = enum_from<Precision>(json.value("precision", std::string()));
     state.device = json.at("device").get<std::string>();
     state.threads = json.at("threads").get<std::int64_t>();
+    state.processes = json.value("processes", std::int64_t{1});
     state.awaits_validation = json.value("awaits_validation", false);
   } catch (const std::exception& problem) {
     throw WeightsError(cat((checkpoint / kState).string(), ": ", problem.what()));

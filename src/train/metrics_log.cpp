@@ -38,14 +38,19 @@ const std::filesystem::path& cut_back(const std::filesystem::path& file, std::in
 }  // namespace
 
 MetricsLog::MetricsLog(const std::filesystem::path& file, std::int64_t step, LastEvaluation last)
-    : out_(cut_back(file, step, last), FileWriter::Start::kEnd) {}
-
-void MetricsLog::append(const std::string& line) {
-  const std::string whole = line + "\n";
-  out_.write(whole.data(), whole.size());
+{
+  if (!file.empty()) out_.emplace(cut_back(file, step, last), FileWriter::Start::kEnd);
 }
 
-void MetricsLog::sync() { out_.sync(); }
+void MetricsLog::append(const std::string& line) {
+  if (!out_) return;
+  const std::string whole = line + "\n";
+  out_->write(whole.data(), whole.size());
+}
+
+void MetricsLog::sync() {
+  if (out_) out_->sync();
+}
 
 void MetricsLog::write(const StepLine& line) {
   Json terms = Json::object();

@@ -4,7 +4,9 @@
 // of the whole batch give the gradients of the embeddings; then each micro-batch is embedded again
 // and those gradients are propagated back. Dropout keys depend on seed, step and the micro-batch's
 // first row, so both embeddings are equal. Numbers stay on the device: reading one would wait for
-// it.
+// it. Of several processes each embeds its slice of the rows; the embeddings are gathered, every
+// process takes the losses of all rows, propagates back through its own, and the gradients are
+// summed: the result is that of one process.
 #include "saferclip/train/step.h"
 
 #include <ATen/ATen.h>
@@ -15,23 +17,25 @@
 
 #include "saferclip/core/matmul.h"
 #include "saferclip/core/rng.h"
+#include "saferclip/core/slices.h"
 #include "saferclip/model/clip_forward.h"
+#include "train/batch_parts.h"
 
 namespace saferclip {
 namespace {
 
 constexpr std::uint64_t kDropoutStream = 0xD209;
 
+std::int64_t rows_of(const at::Tensor& tensor) { return tensor.defined() ? tensor.size(0) : 0; }
+
+// Counted on the host before the batch moved to a device.
 LossCounts count_rows(const Batch& batch) {
   LossCounts counts;
-  counts.rows = static_cast<double>(batch.rows.size());
-  // Counted on the host before the batch moved to a device.
+  counts.rows = static_cast<double>(batch.total_rows);
   counts.redirected_rows = batch.redirected_rows;
   counts.redirected_rows_with_unsafe_image = batch.redirected_rows_with_unsafe_image;
-  counts.anchors_text =
-      batch.anchor_ids.defined() ? static_cast<double>(batch.anchor_ids.size(0)) : 0;
-  counts.anchors_image =
-      batch.anchor_pixels.defined() ? static_cast<double>(batch.anchor_pixels.size(0)) : 0;
+  counts.anchors_text = static_cast<double>(rows_of(batch.reference_anchor_text));
+  counts.anchors_image = static_cast<double>(rows_of(batch.reference_anchor_image));
   return counts;
 }
 
@@ -56,7 +60,8 @@ std::vector<at::Tensor> split_like(const at::Tensor& all, const std::vector<at::
   return at::split_with_sizes(all, sizes);
 }
 
-// One pass of each tower over everything in the batch. Rows without an unsafe picture get zeros.
+// One pass of each tower over everything in the batch. Rows without an unsafe picture get zeros. A
+// process may have no rows.
 Embedded embed(const ClipModel& model, const Batch& batch, const StepOptions& options,
                const ForwardMode& mode) {
   std::vector<at::Tensor> pixels{batch.safe_pixels};
@@ -71,8 +76,15 @@ Embedded embed(const ClipModel& model, const Batch& batch, const StepOptions& op
   add(ids, batch.anchor_ids);
   add(ends, batch.unsafe_ends);
   add(ends, batch.anchor_ends);
-  const at::Tensor image = encode_images(model, options.preprocessing, at::cat(pixels), mode);
-  const at::Tensor text = encode_texts(model, at::cat(ids), at::cat(ends), mode);
+  const at::Tensor all_pixels = at::cat(pixels), all_ids = at::cat(ids);
+  const auto nothing = [&] {
+    return at::zeros({0, model.geometry.embed_dim}, model.logit_scale.options());
+  };
+  const at::Tensor image = all_pixels.size(0) == 0
+                               ? nothing()
+                               : encode_images(model, options.preprocessing, all_pixels, mode);
+  const at::Tensor text =
+      all_ids.size(0) == 0 ? nothing() : encode_texts(model, all_ids, at::cat(ends), mode);
   const std::vector<at::Tensor> images = split_like(image, pixels);
   const std::vector<at::Tensor> texts = split_like(text, ids);
   Embedded embedded;
@@ -92,14 +104,45 @@ Embedded embed(const ClipModel& model, const Batch& batch, const StepOptions& op
   return embedded;
 }
 
-LossResult losses_of(const ClipModel& model, const Embedded& embedded, const Batch& batch,
+// The embeddings of all processes, in the order of the batch; those of this one keep their gradient.
+Embedded gathered(const Embedded& own, const BatchPart& part, const StepOptions& options) {
+  if (options.processes.is_alone()) return own;
+  Embedded all = own;
+  // One message for the rows' embeddings.
+  std::vector<at::Tensor*> tuned;
+  all.tuned.for_each([&](at::Tensor& tensor) {
+    if (tensor.defined()) tuned.push_back(&tensor);
+  });
+  std::vector<at::Tensor> columns;
+  for (const at::Tensor* tensor : tuned) columns.push_back(*tensor);
+  const at::Tensor rows =
+      options.processes.gather_rows_with_gradient(at::cat(columns, 1), part.row_counts());
+  columns = rows.chunk(static_cast<std::int64_t>(tuned.size()), 1);
+  for (std::size_t i = 0; i < tuned.size(); ++i) *tuned[i] = columns[i];
+  const auto gather = [&](at::Tensor& anchors, const at::Tensor& reference) {
+    if (!anchors.defined()) return;
+    anchors = options.processes.gather_rows_with_gradient(
+        anchors, slice_sizes(rows_of(reference), options.processes.size()));
+  };
+  gather(all.anchor_text, part.constants.reference_anchor_text);
+  gather(all.anchor_image, part.constants.reference_anchor_image);
+  return all;
+}
+
+LossResult losses_of(const ClipModel& model, const Embedded& embedded, const BatchPart& part,
                      const StepOptions& options, const LossCounts& counts) {
   const LogitScales scales{model.logit_scale, model.logit_bias, options.infonce_scale,
                            options.logit_bias};
-  LossInputs inputs = make_loss_inputs(options.objective, batch, embedded.tuned, scales);
-  inputs.anchor_text = embedded.anchor_text;
-  inputs.anchor_image = embedded.anchor_image;
+  const Embedded all = gathered(embedded, part, options);
+  LossInputs inputs = make_loss_inputs(options.objective, part.constants, all.tuned, scales);
+  inputs.anchor_text = all.anchor_text;
+  inputs.anchor_image = all.anchor_image;
   return compute_losses(options.objective, inputs, counts);
+}
+
+// A process without rows has nothing to propagate back.
+void propagate(const at::Tensor& loss) {
+  if (loss.requires_grad()) loss.backward();
 }
 
 void add_terms(StepNumbers& numbers, const LossResult& result) {
@@ -116,21 +159,23 @@ void add_terms(StepNumbers& numbers, const LossResult& result) {
   }
 }
 
-// Calls `run(part, mode)` for each micro-batch; a part's mode is the same every time.
+// Calls `run(part, mode)` for each micro-batch; a part's mode is the same every time. One of several
+// processes must not stop alone: its request is one of the stop codes.
 template <class Run>
-void for_micro_batches(const Batch& batch, const StepOptions& options, const Run& run) {
-  const auto rows = static_cast<std::int64_t>(batch.rows.size());
-  const std::int64_t micro = options.train.micro_batch_size.value_or(rows);
-  for (std::int64_t begin = 0; begin < rows; begin += micro) {
+void for_parts(const Batch& batch, const StepOptions& options, const Run& run) {
+  const std::optional<std::int64_t> micro = options.train.micro_batch_size;
+  for (std::int64_t i = 0; i < part_count(batch, micro); ++i) {
+    const BatchPart part = part_of(batch, i, micro);
+    const Slice& own = part.rows[static_cast<std::size_t>(batch.share.rank)];
     const ForwardMode mode{options.compute,
                            true,
                            mix_bits(static_cast<std::uint64_t>(options.train.seed),
                                     {kDropoutStream, static_cast<std::uint64_t>(batch.step),
-                                     static_cast<std::uint64_t>(begin)}),
-                           options.stop,
+                                     static_cast<std::uint64_t>(own.begin)}),
+                           options.processes.is_alone() ? options.stop : nullptr,
                            options.train.recompute,
                            options.copies};
-    run(micro >= rows ? batch : slice_batch(batch, begin, std::min(rows, begin + micro)), mode);
+    run(part, mode);
   }
 }
 
@@ -141,10 +186,10 @@ void collect_gradients(const StepOptions& options) {
 StepNumbers run_passes(const ClipModel& model, const Optimizer& optimizer, const Batch& batch,
                        const StepOptions& options, const LossCounts& counts) {
   StepNumbers numbers;
-  for_micro_batches(batch, options, [&](const Batch& part, const ForwardMode& mode) {
+  for_parts(batch, options, [&](const BatchPart& part, const ForwardMode& mode) {
     const LossResult result =
-        losses_of(model, embed(model, part, options, mode), part, options, counts);
-    optimizer.scaled(result.total).backward();
+        losses_of(model, embed(model, part.own, options, mode), part, options, counts);
+    propagate(optimizer.scaled(result.total));
     collect_gradients(options);
     add_terms(numbers, result);
   });
@@ -155,8 +200,8 @@ StepNumbers run_passes(const ClipModel& model, const Optimizer& optimizer, const
 Embedded embed_all(const ClipModel& model, const Batch& batch, const StepOptions& options) {
   const at::NoGradGuard guard;
   std::vector<std::vector<at::Tensor>> parts;
-  for_micro_batches(batch, options, [&](const Batch& part, const ForwardMode& mode) {
-    Embedded e = embed(model, part, options, mode);
+  for_parts(batch, options, [&](const BatchPart& part, const ForwardMode& mode) {
+    Embedded e = embed(model, part.own, options, mode);
     const std::vector<at::Tensor*> tensors = tensors_of(e);
     parts.resize(tensors.size());
     for (std::size_t i = 0; i < tensors.size(); ++i) {
@@ -176,12 +221,12 @@ StepNumbers run_cached_passes(const ClipModel& model, const Optimizer& optimizer
                               const Batch& batch, const StepOptions& options,
                               const LossCounts& counts) {
   Embedded all = embed_all(model, batch, options);
-  const LossResult result = losses_of(model, all, batch, options, counts);
-  optimizer.scaled(result.total).backward();
+  const LossResult result = losses_of(model, all, whole_part(batch), options, counts);
+  propagate(optimizer.scaled(result.total));
   const std::vector<at::Tensor*> leaves = tensors_of(all);
   std::vector<std::int64_t> next(leaves.size(), 0);
-  for_micro_batches(batch, options, [&](const Batch& part, const ForwardMode& mode) {
-    Embedded e = embed(model, part, options, mode);
+  for_parts(batch, options, [&](const BatchPart& part, const ForwardMode& mode) {
+    Embedded e = embed(model, part.own, options, mode);
     const std::vector<at::Tensor*> tensors = tensors_of(e);
     std::vector<at::Tensor> outputs, gradients;
     for (std::size_t i = 0; i < tensors.size(); ++i) {
@@ -194,7 +239,7 @@ StepNumbers run_cached_passes(const ClipModel& model, const Optimizer& optimizer
       }
       next[i] += rows;
     }
-    torch::autograd::backward(outputs, gradients);
+    if (!outputs.empty()) torch::autograd::backward(outputs, gradients);
     collect_gradients(options);
   });
   StepNumbers numbers;
@@ -214,14 +259,17 @@ StepNumbers train_step(ClipModel& model, Optimizer& optimizer, const Batch& batc
                        const StepOptions& options, double lr,
                        const std::function<void()>& before_update) {
   const LossCounts counts = count_rows(batch);
-  const auto rows = static_cast<std::int64_t>(batch.rows.size());
   const bool is_cached =
-      options.train.gradient_cache && options.train.micro_batch_size.value_or(rows) < rows;
+      options.train.gradient_cache && part_count(batch, options.train.micro_batch_size) > 1;
   optimizer.zero_grad();
   if (options.copies != nullptr) options.copies->refresh();
   const Tf32Products products(options.train.tf32);
   StepNumbers numbers = is_cached ? run_cached_passes(model, optimizer, batch, options, counts)
                                   : run_passes(model, optimizer, batch, options, counts);
+  if (options.gradients != nullptr) {
+    numbers.stop_codes =
+        options.gradients->sum(batch, options.stop == nullptr ? 0 : options.stop->exit_code());
+  }
   numbers.grad_norm = optimizer.clip_gradients(options.train.grad_clip);
   if (before_update) before_update();
   optimizer.step(lr);

@@ -13,12 +13,6 @@
 
 namespace saferclip {
 
-void StepLog::put(StepLine line, const StepNumbers& numbers,
-                  const std::vector<std::int64_t>& rows) {
-  pending_.put(std::move(line), numbers);
-  rows_ = rows;
-}
-
 namespace {
 
 bool is_sound(const StepLine& line) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "saferclip/core/progress.h"
@@ -21,7 +22,7 @@ class StepLog {
 
   // Takes the numbers of a step, whose copy to the host may still be under way. Call flush() before
   // the next put().
-  void put(StepLine line, const StepNumbers& numbers, const std::vector<std::int64_t>& rows);
+  void put(StepLine line, const StepNumbers& numbers) { pending_.put(std::move(line), numbers); }
 
   // Writes the line that was put. On a GPU that reads the previous step's numbers, so a checkpoint
   // is written only after its own step has passed this check. False, with the line in line() and
@@ -29,9 +30,8 @@ class StepLog {
   // scale has fallen below 1.
   bool flush();
 
-  // The last line that was flushed, and the manifest rows of its batch.
+  // The last line that was flushed.
   const StepLine& line() const { return line_; }
-  const std::vector<std::int64_t>& rows() const { return rows_; }
   // Steps whose update was skipped, since this process began.
   std::int64_t skipped() const { return skipped_; }
 
@@ -41,7 +41,6 @@ class StepLog {
   std::int64_t total_;
   DelayedMetrics pending_;
   StepLine line_;
-  std::vector<std::int64_t> rows_;
   std::int64_t skipped_ = 0;
 };
 

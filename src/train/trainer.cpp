@@ -56,15 +56,16 @@ class Loop {
         state_(state),
         total_(total_steps(options.step.train, parts.sampler)),
         has_unsafe_(loss_needs(options.step.objective).unsafe),
-        metrics_(parts.run_folder / "metrics.jsonl", state.step,
+        is_first_(options.step.processes.is_first()),
+        metrics_(is_first_ ? parts.run_folder / "metrics.jsonl" : "", state.step,
                  state.awaits_validation ? LastEvaluation::kRunsAgain : LastEvaluation::kDone),
         steps_(metrics_, options.log_every_steps, total_),
         progress_(parts.log, "training", "steps", total_, state.step),
         saver_({parts.checkpoints, metrics_, options.checkpoint, parts.parameters, parts.optimizer,
-                parts.device.is_cpu()}) {}
+                parts.device.is_cpu(), is_first_}) {}
 
   void run() {
-    if (state_.step > 0) {
+    if (state_.step > 0 && is_first_) {
       parts_.checkpoints.settle(state_,
                                 {options_.checkpoint.keep_last, options_.checkpoint.keep_best});
     }
@@ -75,7 +76,7 @@ class Loop {
     try {
       if (state_.awaits_validation) after_step();
       while (state_.step < total_ && !is_out_of_patience(state_, options_.checkpoint)) {
-        throw_if_stopped(options_.step.stop, "stopped");
+        stop_if_asked();
         step(prefetch.next());
         after_step();
       }
@@ -89,6 +90,13 @@ class Loop {
   }
 
  private:
+  // Several processes stop after the step whose sums told them all of the request.
+  void stop_if_asked() const {
+    if (options_.step.processes.is_alone()) throw_if_stopped(options_.step.stop, "stopped");
+    const int code = steps_.line().stop_code;
+    if (code != 0) throw Interrupted("stopped", code);
+  }
+
   void step(const Batch& batch) {
     saver_.check();
     StepLine line;
@@ -98,10 +106,10 @@ class Loop {
     const Batch moved = parts_.batches.augment(move_batch(batch, parts_.device));
     const StepNumbers numbers = train_step(parts_.model, parts_.optimizer, moved, options_.step,
                                            line.lr, [this] { saver_.wait_for_copy(); });
-    line.quadruplets_per_s = throughput_.step_rate(static_cast<std::int64_t>(batch.rows.size()));
+    line.quadruplets_per_s = throughput_.step_rate(batch.total_rows);
     line.device_peak_bytes = device_peak_bytes(parts_.device);
     flush_log();
-    steps_.put(std::move(line), numbers, batch.rows);
+    steps_.put(std::move(line), numbers);
     ++state_.step;
     was_saved_ = false;
     if (parts_.device.is_cpu()) flush_log();  // nothing to wait for
@@ -151,7 +159,9 @@ class Loop {
   void flush_log() {
     if (steps_.flush()) return;
     std::vector<std::string> names;
-    for (const std::int64_t row : steps_.rows()) names.push_back(parts_.batches.row_name(row));
+    for (const std::int64_t row : parts_.sampler.rows_of(steps_.line().step - 1)) {
+      names.push_back(parts_.batches.row_name(row));
+    }
     saver_.wait();
     throw NumericError(not_finite_text(steps_.line(), names, parts_.checkpoints.pointer("latest")));
   }
@@ -161,6 +171,7 @@ class Loop {
   TrainState& state_;
   std::int64_t total_;
   bool has_unsafe_;
+  bool is_first_;  // of the processes: it writes
   MetricsLog metrics_;
   StepLog steps_;
   Progress progress_;

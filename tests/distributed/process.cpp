@@ -26,7 +26,7 @@
 #include "saferclip/core/text_format.h"
 #include "saferclip/distributed/agreement.h"
 #include "saferclip/distributed/processes.h"
-#include "saferclip/distributed/slices.h"
+#include "saferclip/core/slices.h"
 
 namespace {
 

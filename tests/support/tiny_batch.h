@@ -12,6 +12,7 @@ inline Batch tiny_batch(std::int64_t rows, const ClipGeometry& geometry) {
   at::manual_seed(2);
   Batch b;
   b.step = 3;
+  b.total_rows = rows;
   for (std::int64_t i = 0; i < rows; ++i) b.rows.push_back(i);
   const auto pixels = [&](std::int64_t n) {
     return at::randint(0, 256, {n, geometry.image_size, geometry.image_size, 3}, at::kByte);

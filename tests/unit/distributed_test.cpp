@@ -7,7 +7,7 @@
 #include "distributed/slurm.h"
 #include "saferclip/core/error.h"
 #include "saferclip/distributed/launch.h"
-#include "saferclip/distributed/slices.h"
+#include "saferclip/core/slices.h"
 #include "support/message_of.h"
 
 namespace saferclip {

@@ -146,7 +146,7 @@ TEST(StepLog, SkippedStepsPassUntilTheScaleIsUsedUp) {
     numbers.grad_norm = scalar(norm);
     if (scale) numbers.loss_scale = scalar(*scale);
     if (scale) numbers.is_skipped = scalar(skipped ? 1 : 0);
-    steps.put({}, numbers, {});
+    steps.put({}, numbers);
     return steps.flush();
   };
   EXPECT_TRUE(passes(1, 2, {}, false));

@@ -44,6 +44,12 @@ class Logger {
   void warn(const std::string& message);
   void error(const std::string& message);
 
+  // From now on the terminal gets warnings and errors alone, after `name`: this is one of several
+  // processes, and not the one that speaks for them. Files added later get everything.
+  void speak_as(const std::string& name);
+  // From now on nothing goes to the terminal.
+  void mute_terminal();
+
   // From now on appends every message, with date and time, to `path` as well. Throws Error if it
   // cannot be opened.
   void also_to_file(const std::filesystem::path& path);

@@ -37,6 +37,16 @@ struct LossConstants {
   at::Tensor is_redirected;
   at::Tensor reference_anchor_text;   // T0(p): [A, E]
   at::Tensor reference_anchor_image;  // V0(x): [A, E]
+
+  // Calls `visit` with each tensor that has a row for each row of the batch, undefined ones
+  // included.
+  template <class Visit>
+  void for_each_of_rows(Visit&& visit) {
+    reference.for_each(visit);
+    for (at::Tensor* tensor : {&target_text, &target_image, &has_unsafe_image, &is_redirected}) {
+      visit(*tensor);
+    }
+  }
 };
 
 // What an objective, and the way its pictures are prepared, needs besides the safe pair.

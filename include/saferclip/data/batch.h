@@ -1,5 +1,6 @@
-// One step's rows, gathered from the caches into plain tensors. Legend: B rows, U rows with an
-// unsafe picture, L tokens, S image side, E embedding width, A anchors.
+// One step's rows, gathered from the caches into plain tensors. Of several processes each embeds a
+// slice of the rows and of the anchors, and computes the losses of all. Legend: B rows of this
+// process, U of them with an unsafe picture, L tokens, S image side, A anchors of this process.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -9,17 +10,28 @@
 #include <vector>
 
 #include "saferclip/core/quadruplet.h"
+#include "saferclip/core/slices.h"
 #include "saferclip/data/caches.h"
 #include "saferclip/data/host_memory.h"
 
 namespace saferclip {
 
-// What the first dimension of a batch tensor counts.
-enum class BatchAxis { kRow, kUnsafePicture, kAnchor };
+// What the first dimension of a batch tensor counts: what this process embeds, or kAll: rows or
+// anchors of all processes.
+enum class BatchAxis { kRow, kUnsafePicture, kAnchor, kAll };
 
+// One of several equal parts, which share a batch.
+struct BatchShare {
+  int rank = 0;
+  int size = 1;
+};
+
+// The loss constants are those of all rows and anchors.
 struct Batch : LossConstants {
   std::int64_t step = 0;
-  std::vector<std::int64_t> rows;  // manifest rows
+  BatchShare share;
+  std::int64_t total_rows = 0;     // of all processes
+  std::vector<std::int64_t> rows;  // manifest rows of this process
   at::Tensor safe_pixels;          // uint8 [B, S, S, 3]
   at::Tensor unsafe_pixels;        // uint8 [U, S, S, 3]
   at::Tensor safe_boxes;           // fp32 [B, 4]: what to cut out of the pictures (crops.h);
@@ -45,13 +57,12 @@ struct Batch : LossConstants {
         if (tensor->defined()) visit(*tensor, axis);
       }
     };
-    reference.for_each([&](at::Tensor& tensor) { all(BatchAxis::kRow, {&tensor}); });
+    for_each_of_rows([&](at::Tensor& tensor) { all(BatchAxis::kAll, {&tensor}); });
+    all(BatchAxis::kAll, {&reference_anchor_text, &reference_anchor_image});
     all(BatchAxis::kRow,
-        {&safe_pixels, &safe_boxes, &safe_ids, &safe_ends, &unsafe_ids, &unsafe_ends, &target_text,
-         &target_image, &has_unsafe_image, &is_redirected});
+        {&safe_pixels, &safe_boxes, &safe_ids, &safe_ends, &unsafe_ids, &unsafe_ends});
     all(BatchAxis::kUnsafePicture, {&unsafe_pixels, &unsafe_boxes, &unsafe_rows});
-    all(BatchAxis::kAnchor, {&anchor_ids, &anchor_ends, &anchor_pixels, &reference_anchor_text,
-                             &reference_anchor_image});
+    all(BatchAxis::kAnchor, {&anchor_ids, &anchor_ends, &anchor_pixels});
   }
 };
 
@@ -70,15 +81,19 @@ class BatchSource {
   BatchSource(const SplitData& split, const TargetCache& targets, const AnchorCache& anchors,
               const RowNeeds& needs, std::int64_t anchors_per_step, std::uint64_t seed);
 
-  // `redirected[i]`: whether rows[i] trains its redirection terms. Anchors and boxes are pure
-  // functions of (seed, step). The tensors lie in `memory`.
-  Batch gather(std::int64_t step, const std::vector<std::int64_t>& rows,
-               const std::vector<bool>& redirected, HostMemory memory) const;
+  // The rows of a step. `is_redirected`: whether they train their redirection terms, one by one.
+  struct Rows {
+    std::int64_t step = 0;
+    std::vector<std::int64_t> rows;
+    std::vector<bool> is_redirected;
+  };
+  // Anchors and boxes are pure functions of (seed, step), whatever the share. The tensors lie in
+  // `memory`.
+  Batch gather(const Rows& all, HostMemory memory, const BatchShare& share = {}) const;
 
  private:
-  // Each returns the cut length of its captions.
-  std::int64_t gather_unsafe(Batch& batch, const std::vector<bool>& redirected,
-                             HostMemory memory) const;
+  // Each returns the cut length of its captions, those of other processes included.
+  std::int64_t gather_unsafe(Batch& batch, const Rows& all, HostMemory memory) const;
   std::int64_t gather_anchors(Batch& batch, HostMemory memory) const;
 
   const SplitData& split_;
@@ -89,8 +104,11 @@ class BatchSource {
   std::uint64_t seed_;
 };
 
-// Rows [begin, end) of a batch as views; only the first part (begin 0) keeps the anchors.
+// Rows [begin, end) of this process as views; only the first part (begin 0) keeps the anchors. The
+// loss constants stay those of all rows.
 Batch slice_batch(const Batch& batch, std::int64_t begin, std::int64_t end);
+// The loss constants of some of all rows, in the order of `rows`.
+LossConstants constants_of(const LossConstants& all, const std::vector<Slice>& rows);
 
 // The batch on another device; transfers from pinned memory do not block.
 Batch move_batch(const Batch& batch, at::Device device);

@@ -8,9 +8,10 @@
 
 namespace saferclip {
 
-// "auto", "cpu", "cuda", "cuda:1"; auto is CUDA if the machine has it. Throws ConfigError for any
-// other word and for a device that does not exist.
-c10::Device parse_device(const std::string& word);
+// "auto", "cpu", "cuda", "cuda:1"; auto is CUDA if the machine has it. Without an index it is card
+// `local_rank`, this process's among those of the machine. Throws ConfigError for any other word
+// and for a device that does not exist.
+c10::Device parse_device(const std::string& word, int local_rank = 0);
 
 // Whether bf16 matrix products are fast on the device (CPU: AVX512-BF16 or AMX; CUDA: compute
 // capability 8.0 or more).

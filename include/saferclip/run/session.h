@@ -7,15 +7,18 @@
 
 #include "saferclip/config/run_config.h"
 #include "saferclip/core/log.h"
+#include "saferclip/distributed/processes.h"
 #include "saferclip/text/tokenizer.h"
 #include "saferclip/weights/weights.h"
 
 namespace saferclip {
 
-// Where to compute, as the user requested.
+// Where to compute, as the user requested, and as one of which processes.
 struct ComputeOptions {
   std::string device = "auto";  // auto, cpu, cuda, cuda:<index>
   int threads = 0;              // CPU threads; 0: LibTorch's choice
+  int local_rank = 0;           // among the processes of this machine
+  Processes processes;
 };
 
 // Weights, tokenizer and device of a configuration. `config` stays as written; precision_on and
@@ -25,6 +28,8 @@ struct Session {
   WeightsSource source;
   std::unique_ptr<Tokenizer> tokenizer;
   at::Device device = at::kCPU;
+  int local_rank = 0;
+  Processes processes;
 };
 
 // Throws ConfigError and WeightsError.

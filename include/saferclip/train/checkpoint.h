@@ -30,6 +30,7 @@ struct TrainState {
   std::optional<Precision> precision;  // of the steps; none: unknown
   std::string device;
   std::int64_t threads = 0;
+  std::int64_t processes = 1;
   bool awaits_validation = false;  // the validation of `step` was due when the run was stopped
 };
 

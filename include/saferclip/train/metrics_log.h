@@ -24,6 +24,7 @@ struct StepLine {
   std::uint64_t device_peak_bytes = 0;  // of a GPU's memory so far; 0: a CPU
   std::optional<double> loss_scale;     // after the step, in fp16
   bool is_skipped = false;              // gradients overflowed in fp16: nothing was updated
+  int stop_code = 0;                    // of the first process that was asked to stop
 };
 
 // Whether the evaluation of the step after which a run resumes is in the log, or runs again.
@@ -33,7 +34,8 @@ class MetricsLog {
  public:
   // Opens the log of a run that resumes after `step`. Removes later lines, a line cut short by a
   // crash and, if it runs again, the evaluation of `step`.
-  // Throws Error when the file cannot be written, as do all members below.
+  // Throws Error when the file cannot be written, as do all members below. Without a file (one of
+  // several processes writes) nothing is written.
   MetricsLog(const std::filesystem::path& file, std::int64_t step,
              LastEvaluation last = LastEvaluation::kDone);
 
@@ -46,7 +48,7 @@ class MetricsLog {
  private:
   void append(const std::string& line);
 
-  FileWriter out_;
+  std::optional<FileWriter> out_;
 };
 
 }  // namespace saferclip

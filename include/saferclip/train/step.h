@@ -14,7 +14,9 @@
 #include "saferclip/data/batch.h"
 #include "saferclip/model/clip_model.h"
 #include "saferclip/nn/optimizer.h"
+#include "saferclip/distributed/processes.h"
 #include "saferclip/objective/loss_set.h"
+#include "saferclip/train/gradient_sum.h"
 #include "saferclip/train/train_options.h"
 
 namespace saferclip {
@@ -30,6 +32,9 @@ struct StepOptions {
   double logit_bias = 0;
   const StopFlag* stop = nullptr;
   ComputeCopies* copies = nullptr;  // of the trained tensors; null: each pass casts them
+  // With several processes: they share each batch. Called by all with the same step.
+  Processes processes;
+  GradientSum* gradients = nullptr;
 };
 
 // The numbers of a step as 0-d tensors on the device: loss, gradient norm, raw terms. In fp16 also
@@ -39,13 +44,14 @@ struct StepNumbers {
   at::Tensor grad_norm;
   at::Tensor loss_scale;
   at::Tensor is_skipped;
+  at::Tensor stop_codes;  // [size]: of the stop requests of several processes; 0: none
   std::vector<std::pair<std::string, at::Tensor>> terms;
 };
 
 // Runs the batch (already on the device) in micro-batches, then one optimizer update at rate `lr`.
 // With a gradient cache (arXiv 2101.06983) the losses are taken over the whole batch.
 // `before_update` is called when all passes are done: until then weights and moments are only read,
-// and options.stop may end the step with Interrupted.
+// and options.stop may end the step with Interrupted, unless there are several processes.
 StepNumbers train_step(ClipModel& model, Optimizer& optimizer, const Batch& batch,
                        const StepOptions& options, double lr,
                        const std::function<void()>& before_update = {});

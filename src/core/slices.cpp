@@ -1,4 +1,4 @@
-#include "saferclip/distributed/slices.h"
+#include "saferclip/core/slices.h"
 
 #include <algorithm>
 

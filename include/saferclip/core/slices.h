@@ -1,4 +1,4 @@
-// Which rows of a batch each process takes.
+// Which rows each of several processes takes.
 #pragma once
 
 #include <cstdint>

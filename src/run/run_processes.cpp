@@ -1,0 +1,147 @@
+// A process that waits for others cannot see why they do not come: whatever ends one of them alone
+// must be announced, or the run would hang.
+#include "saferclip/run/run_processes.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <torch/headeronly/version.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/distributed/agreement.h"
+#include "saferclip/distributed/launch.h"
+#include "saferclip/nn/cuda_card.h"
+#include "saferclip/run/resume.h"
+
+namespace saferclip {
+namespace {
+
+std::string processor_of(at::Device device) {
+  if (device.is_cpu()) return "CPU, " + at::get_cpu_capability();
+  const auto card = cuda_card(device.index());
+  return card ? card->name : "CUDA";
+}
+
+Facts facts_of(const Session& session) {
+  Facts facts{{"program", SAFERCLIP_VERSION},
+              {"LibTorch", TORCH_VERSION},
+              {"processor", processor_of(session.device)},
+              {"threads", std::to_string(at::get_num_threads())},
+              {"content of model.weights", session.source.hash()}};
+  const OrderedJson config =
+      OrderedJson::parse(dump_run_config_json(resolved_config(session, session.config))).flatten();
+  for (const auto& [pointer, value] : config.items()) {
+    std::string key = pointer.substr(1);
+    std::replace(key.begin(), key.end(), '/', '.');
+    facts.emplace_back(key, value.dump());
+  }
+  return facts;
+}
+
+}  // namespace
+
+ComputeOptions join_processes(ComputeOptions compute, Logger& log, const StopFlag& stop) {
+  const auto launch = launch_from_environment();
+  if (!launch || launch->size == 1) return compute;
+  const std::string name = cat("rank ", launch->rank);
+  if (launch->rank > 0) log.speak_as(name);
+  JoinOptions options;
+  options.report = [&log](const std::string& sentence) { log.info(sentence); };
+  options.stop = &stop;
+  options.on_loss = [&log](const Loss& loss) {
+    log.error(loss.sentence);
+    clear_status_line();
+    ::_exit(loss.exit_code);
+  };
+  compute.processes = Processes::join(*launch, options);
+  compute.local_rank = launch->local_rank;
+  log.info(cat(launch->size, " processes: ", join(compute.processes.hosts(), ", ")));
+  return compute;
+}
+
+void end_together(const Processes& processes, Logger& log,
+                  const std::function<bool(const Error&)>& is_shared,
+                  const std::function<void()>& work) {
+  if (processes.is_alone()) return work();
+  const auto announce = [&](const std::string& why, int code) {
+    processes.announce_end(why, code);
+  };
+  try {
+    work();
+    processes.leave();
+  } catch (const ProcessLost&) {
+    throw;
+  } catch (const Error& problem) {
+    if (!is_shared || !is_shared(problem)) {
+      announce(problem.what(), problem.exit_code());
+      throw;
+    }
+    processes.leave();
+    if (!processes.is_first()) log.mute_terminal();
+    throw;
+  } catch (const c10::OutOfMemoryError& problem) {
+    announce(out_of_memory_text(problem.what_without_backtrace()), kOutOfMemory);
+    throw;
+  } catch (const std::exception& problem) {
+    announce(problem.what(), 1);
+    throw;
+  }
+}
+
+std::string text_of_first(const Processes& processes, const std::string& text) {
+  if (processes.is_alone()) return text;
+  return processes.gather_texts(processes.is_first() ? text : std::string()).front();
+}
+
+void first_of_machine_first(const Session& session, Logger& log, const StopFlag& stop,
+                            const std::function<void()>& work) {
+  const Processes& processes = session.processes;
+  if (processes.is_alone()) return work();
+  const auto waiting = [&log](const std::vector<int>& missing) {
+    log.debug(cat("waiting for ", missing.size(), " processes"));
+  };
+  if (session.local_rank == 0) work();
+  processes.barrier("caches", waiting, &stop);
+  if (session.local_rank != 0) work();
+}
+
+ValidationResult SharedValidation::validate(std::int64_t step) {
+  if (processes_.is_alone()) return own_->validate(step);
+  ValidationResult result;
+  int stop_code = 0;
+  try {
+    if (own_ != nullptr) result = own_->validate(step);
+  } catch (const Interrupted& stopped) {
+    stop_code = stopped.exit_code();
+  }
+  processes_.barrier("validation");
+  const auto number = [](const std::optional<double>& value) {
+    return value ? OrderedJson(*value) : OrderedJson(nullptr);
+  };
+  const OrderedJson said = OrderedJson::parse(
+      text_of_first(processes_, OrderedJson{{"stop", stop_code},
+                                            {"best", number(result.best_value)},
+                                            {"loss", number(result.loss)}}
+                                    .dump()));
+  stop_code = said["stop"].get<int>();
+  if (stop_code != 0) throw Interrupted("stopped", stop_code);
+  if (!said["best"].is_null()) result.best_value = said["best"].get<double>();
+  if (!said["loss"].is_null()) result.loss = said["loss"].get<double>();
+  return result;
+}
+
+void require_equal_processes(const Session& session, Logger& log) {
+  if (session.processes.is_alone()) return;
+  try {
+    agree(session.processes, facts_of(session));
+  } catch (const ConfigError&) {
+    if (!session.processes.is_first()) log.mute_terminal();
+    throw;
+  }
+}
+
+}  // namespace saferclip

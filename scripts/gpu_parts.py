@@ -147,7 +147,7 @@ def alone_lines(result):
         ways = "".join(f"{number(e.get(way, {}).get('median_s'), '.4f'):>{width}}{number(e.get(way, {}).get('time_ratio'), '.2f'):>7}"
                        for way, width in (("eager", 10), ("compiled", 12)))
         tera = e["flops"] / 1e12
-        lines.append(f"{begin}{e['median_s']:>11.4f}{tera:>9.3f}{tera / e['median_s']:>9.2f}{e['rate'] / 1e12:>9.2f}"
+        lines.append(f"{begin}{e['median_s']:>11.4f}{tera:>9.3g}{tera / e['median_s']:>9.3g}{e['rate'] / 1e12:>9.3g}"
                      f"{e['share_of_rate']:>7.0%}{ways}")
     if "missing" in result.get("pytorch", {}):
         lines.append(f"no PyTorch beside it: {result['pytorch']['missing']}")

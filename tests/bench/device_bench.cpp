@@ -33,7 +33,7 @@ using Json = nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kLongest = 10;
-constexpr double kRateSeconds = 0.05;  // of each product
+constexpr double kRateSeconds = 0.02;  // of each product
 
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();

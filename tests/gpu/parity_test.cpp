@@ -54,8 +54,7 @@ INSTANTIATE_TEST_SUITE_P(GpuFamilies, GpuParity,
                                             ::testing::Values(AdapterMethod::kLora,
                                                               AdapterMethod::kFull)),
                          [](const auto& one) {
-                           return cat(std::get<0>(one.param), "_",
-                                      word_of(std::get<1>(one.param)));
+                           return cat(std::get<0>(one.param), "_", word_of(std::get<1>(one.param)));
                          });
 
 }  // namespace

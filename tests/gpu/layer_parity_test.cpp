@@ -1,12 +1,13 @@
 // Every block's output, every loss and every block's gradient on a CUDA device beside the CPU, in
 // fp32 and bf16. The largest differences are recorded in GoogleTest's report.
+#include "gpu/layer_parity.h"
+
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <map>
 
-#include "gpu/layer_parity.h"
 #include "saferclip/core/text_format.h"
 
 namespace saferclip {
@@ -14,7 +15,7 @@ namespace {
 
 using Case = std::tuple<const char*, AdapterMethod>;
 
-class GpuParity : public ::testing::TestWithParam<Case> {};
+class GpuLayers : public ::testing::TestWithParam<Case> {};
 
 const char* group_of(const ParityRow& row) {
   switch (row.kind) {
@@ -28,7 +29,7 @@ const char* group_of(const ParityRow& row) {
   return "";
 }
 
-TEST_P(GpuParity, EveryBlockLossAndGradientFollowsTheCpu) {
+TEST_P(GpuLayers, LossesAndGradientsFollowTheCpu) {
   if (!at::hasCUDA()) GTEST_SKIP() << "no CUDA device";
   const auto [model, method] = GetParam();
   ModelOptions options;
@@ -49,7 +50,7 @@ TEST_P(GpuParity, EveryBlockLossAndGradientFollowsTheCpu) {
   EXPECT_GE(rows.size(), static_cast<std::size_t>(2 * blocks + 2 + 3 + 3));
 }
 
-INSTANTIATE_TEST_SUITE_P(GpuFamilies, GpuParity,
+INSTANTIATE_TEST_SUITE_P(GpuFamilies, GpuLayers,
                          ::testing::Combine(::testing::Values("quick_gelu", "siglip"),
                                             ::testing::Values(AdapterMethod::kLora,
                                                               AdapterMethod::kFull)),

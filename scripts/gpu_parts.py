@@ -48,7 +48,8 @@ class StepParts:
                     for precision in ("fp32", "bf16"):
                         difference, bound = row[precision], row[f"{precision}_bound"]
                         if difference is None or difference > bound:
-                            self.failures.append(f"parity {model} {method} {precision}: {row['part']}: {difference} > {bound}")
+                            self.failures.append(f"parity {model} {method} {precision}: {row['part']}: "
+                                                 f"{'not a number' if difference is None else difference}, bound {bound}")
 
     def steps_alone(self, bases):
         """The step on one batch in memory: its time, FLOPs, the rate of its products alone, the longest kernels."""

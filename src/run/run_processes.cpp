@@ -86,6 +86,9 @@ void end_together(const Processes& processes, Logger& log,
   } catch (const c10::OutOfMemoryError& problem) {
     announce(out_of_memory_text(problem.what_without_backtrace()), kOutOfMemory);
     throw;
+  } catch (const c10::Error& problem) {
+    announce(problem.what_without_backtrace(), 1);
+    throw;
   } catch (const std::exception& problem) {
     announce(problem.what(), 1);
     throw;

@@ -326,7 +326,6 @@ std::string plan_training(TrainingRequest request, Logger& log, const StopFlag& 
 
 fs::path train_run(TrainingRequest request, Logger& log, const StopFlag& stop,
                    const std::function<void()>& before_steps) {
-  require_sound_request(request);
   const Processes processes = request.compute.processes;
   bool has_steps = false;
   fs::path folder;
@@ -336,6 +335,7 @@ fs::path train_run(TrainingRequest request, Logger& log, const StopFlag& stop,
                          dynamic_cast<const NumericError*>(&problem) != nullptr);
   };
   end_together(processes, log, is_shared, [&] {
+    require_sound_request(request);
     folder = run_in_folder(std::move(request), log, stop, [&] {
       before_steps();
       has_steps = true;

@@ -25,6 +25,7 @@ GradientSum::GradientSum(const Processes& processes,
                          std::vector<at::Tensor> direct)
     : processes_(processes), direct_(std::move(direct)) {
   for (const TrainedParameter& parameter : parameters) leaves_.push_back(parameter.tensor);
+  std::erase_if(direct_, [](const at::Tensor& leaf) { return !leaf.defined(); });
 }
 
 std::int64_t GradientSum::bytes() const {

@@ -70,6 +70,7 @@ void MetricsLog::write(const StepLine& line) {
 }
 
 void MetricsLog::write_evaluation(std::int64_t step, std::int64_t epoch, const std::string& body) {
+  if (!out_) return;
   Json json{{"kind", "evaluation"}, {"step", step}, {"epoch", epoch}};
   json.update(Json::parse(body));
   append(json.dump());

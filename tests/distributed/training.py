@@ -28,8 +28,8 @@ def free_port():
 class Group:
     """Processes of one run."""
 
-    def __init__(self, world, size, *arguments, changed=None, env=None):
-        """`changed`: {rank: arguments} that only this process gets."""
+    def __init__(self, world, size, *arguments, changed=None, threads=None, env=None):
+        """`changed`: {rank: arguments} that only this process gets; `threads`: {rank: of this process}."""
         port = str(free_port())
         self.processes = []
         for rank in range(size):
@@ -37,7 +37,7 @@ class Group:
                          "MASTER_ADDR": "localhost", "MASTER_PORT": port, **(env or {})}
             own = arguments + tuple((changed or {}).get(rank, ()))
             self.processes.append(subprocess.Popen(
-                [Workspace.program, "--threads", "1", "--device", "auto", *map(str, own)], cwd=world.root, text=True,
+                [Workspace.program, "--threads", (threads or {}).get(rank, "1"), "--device", "auto", *map(str, own)], cwd=world.root, text=True,
                 env={**os.environ, **{k: str(v) for k, v in variables.items()}}, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
 
     def end(self, timeout=300):
@@ -77,7 +77,9 @@ class Training(WorldCase):
 
     def numbers(self, name):
         tensors = read_safetensors(self.world.checkpoint(name) / "weights.safetensors")
-        return {key: struct.unpack(f"<{len(data) // 4}f", data) for key, (_, _, data) in tensors.items()}
+        # The gradient of a key's bias is zero but for rounding, which Adam turns into whole steps.
+        return {key: struct.unpack(f"<{len(data) // 4}f", data) for key, (_, _, data) in tensors.items()
+                if not key.endswith("k_proj.bias")}
 
     def assert_same_training(self, name, other):
         """Every term of every step within 1e-6 relative of the values' size, the weights within 1e-5 relative."""
@@ -118,8 +120,9 @@ class Training(WorldCase):
     def test_a_batch_smaller_than_the_processes_and_an_uneven_last_one(self):
         self.assert_equal_in_any_number("small", *PLAIN, "train.batch_size=23", "train.max_steps=3", sizes=(2,))
         self.assert_equal_in_any_number("tiny", *PLAIN, "train.batch_size=2", "train.max_steps=6", sizes=(4,))
+        # An anchor's gradient is rounding alone in the first step, and so are the steps of words that only anchors have.
         self.assert_equal_in_any_number("tiny-full", *PLAIN, "train.batch_size=2", "train.max_steps=6", "adapter={method: full}",
-                                        "objective.weights={uni_txt: 1, pres_uni_txt: 1}", sizes=(4,))
+                                        "objective.weights.anchor_txt=0", sizes=(3, 4))
 
     def test_micro_batches_and_the_gradient_cache_in_a_slice(self):
         plain = PLAIN[:2] + PLAIN[3:]
@@ -182,13 +185,13 @@ class Training(WorldCase):
         self.assertEqual([end[0] for end in ends], [2, 2], ends)
         for word in ("optimizer.lr", "train.seed", "rank 1"):
             self.assertIn(word, ends[0][1])
-        ends = self.group("threads", 2, changed={1: ("--threads", "2")}).end()
+        ends = self.group("threads", 2, threads={1: "2"}).end()
         self.assertEqual([end[0] for end in ends], [2, 2], ends)
         self.assertIn("threads", ends[0][1])
 
     def test_an_error_of_one_ends_all_with_its_code(self):
         ends = self.group("no-data", 2, "data.train=missing.jsonl").end()
-        self.assertEqual([end[0] for end in ends], [2, 2], ends)
+        self.assertEqual([end[0] for end in ends], [3, 3], ends)
         rows = self.world.root / "broken.jsonl"
         rows.write_text('{"id": "1"}\n')
         ends = self.group("bad", 2, "data.train=broken.jsonl", "data.validation=broken.jsonl").end()

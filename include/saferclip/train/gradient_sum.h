@@ -14,7 +14,7 @@ namespace saferclip {
 
 class GradientSum {
  public:
-  // `direct`: the leaves that enter the losses themselves (logit scale, bias). Every process
+  // `direct`: the leaves, or undefined tensors, that enter the losses themselves (logit scale, bias). Every process
   // computes the losses of all rows, so each has their gradient whole: it is counted once.
   GradientSum(const Processes& processes, const std::vector<TrainedParameter>& parameters,
               std::vector<at::Tensor> direct);

@@ -49,8 +49,7 @@ constexpr std::array<Command, 10> kCommands{{
      InProcesses::kInEach},
     {"config", "Show, check or document configurations", saferclip::add_config_command,
      InProcesses::kInEach},
-    {"doctor", "Check build, device and disk", saferclip::add_doctor_command,
-     InProcesses::kInEach},
+    {"doctor", "Check build, device and disk", saferclip::add_doctor_command, InProcesses::kInEach},
 }};
 
 saferclip::LogLevel parse_log_level(const std::string& word) {

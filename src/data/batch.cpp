@@ -192,9 +192,8 @@ std::int64_t BatchSource::gather_anchors(Batch& batch, HostMemory memory) const 
   std::int64_t length = 0;
   if (needs_.anchor_text) {
     const auto rows = chosen(anchors_.prompts, 0);
-    const Captions captions =
-        gather_captions(anchors_.prompts, rows, split_.tokens.pooled,
-                        own_slice(rows.size(), batch.share), memory);
+    const Captions captions = gather_captions(anchors_.prompts, rows, split_.tokens.pooled,
+                                              own_slice(rows.size(), batch.share), memory);
     batch.anchor_ids = captions.ids;
     batch.anchor_ends = captions.ends;
     batch.reference_anchor_text = gather_rows(anchors_.text, rows, memory);

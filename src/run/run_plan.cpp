@@ -70,8 +70,7 @@ MemoryPlan memory_plan(const Session& session, const TrainingData& data, const S
   const std::int64_t share = slice_of(config.train.batch_size, 0, processes).size();
   const std::int64_t rows = std::min(share, config.train.micro_batch_size.value_or(share));
   const std::int64_t kinds = needs.unsafe ? 2 : 1;
-  const std::int64_t anchors =
-      slice_of(config.objective.anchors.batch_size, 0, processes).size();
+  const std::int64_t anchors = slice_of(config.objective.anchors.batch_size, 0, processes).size();
   MemoryPlan plan;
   plan.geometry = session.source.geometry;
   plan.pictures = kinds * rows + (needs.anchor_image ? anchors : 0);
@@ -131,7 +130,8 @@ std::string plan_text(const Session& session, const TrainingData& data, const Sa
               precision_on(session.device, config.train.precision), ", ", config.optimizer.name,
               " lr ", config.optimizer.lr, "\n");
   if (!session.processes.is_alone()) {
-    text += cat("processes  ", session.processes.size(), ", which share each batch; memory is that "
+    text += cat("processes  ", session.processes.size(),
+                ", which share each batch; memory is that "
                 "of one\n");
   }
   text += cat("steps      ", with_commas(total_steps(config.train, sampler)), " (rows per epoch: ");

@@ -125,11 +125,11 @@ ValidationResult SharedValidation::validate(std::int64_t step) {
   const auto number = [](const std::optional<double>& value) {
     return value ? OrderedJson(*value) : OrderedJson(nullptr);
   };
-  const OrderedJson said = OrderedJson::parse(
-      text_of_first(processes_, OrderedJson{{"stop", stop_code},
-                                            {"best", number(result.best_value)},
-                                            {"loss", number(result.loss)}}
-                                    .dump()));
+  const OrderedJson said =
+      OrderedJson::parse(text_of_first(processes_, OrderedJson{{"stop", stop_code},
+                                                               {"best", number(result.best_value)},
+                                                               {"loss", number(result.loss)}}
+                                                       .dump()));
   stop_code = said["stop"].get<int>();
   if (stop_code != 0) throw Interrupted("stopped", stop_code);
   if (!said["best"].is_null()) result.best_value = said["best"].get<double>();

@@ -20,8 +20,8 @@ std::int64_t rows_in_a_pass(const Session& session);
 // Frees the reference unless it must embed cropped pictures during training.
 LiveReference live_reference(const Session& session, Preparer& preparer, Logger& log);
 
-// The sampler's rows, each marked as redirected or not by its curriculum stage; of several processes
-// this one's share of them. All references must outlive it.
+// The sampler's rows, each marked as redirected or not by its curriculum stage; of several
+// processes this one's share of them. All references must outlive it.
 class TrainingBatches : public StepBatches {
  public:
   TrainingBatches(const Session& session, const TrainingData& data, const Sampler& sampler,

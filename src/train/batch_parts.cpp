@@ -38,8 +38,8 @@ BatchPart part_of(const Batch& batch, std::int64_t part, std::optional<std::int6
   const std::int64_t first = slice_of_rank(batch, batch.share.rank).begin;
   const bool is_whole = part == 0 && size >= largest_slice(batch);
   result.own = is_whole ? batch : slice_batch(batch, own.begin - first, own.end - first);
-  result.constants = is_whole ? static_cast<const LossConstants&>(batch)
-                              : constants_of(batch, result.rows);
+  result.constants =
+      is_whole ? static_cast<const LossConstants&>(batch) : constants_of(batch, result.rows);
   if (part > 0) {
     result.own.anchor_ids = result.own.anchor_ends = result.own.anchor_pixels = at::Tensor();
   }

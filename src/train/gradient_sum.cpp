@@ -88,8 +88,7 @@ at::Tensor GradientSum::sum(const Batch& batch, int stop_code) {
   }
   if (!all_have_rows) {
     const at::Tensor has_gradient =
-        riders.narrow(0, processes_.size(), static_cast<std::int64_t>(leaves_.size()))
-            .to(at::kCPU);
+        riders.narrow(0, processes_.size(), static_cast<std::int64_t>(leaves_.size())).to(at::kCPU);
     for (std::size_t i = 0; i < leaves_.size(); ++i) {
       if (has_gradient[static_cast<std::int64_t>(i)].item<float>() == 0) {
         leaves_[i].mutable_grad() = at::Tensor();

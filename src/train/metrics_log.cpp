@@ -37,8 +37,7 @@ const std::filesystem::path& cut_back(const std::filesystem::path& file, std::in
 
 }  // namespace
 
-MetricsLog::MetricsLog(const std::filesystem::path& file, std::int64_t step, LastEvaluation last)
-{
+MetricsLog::MetricsLog(const std::filesystem::path& file, std::int64_t step, LastEvaluation last) {
   if (!file.empty()) out_.emplace(cut_back(file, step, last), FileWriter::Start::kEnd);
 }
 

@@ -104,7 +104,8 @@ Embedded embed(const ClipModel& model, const Batch& batch, const StepOptions& op
   return embedded;
 }
 
-// The embeddings of all processes, in the order of the batch; those of this one keep their gradient.
+// The embeddings of all processes, in the order of the batch; those of this one keep their
+// gradient.
 Embedded gathered(const Embedded& own, const BatchPart& part, const StepOptions& options) {
   if (options.processes.is_alone()) return own;
   Embedded all = own;
@@ -159,8 +160,8 @@ void add_terms(StepNumbers& numbers, const LossResult& result) {
   }
 }
 
-// Calls `run(part, mode)` for each micro-batch; a part's mode is the same every time. One of several
-// processes must not stop alone: its request is one of the stop codes.
+// Calls `run(part, mode)` for each micro-batch; a part's mode is the same every time. One of
+// several processes must not stop alone: its request is one of the stop codes.
 template <class Run>
 void for_parts(const Batch& batch, const StepOptions& options, const Run& run) {
   const std::optional<std::int64_t> micro = options.train.micro_batch_size;

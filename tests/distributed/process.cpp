@@ -22,11 +22,11 @@
 #include <vector>
 
 #include "saferclip/core/error.h"
+#include "saferclip/core/slices.h"
 #include "saferclip/core/stop.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/distributed/agreement.h"
 #include "saferclip/distributed/processes.h"
-#include "saferclip/core/slices.h"
 
 namespace {
 

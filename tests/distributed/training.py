@@ -48,10 +48,10 @@ class Group:
             for process in self.processes:
                 said = process.communicate(timeout=max(1, deadline - time.monotonic()))[1]
                 ends.append((process.returncode, said))
-        except subprocess.TimeoutExpired:
+        except subprocess.TimeoutExpired as problem:
             for process in self.processes:
                 process.kill()
-            raise AssertionError(f"still running after {timeout} s: {[p.communicate()[1][-600:] for p in self.processes]}")
+            raise AssertionError(f"still running after {timeout} s: {[p.communicate()[1][-600:] for p in self.processes]}") from problem
         return ends
 
 

@@ -6,8 +6,8 @@
 #include "distributed/packed_texts.h"
 #include "distributed/slurm.h"
 #include "saferclip/core/error.h"
-#include "saferclip/distributed/launch.h"
 #include "saferclip/core/slices.h"
+#include "saferclip/distributed/launch.h"
 #include "support/message_of.h"
 
 namespace saferclip {

@@ -14,8 +14,9 @@ namespace saferclip {
 
 class GradientSum {
  public:
-  // `direct`: the leaves, or undefined tensors, that enter the losses themselves (logit scale, bias). Every process
-  // computes the losses of all rows, so each has their gradient whole: it is counted once.
+  // `direct`: the leaves, or undefined tensors, that enter the losses themselves (logit scale,
+  // bias). Every process computes the losses of all rows, so each has their gradient whole: it is
+  // counted once.
   GradientSum(const Processes& processes, const std::vector<TrainedParameter>& parameters,
               std::vector<at::Tensor> direct);
 

@@ -12,9 +12,9 @@
 
 #include "saferclip/core/preprocessing.h"
 #include "saferclip/data/batch.h"
+#include "saferclip/distributed/processes.h"
 #include "saferclip/model/clip_model.h"
 #include "saferclip/nn/optimizer.h"
-#include "saferclip/distributed/processes.h"
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/train/gradient_sum.h"
 #include "saferclip/train/train_options.h"

@@ -17,27 +17,22 @@
 #include "cli/signals.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
-#include "saferclip/distributed/launch.h"
 #include "saferclip/nn/cuda_card.h"
+#include "saferclip/run/run_processes.h"
 
 namespace {
 
 using saferclip::CommandAction;
 using saferclip::GlobalOptions;
 
-// What a command does when torchrun or Slurm starts it in several processes.
-enum class InProcesses { kShared, kInFirst, kInEach };
-
 struct Command {
   const char* name;
   const char* description;
   CommandAction (*add)(CLI::App&);
-  InProcesses in_processes = InProcesses::kInFirst;
 };
 
 constexpr std::array<Command, 10> kCommands{{
-    {"train", "Tune a CLIP or SigLIP model as configured", saferclip::add_train_command,
-     InProcesses::kShared},
+    {"train", "Tune a CLIP or SigLIP model as configured", saferclip::add_train_command},
     {"prepare", "Build the caches that training reads", saferclip::add_prepare_command},
     {"targets", "Show where each unsafe caption is redirected", saferclip::add_targets_command},
     {"evaluate", "Measure safety and preservation, before and after",
@@ -45,11 +40,9 @@ constexpr std::array<Command, 10> kCommands{{
     {"export", "Write weights for other tools", saferclip::add_export_command},
     {"report", "Write one HTML page about a run", saferclip::add_report_command},
     {"embed", "Embed images or texts", saferclip::add_embed_command},
-    {"inspect", "Identify a file or folder without loading it", saferclip::add_inspect_command,
-     InProcesses::kInEach},
-    {"config", "Show, check or document configurations", saferclip::add_config_command,
-     InProcesses::kInEach},
-    {"doctor", "Check build, device and disk", saferclip::add_doctor_command, InProcesses::kInEach},
+    {"inspect", "Identify a file or folder without loading it", saferclip::add_inspect_command},
+    {"config", "Show, check or document configurations", saferclip::add_config_command},
+    {"doctor", "Check build, device and disk", saferclip::add_doctor_command},
 }};
 
 saferclip::LogLevel parse_log_level(const std::string& word) {
@@ -65,16 +58,6 @@ void add_global_options(CLI::App& app, GlobalOptions& globals) {
       ->check(CLI::NonNegativeNumber);
 }
 
-// Whether another process runs this command, which does not share its work.
-bool is_left_to_first(const Command& command, saferclip::Logger& log) {
-  if (command.in_processes != InProcesses::kInFirst) return false;
-  const auto launch = saferclip::launch_from_environment();
-  if (!launch || launch->rank == 0) return false;
-  log.warn(saferclip::cat("rank ", launch->rank, ": `", command.name,
-                          "` runs in one process, the first: nothing to do here"));
-  return true;
-}
-
 int run(int argc, char** argv) {
   CLI::App app{"saferclip: make a CLIP model safe while preserving what it knows", "saferclip"};
   app.set_version_flag("--version", std::string("saferclip ") + SAFERCLIP_VERSION);
@@ -88,12 +71,12 @@ int run(int argc, char** argv) {
   GlobalOptions globals;
   add_global_options(app, globals);
   CommandAction chosen;
-  const Command* chosen_command = nullptr;
+  std::string name;
   for (const Command& command : kCommands) {
     CLI::App* sub = app.add_subcommand(command.name, command.description);
-    sub->callback([&chosen, &chosen_command, &command, action = command.add(*sub)] {
+    sub->callback([&, action = command.add(*sub)] {
       chosen = action;
-      chosen_command = &command;
+      name = command.name;
     });
   }
   saferclip::add_word_commands(app);
@@ -109,7 +92,7 @@ int run(int argc, char** argv) {
   }
   saferclip::Logger log(parse_log_level(globals.log_level));
   try {
-    return is_left_to_first(*chosen_command, log) ? 0 : chosen(globals, log);
+    return saferclip::is_left_to_first(name, log) ? 0 : chosen(globals, log);
   } catch (const saferclip::Error& problem) {
     log.error(problem.what());
     return problem.exit_code();

@@ -63,6 +63,17 @@ ComputeOptions join_processes(ComputeOptions compute, Logger& log, const StopFla
   return compute;
 }
 
+bool is_left_to_first(const std::string& command, Logger& log) {
+  for (const char* other : {"train", "inspect", "config", "doctor"}) {  // shared, or run by each
+    if (command == other) return false;
+  }
+  const auto launch = launch_from_environment();
+  if (!launch || launch->rank == 0) return false;
+  log.warn(cat("rank ", launch->rank, ": `", command,
+               "` runs in one process, the first: nothing to do here"));
+  return true;
+}
+
 void end_together(const Processes& processes, Logger& log,
                   const std::function<bool(const Error&)>& is_shared,
                   const std::function<void()>& work) {

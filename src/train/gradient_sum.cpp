@@ -28,12 +28,6 @@ GradientSum::GradientSum(const Processes& processes,
   std::erase_if(direct_, [](const at::Tensor& leaf) { return !leaf.defined(); });
 }
 
-std::int64_t GradientSum::bytes() const {
-  std::int64_t numbers = processes_.size();
-  for (const at::Tensor& leaf : leaves_) numbers += leaf.numel();
-  return numbers * 4;
-}
-
 std::vector<GradientSum::Bucket> GradientSum::buckets_of_gradients(bool all_have_rows) const {
   std::vector<Bucket> buckets(1);
   std::int64_t size = 0;

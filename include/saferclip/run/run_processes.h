@@ -18,6 +18,9 @@ namespace saferclip {
 // code. Throws ConfigError and Error.
 ComputeOptions join_processes(ComputeOptions compute, Logger& log, const StopFlag& stop);
 
+// Whether `command` runs in the first process alone, and this one is another; says so.
+bool is_left_to_first(const std::string& command, Logger& log);
+
 // Runs `work`, then waits until all have finished theirs. If it throws, the others learn of it: an
 // error that all have (`is_shared`) is said by the first process alone, any other ends them.
 void end_together(const Processes& processes, Logger& log,

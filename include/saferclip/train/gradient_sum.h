@@ -25,9 +25,6 @@ class GradientSum {
   // every process gave as `stop_code`.
   at::Tensor sum(const Batch& batch, int stop_code);
 
-  // What one process sends in a sum, in bytes.
-  std::int64_t bytes() const;
-
  private:
   // Leaves whose gradients travel together, in one flat tensor.
   using Bucket = std::vector<at::Tensor>;

@@ -1,0 +1,99 @@
+"""Steps in two processes of one thread beside one process of two threads, and of one.
+
+    .venv/bin/python tests/bench/processes.py [--models demo b32] [--methods lora full] [--steps 24] [--program build/release/saferclip]
+
+Random weights of the model's size, one caption length, fp32. Medians over the steps after the first third, in
+quadruplets a second. JSON on stdout.
+"""
+import argparse
+import json
+import os
+import pathlib
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tests/distributed"), str(ROOT / "tests/e2e")]
+from training import free_port  # noqa: E402
+from world import png  # noqa: E402
+
+GEOMETRY = {"demo": "demo", "b32": "ViT-B-32"}
+BATCH = {"demo": 48, "b32": 16}
+WORDS = "red green blue small large old new wooden cat dog bird horse house street table river".split()
+
+
+def write_world(folder):
+    rng = random.Random(1)
+    (folder / "images").mkdir()
+    for i in range(32):
+        (folder / f"images/{i}.png").write_bytes(png(i, 48))
+    rows = [dict(id=str(i), safe_caption=" ".join(rng.choices(WORDS, k=8)), unsafe_caption=" ".join(rng.choices(WORDS, k=8)),
+                 safe_image=f"images/{i % 32}.png", unsafe_image=f"images/{(7 * i + 1) % 32}.png") for i in range(256)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def run(a, folder, processes, threads, *words):
+    """Starts the program in so many processes."""
+    port = free_port()
+    started = []
+    for rank in range(processes):
+        launch = {"RANK": rank, "WORLD_SIZE": processes, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": processes,
+                  "MASTER_ADDR": "localhost", "MASTER_PORT": port} if processes > 1 else {}
+        started.append(subprocess.Popen([a.program, "--device", "cpu", "--threads", str(threads), "--log-level", "error", *words], cwd=folder,
+                                        stdout=subprocess.DEVNULL, env={**os.environ, **{k: str(v) for k, v in launch.items()}}))
+    if any(process.wait() != 0 for process in started):
+        sys.exit(f"failed: {' '.join(words)}")
+
+
+def make_base(a, folder, model):
+    config = json.loads((ROOT / f"configs/models/{GEOMETRY[model]}.json").read_text())
+    config["text_config"]["vocab_size"] = 49408  # CLIP's
+    geometry = folder / f"{model}.json"
+    geometry.write_text(json.dumps(config))
+    (folder / f"{model}.yaml").write_text(json.dumps({
+        "model": {"init": str(geometry), "activation": "quick_gelu", "tokenizer": "clip", "train_logit_scale": True, "train_projections": True},
+        "data": {"train": "rows.jsonl"}, "objective": {"name": "clip"}, "adapter": {"method": "full"},
+        "train": {"max_steps": 1, "batch_size": 8, "precision": "fp32"}, "run": {"name": f"base-{model}"}}))
+    run(a, folder, 1, 2, "train", f"{model}.yaml")
+    run(a, folder, 1, 2, "export", f"runs/base-{model}", "--to", "hf", "--out", f"weights-{model}")
+
+
+def rate(a, folder, model, method, processes, threads):
+    name = f"{model}-{method}-{processes}-{threads}"
+    (folder / f"{name}.yaml").write_text(json.dumps({
+        "model": {"weights": f"weights-{model}", "tokenizer": "clip"}, "data": {"train": "rows.jsonl"},
+        "adapter": {"method": method, "alpha": 16}, "objective": {"curriculum": {"enabled": False}},
+        "evaluate": {"every_epochs": 0}, "checkpoint": {"every_steps": 0, "every_minutes": 0},
+        "train": {"max_steps": a.steps, "batch_size": BATCH[model], "precision": "fp32"}, "run": {"name": name}}))
+    run(a, folder, processes, threads, "train", f"{name}.yaml")
+    lines = [json.loads(line) for line in (folder / "runs" / name / "metrics.jsonl").read_text().splitlines()]
+    return statistics.median(line["quadruplets_per_s"] for line in lines[len(lines) // 3:])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=["demo", "b32"], choices=list(BATCH))
+    parser.add_argument("--methods", nargs="+", default=["lora", "full"])
+    parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--program", default=ROOT / "build/release/saferclip")
+    a = parser.parse_args()
+    a.program = os.path.abspath(a.program)
+    result = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        write_world(folder)
+        for model in a.models:
+            make_base(a, folder, model)
+            for method in a.methods:
+                shapes = {"1 x 1 thread": (1, 1), "1 x 2 threads": (1, 2), "2 x 1 thread": (2, 1)}
+                rates = {shape: rate(a, folder, model, method, *numbers) for shape, numbers in shapes.items()}
+                result.append({"model": model, "method": method, "batch": BATCH[model], "quadruplets_per_s": rates,
+                               "of two threads": rates["2 x 1 thread"] / rates["1 x 2 threads"],
+                               "of one": rates["2 x 1 thread"] / rates["1 x 1 thread"]})
+    print(json.dumps(result, indent=2))
+
+
+main()

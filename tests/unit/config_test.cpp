@@ -60,7 +60,7 @@ TEST_F(ConfigFiles, AllProblemsInOneReportWithPlaceAndCure) {
       "train:\n"
       "  batchsize: 3\n"
       "  epochs: two\n"
-      "  precision: fp16\n"
+      "  precision: fp8\n"
       "  batch_size: 0\n"
       "optimizer: {lr: -1}\n"
       "adapter: [1]\n"
@@ -72,7 +72,7 @@ TEST_F(ConfigFiles, AllProblemsInOneReportWithPlaceAndCure) {
       AllOf(HasSubstr("a.yaml:4: data.bad_row: unknown key; did you mean data.bad_rows?"),
             HasSubstr("a.yaml:6: train.batchsize: unknown key; did you mean train.batch_size?"),
             HasSubstr("a.yaml:7: train.epochs: expected a whole number, found two"),
-            HasSubstr("a.yaml:8: train.precision: expected one of bf16, fp32, found fp16"),
+            HasSubstr("a.yaml:8: train.precision: expected one of bf16, fp16, fp32, found fp8"),
             HasSubstr("a.yaml:9: train.batch_size: expected at least 1, found 0")));
   EXPECT_THAT(text, AllOf(HasSubstr("a.yaml:10: optimizer.lr: expected at least 0"),
                           HasSubstr("a.yaml:11: adapter"), HasSubstr("did you mean cross_img?"),

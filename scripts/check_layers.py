@@ -39,6 +39,7 @@ LIBRARIES = {
     r"unicode/": r"src/text/unicode\.cpp",
     r"openssl/": r"src/core/hash\.cpp",
     r"gloo/|.*ProcessGroupGloo": r"src/distributed/gloo\.cpp",
+    r"nccl\.h$|cuda|ATen/cuda/|c10/cuda/|.*ProcessGroupNCCL|.*NCCLUtils": r"src/distributed/nccl\.cpp",
     r"torch/csrc/distributed/": r"src/distributed/",
     r"torch/torch\.h": r"(?!)",
 }

@@ -1,5 +1,3 @@
-// Gloo works on host memory, so device tensors are staged through pinned memory here. c10d can do
-// that itself, but only in CUDA builds, and one way serves all builds.
 #include "saferclip/distributed/processes.h"
 
 #include <ATen/ATen.h>
@@ -9,9 +7,8 @@
 #include <cstring>
 #include <numeric>
 #include <thread>
-#include <torch/csrc/distributed/c10d/Work.hpp>
 
-#include "distributed/gloo.h"
+#include "distributed/channels.h"
 #include "distributed/meeting.h"
 #include "distributed/packed_texts.h"
 #include "saferclip/core/text_format.h"
@@ -23,16 +20,16 @@ struct Processes::State {
   ~State() {
     if (watch && !left) {
       watch->announce_end("it stopped early, see its log", 1);
-      // Joins threads that may be waiting for a message that will never come.
-      (void)backend.release();
+      if (channels) channels->abandon();
     }
   }
 
   int rank = 0;
   int size = 1;
   std::vector<std::string> hosts;
+  std::vector<std::string> addresses;
   c10::intrusive_ptr<c10d::Store> store;
-  c10::intrusive_ptr<c10d::Backend> backend;
+  std::unique_ptr<Channels> channels;
   std::shared_ptr<Watch> watch;
   std::int64_t barriers = 0;
   std::atomic<bool> left = false;
@@ -40,47 +37,16 @@ struct Processes::State {
 
 struct PendingSum::State {
   at::Tensor tensor;
-  at::Tensor host;  // what is summed: the tensor or its copy
-  c10::intrusive_ptr<c10d::Work> work;
+  at::Tensor values;  // what is summed: the tensor or its copy
+  Work work;
   std::shared_ptr<const Watch> watch;
 };
 
 namespace {
 
-// The connection of a process that died fails a little before or after the watch notices.
-[[noreturn]] void throw_failure(const Watch& watch, const std::string& what) {
-  if (const auto loss = watch.wait_for_loss(kSilence + std::chrono::seconds(10))) {
-    throw ProcessLost(*loss);
-  }
-  throw Error("the connection to another process of the run failed: " + what, kProcessLost);
-}
-
-// In pieces, so that the loss of a process whose connection just stays silent ends it.
-void finish(c10d::Work& work, const Watch& watch) {
-  while (!work.isCompleted()) {
-    if (const auto loss = watch.loss()) throw ProcessLost(*loss);
-    try {
-      work.wait(std::chrono::milliseconds(500));
-    } catch (const std::exception&) {  // time is up, or a failure, which stays
-    }
-  }
-  try {
-    work.wait();
-  } catch (const std::exception& problem) {
-    throw_failure(watch, problem.what());
-  }
-}
-
-// The values in contiguous host memory: the tensor itself or a copy.
-at::Tensor on_host(const at::Tensor& tensor) {
-  Downloads downloads;
-  at::Tensor host = downloads.start(tensor.detach());
-  downloads.wait();
-  return host.contiguous();
-}
-
-void copy_back(const at::Tensor& host, const at::Tensor& tensor) {
-  if (host.data_ptr() != tensor.data_ptr()) tensor.detach().copy_(host, /*non_blocking=*/true);
+void copy_back(const at::Tensor& values, const at::Tensor& tensor) {
+  if (values.data_ptr() == tensor.data_ptr()) return;
+  tensor.detach().copy_(values, /*non_blocking=*/true);
 }
 
 at::Tensor bytes_of(const std::string& text) {
@@ -99,8 +65,8 @@ PendingSum& PendingSum::operator=(PendingSum&&) noexcept = default;
 void PendingSum::wait() {
   if (!state_) return;
   const at::NoGradGuard guard;
-  finish(*state_->work, *state_->watch);
-  copy_back(state_->host, state_->tensor);
+  finish(*state_->work, state_->values, *state_->watch);
+  copy_back(state_->values, state_->tensor);
   state_.reset();
 }
 
@@ -113,16 +79,16 @@ Processes Processes::join(const Launch& launch, const JoinOptions& options) {
   state->size = launch.size;
   state->store = meeting.store;
   state->hosts.resize(static_cast<std::size_t>(launch.size), meeting.host);
+  state->addresses.resize(state->hosts.size(), meeting.address);
   for (const Peer& peer : meeting.peers) {
     state->hosts[static_cast<std::size_t>(peer.rank)] = peer.host;
+    state->addresses[static_cast<std::size_t>(peer.rank)] = peer.address;
   }
   // From here on the watch speaks for the others: what follows has no time limit.
   state->watch = std::make_shared<Watch>(std::move(meeting.peers), options.on_loss);
-  try {
-    state->backend = connect_gloo(meeting.store, launch.rank, launch.size, meeting.address);
-  } catch (const std::exception& problem) {
-    throw_failure(*state->watch, problem.what());
-  }
+  state->channels = std::make_unique<Channels>(
+      Group{launch.rank, launch.size, meeting.host, state->store, state->watch, options.report},
+      meeting.address);
   processes.state_ = std::move(state);
   return processes;
 }
@@ -135,14 +101,17 @@ std::vector<std::string> Processes::hosts() const {
   return state_ ? state_->hosts : std::vector<std::string>{"this machine"};
 }
 
+std::vector<std::string> Processes::addresses() const {
+  return state_ ? state_->addresses : std::vector<std::string>{};
+}
+
 PendingSum Processes::sum_async(const at::Tensor& tensor) const {
   PendingSum pending;
   if (!state_ || tensor.numel() == 0) return pending;
   const at::NoGradGuard guard;
-  std::vector<at::Tensor> tensors{on_host(tensor)};
-  const auto work = state_->backend->allreduce(tensors);
+  const at::Tensor values = state_->channels->sendable(tensor);
   pending.state_ = std::make_unique<PendingSum::State>(
-      PendingSum::State{tensor, tensors[0], work, state_->watch});
+      PendingSum::State{tensor, values, state_->channels->start_sum(values), state_->watch});
   return pending;
 }
 
@@ -169,7 +138,7 @@ at::Tensor Processes::gather_rows(const at::Tensor& rows,
   const std::int64_t most = *std::ranges::max_element(counts);
   if (most == 0) return rows.detach();
   // c10d gathers equal sizes only: shorter ones are padded.
-  at::Tensor own = on_host(rows);
+  at::Tensor own = state_->channels->sendable(rows);
   std::vector<std::int64_t> shape = own.sizes().vec();
   if (shape[0] < most) {
     shape[0] = most - shape[0];
@@ -177,7 +146,7 @@ at::Tensor Processes::gather_rows(const at::Tensor& rows,
   }
   shape[0] = most * size();
   at::Tensor all = at::empty(shape, own.options());
-  finish(*state_->backend->_allgather_base(all, own), *state_->watch);
+  state_->channels->gather(own, all);
   if (std::ranges::all_of(counts, [most](std::int64_t count) { return count == most; })) {
     return upload(all, rows.device());
   }
@@ -202,11 +171,9 @@ at::Tensor Processes::gather_rows_with_gradient(const at::Tensor& rows,
 void Processes::broadcast_(const at::Tensor& tensor, int root) const {
   if (!state_ || tensor.numel() == 0) return;
   const at::NoGradGuard guard;
-  std::vector<at::Tensor> tensors{on_host(tensor)};
-  c10d::BroadcastOptions options;
-  options.rootRank = root;
-  finish(*state_->backend->broadcast(tensors, options), *state_->watch);
-  if (rank() != root) copy_back(tensors[0], tensor);
+  const at::Tensor values = state_->channels->sendable(tensor);
+  state_->channels->broadcast(values, root);
+  if (rank() != root) copy_back(values, tensor);
 }
 
 at::Tensor Processes::reduce_scatter(const at::Tensor& flat) const {
@@ -214,10 +181,15 @@ at::Tensor Processes::reduce_scatter(const at::Tensor& flat) const {
   if (flat.numel() % size() != 0) {
     throw Error(cat("reduce_scatter: ", flat.numel(), " values for ", size(), " processes"), 1);
   }
-  // As c10d does for Gloo, which has no such operation, but without a copy of it all.
-  sum_(flat);
-  const std::int64_t part = flat.numel() / size();
-  return flat.narrow(0, rank() * part, part);
+  const std::int64_t count = flat.numel() / size();
+  const at::Tensor part = flat.narrow(0, rank() * count, count);
+  if (count > 0 && flat.is_contiguous() && state_->channels->goes_by_nccl(flat)) {
+    const at::NoGradGuard guard;
+    state_->channels->reduce_scatter(flat.detach(), part.detach());
+  } else {
+    sum_(flat);  // as c10d does for Gloo, which has no such operation, but without a copy of it all
+  }
+  return part;
 }
 
 void Processes::all_gather(const at::Tensor& part, const at::Tensor& flat) const {
@@ -230,9 +202,11 @@ void Processes::all_gather(const at::Tensor& part, const at::Tensor& flat) const
     copy_back(part.detach(), flat);
     return;
   }
-  at::Tensor own = on_host(part);
-  at::Tensor all = at::empty(flat.sizes(), own.options());
-  finish(*state_->backend->_allgather_base(all, own), *state_->watch);
+  const at::Tensor own = state_->channels->sendable(part);
+  // NCCL gathers in place.
+  const bool in_place = !own.is_cpu() && flat.is_contiguous();
+  const at::Tensor all = in_place ? flat.detach() : at::empty(flat.sizes(), own.options());
+  state_->channels->gather(own, all);
   copy_back(all, flat);
 }
 
@@ -284,6 +258,7 @@ void Processes::barrier(const std::string& what,
 
 void Processes::leave(const std::function<void(const std::vector<int>&)>& waiting) const {
   if (!state_ || state_->left) return;
+  state_->channels->drain();
   state_->watch->leave(waiting);
   state_->left = true;
 }

@@ -10,10 +10,12 @@
 #include <chrono>
 #include <filesystem>
 
+#include "run/process_check.h"
 #include "saferclip/core/cpu.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/distributed/launch.h"
 #include "saferclip/nn/cuda_card.h"
 #include "saferclip/nn/precision.h"
 #include "saferclip/weights/published_files.h"
@@ -44,7 +46,7 @@ MachineFinding check_card(at::Device device) {
 
 MachineFinding check_device(const ComputeOptions& compute) {
   try {
-    const at::Device device = parse_device(compute.device);
+    const at::Device device = parse_device(compute.device, compute.local_rank);
     if (device.is_cpu()) {
       const bool is_choice = compute.device != "auto";
       return {"device", is_choice ? "ok" : "warn",
@@ -54,6 +56,15 @@ MachineFinding check_device(const ComputeOptions& compute) {
   } catch (const Error& problem) {
     return {"device", "fail", problem.what()};
   }
+}
+
+// With this process's number on its machine, which chooses its card.
+ComputeOptions as_launched(ComputeOptions compute) {
+  try {
+    if (const auto launch = launch_from_environment()) compute.local_rank = launch->local_rank;
+  } catch (const ConfigError&) {  // check_processes says it
+  }
+  return compute;
 }
 
 MachineFinding check_vocabulary() {
@@ -91,7 +102,9 @@ std::vector<MachineFinding> check_machine(const ComputeOptions& compute,
   std::vector<MachineFinding> findings;
   findings.push_back(
       {"build", "ok", cat("saferclip ", SAFERCLIP_VERSION, ", LibTorch ", TORCH_VERSION)});
-  findings.push_back(check_device(compute));
+  const ComputeOptions own = as_launched(compute);
+  findings.push_back(check_device(own));
+  findings.push_back(check_processes(own));
   const bool has_bf16 = has_fast_bf16(at::kCPU);
   findings.push_back(
       {"cpu", has_bf16 ? "ok" : "warn",

@@ -154,6 +154,15 @@ class Processes(Base):
         group = self.start(by_hand(2, LD_PRELOAD=Base.fake_cuda, FAKE_CUDA_COUNT="2"), "check", "cuda")
         self.assert_ends(group, [0, 0])
 
+    def test_cards(self):
+        cards = shutil.which("nvidia-smi") and subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False).stdout.count("GPU ")
+        if not cards or cards < 2 or "libtorch_cuda" not in subprocess.run(["ldd", Base.program], capture_output=True, text=True, check=True).stdout:
+            self.skipTest("needs two cards and a CUDA build")
+        for size in range(2, min(cards, 4) + 1):
+            group = self.start(by_hand(size), "check", "cuda")
+            self.assert_ends(group, [0] * size)
+            self.assertIn("tensors go from card to card (NCCL)", group.err(0))
+
     def test_killed(self):
         for victim in range(3):
             with self.subTest(victim=victim):

@@ -4,6 +4,7 @@
 """
 import json
 import os
+import socket
 import stat
 import subprocess
 
@@ -68,6 +69,22 @@ class CommandLine(WorldCase):
         self.world.run("config", "show", "train")
         self.world.run("inspect", "train", code=None)
         self.assertNotIn("twice", self.said("inspect", "train", code=None))
+
+    def test_doctor_among_processes(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = str(probe.getsockname()[1])
+        self.assertRegex(self.world.run("doctor").stdout, r"ok +processes +gloo.*; this is one process")
+        processes = [subprocess.Popen([self.world.program, "--threads", "1", "--device", "cpu", "doctor", "--json"], cwd=self.world.root,
+                                      stdout=subprocess.PIPE, text=True,
+                                      env={**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port})
+                     for rank in range(2)]
+        for rank, process in enumerate(processes):
+            finding, = [one for one in json.loads(process.communicate(timeout=90)[0]) if one["name"] == "processes"]
+            self.assertEqual(finding["state"], "ok", finding)
+            self.assertRegex(finding["text"], rf"^gloo.*; rank {rank} of 2.*localhost:{port}; 0 on .* \(127\.0\.0\.1\), 1 on .*all-reduce on cpu in")
+        half = self.world.run("doctor", env={**os.environ, "RANK": "1"}, code=1).stdout
+        self.assertRegex(half, r"(?s)fail processes .*WORLD_SIZE is not set")
 
     def test_global_options_before_and_after(self):
         for words in (["--log-level", "error", "config", "show", "safe.yaml"], ["config", "show", "safe.yaml", "--log-level", "error"],

@@ -4,8 +4,9 @@ r"""Builds the program against a CUDA build of LibTorch and runs what needs no c
         --python .venv/bin/python --nvidia .venv-open-clip
 
 The CUDA wheel has the version of the CPU wheel that the build uses, so most of its headers are the same: what they make
-is not compiled again. Sources that include a header that differs are compiled, then everything is linked. Exit 77, which
-CTest takes as skipped, where CUDA's own libraries are missing or the build uses another version.
+is not compiled again. Sources that include a header that differs are compiled, and nccl.cpp, which a CPU build does not
+have; then everything is linked. Exit 77, which CTest takes as skipped, where CUDA's own libraries are missing or the
+build uses another version.
 """
 import argparse
 import filecmp
@@ -16,12 +17,16 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SKIPPED = 77
 VERSION = "2.13.0"
 SHA256 = "60fcdcb2f3876e21146cb4524ef06397d727ca9ad5f020818547e25075fe3cb7"  # of its manylinux_2_28_x86_64 wheel for Python 3.11
+# Headers that those of CUDA's runtime include, but that torch does not bring: package, version, hash, folder in its wheel.
+HEADERS = (("nvidia-cuda-crt", "13.0.88", "2c8043c7c9e02492716426e9919fc78d2c5b3b2a7a768a88e952676b08aa55a4", "crt"),
+           ("nvidia-cuda-cccl", "13.0.85", "e0da7ad981f3a8aff08241b5bfc1af868742a63e2762f53a5171c492ef242649", "nv"))
 
 
 def skip(why):
@@ -36,23 +41,36 @@ def call(*command, code=0, **arguments):
     return done.stdout + done.stderr
 
 
-def fetch_torch(folder, python):
-    """The CUDA wheel's libraries and headers in folder/torch."""
-    if (folder / "torch/version.py").exists():
-        return folder / "torch"
+def fetch_wheel(folder, python, package, version, sha256, wanted):
+    """Extracts the files of a wheel whose names start with one of `wanted` into the folder, in the order of `wanted`."""
     folder.mkdir(parents=True, exist_ok=True)
     requirement = folder / "requirement.txt"
-    requirement.write_text(f"torch=={VERSION} --hash=sha256:{SHA256}\n")
+    requirement.write_text(f"{package}=={version} --hash=sha256:{sha256}\n")
     # A configured folder of wheels may hold the CPU build under the same version.
     environment = {k: v for k, v in os.environ.items() if k not in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL")}
     call(python, "-m", "pip", "download", "--no-deps", "--disable-pip-version-check", "--only-binary=:all:", "--python-version=3.11",
-         "--platform=manylinux_2_28_x86_64", "--dest", folder, "-r", requirement, env=environment | {"PIP_CONFIG_FILE": os.devnull})
-    wheel, = folder.glob("torch-*.whl")
+         "--platform=manylinux_2_28_x86_64", "--platform=manylinux2014_x86_64", "--dest", folder, "-r", requirement,
+         env=environment | {"PIP_CONFIG_FILE": os.devnull})
+    wheel, = folder.glob(f"{package.replace('-', '_')}-*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        names = [name for name in archive.namelist() if name.startswith(("torch/lib/", "torch/include/"))]
-        archive.extractall(folder, [*names, "torch/version.py"])
+        archive.extractall(folder, [name for start in wanted for name in archive.namelist() if name.startswith(start)])
     wheel.unlink()
+
+
+def fetch_torch(folder, python):
+    """The CUDA wheel's libraries and headers in folder/torch."""
+    if not (folder / "torch/version.py").exists():
+        fetch_wheel(folder, python, "torch", VERSION, SHA256, ("torch/lib/", "torch/include/", "torch/version.py"))  # says that it is all there
     return folder / "torch"
+
+
+def fetch_headers(folder, python):
+    """HEADERS in folder/nvidia/cu13/include, which is returned."""
+    include = folder / "nvidia/cu13/include"
+    for package, version, sha256, name in HEADERS:
+        if not (include / name).exists():
+            fetch_wheel(folder, python, package, version, sha256, (f"nvidia/cu13/include/{name}/",))
+    return include
 
 
 def differing_headers(build, ours, theirs):
@@ -89,7 +107,10 @@ def build_program(build, target, differing):
             taken += 1
             continue
         compiled += bool(made)
+        began = time.monotonic()
         call("bash", "-c", command, cwd=target)
+        if made and made[1].endswith("/nccl.cpp.o"):
+            print(f"nccl.cpp compiled in {time.monotonic() - began:.1f} s")
     return compiled, taken
 
 
@@ -119,20 +140,23 @@ def main():
     torch = fetch_torch(folder, a.python)
     if not (folder / "nvidia").exists():
         (folder / "nvidia").symlink_to(packages.parent.resolve())
+    headers = fetch_headers(a.build.parent / "cuda_headers", a.python)
     target = a.build.parent / "cuda"
-    call("cmake", "-S", ROOT, "-B", target, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DSAFERCLIP_WERROR=ON",
-         "-DSAFERCLIP_BUILD_TESTS=OFF", f"-DSAFERCLIP_TORCH={torch}")
+    said = call("cmake", "-S", ROOT, "-B", target, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DSAFERCLIP_WERROR=ON",
+                "-DSAFERCLIP_BUILD_TESTS=OFF", f"-DSAFERCLIP_TORCH={torch}", f"-DNCCL_INCLUDE_DIR={headers}")
+    require(["NCCL: /", str(headers)], said)
     differing = differing_headers(a.build, a.torch, torch / "include")
     compiled, taken = build_program(a.build, target, differing)
     print(f"headers that differ: {len(differing)}; sources compiled: {compiled}, objects taken over: {taken}")
     program = target / "saferclip"
-    require([f"{torch.resolve()}/lib/libtorch_cuda.so"], call("ldd", program))
+    require([f"{torch}/lib/libtorch_cuda.so", "/nccl/lib/libnccl.so"], call("ldd", program))
+    require(["c10d::ProcessGroupNCCL::ProcessGroupNCCL("], call("nm", "--dynamic", "--demangle", "--undefined-only", program))
     (target / "data").mkdir(exist_ok=True)
     shutil.copytree(a.build / "data", target / "data", dirs_exist_ok=True)
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     said = call(program, "doctor", env=environment)
     print(said)
-    require([f"LibTorch {VERSION}"], said)
+    require([f"LibTorch {VERSION}", "gloo, nccl 2."], said)
     if not shutil.which("nvidia-smi"):
         require(["no NVIDIA driver"], said)
         require(["no CUDA device", "no NVIDIA driver"], call(program, "--device", "cuda", "embed", "x", "--texts", "a", "--out", "y", code=2))

@@ -1,8 +1,12 @@
 // The processes of one run, as each of them sees the others: sums, gathered rows, waiting for each
-// other. Everything goes through PyTorch's c10d (TCPStore, ProcessGroupGloo).
+// other. Everything goes through PyTorch's c10d: TCPStore; ProcessGroupGloo; ProcessGroupNCCL for
+// tensors on CUDA cards, if the build has it in all processes and each has a card of its own. All
+// processes decide that together, at the first such tensor.
 //
 // Every operation is called by all processes, in the same order, by one thread. With one process
-// each is the identity: nothing is copied, sent or waited for. Operations may throw ProcessLost.
+// each is the identity: nothing is copied, sent or waited for. Operations may throw ProcessLost. By
+// NCCL an operation is one of the card's current stream, which the host does not wait for; if a
+// process is lost then, whoever waits for the card waits forever, and only OnLoss ends that.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,10 +24,14 @@
 
 namespace saferclip {
 
+// Whether this build has NCCL.
+bool has_nccl();
+
 struct JoinOptions {
   // How long to wait for all processes to start.
   std::chrono::seconds time_limit{600};
-  // Called now and then while waiting, with a sentence; may be empty.
+  // Called now and then while waiting, and once with the way that device tensors go; with a
+  // sentence; may be empty. Kept as long as the group.
   std::function<void(const std::string&)> report;
   const StopFlag* stop = nullptr;
   OnLoss on_loss;
@@ -62,14 +70,18 @@ class Processes {
   bool is_first() const { return rank() == 0; }
   // Host names by rank.
   std::vector<std::string> hosts() const;
+  // IP addresses by rank, as this process sees them.
+  std::vector<std::string> addresses() const;
 
-  // Tensors of the operations below may lie on any device: the host's, or staged through it. They
-  // take no part in autograd unless said so.
+  // Tensors of the operations below may lie on the host or a card, the same in all processes;
+  // without NCCL those of a card are staged through the host. They take no part in autograd unless
+  // said so.
 
   // Adds up the tensors of all processes, in place; of equal shape and dtype everywhere. Every
-  // process gets the same bits, and gets them again for the same values and number of processes.
+  // process gets the same bits, and gets them again for the same values and number of processes (by
+  // NCCL on the same cards, if LibTorch's deterministic kernels are on when it connects).
   void sum_(const at::Tensor& tensor) const;
-  // The same while this process goes on computing. A device tensor is awaited here.
+  // The same while this process goes on computing. Without NCCL a device tensor is awaited here.
   PendingSum sum_async(const at::Tensor& tensor) const;
 
   // The rows of all processes in the order of their ranks: [sum of n, …] of [n, …]. `n` may differ
@@ -87,7 +99,7 @@ class Processes {
   void broadcast_(const at::Tensor& tensor, int root = 0) const;
 
   // Sums `flat` [size · n] over all processes and returns the part [n] of this process, a view into
-  // `flat`, whose other values are lost. The bits are those of sum_.
+  // `flat`, whose other values are lost. The bits are those of sum_, but for NCCL.
   at::Tensor reduce_scatter(const at::Tensor& flat) const;
   // The parts [n] of all processes, concatenated: [size · n]. `part` may be a view into `flat`.
   void all_gather(const at::Tensor& part, const at::Tensor& flat) const;

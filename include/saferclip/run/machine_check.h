@@ -1,5 +1,5 @@
-// Whether this machine can do the work: build, device, matrix products, disk, vocabulary, weights
-// files.
+// Whether this machine can do the work: build, device, other processes, matrix products, disk,
+// vocabulary, weights files.
 #pragma once
 
 #include <string>

@@ -45,10 +45,10 @@ class Group:
     def err(self, rank):
         return (self.folder / f"{rank}.err").read_text()
 
-    def wait_for(self, text, ranks=None):
+    def wait_for(self, text, ranks=None, stream="out"):
         deadline = time.monotonic() + PROMISED
         for rank in range(len(self.processes)) if ranks is None else ranks:
-            while text not in self.out(rank):
+            while text not in (self.folder / f"{rank}.{stream}").read_text():
                 assert time.monotonic() < deadline, f"rank {rank} did not say {text}: {self.out(rank)} {self.err(rank)}"
                 time.sleep(0.02)
 
@@ -221,7 +221,7 @@ class Processes(Base):
         self.assertIn("interrupted while waiting for other processes at the caches", group.err(1))
         # Before all are there.
         group = self.start(by_hand(2)[:1], "check")
-        time.sleep(1)
+        group.wait_for("waiting for rank 1", [0], "err")
         group.processes[0].send_signal(signal.SIGTERM)
         self.assert_ends(group, [143])
         self.assertIn("interrupted while waiting for rank 1", group.err(0))

@@ -114,6 +114,13 @@ class OnCuda(WorldCase):
         self.assertGreaterEqual(self.world.checkpoint("small").name, step)
         self.assertIn("resuming from", self.train("small", *large, "train.recompute=blocks").stderr)
 
+    def test_too_little_memory_for_a_validation(self):
+        tight = ("model.image_size=96", "train.batch_size=1", "train.micro_batch_size=1", "train.max_steps=24", "checkpoint.every_steps=2")
+        said = self.train("validated", *tight, LIMIT_MIB=4, code=6).stderr
+        self.assertIn("checkpoints are intact", said)
+        self.assertEqual(self.world.checkpoint("validated").name, "step_00000022")
+        self.assertIn("resuming from", self.train("validated", *tight).stderr)
+
     def test_a_device_lost_in_the_middle(self):
         keep = ("checkpoint.every_steps=2",)
         said = self.train("lost", *keep, LOSE_AFTER=6000, code=1).stderr

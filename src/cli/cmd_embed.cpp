@@ -7,14 +7,17 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/signals.h"
 #include "cli/weights_arguments.h"
 #include "saferclip/core/error.h"
+#include "saferclip/core/hash.h"
 #include "saferclip/core/output.h"
 #include "saferclip/core/text_file.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/io/safetensors.h"
 #include "saferclip/run/embed_rows.h"
 #include "saferclip/run/open_run.h"
+#include "saferclip/run/run_processes.h"
 #include "saferclip/run/run_reference.h"
 
 namespace saferclip {
@@ -36,13 +39,13 @@ struct LoadedModel {
   ClipModel model;
 };
 
-LoadedModel load_any(const EmbedArguments& arguments, const GlobalOptions& globals, Logger& log) {
+LoadedModel load_any(const EmbedArguments& arguments, const ComputeOptions& compute, Logger& log) {
   LoadedModel loaded;
   if (is_run_path(arguments.source.path)) {
     require_no_options(arguments.source);
     const RunReference run = resolve_run(arguments.source.path);
     const auto checkpoint = choose_checkpoint(run, arguments.checkpoint, log);
-    loaded.session = open_run(run.run_folder, arguments.overrides, globals, log);
+    loaded.session = open_run(run.run_folder, arguments.overrides, compute, log);
     loaded.model =
         load_tuned(loaded.session, read_trained(loaded.session, checkpoint), checkpoint.string());
     return loaded;
@@ -50,7 +53,7 @@ LoadedModel load_any(const EmbedArguments& arguments, const GlobalOptions& globa
   if (!arguments.overrides.empty()) {
     throw ConfigError(cat("--set: works only with a run; ", arguments.source.path, " is not one"));
   }
-  loaded.session = open_plain_weights(arguments.source, globals, log);
+  loaded.session = open_plain_weights(arguments.source, compute, log);
   loaded.model = load_clip(loaded.session.source, at::kFloat, loaded.session.device);
   return loaded;
 }
@@ -80,6 +83,18 @@ void require_not_read(const std::filesystem::path& out, const EmbedArguments& ar
   }
 }
 
+// Pictures are rotated on request, and whenever the run's own pictures were.
+bool rotates(const EmbedArguments& arguments, const Session& session) {
+  return arguments.exif_rotate || session.config.data.exif_rotate;
+}
+
+// What several processes must agree on, besides the session.
+Facts facts_of(const EmbedRequest& request) {
+  return {{"content of --images", sha256_hex(join(request.images, "\n"))},
+          {"content of --texts", sha256_hex(join(request.texts, "\n"))},
+          {"--exif-rotate", request.exif_rotate ? "true" : "false"}};
+}
+
 int embed(const EmbedArguments& arguments, const GlobalOptions& globals, Logger& log) {
   const std::vector<std::string> texts = all_texts(arguments);
   if (texts.empty() && arguments.images.empty()) {
@@ -87,12 +102,17 @@ int embed(const EmbedArguments& arguments, const GlobalOptions& globals, Logger&
   }
   const std::filesystem::path out = output_file("--out", arguments.out);
   require_not_read(out, arguments);
-  const LoadedModel loaded = load_any(arguments, globals, log);
-  // Pictures are rotated on request, and whenever the run's own pictures were.
-  const bool exif_rotate = arguments.exif_rotate || loaded.session.config.data.exif_rotate;
-  const std::vector<NamedTensor> rows =
-      embed_rows(loaded.session, loaded.model, {arguments.images, texts, exif_rotate}, log);
-  write_safetensors(out, rows);
+  const StopFlag& stop = ask_before_ending(kGrace);
+  const ComputeOptions compute = join_processes(globals, log, stop);
+  std::vector<NamedTensor> rows;
+  end_together(compute.processes, log, {}, [&] {
+    const LoadedModel loaded = load_any(arguments, compute, log);
+    const EmbedRequest request{arguments.images, texts, rotates(arguments, loaded.session)};
+    require_equal_processes(loaded.session, log, facts_of(request));
+    rows = embed_rows(loaded.session, loaded.model, request, log, stop);
+    if (compute.processes.is_first()) write_safetensors(out, rows);
+  });
+  if (!compute.processes.is_first()) return 0;
   for (const NamedTensor& row : rows) std::cout << row.name << ": " << row.tensor.sizes() << '\n';
   return 0;
 }

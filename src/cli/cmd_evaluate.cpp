@@ -13,6 +13,7 @@
 #include "saferclip/core/text_format.h"
 #include "saferclip/evaluate/scores_table.h"
 #include "saferclip/run/evaluate_run.h"
+#include "saferclip/run/run_processes.h"
 
 namespace saferclip {
 namespace {
@@ -33,11 +34,14 @@ int evaluate(EvaluateArguments arguments, const GlobalOptions& globals, Logger& 
   EvaluateRunRequest& request = arguments.request;
   request.file = arguments.config.file;
   request.overrides = arguments.config.overrides;
-  request.compute = globals;
-  const std::vector<OrderedJson> documents =
-      evaluate_run(request, log, stop, [&](const OrderedJson& document) {
-        if (!arguments.json) std::cout << evaluation_table(document) << '\n';
-      });
+  request.compute = join_processes(globals, log, stop);
+  std::vector<OrderedJson> documents;
+  end_together(request.compute.processes, log, {}, [&] {
+    documents = evaluate_run(request, log, stop, [&](const OrderedJson& document) {
+      if (!arguments.json) std::cout << evaluation_table(document) << '\n';
+    });
+  });
+  if (!request.compute.processes.is_first()) return 0;
   const OrderedJson result = documents.size() == 1 ? documents[0] : OrderedJson(documents);
   if (arguments.json) std::cout << result.dump(2) << '\n';
   if (!out.empty()) {

@@ -2,6 +2,7 @@
 // on a machine other than the one that trains. Warns about what the run would never train and about
 // zero-shot classes that the anchor prompts name.
 #include <iostream>
+#include <optional>
 
 #include "cli/commands.h"
 #include "cli/signals.h"
@@ -11,6 +12,7 @@
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/prepare/prepare.h"
 #include "saferclip/run/plan_checks.h"
+#include "saferclip/run/run_processes.h"
 #include "saferclip/run/training.h"
 #include "saferclip/run/training_coverage.h"
 #include "saferclip/run/training_data.h"
@@ -18,13 +20,11 @@
 namespace saferclip {
 namespace {
 
-int prepare(const ConfigArguments& arguments, const GlobalOptions& globals, Logger& log) {
-  const StopFlag& stop = ask_before_ending(kGrace);
-  RunConfig config = read_run_config(arguments.file, arguments.overrides);
-  require_inputs(config);
-  const Session session = open_session(std::move(config), globals, log);
+void prepare_in(const Session& session, Logger& log, const StopFlag& stop) {
+  std::optional<Logger::Hush> hush;
+  if (!session.processes.is_first()) hush.emplace(log);
   Preparer preparer(session.config.data, session.source, *session.tokenizer, session.device, log,
-                    &stop);
+                    &stop, session.processes);
   const TrainingData data = prepare_training(session, preparer);
   const Sampler sampler = make_sampler(data, session.config);
   for (const std::string& problem :
@@ -42,8 +42,21 @@ int prepare(const ConfigArguments& arguments, const GlobalOptions& globals, Logg
       log.warn(line);
     }
   }
+  if (!session.processes.is_first()) return;
   std::cout << "prepared " << data.train.good_rows.size() << " training rows in "
             << session.config.data.cache_dir << '\n';
+}
+
+int prepare(const ConfigArguments& arguments, const GlobalOptions& globals, Logger& log) {
+  const StopFlag& stop = ask_before_ending(kGrace);
+  RunConfig config = read_run_config(arguments.file, arguments.overrides);
+  const ComputeOptions compute = join_processes(globals, log, stop);
+  end_together(compute.processes, log, {}, [&] {
+    require_inputs(config);
+    const Session session = open_session(std::move(config), compute, log);
+    require_equal_processes(session, log);
+    prepare_in(session, log, stop);
+  });
   log.info(cat("peak memory: ", human_bytes(peak_memory_bytes())));
   return 0;
 }

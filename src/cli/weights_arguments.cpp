@@ -62,11 +62,11 @@ void require_no_options(const WeightsArguments& arguments) {
   }
 }
 
-Session open_plain_weights(const WeightsArguments& arguments, const GlobalOptions& globals,
+Session open_plain_weights(const WeightsArguments& arguments, const ComputeOptions& compute,
                            Logger& log) {
   RunConfig config;
   config.model = model_options(arguments);
-  return open_session(std::move(config), globals, log);
+  return open_session(std::move(config), compute, log);
 }
 
 }  // namespace saferclip

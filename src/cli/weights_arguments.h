@@ -31,7 +31,7 @@ ModelOptions model_options(const WeightsArguments& arguments);
 void require_no_options(const WeightsArguments& arguments);
 
 // Opens a session on plain weights. Throws as open_session does.
-Session open_plain_weights(const WeightsArguments& arguments, const GlobalOptions& globals,
+Session open_plain_weights(const WeightsArguments& arguments, const ComputeOptions& compute,
                            Logger& log);
 
 }  // namespace saferclip

@@ -153,6 +153,18 @@ void Logger::speak_as(const std::string& name) {
   state_->shows_progress = false;
 }
 
+Logger::Hush::Hush(Logger& log) : log_(log) {
+  const std::lock_guard lock(log.state_->mutex);
+  const spdlog::sink_ptr& console = log.state_->logger->sinks().front();
+  level_ = console->level();
+  console->set_level(std::max(console->level(), spdlog::level::err));
+}
+
+Logger::Hush::~Hush() {
+  const std::lock_guard lock(log_.state_->mutex);
+  log_.state_->logger->sinks().front()->set_level(static_cast<spdlog::level::level_enum>(level_));
+}
+
 void Logger::mute_terminal() {
   const std::lock_guard lock(state_->mutex);
   state_->logger->sinks().front()->set_level(spdlog::level::off);

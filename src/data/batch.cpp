@@ -82,13 +82,29 @@ struct Captions {
   at::Tensor ids;
   at::Tensor ends;
   std::int64_t length = 0;
+  at::Tensor all_ids;
 };
 Captions gather_captions(const at::Tensor& from, const std::vector<std::int64_t>& rows,
                          const PooledToken& pooled, const Slice& own, HostMemory memory) {
   const at::Tensor ids = gather_rows(from, rows, HostMemory::kPageable);
   const at::Tensor ends = end_positions(ids, pooled, memory);
   return {ids.narrow(0, own.begin, own.size()), ends.narrow(0, own.begin, own.size()),
-          cut_length(ends, ids.size(1))};
+          cut_length(ends, ids.size(1)), ids};
+}
+
+// The distinct ids in the first `length` columns, ascending.
+at::Tensor distinct_ids(const std::vector<at::Tensor>& captions, std::int64_t length,
+                        HostMemory memory) {
+  std::vector<std::int64_t> found;
+  for (const at::Tensor& ids : captions) {
+    const auto* data = ids.const_data_ptr<std::int32_t>();
+    for (std::int64_t i = 0; i < ids.size(0); ++i) {
+      found.insert(found.end(), data + i * ids.size(1), data + i * ids.size(1) + length);
+    }
+  }
+  std::ranges::sort(found);
+  found.erase(std::unique(found.begin(), found.end()), found.end());
+  return indices(found, memory);
 }
 
 }  // namespace
@@ -155,7 +171,8 @@ BatchSource::BatchSource(const SplitData& split, const TargetCache& targets,
       anchors_per_step_(anchors_per_step),
       seed_(seed) {}
 
-std::int64_t BatchSource::gather_unsafe(Batch& batch, const Rows& all, HostMemory memory) const {
+BatchSource::Cut BatchSource::gather_unsafe(Batch& batch, const Rows& all,
+                                            HostMemory memory) const {
   const Slice own = own_slice(all.rows.size(), batch.share);
   const Captions captions =
       gather_captions(split_.tokens.unsafe, all.rows, split_.tokens.pooled, own, memory);
@@ -181,15 +198,15 @@ std::int64_t BatchSource::gather_unsafe(Batch& batch, const Rows& all, HostMemor
   batch.unsafe_rows = indices(batch.unsafe_positions, memory);
   batch.has_unsafe_image = flags(has_image, memory);
   batch.is_redirected = flags(all.is_redirected, memory);
-  return captions.length;
+  return {captions.length, captions.all_ids};
 }
 
-std::int64_t BatchSource::gather_anchors(Batch& batch, HostMemory memory) const {
+BatchSource::Cut BatchSource::gather_anchors(Batch& batch, HostMemory memory) const {
   const auto chosen = [&](const at::Tensor& pool, std::uint64_t kind) {
     return draw(pool.size(0), anchors_per_step_,
                 mix_bits(seed_, {kAnchorStream, kind, static_cast<std::uint64_t>(batch.step)}));
   };
-  std::int64_t length = 0;
+  Cut cut;
   if (needs_.anchor_text) {
     const auto rows = chosen(anchors_.prompts, 0);
     const Captions captions = gather_captions(anchors_.prompts, rows, split_.tokens.pooled,
@@ -197,7 +214,7 @@ std::int64_t BatchSource::gather_anchors(Batch& batch, HostMemory memory) const 
     batch.anchor_ids = captions.ids;
     batch.anchor_ends = captions.ends;
     batch.reference_anchor_text = gather_rows(anchors_.text, rows, memory);
-    length = captions.length;
+    cut = {captions.length, captions.all_ids};
   }
   if (needs_.anchor_image) {
     const auto rows = chosen(anchors_.images, 1);
@@ -205,7 +222,7 @@ std::int64_t BatchSource::gather_anchors(Batch& batch, HostMemory memory) const 
         gather_rows(anchors_.images, part_of(rows, own_slice(rows.size(), batch.share)), memory);
     batch.reference_anchor_image = gather_rows(anchors_.image, rows, memory);
   }
-  return length;
+  return cut;
 }
 
 Batch BatchSource::gather(const Rows& all, HostMemory memory, const BatchShare& share) const {
@@ -224,8 +241,8 @@ Batch BatchSource::gather(const Rows& all, HostMemory memory, const BatchShare& 
       gather_captions(split_.tokens.safe, rows, split_.tokens.pooled, own, memory);
   batch.safe_ids = captions.ids;
   batch.safe_ends = captions.ends;
-  std::int64_t length = captions.length;
-  if (needs_.unsafe) length = std::max(length, gather_unsafe(batch, all, memory));
+  std::vector<Cut> cuts{{captions.length, captions.all_ids}};
+  if (needs_.unsafe) cuts.push_back(gather_unsafe(batch, all, memory));
   if (needs_.reference) {
     const ReferenceCache& from = split_.reference;
     batch.reference = {
@@ -237,7 +254,14 @@ Batch BatchSource::gather(const Rows& all, HostMemory memory, const BatchShare& 
     batch.target_text = std::move(targets.text);
     batch.target_image = std::move(targets.image);
   }
-  length = std::max(length, gather_anchors(batch, memory));
+  cuts.push_back(gather_anchors(batch, memory));
+  std::int64_t length = 0;
+  std::vector<at::Tensor> all_ids;
+  for (const Cut& cut : cuts) {
+    length = std::max(length, cut.length);
+    if (cut.all_ids.defined()) all_ids.push_back(cut.all_ids);
+  }
+  if (share.size > 1) batch.used_ids = distinct_ids(all_ids, length, memory);
   for (at::Tensor* ids : {&batch.safe_ids, &batch.unsafe_ids, &batch.anchor_ids}) {
     if (ids->defined()) *ids = cut(*ids, length, memory);
   }

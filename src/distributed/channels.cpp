@@ -35,6 +35,7 @@ void throw_failure(const Watch& watch, const std::string& what) {
 
 void finish(c10d::Work& work, const at::Tensor& values, const Watch& watch) {
   if (!values.is_cpu()) return work.synchronize();
+  const auto began = std::chrono::steady_clock::now();
   // In pieces, so that the loss of a process whose connection just stays silent ends it.
   while (!work.isCompleted()) {
     if (const auto loss = watch.loss()) throw ProcessLost(*loss);
@@ -48,6 +49,7 @@ void finish(c10d::Work& work, const at::Tensor& values, const Watch& watch) {
   } catch (const std::exception& problem) {
     throw_failure(watch, problem.what());
   }
+  watch.add_waiting(std::chrono::steady_clock::now() - began);
 }
 
 Channels::Channels(Group group, const std::string& address) : group_(std::move(group)) {

@@ -16,8 +16,8 @@ namespace saferclip {
 
 using Work = c10::intrusive_ptr<c10d::Work>;
 
-// Waits for work on `values`; by NCCL the card's current stream does, and the host goes on. Throws
-// ProcessLost.
+// Waits for work on `values`; by NCCL the card's current stream does, and the host goes on. Adds to
+// `watch` how long that took. Throws ProcessLost.
 void finish(c10d::Work& work, const at::Tensor& values, const Watch& watch);
 
 // What fails a little before or after the watch notices that a process died.

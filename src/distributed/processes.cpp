@@ -210,6 +210,8 @@ void Processes::all_gather(const at::Tensor& part, const at::Tensor& flat) const
   copy_back(all, flat);
 }
 
+double Processes::waited_seconds() const { return state_ ? state_->watch->waited_seconds() : 0; }
+
 std::vector<std::string> Processes::gather_texts(const std::string& text) const {
   if (!state_) return {text};
   // One more layer, which says where each text ends.
@@ -254,6 +256,33 @@ void Processes::barrier(const std::string& what,
   } catch (const c10::Error& problem) {
     throw_failure(*state_->watch, problem.what_without_backtrace());
   }
+}
+
+void Processes::throw_if_any_stopped(const StopFlag* stop, const std::string& message) const {
+  if (!state_) return throw_if_stopped(stop, message);
+  at::Tensor codes = at::zeros({size()}, at::kInt);
+  codes[rank()] = stop == nullptr ? 0 : stop->exit_code();
+  sum_(codes);
+  const std::int32_t* values = codes.const_data_ptr<std::int32_t>();
+  const std::int32_t* found =
+      std::find_if(values, values + size(), [](std::int32_t code) { return code != 0; });
+  if (found != values + size()) throw Interrupted(message, *found);
+}
+
+std::vector<int> Processes::ranks_with(bool yes) const {
+  std::vector<int> ranks;
+  if (!state_) {
+    if (yes) ranks.push_back(0);
+    return ranks;
+  }
+  at::Tensor answers = at::zeros({size()}, at::kInt);
+  answers[rank()] = yes ? 1 : 0;
+  sum_(answers);
+  const std::int32_t* values = answers.const_data_ptr<std::int32_t>();
+  for (int other = 0; other < size(); ++other) {
+    if (values[other] != 0) ranks.push_back(other);
+  }
+  return ranks;
 }
 
 void Processes::leave(const std::function<void(const std::vector<int>&)>& waiting) const {

@@ -9,6 +9,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -59,6 +60,10 @@ class Watch {
   // The same, after waiting for it for at most `time`.
   std::optional<Loss> wait_for_loss(std::chrono::milliseconds time) const;
 
+  // How long this process has waited for messages of the others, as told here.
+  void add_waiting(std::chrono::nanoseconds time) const { waited_ += time.count(); }
+  double waited_seconds() const { return 1e-9 * static_cast<double>(waited_); }
+
  private:
   void run();
   // Reads what is there. Returns false when nothing more can come.
@@ -76,6 +81,7 @@ class Watch {
   bool announced_ = false;
   bool stopped_ = false;
 
+  mutable std::atomic<std::int64_t> waited_{0};  // nanoseconds
   const OnLoss on_loss_;
   Socket wake_;  // an event that ends the thread's sleep
   std::thread thread_;

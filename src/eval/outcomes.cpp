@@ -227,8 +227,8 @@ double percent_of(const OutcomeColumn& column) {
 }
 
 SplitOutcomes measure_split(const EmbeddingSet& set, const std::vector<std::int64_t>& k,
-                            const StopFlag* stop) {
-  const auto outcomes = run_retrieval(set, stop);
+                            const StopFlag* stop, const TileShare& share) {
+  const auto outcomes = run_retrieval(set, stop, share);
   TableMaker maker(set.safe_text.size(0));
   SplitOutcomes result;
   for (const char* task :

@@ -134,8 +134,7 @@ using Outcomes = std::map<std::string, TaskOutcomes>;
 // The rows of one gallery, and what all walks over its scores share.
 struct Gallery {
   const std::vector<std::int64_t>& rows;
-  const at::Tensor& tile;
-  const StopFlag* stop;
+  const ScoreWalk& walk;
   Outcomes& outcomes;
 };
 
@@ -157,11 +156,11 @@ PictureItems picture_items(const at::Tensor& images, const std::vector<std::int6
 void run_two_tasks(const Gallery& gallery, const at::Tensor& texts, const PictureItems& images,
                    const char* text_task, const char* image_task) {
   const at::Tensor own =
-      pair_scores(texts, images.embeddings, images.pictures.of_row, gallery.tile);
+      pair_scores(texts, images.embeddings, images.pictures.of_row, gallery.walk);
   Task text = Task::of_texts(own, images.pictures, gallery.rows);
   Task image = Task::of_pictures(own, images.pictures, gallery.rows);
   count_scores(texts, images.embeddings, {{text.relevant_part()}, {image.relevant_part()}},
-               gallery.tile, gallery.stop);
+               gallery.walk);
   text.append_to(gallery.outcomes[text_task], images.count());
   image.append_to(gallery.outcomes[image_task], texts.size(0));
 }
@@ -195,7 +194,7 @@ class UnionGallery {
 
  private:
   at::Tensor own_scores(const at::Tensor& texts, const PictureItems& images) const {
-    return pair_scores(texts, images.embeddings, images.pictures.of_row, gallery_.tile);
+    return pair_scores(texts, images.embeddings, images.pictures.of_row, gallery_.walk);
   }
   Task texts_to(const at::Tensor& own, const PictureItems& images) const {
     return Task::of_texts(own, images.pictures, gallery_.rows);
@@ -204,7 +203,7 @@ class UnionGallery {
     return Task::of_pictures(own, images.pictures, gallery_.rows);
   }
   void walk(const at::Tensor& texts, const PictureItems& images, const ScoreCounts& counts) {
-    count_scores(texts, images.embeddings, counts, gallery_.tile, gallery_.stop);
+    count_scores(texts, images.embeddings, counts, gallery_.walk);
   }
   void append(const char* name, const Task& task, std::int64_t items) {
     task.append_to(gallery_.outcomes[name], items);
@@ -320,9 +319,10 @@ std::vector<std::int64_t> distinct_pictures(const std::vector<std::int64_t>& pic
   return pictures_of(picture, all).rows;
 }
 
-std::map<std::string, TaskOutcomes> run_retrieval(const EmbeddingSet& set, const StopFlag* stop) {
+std::map<std::string, TaskOutcomes> run_retrieval(const EmbeddingSet& set, const StopFlag* stop,
+                                                  const TileShare& share) {
   const at::NoGradGuard guard;
-  const at::Tensor tile = tile_buffer();
+  const ScoreWalk walk{tile_buffer(), stop, share};
   std::map<std::string, std::vector<std::int64_t>> galleries;
   for (std::int64_t i = 0; i < set.safe_text.size(0); ++i) {
     galleries[set.gallery.empty() ? "" : set.gallery[static_cast<std::size_t>(i)]].push_back(i);
@@ -336,9 +336,9 @@ std::map<std::string, TaskOutcomes> run_retrieval(const EmbeddingSet& set, const
     const bool has_unsafe =
         set.unsafe_text.defined() && set.unsafe_image.defined() && !complete.empty();
     const bool is_complete = has_unsafe && complete.size() == rows.size();
-    if (!is_complete) run_safe_pictures({rows, tile, stop, outcomes}, set);
+    if (!is_complete) run_safe_pictures({rows, walk, outcomes}, set);
     if (!has_unsafe) continue;
-    const Gallery gallery{complete, tile, stop, outcomes};
+    const Gallery gallery{complete, walk, outcomes};
     UnionGallery(gallery, set).run(is_complete);
   }
   return outcomes;

@@ -8,6 +8,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <limits>
 #include <set>
 
 #include "saferclip/core/vectorized.h"
@@ -142,16 +143,106 @@ struct Counts {
   }
 }
 
+void count_tile(const Tile& tile, const ScoreCounts& counts) {
+  at::parallel_for(0, tile.rows(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+    vectorized([&] {
+      for (std::int64_t i = begin; i < end; ++i) {
+        for (const RankCount& count : counts.rows) count_row(count, tile, i);
+        if (counts.row_best == nullptr) continue;
+        float& best = counts.row_best[tile.first_row + i];
+        best = highest(tile.row(i), tile.columns(), best);
+      }
+    });
+  });
+  at::parallel_for(0, tile.columns(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+    vectorized([&] {
+      for (const RankCount& count : counts.columns) count_columns(count, tile, begin, end);
+      if (counts.column_best != nullptr) best_of_columns(counts.column_best, tile, begin, end);
+    });
+  });
+}
+
+// The tiles are dealt out to the processes one by one.
+void count_own_tiles(const at::Tensor& a, const at::Tensor& b, const ScoreCounts& counts,
+                     const ScoreWalk& walk) {
+  TileMaker maker(a, b, walk.buffer);
+  std::int64_t number = 0;
+  for (std::int64_t row = 0; row < a.size(0); row += kTile) {
+    for (std::int64_t column = 0; column < b.size(0); column += kTile) {
+      if (number++ % walk.share.size != walk.share.rank) continue;
+      throw_if_stopped(walk.stop, "interrupted during retrieval");
+      count_tile(maker.make(row, column), counts);
+    }
+  }
+}
+
+// Counters of one process's tiles, to be added to those of the others: for each task `before` and
+// `equal`, then the highest scores.
+class OwnCounts {
+ public:
+  OwnCounts(const ScoreCounts& all, std::int64_t rows, std::int64_t columns)
+      : all_(all), rows_(rows), columns_(columns) {
+    const auto tasks = static_cast<std::int64_t>(all.rows.size()) * rows +
+                       static_cast<std::int64_t>(all.columns.size()) * columns;
+    counts_ = at::zeros({1, 2 * tasks}, at::kInt);
+    best_ = at::full({1, rows + columns}, -std::numeric_limits<float>::infinity(), at::kFloat);
+  }
+
+  ScoreCounts own() {
+    ScoreCounts own = all_;
+    auto* next = counts_.mutable_data_ptr<std::int32_t>();
+    for_each_task(own, [&](RankCount& task, std::int64_t size) {
+      task.before = next;
+      task.equal = next + size;
+      next += 2 * size;
+    });
+    auto* best = best_.mutable_data_ptr<float>();
+    if (own.row_best != nullptr) own.row_best = best;
+    if (own.column_best != nullptr) own.column_best = best + rows_;
+    return own;
+  }
+
+  // Adds the counts of all processes to the caller's.
+  void add(const TileShare& share) {
+    const at::Tensor counts = share.gather(counts_).sum(0, false, at::kInt);
+    const auto* next = counts.const_data_ptr<std::int32_t>();
+    for_each_task(all_, [&](RankCount& task, std::int64_t size) {
+      for (std::int64_t i = 0; i < size; ++i) task.before[i] += next[i];
+      for (std::int64_t i = 0; i < size; ++i) task.equal[i] += next[size + i];
+      next += 2 * size;
+    });
+    if (all_.row_best == nullptr && all_.column_best == nullptr) return;
+    const at::Tensor best = std::get<0>(share.gather(best_).max(0));
+    const auto* scores = best.const_data_ptr<float>();
+    if (all_.row_best != nullptr) highest_into(scores, rows_, all_.row_best);
+    if (all_.column_best != nullptr) highest_into(scores + rows_, columns_, all_.column_best);
+  }
+
+ private:
+  template <class Use>
+  void for_each_task(ScoreCounts& counts, const Use& use) const {
+    for (RankCount& task : counts.rows) use(task, rows_);
+    for (RankCount& task : counts.columns) use(task, columns_);
+  }
+
+  ScoreCounts all_;
+  std::int64_t rows_;
+  std::int64_t columns_;
+  at::Tensor counts_;
+  at::Tensor best_;
+};
+
 }  // namespace
 
 at::Tensor tile_buffer() { return at::empty({kTile * kTile}, at::kFloat); }
 
 at::Tensor pair_scores(const at::Tensor& a, const at::Tensor& b,
-                       const std::vector<std::int32_t>& column, const at::Tensor& buffer) {
-  at::Tensor scores = at::empty({a.size(0)}, at::kFloat);
+                       const std::vector<std::int32_t>& column, const ScoreWalk& walk) {
+  at::Tensor scores = at::zeros({a.size(0)}, at::kFloat);
   auto* data = scores.mutable_data_ptr<float>();
-  TileMaker maker(a, b, buffer);
+  TileMaker maker(a, b, walk.buffer);
   for (std::int64_t first = 0; first < a.size(0); first += kTile) {
+    if (first / kTile % walk.share.size != walk.share.rank) continue;
     const std::int64_t end = std::min(first + kTile, a.size(0));
     // Captions in the order of their pictures need one or two tiles.
     std::set<std::int64_t> needed;
@@ -166,34 +257,22 @@ at::Tensor pair_scores(const at::Tensor& a, const at::Tensor& b,
       }
     }
   }
+  if (walk.share.size == 1) return scores;
+  const at::Tensor all = walk.share.gather(scores.unsqueeze(0));
+  for (std::int64_t first = 0; first < a.size(0); first += kTile) {
+    const std::int64_t count = std::min(kTile, a.size(0) - first);
+    scores.narrow(0, first, count)
+        .copy_(all[first / kTile % walk.share.size].narrow(0, first, count));
+  }
   return scores;
 }
 
 void count_scores(const at::Tensor& a, const at::Tensor& b, const ScoreCounts& counts,
-                  const at::Tensor& buffer, const StopFlag* stop) {
-  TileMaker maker(a, b, buffer);
-  for (std::int64_t row = 0; row < a.size(0); row += kTile) {
-    for (std::int64_t column = 0; column < b.size(0); column += kTile) {
-      throw_if_stopped(stop, "interrupted during retrieval");
-      const Tile tile = maker.make(row, column);
-      at::parallel_for(0, tile.rows(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-        vectorized([&] {
-          for (std::int64_t i = begin; i < end; ++i) {
-            for (const RankCount& count : counts.rows) count_row(count, tile, i);
-            if (counts.row_best == nullptr) continue;
-            float& best = counts.row_best[row + i];
-            best = highest(tile.row(i), tile.columns(), best);
-          }
-        });
-      });
-      at::parallel_for(0, tile.columns(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-        vectorized([&] {
-          for (const RankCount& count : counts.columns) count_columns(count, tile, begin, end);
-          if (counts.column_best != nullptr) best_of_columns(counts.column_best, tile, begin, end);
-        });
-      });
-    }
-  }
+                  const ScoreWalk& walk) {
+  if (walk.share.size == 1) return count_own_tiles(a, b, counts, walk);
+  OwnCounts shared(counts, a.size(0), b.size(0));
+  count_own_tiles(a, b, shared.own(), walk);
+  shared.add(walk.share);
 }
 
 }  // namespace saferclip

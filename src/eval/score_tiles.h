@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "saferclip/core/stop.h"
+#include "saferclip/eval/retrieval.h"
 
 namespace saferclip {
 
@@ -31,12 +32,19 @@ struct ScoreCounts {
 // heap.
 at::Tensor tile_buffer();
 
+// What all walks of a retrieval have in common.
+struct ScoreWalk {
+  at::Tensor buffer;  // of tile_buffer()
+  const StopFlag* stop = nullptr;
+  TileShare share = {};
+};
+
 // S[i, column[i]] for each row i, bit for bit as the walk computes it; fp32 [N].
 at::Tensor pair_scores(const at::Tensor& a, const at::Tensor& b,
-                       const std::vector<std::int32_t>& column, const at::Tensor& buffer);
+                       const std::vector<std::int32_t>& column, const ScoreWalk& walk);
 
 // Throws Interrupted between tiles once `stop` is set.
 void count_scores(const at::Tensor& a, const at::Tensor& b, const ScoreCounts& counts,
-                  const at::Tensor& buffer, const StopFlag* stop);
+                  const ScoreWalk& walk);
 
 }  // namespace saferclip

@@ -94,8 +94,19 @@ Evaluator::Evaluator(const EvaluateOptions& options, const WeightsSource& source
                      Preparer& preparer, Logger& log)
     : options_(options), source_(source), preparer_(preparer), log_(log) {}
 
+TileShare tile_share(const Processes& processes) {
+  return {processes.rank(), processes.size(),
+          [processes](const at::Tensor& row) { return processes.gather_rows(row); }};
+}
+
+const StopFlag* Evaluator::own_stop() const {
+  return preparer_.processes().is_alone() ? preparer_.stop() : nullptr;
+}
+
 EmbedJob Evaluator::embed_job(const std::string& label) const {
-  return {log_, label, options_.batch_size, preparer_.stop()};
+  EmbedJob job{log_, label, options_.batch_size, preparer_.stop()};
+  job.processes = preparer_.processes();
+  return job;
 }
 
 // Measures the unsafe half if the manifest has one, whatever the objective trains on.
@@ -159,11 +170,12 @@ EmbeddingSet Evaluator::reference_split(const EvaluationRequest& request) {
 
 ModelScores Evaluator::measure(const EmbeddingSet& set, const ClipModel* model,
                                const SplitData& split) {
-  const StopFlag* stop = preparer_.stop();
+  preparer_.processes().throw_if_any_stopped(preparer_.stop(), "interrupted before ranking");
+  const StopFlag* stop = own_stop();
   std::vector<std::int64_t> k = options_.k;
   k.push_back(1);  // needed by best_metric and the table
   std::optional<Progress> working(std::in_place, log_, cat("ranking ", split.name));
-  SplitOutcomes outcomes = measure_split(set, k, stop);
+  SplitOutcomes outcomes = measure_split(set, k, stop, tile_share(preparer_.processes()));
   working.reset();
   ModelScores scores;
   scores.tables.push_back({{}, std::move(outcomes.table)});
@@ -214,7 +226,7 @@ void Evaluator::add_zero_shot(const ClipModel& model, ModelScores& scores) {
     classes = classes / classes.norm(2, {1}, true).clamp_min(1e-12);
     scores.tables.push_back(
         {{"zero_shot", set.name},
-         measure_zero_shot(images, classes, set.labels, set.groups, preparer_.stop())});
+         measure_zero_shot(images, classes, set.labels, set.groups, own_stop())});
     write_percentages(scores.tables.back(), scores.json);
     OrderedJson& entry = scores.json["zero_shot"][dotted({set.name})];
     entry["headline"] = to_string(options.headline);
@@ -250,9 +262,9 @@ void Evaluator::add_real_images(const ClipModel& model, const SplitData& split,
       scores.tables.push_back({{"real_images", options.name}, std::move(table)});
       write_percentages(scores.tables.back(), scores.json);
     };
-    add("text", measure_top_unsafe(queries, safe, unsafe, preparer_.stop()));
+    add("text", measure_top_unsafe(queries, safe, unsafe, own_stop()));
     if (has_unsafe) {
-      add("image", measure_top_unsafe(unsafe, set.safe_text, set.unsafe_text, preparer_.stop()));
+      add("image", measure_top_unsafe(unsafe, set.safe_text, set.unsafe_text, own_stop()));
     }
     OrderedJson& entry = scores.json["real_images"][dotted({options.name})];
     entry["gallery"] = {{"safe_images", safe.size(0)},
@@ -319,8 +331,7 @@ OrderedJson Evaluator::evaluate(const EvaluationRequest& request, ClipModel* tun
   const std::int64_t resamples = options_.bootstrap;
   if (before && resamples > 0) {
     const Progress working(log_, cat("comparing before and after, ", request.source.name));
-    document["change"] =
-        differences_json(before->tables, after->tables, resamples, preparer_.stop());
+    document["change"] = differences_json(before->tables, after->tables, resamples, own_stop());
   }
   return document;
 }

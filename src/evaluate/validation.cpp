@@ -138,7 +138,8 @@ std::string Validator::chance_problem() {
   const auto galleries = std::max<double>(
       1, static_cast<double>(std::set(set.gallery.begin(), set.gallery.end()).size()));
   const double by_chance = galleries + 3 * std::sqrt(galleries);
-  const auto outcomes = run_retrieval(safe, preparer_.stop());
+  const auto outcomes =
+      run_retrieval(safe, evaluator_.own_stop(), tile_share(preparer_.processes()));
   for (const char* task : {kTextToImage, kImageToText}) {
     const std::vector<QueryOutcome>& queries = outcomes.at(task).queries;
     if (queries.size() < kFewRows) return "";

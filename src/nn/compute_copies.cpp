@@ -6,6 +6,8 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
+
 namespace saferclip {
 namespace {
 
@@ -81,20 +83,42 @@ void ComputeCopies::refresh() {
   }
 }
 
-void ComputeCopies::collect_gradients() {
+void ComputeCopies::collect(const std::vector<const Copy*>& copies) {
   const at::NoGradGuard guard;
   std::unordered_map<double, std::pair<std::vector<at::Tensor>, std::vector<at::Tensor>>> lists;
-  for (Copy& copy : copies_) {
-    const at::Tensor gradient = copy.tensor.grad();
+  for (const Copy* copy : copies) {
+    const at::Tensor gradient = copy->tensor.grad();
     if (!gradient.defined()) continue;
-    auto& [leaves, gradients] = lists[copy.factor];
-    for (const at::Tensor& rows : rows_of(gradient, copy.leaves)) gradients.push_back(rows);
-    leaves.insert(leaves.end(), copy.leaves.begin(), copy.leaves.end());
-    copy.tensor.mutable_grad() = at::Tensor();
+    auto& [leaves, gradients] = lists[copy->factor];
+    for (const at::Tensor& rows : rows_of(gradient, copy->leaves)) gradients.push_back(rows);
+    leaves.insert(leaves.end(), copy->leaves.begin(), copy->leaves.end());
+    copy->tensor.mutable_grad() = at::Tensor();
   }
   for (const auto& [factor, list] : lists) {
     add_to_gradients(list.first, widened(list.second, factor));
   }
+}
+
+void ComputeCopies::collect_gradients() {
+  std::vector<const Copy*> all;
+  for (const Copy& copy : copies_) all.push_back(&copy);
+  collect(all);
+}
+
+void ComputeCopies::collect_gradients_of(const std::vector<at::Tensor>& copies) {
+  std::vector<const Copy*> some;
+  for (const Copy& copy : copies_) {
+    const auto is_it = [&](const at::Tensor& tensor) { return tensor.is_same(copy.tensor); };
+    if (std::ranges::any_of(copies, is_it)) some.push_back(&copy);
+  }
+  collect(some);
+}
+
+std::vector<std::pair<at::Tensor, std::vector<at::Tensor>>> ComputeCopies::copies_and_leaves()
+    const {
+  std::vector<std::pair<at::Tensor, std::vector<at::Tensor>>> all;
+  for (const Copy& copy : copies_) all.emplace_back(copy.tensor, copy.leaves);
+  return all;
 }
 
 at::Tensor ComputeCopies::read(const at::Tensor& tensor) {

@@ -25,13 +25,15 @@ at::Tensor part_view(const TrainedParameter& parameter, const TrainedParameter::
 }
 
 Optimizer::Optimizer(OptimizerOptions options, const std::vector<TrainedParameter>& parameters,
-                     Scaling scaling)
-    : options_(std::move(options)) {
+                     Scaling scaling, std::vector<bool> held)
+    : options_(std::move(options)), held_(std::move(held)) {
+  held_.resize(parameters.size(), held_.empty());
   for (const TrainedParameter& parameter : parameters) {
     (parameter.decays ? decayed_ : plain_).push_back(leaves_.size());
     leaves_.push_back(parameter.tensor);
-    exp_avg_.push_back(at::zeros_like(parameter.tensor));
-    exp_avg_sq_.push_back(at::zeros_like(parameter.tensor));
+    const bool is_held = held_[exp_avg_.size()];
+    exp_avg_.push_back(is_held ? at::zeros_like(parameter.tensor) : at::Tensor());
+    exp_avg_sq_.push_back(is_held ? at::zeros_like(parameter.tensor) : at::Tensor());
     steps_.push_back(at::zeros({}, parameter.tensor.options().dtype(at::kFloat)));
   }
   if (scaling == Scaling::kDynamic) scale_.emplace(leaves_.front().device());
@@ -42,27 +44,31 @@ at::Tensor Optimizer::scaled(const at::Tensor& loss) const {
 }
 
 void Optimizer::update(const std::vector<std::size_t>& indices, double weight_decay, double lr) {
-  std::vector<at::Tensor> leaves, gradients, averages, squares, steps;
+  std::vector<at::Tensor> leaves, gradients, averages, squares, steps, counts;
   for (const std::size_t i : indices) {
     if (!leaves_[i].grad().defined()) continue;
+    counts.push_back(steps_[i]);
+    if (!held_[i]) continue;
     leaves.push_back(leaves_[i]);
     gradients.push_back(leaves_[i].grad());
     averages.push_back(exp_avg_[i]);
     squares.push_back(exp_avg_sq_[i]);
     steps.push_back(steps_[i]);
   }
-  if (leaves.empty()) return;
-  at::_foreach_add_(steps, 1);
+  if (counts.empty()) return;
+  at::_foreach_add_(counts, 1);
   const std::optional<at::Tensor> found_inf =
       scale_ ? std::optional(scale_->found_inf()) : std::nullopt;
   const auto fused = options_.name == OptimizerName::kAdamW
                          ? static_cast<FusedAdam*>(at::_fused_adamw_)
                          : static_cast<FusedAdam*>(at::_fused_adam_);
-  fused(leaves, gradients, averages, squares, {}, steps, lr, options_.betas[0], options_.betas[1],
-        weight_decay, options_.eps, false, false, {}, found_inf);
+  if (!leaves.empty()) {
+    fused(leaves, gradients, averages, squares, {}, steps, lr, options_.betas[0], options_.betas[1],
+          weight_decay, options_.eps, false, false, {}, found_inf);
+  }
   // The kernels skip a step that overflowed; its count goes back too.
   if (found_inf) {
-    at::_foreach_sub_(steps, std::vector<at::Tensor>(steps.size(), *found_inf));
+    at::_foreach_sub_(counts, std::vector<at::Tensor>(counts.size(), *found_inf));
   }
 }
 

@@ -62,6 +62,32 @@ std::vector<Relative> relatives_of(const ArtifactRequest& request) {
   return relatives;
 }
 
+std::unique_ptr<FileLock> lock_folder(const fs::path& folder, Logger& log, const StopFlag* stop) {
+  auto lock = FileLock::try_acquire(folder / ".lock");
+  if (lock != nullptr) return lock;
+  log.info(cat(folder.string(), ": another process is preparing this; waiting for it to finish"));
+  return FileLock::acquire(folder / ".lock", stop);
+}
+
+void build(const ArtifactRequest& request, const fs::path& folder,
+           const std::vector<Relative>& relatives, const std::vector<NamedTensor>& embedded,
+           Logger& log) {
+  // The manifest must not vouch for a half-built artifact.
+  remove_tree(folder / "manifest.json");
+  remove_stale_temporaries(folder);
+  request.build(folder, relatives, embedded);
+  const Progress checking(log, cat("checksum of ", request.kind));
+  ArtifactManifest manifest;
+  manifest.kind = request.kind;
+  manifest.key = request.key;
+  manifest.inputs = request.inputs;
+  if (!request.recipe.empty()) manifest.inputs[kRecipe] = request.recipe;
+  manifest.file_name = kArtifactData;
+  manifest.file_size = fs::file_size(folder / kArtifactData);
+  manifest.file_sha256 = sha256_file(folder / kArtifactData);
+  write_artifact_manifest(folder, manifest);
+}
+
 }  // namespace
 
 bool is_undamaged(const Relative& relative, Logger& log) {
@@ -74,30 +100,34 @@ bool is_undamaged(const Relative& relative, Logger& log) {
   return false;
 }
 
-SafetensorsFile open_or_build(const ArtifactRequest& request, Logger& log, const StopFlag* stop) {
+void write_embedded(const fs::path& folder, const std::vector<Relative>&,
+                    const std::vector<NamedTensor>& embedded) {
+  write_safetensors(folder / kArtifactData, embedded);
+}
+
+SafetensorsFile open_or_build(const ArtifactRequest& request, const Builders& builders, Logger& log,
+                              const StopFlag* stop) {
+  const Processes& processes = builders.processes;
   const fs::path folder = artifact_folder(request.cache_dir, request.kind, request.key);
-  if (is_good(request, folder, log)) return SafetensorsFile::open(folder / kArtifactData);
-  auto lock = FileLock::try_acquire(folder / ".lock");
-  if (lock == nullptr) {
-    log.info(cat(folder.string(), ": another process is preparing this; waiting for it to finish"));
-    lock = FileLock::acquire(folder / ".lock", stop);
+  const auto lacks_it = [&] {
+    return builders.owners.is_owner() && !is_good(request, folder, log);
+  };
+  bool builds = lacks_it();
+  if (!processes.ranks_with(builds).empty()) {
+    const std::unique_ptr<FileLock> lock = builds ? lock_folder(folder, log, stop) : nullptr;
+    builds = builds && lacks_it();
+    Builders now = builders;
+    now.writers = processes.ranks_with(builds);
+    if (!now.writers.empty()) {
+      const std::vector<Relative> relatives =
+          now.is_first_writer() ? relatives_of(request) : std::vector<Relative>();
+      std::vector<NamedTensor> embedded;
+      if (request.embed) embedded = request.embed(now, relatives);
+      if (builds) build(request, folder, relatives, embedded, log);
+    }
+    const Progress waiting(log, cat("waiting for the ", request.kind, " of other processes"));
+    processes.barrier(request.kind);
   }
-  if (is_good(request, folder, log)) return SafetensorsFile::open(folder / kArtifactData);
-  const std::vector<Relative> relatives = relatives_of(request);
-  // The manifest must not vouch for a half-built artifact.
-  remove_tree(folder / "manifest.json");
-  remove_stale_temporaries(folder);
-  request.build(folder, relatives);
-  const Progress checking(log, cat("checksum of ", request.kind));
-  ArtifactManifest manifest;
-  manifest.kind = request.kind;
-  manifest.key = request.key;
-  manifest.inputs = request.inputs;
-  if (!request.recipe.empty()) manifest.inputs[kRecipe] = request.recipe;
-  manifest.file_name = kArtifactData;
-  manifest.file_size = fs::file_size(folder / kArtifactData);
-  manifest.file_sha256 = sha256_file(folder / kArtifactData);
-  write_artifact_manifest(folder, manifest);
   return SafetensorsFile::open(folder / kArtifactData);
 }
 

@@ -17,6 +17,7 @@
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/progress.h"
+#include "saferclip/core/slices.h"
 #include "saferclip/core/transfers.h"
 #include "saferclip/data/caches.h"
 #include "saferclip/model/clip_forward.h"
@@ -25,54 +26,122 @@ namespace saferclip {
 namespace {
 
 constexpr std::int64_t kCaptionsAtOnce = 256;
+constexpr std::int64_t kBlocksInRound = 8;  // of each process, before rows are exchanged
 
 at::Tensor l2_normalized(const at::Tensor& x) { return x / x.norm(2, {1}, true).clamp_min(1e-12); }
 
+std::string stopped_text(const EmbedJob& job) {
+  return job.label + ": interrupted; finished artifacts are kept";
+}
+
+// One of several processes must not stop alone.
 ForwardMode mode_of(const EmbedJob& job) {
   ForwardMode mode;
-  mode.stop = job.stop;
+  mode.stop = job.processes.is_alone() ? job.stop : nullptr;
   return mode;
 }
 
-// A block's embeddings on their way to the host.
-struct EmbeddedBlock {
-  at::Tensor rows;  // int64: where they belong
-  at::Tensor host;
-  Downloads downloads;
+// Rows that go through the model at once.
+struct Block {
+  at::Tensor rows;         // int64: which; the last ones may be copies
+  std::int64_t count = 0;  // without the copies
 };
 
-// Runs `embed` on blocks of rows of each group (int64 [n]); the last block is padded with copies of
-// its last row. A block is stored while the device works on the next one.
-at::Tensor in_blocks(std::int64_t count, const std::vector<at::Tensor>& groups, std::int64_t width,
-                     const char* unit, const EmbedJob& job,
-                     const std::function<at::Tensor(const at::Tensor& rows)>& embed) {
-  const at::NoGradGuard guard;
-  at::Tensor result = at::empty({count, width}, at::kFloat);
-  Progress progress(job.log, job.label, unit, count);
-  EmbeddedBlock before;
-  const auto store = [&](EmbeddedBlock block) {
-    std::swap(block, before);
-    if (!block.rows.defined()) return;
-    block.downloads.wait();
-    result.index_copy_(0, block.rows, block.host);
-    progress.advance(block.rows.size(0));
-  };
+// A list's blocks, of one size. A few rows do not justify a whole block of a large model.
+std::vector<Slice> slices_of(std::int64_t members, const EmbedJob& job) {
+  const std::int64_t block =
+      job.fills_blocks ? job.block : std::min(job.block, (members + 7) / 8 * 8);
+  std::vector<Slice> slices;
+  for (std::int64_t begin = 0; begin < members; begin += block) {
+    slices.push_back({begin, begin + block});
+  }
+  return slices;
+}
+
+// The blocks of each group (int64 [n]); the last one of a group is filled up with copies of its
+// last row.
+std::vector<Block> blocks_of(const std::vector<at::Tensor>& groups, const EmbedJob& job) {
+  std::vector<Block> blocks;
   for (const at::Tensor& group : groups) {
     const std::int64_t members = group.size(0);
-    // A few rows do not justify a whole block of a large model.
-    const std::int64_t block =
-        job.fills_blocks ? job.block : std::min(job.block, (members + 7) / 8 * 8);
-    for (std::int64_t begin = 0; begin < members; begin += block) {
-      throw_if_stopped(job.stop, job.label + ": interrupted; finished artifacts are kept");
-      const std::int64_t size = std::min(block, members - begin);
-      const at::Tensor rows =
-          group.index_select(0, at::arange(begin, begin + block, at::kLong).clamp_max(members - 1));
-      EmbeddedBlock now{rows.narrow(0, 0, size), {}, {}};
-      now.host = now.downloads.start(l2_normalized(embed(rows)).narrow(0, 0, size));
-      store(std::move(now));
+    for (const Slice& slice : slices_of(members, job)) {
+      const at::Tensor places =
+          at::arange(slice.begin, slice.end, at::kLong).clamp_max(members - 1);
+      blocks.push_back(
+          {group.index_select(0, places), std::min(slice.size(), members - slice.begin)});
     }
   }
+  return blocks;
+}
+
+using EmbedBlock = std::function<at::Tensor(const at::Tensor& rows)>;
+
+// Embeds this process's blocks among blocks [begin, end), which are dealt out one by one, and
+// writes them into `result`. A block is stored while the device works on the next one.
+void embed_own(const std::vector<Block>& blocks, const Slice& range, const EmbedJob& job,
+               const EmbedBlock& embed, const at::Tensor& result, Progress& progress) {
+  struct Embedded {  // on its way to the host
+    at::Tensor rows;
+    at::Tensor host;
+    Downloads downloads;
+  };
+  Embedded before;
+  const auto store = [&](Embedded next) {
+    std::swap(next, before);
+    if (!next.rows.defined()) return;
+    next.downloads.wait();
+    result.index_copy_(0, next.rows, next.host);
+    progress.advance(next.rows.size(0));
+  };
+  for (std::int64_t i = range.begin; i < range.end; ++i) {
+    if (i % job.processes.size() != job.processes.rank()) continue;
+    if (job.processes.is_alone()) throw_if_stopped(job.stop, stopped_text(job));
+    const Block& block = blocks[static_cast<std::size_t>(i)];
+    Embedded now{block.rows.narrow(0, 0, block.count), {}, {}};
+    now.host = now.downloads.start(l2_normalized(embed(block.rows)).narrow(0, 0, block.count));
+    store(std::move(now));
+  }
   store({});
+}
+
+// Adds to `result` what the other processes embedded of blocks [begin, end).
+void exchange(const std::vector<Block>& blocks, const Slice& range, const Processes& processes,
+              const at::Tensor& result, Progress& progress) {
+  std::vector<std::int64_t> counts;
+  std::vector<at::Tensor> rows;
+  for (int rank = 0; rank < processes.size(); ++rank) {
+    std::vector<at::Tensor> theirs{at::empty({0}, at::kLong)};
+    for (std::int64_t i = range.begin; i < range.end; ++i) {
+      const Block& block = blocks[static_cast<std::size_t>(i)];
+      if (i % processes.size() == rank) theirs.push_back(block.rows.narrow(0, 0, block.count));
+    }
+    rows.push_back(at::cat(theirs));
+    counts.push_back(rows.back().size(0));
+  }
+  const at::Tensor all = at::cat(rows);
+  const at::Tensor& own = rows[static_cast<std::size_t>(processes.rank())];
+  result.index_copy_(0, all, processes.gather_rows(result.index_select(0, own), counts));
+  progress.advance(all.size(0) - own.size(0));
+}
+
+// Runs `embed` on blocks of rows of each group (int64 [n]). Several processes exchange their rows
+// now and then, and agree to go on.
+at::Tensor in_blocks(std::int64_t count, const std::vector<at::Tensor>& groups, std::int64_t width,
+                     const char* unit, const EmbedJob& job, const EmbedBlock& embed) {
+  const at::NoGradGuard guard;
+  const Processes& processes = job.processes;
+  const std::vector<Block> blocks = blocks_of(groups, job);
+  at::Tensor result = at::empty({count, width}, at::kFloat);
+  Progress progress(job.log, job.label, unit, count);
+  const auto all = static_cast<std::int64_t>(blocks.size());
+  const std::int64_t round =
+      processes.is_alone() ? std::max<std::int64_t>(1, all) : kBlocksInRound * processes.size();
+  for (std::int64_t begin = 0; begin < all; begin += round) {
+    const Slice range{begin, std::min(begin + round, all)};
+    processes.throw_if_any_stopped(job.stop, stopped_text(job));
+    embed_own(blocks, range, job, embed, result, progress);
+    if (!processes.is_alone()) exchange(blocks, range, processes, result, progress);
+  }
   if (count > 4 * job.block) progress.finish();
   return result;
 }
@@ -90,6 +159,16 @@ std::vector<at::Tensor> rows_by_length(const at::Tensor& ends, std::int64_t cont
 }
 
 }  // namespace
+
+std::vector<bool> is_embedded_here(std::int64_t count, const EmbedJob& job) {
+  std::vector<bool> here(static_cast<std::size_t>(count), false);
+  const std::vector<Slice> slices = slices_of(count, job);
+  const auto size = static_cast<std::size_t>(job.processes.size());
+  for (auto i = static_cast<std::size_t>(job.processes.rank()); i < slices.size(); i += size) {
+    std::fill(here.begin() + slices[i].begin, here.begin() + std::min(slices[i].end, count), true);
+  }
+  return here;
+}
 
 TokenRows token_rows(const Tokenizer& tokenizer, const std::vector<std::string>& captions) {
   const std::int64_t context = tokenizer.spec().context_length;

@@ -134,7 +134,6 @@ at::Tensor KnownRows::embed(
     targets.push_back(i);
     sources.push_back(place->second);
   }
-  if (positions.empty()) return result;
   const at::Tensor embedded = embed_new(at::tensor(positions, at::kLong));
   return result.index_copy_(0, at::tensor(targets, at::kLong),
                             embedded.index_select(0, at::tensor(sources, at::kLong)));

@@ -32,8 +32,8 @@ class KnownRows {
   KnownRows(const std::vector<Relative>& relatives, std::int64_t width, Logger& log);
 
   // Embeddings [N, E] of the inputs with these digests; rows with zero digests are zero.
-  // `embed_new` embeds each distinct new input once: it gets their positions int64 [M] and returns
-  // [M, E].
+  // `embed_new` embeds each distinct new input once: it gets their positions int64 [M], M >= 0, and
+  // returns [M, E].
   at::Tensor embed(const at::Tensor& digests,
                    const std::function<at::Tensor(const at::Tensor& positions)>& embed_new);
 

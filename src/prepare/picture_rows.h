@@ -67,7 +67,8 @@ struct OpenPictures {
 // Opens the artifact of a job, decoding it if needed. `source`: where the list came from, for
 // people.
 OpenPictures open_pictures(const PictureJob& job, const std::filesystem::path& cache_dir,
-                           const std::string& source, Logger& log, const StopFlag* stop);
+                           const std::string& source, const Builders& builders, Logger& log,
+                           const StopFlag* stop);
 
 // Size and modification time of a file; zeros when stat fails.
 PictureRecord stat_picture(const std::filesystem::path& file);

@@ -13,9 +13,11 @@
 #include <unordered_map>
 
 #include "prepare/artifact.h"
+#include "prepare/cache_owners.h"
 #include "prepare/keys.h"
 #include "prepare/picture_rows.h"
 #include "prepare/reference_rows.h"
+#include "prepare/split_notes.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/hash.h"
@@ -40,42 +42,6 @@ fs::path bad_rows_file(const fs::path& cache_dir, std::string split) {
   return cache_dir / cat("bad_rows.", split, ".json");
 }
 
-constexpr std::size_t kNamedRows = 10;
-
-// Problems that show in a split's tokens: captions that the context cuts, and rows whose two
-// captions have the same ids.
-std::vector<std::string> caption_problems(const SplitData& split, const TokenCache& tokens,
-                                          const at::Tensor& safe_cut,
-                                          const at::Tensor& unsafe_cut) {
-  std::vector<std::string> problems;
-  const at::Tensor none = at::zeros_like(safe_cut);
-  const at::Tensor unsafe = unsafe_cut.defined() ? unsafe_cut : none;
-  const auto count = [](const at::Tensor& flags) {
-    return with_commas(flags.sum().item<std::int64_t>());
-  };
-  const at::Tensor any_cut = safe_cut.logical_or(unsafe);
-  if (any_cut.any().item<bool>()) {
-    problems.push_back(cat(split.name, ": captions longer than the context of ",
-                           tokens.safe.size(1), " tokens are truncated: ", count(safe_cut),
-                           " safe, ", count(unsafe), " unsafe, in ", count(any_cut), " rows"));
-  }
-  if (!tokens.unsafe.defined()) return problems;
-  std::vector<std::string> same;
-  const at::Tensor is_same = tokens.safe.eq(tokens.unsafe).all(1);
-  for (const std::int64_t row : split.good_rows) {
-    if (is_same[row].item<bool>()) {
-      same.push_back(split.manifest.rows[static_cast<std::size_t>(row)].id);
-    }
-  }
-  if (!same.empty()) {
-    problems.push_back(
-        cat(split.name, ": the safe and unsafe captions have the same tokens in ",
-            with_commas(static_cast<std::int64_t>(same.size())),
-            " rows, which add nothing to training: ", join(shortened(same, kNamedRows), ", ")));
-  }
-  return problems;
-}
-
 // For each row, the first row whose picture file has the same bytes; -1: no picture.
 std::vector<std::int64_t> shared_pictures(const std::vector<PictureRecord>& records) {
   std::unordered_map<std::string_view, std::int64_t> first_rows;
@@ -86,20 +52,6 @@ std::vector<std::int64_t> shared_pictures(const std::vector<PictureRecord>& reco
     pictures.push_back(is_there ? first_rows.emplace(record.sha256, row).first->second : -1);
   }
   return pictures;
-}
-
-// "30 rows", or "30 rows that share 6 safe images".
-std::string rows_and_pictures(const SplitData& split) {
-  std::set<std::int64_t> pictures;
-  for (const std::int64_t row : split.good_rows) {
-    pictures.insert(split.images.safe_picture[static_cast<std::size_t>(row)]);
-  }
-  std::string text = with_commas(static_cast<std::int64_t>(split.good_rows.size())) + " rows";
-  if (pictures.size() < split.good_rows.size()) {
-    text += cat(" that share ", with_commas(static_cast<std::int64_t>(pictures.size())),
-                " safe images");
-  }
-  return text;
 }
 
 void require_pictures(const std::string& label, std::size_t count,
@@ -121,13 +73,14 @@ std::string content_hash(const std::vector<std::vector<PictureRecord>>& records)
 }  // namespace
 
 Preparer::Preparer(const DataOptions& data, const WeightsSource& source, const Tokenizer& tokenizer,
-                   at::Device device, Logger& log, const StopFlag* stop)
+                   at::Device device, Logger& log, const StopFlag* stop, Processes processes)
     : data_(data),
       source_(source),
       tokenizer_(tokenizer),
       device_(device),
       log_(log),
-      stop_(stop) {}
+      stop_(stop),
+      processes_(std::move(processes)) {}
 
 Preparer::~Preparer() = default;
 
@@ -165,18 +118,21 @@ at::Tensor Preparer::token_ids(const std::vector<std::string>& texts,
 SplitData Preparer::split(const SplitSource& source, const SplitNeeds& needs) {
   SplitData split;
   split.name = source.name;
-  {
+  // A fault in the file is one process's to report.
+  owners_first("manifest", [&] {
     const Progress reading(log_, cat("reading ", source.name));
     split.manifest = read_manifest(manifest_request(data_, source, needs.unsafe));
-  }
+  });
   for (const std::string& note : split.manifest.notes) log_.warn(note);
   for (const std::string& note : split.manifest.left_out) log_.info(note);
   std::vector<RowProblem> problems;
   if (!split.manifest.rows.empty()) split.images = images(split, problems);
   const BadRows bad = collect_bad_rows(split.manifest, problems);
   const fs::path listed_in = bad_rows_file(data_.cache_dir, split.name);
-  write_bad_rows(bad, listed_in);
-  require_acceptable(bad, data_, listed_in, log_);
+  owners_first("rows", [&] {
+    if (builders().owners.is_owner()) write_bad_rows(bad, listed_in);
+    require_acceptable(bad, data_, listed_in, log_);
+  });
   std::set<int> bad_records;
   for (const RowProblem& problem : problems) bad_records.insert(problem.row());
   for (std::size_t i = 0; i < split.manifest.rows.size(); ++i) {
@@ -211,7 +167,7 @@ ImageCache Preparer::images(const SplitData& split, std::vector<RowProblem>& pro
   job.exif_rotate = data_.exif_rotate;
   job.label = cat("decoding ", split.name);
   const auto [file, records] =
-      open_pictures(job, data_.cache_dir, split.manifest.file.string(), log_, stop_);
+      open_pictures(job, data_.cache_dir, split.manifest.file.string(), builders(), log_, stop_);
   for (std::size_t column = 0; column < records.size(); ++column) {
     for (std::size_t row = 0; row < records[column].size(); ++row) {
       if (records[column][row].problem.empty()) continue;
@@ -248,7 +204,8 @@ TokenCache Preparer::tokens(const SplitData& split) const {
   request.kind = "tokens";
   request.key = tokens_key(tokenizer_, split.manifest, has_unsafe);
   request.inputs = {{"manifest", split.manifest.file.string()}};
-  request.build = [&](const fs::path& folder, const std::vector<Relative>&) {
+  request.build = [&](const fs::path& folder, const std::vector<Relative>&,
+                      const std::vector<NamedTensor>&) {
     const Progress working(log_, cat("tokenizing ", split.name));
     std::vector<NamedTensor> tensors;
     const auto add = [&](const std::string& name, const std::vector<std::string>& captions) {
@@ -260,7 +217,7 @@ TokenCache Preparer::tokens(const SplitData& split) const {
     if (has_unsafe) add("unsafe", unsafe);
     write_safetensors(folder / kArtifactData, tensors);
   };
-  const SafetensorsFile file = open_or_build(request, log_, stop_);
+  const SafetensorsFile file = open_or_build(request, builders(), log_, stop_);
   TokenCache cache{file.tensor("safe"),
                    {},
                    tokenizer_.spec().is_padded,
@@ -275,9 +232,23 @@ TokenCache Preparer::tokens(const SplitData& split) const {
   return cache;
 }
 
-ReferenceRequest Preparer::reference_request(const std::string& label) {
-  return {source_, device_, [this]() -> const ClipModel& { return reference(); },
-          label,   stop_,   is_tf32()};
+ReferenceRequest Preparer::reference_request(const std::string& label, const Builders& builders) {
+  return {source_,   device_, [this]() -> const ClipModel& { return reference(); }, label, stop_,
+          is_tf32(), builders};
+}
+
+const Builders& Preparer::builders() const {
+  if (!builders_) {
+    builders_ = std::make_unique<Builders>(processes_, CacheOwners(processes_, data_.cache_dir));
+  }
+  return *builders_;
+}
+
+void Preparer::owners_first(const std::string& what, const std::function<void()>& work) const {
+  const bool is_owner = builders().owners.is_owner();
+  if (is_owner) work();
+  processes_.barrier(what, {}, stop_);
+  if (!is_owner) work();
 }
 
 bool Preparer::is_tf32() const { return data_.reference_tf32 && device_.is_cuda(); }
@@ -290,17 +261,19 @@ ReferenceCache Preparer::reference_rows(const SplitData& split) {
   request.key = reference_key(split, source_, data_.exif_rotate, is_tf32());
   request.inputs = {{"manifest", split.manifest.file.string()}, {"weights", source_.path.string()}};
   request.recipe = embedding_recipe(source_, data_.exif_rotate, device_text(device_, is_tf32()));
-  request.build = [&](const fs::path& folder, const std::vector<Relative>& relatives) {
-    ReferenceRows rows(reference_request(cat("reference, ", split.name)), relatives, log_);
+  request.embed = [&](const Builders& builders, const std::vector<Relative>& relatives) {
+    ReferenceRows rows(reference_request(cat("reference, ", split.name), builders), relatives,
+                       log_);
     rows.add_captions("safe_text", split.tokens.safe);
     rows.add_pictures("safe_image", split.images.safe, split.images.safe_digests);
     if (has_unsafe) {
       rows.add_captions("unsafe_text", split.tokens.unsafe);
       rows.add_pictures("unsafe_image", split.images.unsafe, split.images.unsafe_digests);
     }
-    write_safetensors(folder / kArtifactData, rows.finish());
+    return rows.finish();
   };
-  const SafetensorsFile file = open_or_build(request, log_, stop_);
+  request.build = write_embedded;
+  const SafetensorsFile file = open_or_build(request, builders(), log_, stop_);
   const auto unsafe = [&](const char* name) {
     return has_unsafe ? file.tensor(name) : at::Tensor();
   };
@@ -321,7 +294,7 @@ OpenPictures Preparer::open_files(const std::vector<fs::path>& files, const std:
   job.preprocessing = source_.preprocessing;
   job.exif_rotate = data_.exif_rotate;
   job.label = label;
-  OpenPictures opened = open_pictures(job, data_.cache_dir, label, log_, stop_);
+  OpenPictures opened = open_pictures(job, data_.cache_dir, label, builders(), log_, stop_);
   for (const PictureRecord& record : opened.records[0]) {
     if (!record.problem.empty()) problems.push_back(record.problem);
   }

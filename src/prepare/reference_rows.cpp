@@ -44,30 +44,52 @@ std::string ReferenceRows::label_of(const std::string& name) const {
   return end == std::string::npos ? request_.label : cat(request_.label, " ", name.substr(0, end));
 }
 
-void ReferenceRows::add_captions(const std::string& name, const at::Tensor& ids) {
+EmbedJob ReferenceRows::job_of(const std::string& name) const {
   EmbedJob job{log_, label_of(name)};
   job.stop = request_.stop;
   job.fills_blocks = true;
+  job.processes = request_.builders.processes;
+  return job;
+}
+
+void ReferenceRows::add_captions(const std::string& name, const at::Tensor& ids) {
   add(name, row_digests(ids), [&](const at::Tensor& positions) {
-    return embed_ids(request_.model(), ids.index_select(0, positions), job);
+    return embed_ids(request_.model(), ids.index_select(0, positions), job_of(name));
   });
 }
 
 void ReferenceRows::add_pictures(const std::string& name, const at::Tensor& pixels,
                                  const at::Tensor& digests) {
-  EmbedJob job{log_, label_of(name)};
+  EmbedJob job = job_of(name);
   job.block = pictures_at_once(request_.source.geometry, request_.device);
-  job.stop = request_.stop;
-  job.fills_blocks = true;
   add(name, digests, [&](const at::Tensor& positions) {
     return embed_pixels(request_.model(), request_.source.preprocessing, pixels, positions, job);
   });
 }
 
+// The first writer knows which rows are new, and tells the others.
+at::Tensor ReferenceRows::embed_together(const at::Tensor& digests, const EmbedNew& embed_new) {
+  const Builders& builders = request_.builders;
+  const std::int64_t width = request_.source.geometry.embed_dim;
+  const EmbedNew embed = [&](const at::Tensor& positions) {
+    const at::Tensor all = builders.processes.gather_rows(positions);
+    return all.size(0) == 0 ? at::empty({0, width}, at::kFloat) : embed_new(all);
+  };
+  at::Tensor rows;
+  if (builders.is_first_writer()) {
+    rows = known_.embed(digests, embed);
+  } else {
+    embed(at::empty({0}, at::kLong));
+    rows = at::empty({digests.size(0), width}, at::kFloat);
+  }
+  if (builders.writers.size() > 1) builders.processes.broadcast_(rows, builders.writers.front());
+  return rows;
+}
+
 void ReferenceRows::add(const std::string& name, const at::Tensor& digests,
-                        const std::function<at::Tensor(const at::Tensor& positions)>& embed_new) {
+                        const EmbedNew& embed_new) {
   const Tf32Products products(request_.is_tf32);
-  append_with_source(tensors_, name, known_.embed(digests, embed_new), digests);
+  append_with_source(tensors_, name, embed_together(digests, embed_new), digests);
   const std::vector<bool>& known = known_.was_known();
   is_taken_.resize(known.size(), true);
   for (std::size_t i = 0; i < known.size(); ++i) is_taken_[i] = is_taken_[i] && known[i];

@@ -1,5 +1,5 @@
 // Embeds the rows of one list with the frozen reference, for an artifact. Rows that relatives
-// already hold are copied; the rest is embedded.
+// already hold are copied; the rest is embedded by all processes of a run.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,8 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "prepare/artifact.h"
 #include "prepare/known_rows.h"
 #include "saferclip/model/clip_model.h"
+#include "saferclip/prepare/embedding.h"
 #include "saferclip/weights/weights.h"
 
 namespace saferclip {
@@ -24,6 +26,7 @@ struct ReferenceRequest {
   std::string label;                        // "reference, train"
   const StopFlag* stop = nullptr;
   bool is_tf32 = false;  // products in TF32
+  Builders builders;
 };
 
 class ReferenceRows {
@@ -31,7 +34,8 @@ class ReferenceRows {
   ReferenceRows(ReferenceRequest request, const std::vector<Relative>& relatives, Logger& log);
 
   // Both add a tensor `name` [N, E] and its digests, for later artifacts to copy from; N must be
-  // the same in all calls on one object. Both throw Interrupted.
+  // the same in all calls on one object. Both throw Interrupted. Called by all processes with the
+  // same rows; the writers get the result.
   void add_captions(const std::string& name, const at::Tensor& ids);
   // uint8 [N, S, S, 3]; rows without a digest are zero.
   void add_pictures(const std::string& name, const at::Tensor& pixels, const at::Tensor& digests);
@@ -41,8 +45,10 @@ class ReferenceRows {
 
  private:
   std::string label_of(const std::string& name) const;
-  void add(const std::string& name, const at::Tensor& digests,
-           const std::function<at::Tensor(const at::Tensor& positions)>& embed_new);
+  using EmbedNew = std::function<at::Tensor(const at::Tensor& positions)>;
+  EmbedJob job_of(const std::string& name) const;
+  void add(const std::string& name, const at::Tensor& digests, const EmbedNew& embed_new);
+  at::Tensor embed_together(const at::Tensor& digests, const EmbedNew& embed_new);
 
   ReferenceRequest request_;
   Logger& log_;

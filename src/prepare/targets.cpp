@@ -91,17 +91,21 @@ TargetCache Preparer::targets(const SplitData& split, const SplitData& pool,
   request.key = targets_key(split, pool, options, extra, tokenizer_);
   request.inputs = {{"manifest", split.manifest.file.string()}, {"mode", to_string(options.mode)}};
   request.recipe = embedding_recipe(source_, data_.exif_rotate, device_text(device_, is_tf32()));
-  request.build = [&](const fs::path& folder, const std::vector<Relative>& relatives) {
-    ReferenceRows extra_rows(reference_request("extra safe captions"), relatives, log_);
+  request.embed = [&](const Builders& builders, const std::vector<Relative>& relatives) {
+    ReferenceRows extra_rows(reference_request("extra safe captions", builders), relatives, log_);
     extra_rows.add_captions("extra_text", token_ids(extra, "extra safe captions"));
-    std::vector<NamedTensor> tensors = extra_rows.finish();
+    return extra_rows.finish();
+  };
+  request.build = [&](const fs::path& folder, const std::vector<Relative>&,
+                      const std::vector<NamedTensor>& embedded) {
+    std::vector<NamedTensor> tensors = embedded;
     log_.info(cat("nearest-safe targets of ",
                   with_commas(static_cast<std::int64_t>(split.good_rows.size())), " rows"));
     for (NamedTensor& tensor : find_targets(split, pool, tensors[0].tensor, options, stop_, log_))
       tensors.push_back(std::move(tensor));
     write_safetensors(folder / kArtifactData, tensors);
   };
-  const SafetensorsFile file = open_or_build(request, log_, stop_);
+  const SafetensorsFile file = open_or_build(request, builders(), log_, stop_);
   return {file.tensor("index"),
           file.tensor("image_index"),
           file.tensor("cosine"),
@@ -131,21 +135,22 @@ AnchorCache Preparer::anchors(const AnchorOptions& options) {
   request.key = anchors_key(options, cache, source_, data_.exif_rotate, is_tf32());
   request.inputs = {{"prompts", options.prompts}, {"images", options.images}};
   request.recipe = embedding_recipe(source_, data_.exif_rotate, device_text(device_, is_tf32()));
-  request.build = [&](const fs::path& folder, const std::vector<Relative>& relatives) {
+  request.embed = [&](const Builders& builders, const std::vector<Relative>& relatives) {
     std::vector<NamedTensor> tensors;
     if (cache.prompts.defined()) {
-      ReferenceRows rows(reference_request("anchor prompts"), relatives, log_);
+      ReferenceRows rows(reference_request("anchor prompts", builders), relatives, log_);
       rows.add_captions("text", cache.prompts);
       for (NamedTensor& tensor : rows.finish()) tensors.push_back(std::move(tensor));
     }
     if (cache.images.defined()) {
-      ReferenceRows rows(reference_request("anchor images"), relatives, log_);
+      ReferenceRows rows(reference_request("anchor images", builders), relatives, log_);
       rows.add_pictures("image", cache.images, digests);
       for (NamedTensor& tensor : rows.finish()) tensors.push_back(std::move(tensor));
     }
-    write_safetensors(folder / kArtifactData, tensors);
+    return tensors;
   };
-  const SafetensorsFile file = open_or_build(request, log_, stop_);
+  request.build = write_embedded;
+  const SafetensorsFile file = open_or_build(request, builders(), log_, stop_);
   if (cache.prompts.defined()) cache.text = file.tensor("text");
   if (cache.images.defined()) cache.image = file.tensor("image");
   cache.key = request.key;

@@ -17,6 +17,7 @@
 #include "saferclip/prepare/prepare.h"
 #include "saferclip/run/kept_evaluations.h"
 #include "saferclip/run/open_run.h"
+#include "saferclip/run/run_processes.h"
 #include "saferclip/run/run_reference.h"
 #include "saferclip/train/checkpoint.h"
 
@@ -73,7 +74,7 @@ class OtherRun {
       : path_(path),
         session_(open(path, mine, compute, log)),
         preparer_(session_.config.data, session_.source, *session_.tokenizer, session_.device, log,
-                  &stop),
+                  &stop, session_.processes),
         evaluator_(session_.config.evaluate, session_.source, preparer_, log),
         checkpoint_(choose_checkpoint(resolve_run(path), "latest", log)),
         step_(read_train_state(checkpoint_).step) {}
@@ -166,6 +167,17 @@ void keep(const std::filesystem::path& run_folder, std::int64_t step, const Sess
   }
 }
 
+// What several processes must agree on, besides the session.
+Facts facts_of(const EvaluateRunRequest& run_request, const Tuned& tuned) {
+  std::vector<std::string> strengths;
+  for (const double strength : run_request.strengths) strengths.push_back(cat(strength));
+  return {{"checkpoint", tuned.step ? std::to_string(*tuned.step) : ""},
+          {"--weights", run_request.weights},
+          {"--against", run_request.against},
+          {"--split", join(run_request.splits, ", ")},
+          {"--strengths", join(strengths, ", ")}};
+}
+
 Session open_requested(const EvaluateRunRequest& run_request, bool is_run, Logger& log) {
   if (!is_run) {
     return open_session(read_run_config(run_request.file, run_request.overrides),
@@ -184,6 +196,9 @@ std::vector<OrderedJson> evaluate_run(const EvaluateRunRequest& run_request, Log
   require_consistent(run_request, is_run);
   const Session session = open_requested(run_request, is_run, log);
   Tuned tuned = tuned_model(run_request, session, is_run, log);
+  require_equal_processes(session, log, facts_of(run_request, tuned));
+  std::optional<Logger::Hush> hush;
+  if (!session.processes.is_first()) hush.emplace(log);
   if (!tuned.model && !session.config.model.init.empty()) {
     throw ConfigError(cat(
         run_request.file,
@@ -193,7 +208,7 @@ std::vector<OrderedJson> evaluate_run(const EvaluateRunRequest& run_request, Log
   if (splits.empty())
     splits.emplace_back(session.config.data.validation.empty() ? "train" : "validation");
   Preparer preparer(session.config.data, session.source, *session.tokenizer, session.device, log,
-                    &stop);
+                    &stop, session.processes);
   Evaluator evaluator(session.config.evaluate, session.source, preparer, log);
   std::optional<OtherRun> other;
   if (!run_request.against.empty())
@@ -203,6 +218,7 @@ std::vector<OrderedJson> evaluate_run(const EvaluateRunRequest& run_request, Log
     const EvaluationRequest request{split_source(session.config.data, split), documents.empty()};
     documents.push_back(evaluate_split(run_request, session, tuned, evaluator, request,
                                        other ? &*other : nullptr, log));
+    if (!session.processes.is_first()) continue;
     if (tuned.step) {
       keep(resolve_run(run_request.file).run_folder, *tuned.step, session, documents.back(), log);
     }

@@ -15,6 +15,7 @@
 #include "saferclip/nn/cuda_card.h"
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/run/training_data.h"
+#include "saferclip/train/optimizer_shards.h"
 #include "saferclip/train/trainer.h"
 
 namespace saferclip {
@@ -82,6 +83,8 @@ MemoryPlan memory_plan(const Session& session, const TrainingData& data, const S
   for (const TrainedParameter& parameter : parameters) {
     plan.trained_parameters += parameter.tensor.numel();
   }
+  plan.held_parameters =
+      config.train.shard_optimizer ? largest_shard(parameters, processes) : plan.trained_parameters;
   plan.rank = config.adapter.rank;
   plan.dropout = plan.trains_all ? 0 : config.adapter.dropout;
   plan.recompute = config.train.recompute;

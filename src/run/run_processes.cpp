@@ -37,6 +37,7 @@ Facts facts_of(const Session& session) {
   for (const auto& [pointer, value] : config.items()) {
     std::string key = pointer.substr(1);
     std::replace(key.begin(), key.end(), '/', '.');
+    if (key == "data.cache_dir") continue;  // may be local to each machine
     facts.emplace_back(key, value.dump());
   }
   return facts;
@@ -64,7 +65,8 @@ ComputeOptions join_processes(ComputeOptions compute, Logger& log, const StopFla
 }
 
 bool is_left_to_first(const std::string& command, Logger& log) {
-  for (const char* other : {"train", "inspect", "config", "doctor"}) {  // shared, or run by each
+  for (const char* other : {"train", "prepare", "evaluate", "embed", "inspect", "config",
+                            "doctor"}) {  // shared, or run by each
     if (command == other) return false;
   }
   const auto launch = launch_from_environment();
@@ -111,47 +113,24 @@ std::string text_of_first(const Processes& processes, const std::string& text) {
   return processes.gather_texts(processes.is_first() ? text : std::string()).front();
 }
 
-void first_of_machine_first(const Session& session, Logger& log, const StopFlag& stop,
-                            const std::function<void()>& work) {
-  const Processes& processes = session.processes;
-  if (processes.is_alone()) return work();
-  const auto waiting = [&log](const std::vector<int>& missing) {
-    log.debug(cat("waiting for ", missing.size(), " processes"));
-  };
-  if (session.local_rank == 0) work();
-  processes.barrier("caches", waiting, &stop);
-  if (session.local_rank != 0) work();
-}
-
-ValidationResult SharedValidation::validate(std::int64_t step) {
-  if (processes_.is_alone()) return own_->validate(step);
-  ValidationResult result;
-  int stop_code = 0;
-  try {
-    if (own_ != nullptr) result = own_->validate(step);
-  } catch (const Interrupted& stopped) {
-    stop_code = stopped.exit_code();
-  }
-  processes_.barrier("validation");
+ValidationResult result_of_first(const Processes& processes, ValidationResult own) {
+  if (processes.is_alone()) return own;
   const auto number = [](const std::optional<double>& value) {
     return value ? OrderedJson(*value) : OrderedJson(nullptr);
   };
-  const OrderedJson said =
-      OrderedJson::parse(text_of_first(processes_, OrderedJson{{"stop", stop_code},
-                                                               {"best", number(result.best_value)},
-                                                               {"loss", number(result.loss)}}
-                                                       .dump()));
-  stop_code = said["stop"].get<int>();
-  if (stop_code != 0) throw Interrupted("stopped", stop_code);
-  if (!said["best"].is_null()) result.best_value = said["best"].get<double>();
-  if (!said["loss"].is_null()) result.loss = said["loss"].get<double>();
-  return result;
+  const OrderedJson said = OrderedJson::parse(text_of_first(
+      processes, OrderedJson{{"best", number(own.best_value)}, {"loss", number(own.loss)}}.dump()));
+  if (!said["best"].is_null()) own.best_value = said["best"].get<double>();
+  if (!said["loss"].is_null()) own.loss = said["loss"].get<double>();
+  return own;
 }
 
-void require_equal_processes(const Session& session, Logger& log) {
+void require_equal_processes(const Session& session, Logger& log, const Facts& facts) {
   if (session.processes.is_alone()) return;
+  Facts all = facts_of(session);
+  all.insert(all.end(), facts.begin(), facts.end());
   try {
-    agree(session.processes, facts_of(session));
+    agree(session.processes, all);
   } catch (const ConfigError&) {
     if (!session.processes.is_first()) log.mute_terminal();
     throw;

@@ -10,6 +10,7 @@
 #include <optional>
 #include <utility>
 
+#include "run/run_validation.h"
 #include "run/training_batches.h"
 #include "saferclip/core/atomic_files.h"
 #include "saferclip/core/error.h"
@@ -20,7 +21,6 @@
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/prepare/prepare.h"
 #include "saferclip/prepare/reference_scale.h"
-#include "saferclip/run/kept_evaluations.h"
 #include "saferclip/run/open_run.h"
 #include "saferclip/run/plan_checks.h"
 #include "saferclip/run/resume.h"
@@ -95,17 +95,6 @@ RunEnvironment environment_of(const Session& session) {
   return {session.device.str(), at::get_num_threads(), resolved_values(session), {}, {}};
 }
 
-std::optional<Validator> prepare_validation(const Session& session, Preparer& preparer,
-                                            const TrainingData& data, bool is_fresh, Logger& log) {
-  if (session.config.data.validation.empty() || !session.processes.is_first()) return std::nullopt;
-  std::optional<Validator> validator(make_validator(session, preparer, data, log));
-  validator->prepare();
-  if (session.config.evaluate.every_epochs > 0) validator->score_reference();
-  const std::string problem = is_fresh ? validator->chance_problem() : "";
-  if (!problem.empty()) log.warn(problem);
-  return validator;
-}
-
 std::vector<TrainedParameter> make_leaves(const Session& session, ClipModel& model, Logger& log) {
   const RunConfig& config = session.config;
   auto parameters = make_trainable(model, config.model, config.adapter,
@@ -117,28 +106,6 @@ std::vector<TrainedParameter> make_leaves(const Session& session, ClipModel& mod
   }
   return parameters;
 }
-
-// Evaluates the current weights and keeps the document in the run's folder.
-class RunValidation : public StepValidation {
- public:
-  RunValidation(const Session& session, Validator& validator, const RunFolder& run,
-                const std::vector<TrainedParameter>& parameters)
-      : session_(session), validator_(validator), run_(run), parameters_(parameters) {}
-
-  ValidationResult validate(std::int64_t step) override {
-    ClipModel model = load_tuned(session_, trained_tensors(parameters_), "the run");
-    ValidationScores scores = validator_.validate(model);
-    keep_validation(run_.path, step, scores.document);
-    return {OrderedJson{{"after", scores.document["after"]}}.dump(), scores.best_value, scores.loss,
-            std::move(scores.summary)};
-  }
-
- private:
-  const Session& session_;
-  Validator& validator_;
-  const RunFolder& run_;
-  const std::vector<TrainedParameter>& parameters_;
-};
 
 struct RunContext {
   const RunFolder& run;
@@ -177,56 +144,91 @@ void record_run(const RunContext& context, const TrainingData& data, const Sampl
   write_run_records(context.run, session.config, environment);
 }
 
+// Fills `data`, to which the validator refers.
+std::optional<Validator> prepare_data(const RunContext& context, Preparer& preparer,
+                                      TrainingData& data) {
+  const Session& session = context.session;
+  data = prepare_training(session, preparer);
+  require_steps(session.config,
+                total_steps(session.config.train, make_sampler(data, session.config)));
+  return prepare_validation(session, preparer, data, context.start.checkpoint.empty(), context.log);
+}
+
+// What a step needs besides the model: copies for the products of a GPU, and what lets several
+// processes update their weights alike.
+struct StepParts {
+  StepParts(const Session& session, ClipModel& model, at::ScalarType compute,
+            const std::vector<TrainedParameter>& parameters) {
+    if (session.device.is_cuda()) copies.emplace(copied_tensors(model, compute), compute);
+    if (session.processes.is_alone()) return;
+    if (session.config.train.shard_optimizer) shards.emplace(session.processes, parameters);
+    const std::vector<at::Tensor> direct{model.logit_scale, model.logit_bias};
+    gradients.emplace(session.processes,
+                      GradientSum::Leaves{parameters, direct, model.text.token_embedding,
+                                          copies ? &*copies : nullptr});
+  }
+
+  void add_to(StepOptions& options) {
+    options.copies = copies ? &*copies : nullptr;
+    options.shards = shards ? &*shards : nullptr;
+    options.gradients = gradients ? &*gradients : nullptr;
+  }
+
+  std::optional<ComputeCopies> copies;
+  std::optional<OptimizerShards> shards;
+  std::optional<GradientSum> gradients;
+};
+
+Optimizer make_optimizer(const Session& session, const std::vector<TrainedParameter>& parameters,
+                         at::ScalarType compute, const StepParts& parts) {
+  return Optimizer(session.config.optimizer, parameters,
+                   compute == at::kHalf ? Optimizer::Scaling::kDynamic : Optimizer::Scaling::kNone,
+                   parts.shards ? parts.shards->held() : std::vector<bool>());
+}
+
 void train_in(const RunContext& context, const std::function<void()>& before_steps) {
   const Session& session = context.session;
   const RunConfig& config = session.config;
   Logger& log = context.log;
+  // All processes see the same data: one is enough to warn of it.
+  std::optional<Logger::Hush> hush;
+  if (!session.processes.is_first()) hush.emplace(log);
   const at::ScalarType compute = compute_dtype(session);
   const bool is_lora = config.adapter.method == AdapterMethod::kLora;
   // Load the model before preparing: the cache keys need the file's hash, which is computed
   // meanwhile.
   ClipModel model = load_clip(session.source, is_lora ? compute : at::kFloat, session.device);
   Preparer preparer(config.data, session.source, *session.tokenizer, session.device, log,
-                    &context.stop);
+                    &context.stop, session.processes);
   TrainingData data;
-  first_of_machine_first(session, log, context.stop,
-                         [&] { data = prepare_training(session, preparer); });
+  std::optional<Validator> validator = prepare_data(context, preparer, data);
   const Sampler sampler = make_sampler(data, config);
-  require_steps(config, total_steps(config.train, sampler));
-  std::optional<Validator> validator =
-      prepare_validation(session, preparer, data, context.start.checkpoint.empty(), log);
   const LiveReference reference = live_reference(session, preparer, log);
   const std::vector<TrainedParameter> parameters = make_leaves(session, model, log);
   const std::int64_t rows = rows_in_a_pass(session);
   pack_frozen_weights(model, 2 * rows, 2 * rows, compute);
-  std::optional<ComputeCopies> copies;
-  if (session.device.is_cuda()) copies.emplace(copied_tensors(model, compute), compute);
-  Optimizer optimizer(
-      config.optimizer, parameters,
-      compute == at::kHalf ? Optimizer::Scaling::kDynamic : Optimizer::Scaling::kNone);
+  StepParts parts(session, model, compute, parameters);
+  Optimizer optimizer = make_optimizer(session, parameters, compute, parts);
   record_run(context, data, sampler, parameters);
-  const std::string measure =
-      text_of_first(session.processes, validator ? validator->measure() : std::string());
-  TrainState state =
-      restore_run(context.start, state_of(session, data, measure), parameters, optimizer, log);
+  TrainState state = restore_run(
+      context.start, state_of(session, data, validator ? validator->measure() : std::string()),
+      parameters, optimizer, log);
   log.info(plan_text(session, data, sampler, parameters));
   const TrainingBatches batches(session, data, sampler, reference);
-  std::optional<RunValidation> own_validation;
-  if (validator) own_validation.emplace(session, *validator, context.run, parameters);
-  SharedValidation validation(own_validation ? &*own_validation : nullptr, session.processes);
+  std::optional<RunValidation> validation;
+  if (validator) validation.emplace(session, *validator, context.run, parameters);
   CheckpointStore checkpoints(context.run.path, log);
   keep_freed_memory();
   before_steps();
   TrainerOptions options = trainer_options(session, context.stop);
-  options.step.copies = copies ? &*copies : nullptr;
-  GradientSum gradients(session.processes, parameters, {model.logit_scale, model.logit_bias});
-  options.step.gradients = session.processes.is_alone() ? nullptr : &gradients;
+  parts.add_to(options.step);
+  hush.reset();
   run_training({.model = model,
                 .parameters = parameters,
                 .optimizer = optimizer,
                 .sampler = sampler,
                 .batches = batches,
-                .validation = config.data.validation.empty() ? nullptr : &validation,
+                .validation = validation ? &*validation : nullptr,
                 .checkpoints = checkpoints,
                 .log = log,
                 .run_folder = context.run.path,
@@ -261,7 +263,7 @@ fs::path run_in_folder(TrainingRequest request, Logger& log, const StopFlag& sto
   const StartPoint start = open_start(request, run, log);
   const Session session = open_session(std::move(request.config), request.compute, log);
   require_equal_processes(session, log);
-  say_lowered_precision(session, log);
+  if (session.processes.is_first()) say_lowered_precision(session, log);
   if (!start.checkpoint.empty()) {
     require_same_run(run.path, read_train_state(start.checkpoint), session, log);
   }
@@ -288,15 +290,6 @@ void require_sound_request(const TrainingRequest& request) {
 }
 
 }  // namespace
-
-Validator make_validator(const Session& session, Preparer& preparer, const TrainingData& data,
-                         Logger& log) {
-  const RunConfig& config = session.config;
-  return Validator(
-      {session.source, config.objective, config.evaluate, split_source(config.data, "validation"),
-       config.checkpoint.best_metric, config.train.batch_size},
-      preparer, data.train, log);
-}
 
 std::string plan_training(TrainingRequest request, Logger& log, const StopFlag& stop) {
   require_sound_request(request);

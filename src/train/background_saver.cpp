@@ -16,15 +16,25 @@ double seconds_since(std::chrono::steady_clock::time_point from) {
 
 }  // namespace
 
-bool BackgroundSaver::is_due(std::int64_t step) const {
+bool BackgroundSaver::is_due_by_steps(std::int64_t step) const {
   const CheckpointOptions& options = saved_.options;
-  if (!saved_.writes) return false;
-  if (options.every_steps > 0 && step % options.every_steps == 0) return true;
-  return options.every_minutes > 0 && seconds_since(last_save_) >= 60 * options.every_minutes;
+  return options.every_steps > 0 && step % options.every_steps == 0;
+}
+
+bool BackgroundSaver::is_due_by_time() const {
+  const CheckpointOptions& options = saved_.options;
+  return saved_.writes && options.every_minutes > 0 &&
+         seconds_since(last_save_) >= 60 * options.every_minutes;
 }
 
 void BackgroundSaver::save(const TrainState& state) {
-  if (!saved_.writes) return;
+  if (!saved_.writes) {
+    if (saved_.shards != nullptr) {
+      take_snapshot(state, saved_.parameters, saved_.optimizer, SnapshotMemory::kViews,
+                    saved_.shards);
+    }
+    return;
+  }
   const Clock::time_point began = Clock::now();
   const bool is_background = saved_.options.background;
   const bool copies_late = is_background && saved_.is_on_cpu;
@@ -33,7 +43,8 @@ void BackgroundSaver::save(const TrainState& state) {
   if (copies_late) copied_ = copied->get_future();
   CheckpointSnapshot snapshot = take_snapshot(
       state, saved_.parameters, saved_.optimizer,
-      is_background && !copies_late ? SnapshotMemory::kCopies : SnapshotMemory::kViews);
+      is_background && !copies_late ? SnapshotMemory::kCopies : SnapshotMemory::kViews,
+      saved_.shards);
   downloads_ = snapshot.downloads;
   worker_.start([this, copies_late, copied, snapshot = std::move(snapshot)]() mutable {
     snapshot.downloads.wait();

@@ -23,17 +23,21 @@ struct SavedParts {
   const Optimizer& optimizer;
   bool is_on_cpu = true;  // whether the parameters are
   bool writes = true;     // false: another process of the run does
+  const OptimizerShards* shards = nullptr;
 };
 
 class BackgroundSaver {
  public:
   explicit BackgroundSaver(const SavedParts& saved) : saved_(saved) {}
 
-  // Whether `step` is due for a save by checkpoint.every_steps or checkpoint.every_minutes.
-  bool is_due(std::int64_t step) const;
+  // Whether `step` is due for a save by checkpoint.every_steps, and whether one is due by
+  // checkpoint.every_minutes, of which only the process that writes knows.
+  bool is_due_by_steps(std::int64_t step) const;
+  bool is_due_by_time() const;
 
   // Waits for the previous save, rethrows what it threw, then starts saving the state. With
-  // checkpoint.background: false it waits for the end.
+  // checkpoint.background: false it waits for the end. Where moments are sharded, all processes
+  // call it, after the same step.
   void save(const TrainState& state);
 
   // Waits for the end of the save; rethrows what it threw, once.

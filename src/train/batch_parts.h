@@ -15,6 +15,7 @@ struct BatchPart {
   Batch own;
   std::vector<Slice> rows;
   LossConstants constants;  // of all these rows; anchors in the first part alone
+  bool is_last = false;     // of its step
 
   std::vector<std::int64_t> row_counts() const;
 };

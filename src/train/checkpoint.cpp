@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "saferclip/core/atomic_files.h"
@@ -69,20 +70,32 @@ struct OptimizerSlot {
 constexpr std::array<OptimizerSlot, 2> kMoments{
     {{".exp_avg", &Optimizer::exp_avg}, {".exp_avg_sq", &Optimizer::exp_avg_sq}}};
 
-// Moments are named after their parts, step counts after the first part.
+// Moments are named after their parts, step counts after the first part. Leaves out the moments
+// that `moment` does not give.
+using MomentOf = std::function<at::Tensor(std::size_t parameter, const OptimizerSlot& moment)>;
 std::vector<NamedTensor> optimizer_tensors(const std::vector<TrainedParameter>& parameters,
-                                           const Optimizer& optimizer) {
+                                           const Optimizer& optimizer, const MomentOf& moment_of) {
   std::vector<NamedTensor> tensors;
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    for (const auto& part : parameters[i].parts) {
-      for (const OptimizerSlot& moment : kMoments) {
-        tensors.push_back({part.name + moment.suffix,
-                           part_view(parameters[i], part, (optimizer.*moment.state)(i))});
+    for (const OptimizerSlot& moment : kMoments) {
+      const at::Tensor whole = moment_of(i, moment);
+      if (!whole.defined()) continue;
+      for (const auto& part : parameters[i].parts) {
+        tensors.push_back({part.name + moment.suffix, part_view(parameters[i], part, whole)});
       }
     }
     tensors.push_back({parameters[i].parts[0].name + ".step", optimizer.step_count(i)});
   }
   return tensors;
+}
+
+// What a file of an optimizer holds, whoever holds the moments.
+std::size_t optimizer_tensor_count(const std::vector<TrainedParameter>& parameters) {
+  std::size_t count = 0;
+  for (const TrainedParameter& parameter : parameters) {
+    count += kMoments.size() * parameter.parts.size() + 1;
+  }
+  return count;
 }
 
 std::vector<NamedTensor> loss_scale_tensors(const Optimizer& optimizer) {
@@ -173,9 +186,14 @@ std::optional<std::int64_t> CheckpointStore::pointer(const std::string& name) co
 
 CheckpointSnapshot take_snapshot(const TrainState& state,
                                  const std::vector<TrainedParameter>& parameters,
-                                 const Optimizer& optimizer, SnapshotMemory memory) {
+                                 const Optimizer& optimizer, SnapshotMemory memory,
+                                 const OptimizerShards* shards) {
+  const auto moment_of = [&](std::size_t i, const OptimizerSlot& moment) {
+    const at::Tensor& own = (optimizer.*moment.state)(i);
+    return shards == nullptr ? own : shards->to_first(i, own);
+  };
   CheckpointSnapshot snapshot{
-      state, trained_tensors(parameters), optimizer_tensors(parameters, optimizer), {}};
+      state, trained_tensors(parameters), optimizer_tensors(parameters, optimizer, moment_of), {}};
   for (NamedTensor& named : loss_scale_tensors(optimizer)) snapshot.optimizer.push_back(named);
   for (auto* tensors : {&snapshot.weights, &snapshot.optimizer}) {
     for (NamedTensor& named : *tensors) {
@@ -328,8 +346,12 @@ void restore(const fs::path& checkpoint, const std::vector<TrainedParameter>& pa
   const at::NoGradGuard guard;
   load_trained(parameters, read_trained_weights(checkpoint), (checkpoint / kWeights).string());
   const SafetensorsFile file = SafetensorsFile::open(checkpoint / kOptimizer);
-  const std::vector<NamedTensor> wanted = optimizer_tensors(parameters, optimizer);
-  for (const NamedTensor& named : wanted) copy_stored(file, named);
+  const auto held = [&](std::size_t i, const OptimizerSlot& moment) {
+    return (optimizer.*moment.state)(i);
+  };
+  for (const NamedTensor& named : optimizer_tensors(parameters, optimizer, held)) {
+    copy_stored(file, named);
+  }
   // Absent when the run went on in another precision: then the scale is found anew.
   std::size_t scales = 0;
   for (const NamedTensor& named : loss_scale_tensors(optimizer)) {
@@ -337,9 +359,10 @@ void restore(const fs::path& checkpoint, const std::vector<TrainedParameter>& pa
   }
   for (const auto& [name, entry] : file.entries())
     scales += name.starts_with("loss_scale") ? 1U : 0U;
-  if (file.entries().size() - scales != wanted.size()) {
+  const std::size_t wanted = optimizer_tensor_count(parameters);
+  if (file.entries().size() - scales != wanted) {
     throw WeightsError(cat(file.path().string(), ": holds ", file.entries().size() - scales,
-                           " tensors, expected ", wanted.size()));
+                           " tensors, expected ", wanted));
   }
 }
 

@@ -14,14 +14,14 @@ void DelayedMetrics::put(StepLine line, const StepNumbers& numbers) {
   std::vector<at::Tensor> values{numbers.loss.to(at::kFloat), numbers.grad_norm.to(at::kFloat)};
   has_scale_ = numbers.loss_scale.defined();
   if (has_scale_) values.insert(values.end(), {numbers.loss_scale, numbers.is_skipped});
-  stop_codes_ = numbers.stop_codes.defined() ? numbers.stop_codes.numel() : 0;
+  requests_ = numbers.requests.defined() ? numbers.requests.numel() : 0;
   names_.clear();
   for (const auto& [name, value] : numbers.terms) {
     names_.push_back(name);
     values.push_back(value.to(at::kFloat));
   }
   at::Tensor packed = at::stack(values);
-  if (stop_codes_ > 0) packed = at::cat({packed, numbers.stop_codes});
+  if (requests_ > 0) packed = at::cat({packed, numbers.requests});
   line_ = std::move(line);
   copied_.reset();
   if (packed.is_cpu()) {
@@ -52,8 +52,10 @@ std::optional<StepLine> DelayedMetrics::take() {
     line.terms.emplace_back(names_[i], static_cast<double>(values[i]));
   }
   values += names_.size();
-  for (std::int64_t i = 0; i < stop_codes_ && line.stop_code == 0; ++i) {
-    line.stop_code = static_cast<int>(values[i]);
+  for (std::int64_t i = 0; i < requests_; ++i) {
+    const StepRequest request = StepRequest::of(static_cast<int>(values[i]));
+    if (line.stop_code == 0) line.stop_code = request.stop_code;
+    line.asks_save = line.asks_save || request.is_save;
   }
   return line;
 }

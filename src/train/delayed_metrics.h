@@ -24,7 +24,7 @@ class DelayedMetrics {
   at::Tensor host_;
   std::vector<std::string> names_;
   bool has_scale_ = false;
-  std::int64_t stop_codes_ = 0;
+  std::int64_t requests_ = 0;
   std::unique_ptr<c10::Event> copied_;
 };
 

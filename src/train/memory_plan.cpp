@@ -128,7 +128,7 @@ std::vector<MemoryPart> memory_parts(const MemoryPlan& plan) {
           {"weights", weight_bytes(plan)},
           {"reference", plan.keeps_reference ? reference : 0},
           {"gradients", trained},
-          {"moments", 2 * trained},
+          {"moments", 2 * kFloat * plan.held_parameters},
           {"copy for saves", copies_state ? 3 * trained : 0},
           {"activations", activations},
           {"workspace", std::max(passes, model) - activations},

@@ -65,6 +65,7 @@ void MetricsLog::write(const StepLine& line) {
   if (line.device_peak_bytes > 0) json["device_peak_bytes"] = line.device_peak_bytes;
   if (line.loss_scale) json["loss_scale"] = *line.loss_scale;
   if (line.is_skipped) json["skipped"] = true;
+  if (line.waited_s) json["waited_s"] = *line.waited_s;
   append(json.dump());
 }
 

@@ -146,6 +146,11 @@ void propagate(const at::Tensor& loss) {
   if (loss.requires_grad()) loss.backward();
 }
 
+// Several processes send gradients while the last pass completes others.
+void begin_sum(const Batch& batch, const BatchPart& part, const StepOptions& options) {
+  if (part.is_last && options.gradients != nullptr) options.gradients->begin(batch);
+}
+
 void add_terms(StepNumbers& numbers, const LossResult& result) {
   const at::Tensor total = result.total.detach();
   numbers.loss = numbers.loss.defined() ? numbers.loss + total : total;
@@ -165,8 +170,10 @@ void add_terms(StepNumbers& numbers, const LossResult& result) {
 template <class Run>
 void for_parts(const Batch& batch, const StepOptions& options, const Run& run) {
   const std::optional<std::int64_t> micro = options.train.micro_batch_size;
-  for (std::int64_t i = 0; i < part_count(batch, micro); ++i) {
-    const BatchPart part = part_of(batch, i, micro);
+  const std::int64_t parts = part_count(batch, micro);
+  for (std::int64_t i = 0; i < parts; ++i) {
+    BatchPart part = part_of(batch, i, micro);
+    part.is_last = i + 1 == parts;
     const Slice& own = part.rows[static_cast<std::size_t>(batch.share.rank)];
     const ForwardMode mode{options.compute,
                            true,
@@ -190,6 +197,7 @@ StepNumbers run_passes(const ClipModel& model, const Optimizer& optimizer, const
   for_parts(batch, options, [&](const BatchPart& part, const ForwardMode& mode) {
     const LossResult result =
         losses_of(model, embed(model, part.own, options, mode), part, options, counts);
+    begin_sum(batch, part, options);
     propagate(optimizer.scaled(result.total));
     collect_gradients(options);
     add_terms(numbers, result);
@@ -240,6 +248,7 @@ StepNumbers run_cached_passes(const ClipModel& model, const Optimizer& optimizer
       }
       next[i] += rows;
     }
+    begin_sum(batch, part, options);
     if (!outputs.empty()) torch::autograd::backward(outputs, gradients);
     collect_gradients(options);
   });
@@ -258,7 +267,7 @@ void clamp_logit_scale(ClipModel& model) {
 
 StepNumbers train_step(ClipModel& model, Optimizer& optimizer, const Batch& batch,
                        const StepOptions& options, double lr,
-                       const std::function<void()>& before_update) {
+                       const std::function<void()>& before_update, const StepRequest& request) {
   const LossCounts counts = count_rows(batch);
   const bool is_cached =
       options.train.gradient_cache && part_count(batch, options.train.micro_batch_size) > 1;
@@ -267,13 +276,11 @@ StepNumbers train_step(ClipModel& model, Optimizer& optimizer, const Batch& batc
   const Tf32Products products(options.train.tf32);
   StepNumbers numbers = is_cached ? run_cached_passes(model, optimizer, batch, options, counts)
                                   : run_passes(model, optimizer, batch, options, counts);
-  if (options.gradients != nullptr) {
-    numbers.stop_codes =
-        options.gradients->sum(batch, options.stop == nullptr ? 0 : options.stop->exit_code());
-  }
+  if (options.gradients != nullptr) numbers.requests = options.gradients->finish(request.code());
   numbers.grad_norm = optimizer.clip_gradients(options.train.grad_clip);
   if (before_update) before_update();
   optimizer.step(lr);
+  if (options.shards != nullptr) options.shards->spread();
   if (const LossScale* scale = optimizer.loss_scale()) {
     numbers.loss_scale = scale->scale();
     numbers.is_skipped = scale->found_inf();

@@ -56,13 +56,14 @@ class Loop {
         state_(state),
         total_(total_steps(options.step.train, parts.sampler)),
         has_unsafe_(loss_needs(options.step.objective).unsafe),
-        is_first_(options.step.processes.is_first()),
+        processes_(options.step.processes),
+        is_first_(processes_.is_first()),
         metrics_(is_first_ ? parts.run_folder / "metrics.jsonl" : "", state.step,
                  state.awaits_validation ? LastEvaluation::kRunsAgain : LastEvaluation::kDone),
         steps_(metrics_, options.log_every_steps, total_),
         progress_(parts.log, "training", "steps", total_, state.step),
         saver_({parts.checkpoints, metrics_, options.checkpoint, parts.parameters, parts.optimizer,
-                parts.device.is_cpu(), is_first_}) {}
+                parts.device.is_cpu(), is_first_, options.step.shards}) {}
 
   void run() {
     if (state_.step > 0 && is_first_) {
@@ -87,14 +88,32 @@ class Loop {
     saver_.wait();
     progress_.finish();
     parts_.log.info(closing_text(saver_.longest_wait(), steps_.skipped(), parts_.device));
+    if (!processes_.is_alone()) {
+      parts_.log.info(
+          cat("waited ", fixed(processes_.waited_seconds(), 1), " s for other processes"));
+    }
   }
 
  private:
   // Several processes stop after the step whose sums told them all of the request.
   void stop_if_asked() const {
-    if (options_.step.processes.is_alone()) throw_if_stopped(options_.step.stop, "stopped");
+    if (processes_.is_alone()) throw_if_stopped(options_.step.stop, "stopped");
     const int code = steps_.line().stop_code;
     if (code != 0) throw Interrupted("stopped", code);
+  }
+
+  // What this process has to tell the others; each save by time is asked for once.
+  StepRequest request() {
+    if (processes_.is_alone()) return {};
+    const StopFlag* stop = options_.step.stop;
+    const bool asks = saver_.is_due_by_time() && !has_asked_;
+    has_asked_ = has_asked_ || asks;
+    return {stop == nullptr ? 0 : stop->exit_code(), asks};
+  }
+
+  bool is_save_due() const {
+    return saver_.is_due_by_steps(state_.step) ||
+           (processes_.is_alone() ? saver_.is_due_by_time() : steps_.line().asks_save);
   }
 
   void step(const Batch& batch) {
@@ -104,8 +123,11 @@ class Loop {
     line.epoch = parts_.sampler.position_of(batch.step).epoch;
     line.lr = learning_rate(options_.schedule, options_.peak_lr, batch.step, total_);
     const Batch moved = parts_.batches.augment(move_batch(batch, parts_.device));
-    const StepNumbers numbers = train_step(parts_.model, parts_.optimizer, moved, options_.step,
-                                           line.lr, [this] { saver_.wait_for_copy(); });
+    const double waited = processes_.waited_seconds();
+    const StepNumbers numbers = train_step(
+        parts_.model, parts_.optimizer, moved, options_.step, line.lr,
+        [this] { saver_.wait_for_copy(); }, request());
+    if (!processes_.is_alone()) line.waited_s = processes_.waited_seconds() - waited;
     line.quadruplets_per_s = throughput_.step_rate(batch.total_rows);
     line.device_peak_bytes = device_peak_bytes(parts_.device);
     flush_log();
@@ -121,7 +143,7 @@ class Loop {
         state_.awaits_validation || validation_is_due(parts_, options_, state_.step);
     const bool is_best = state_.awaits_validation && validate();
     state_.awaits_validation = false;
-    if (state_.step == total_ || is_best || saver_.is_due(state_.step)) save();
+    if (state_.step == total_ || is_best || is_save_due()) save();
   }
 
   // Returns whether the value is the best so far.
@@ -148,6 +170,7 @@ class Loop {
     saver_.save(state_);
     throughput_.restart();
     was_saved_ = true;
+    has_asked_ = false;
   }
 
   [[noreturn]] void save_and_leave(int exit_code) {
@@ -171,13 +194,15 @@ class Loop {
   TrainState& state_;
   std::int64_t total_;
   bool has_unsafe_;
+  const Processes& processes_;
   bool is_first_;  // of the processes: it writes
   MetricsLog metrics_;
   StepLog steps_;
   Progress progress_;
   Throughput throughput_;
   bool was_saved_ = false;
-  BackgroundSaver saver_;  // last: it writes what the members above hold
+  bool has_asked_ = false;  // for a save by time
+  BackgroundSaver saver_;   // last: it writes what the members above hold
 };
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <functional>
 #include <iostream>
 #include <string>
 #include <thread>
@@ -27,6 +28,8 @@
 #include "saferclip/core/text_format.h"
 #include "saferclip/distributed/agreement.h"
 #include "saferclip/distributed/processes.h"
+#include "saferclip/nn/compute_copies.h"
+#include "saferclip/train/gradient_sum.h"
 
 namespace {
 
@@ -158,6 +161,64 @@ void check_parts(const Processes& processes, at::Device device) {
   check(flat.equal(all), "parts gathered in place");
 }
 
+// Leaves as a model has them: weights, one stacked in a copy, a token embedding, a scale that every
+// process has whole, and one without a gradient. Each process adds up two passes over its rows.
+void check_gradient_sum(const Processes& processes, at::Device device) {
+  const int size = processes.size();
+  const auto leaf = [&](at::IntArrayRef shape) { return values(shape, device).requires_grad_(); };
+  const std::vector<at::Tensor> leaves{leaf({11, 4}), leaf({4, 4}), leaf({4, 4}),
+                                       leaf({2, 4}),  leaf({1}),    leaf({3})};
+  std::vector<saferclip::TrainedParameter> parameters;
+  for (const at::Tensor& tensor : leaves) parameters.push_back({tensor, {{"w"}}, {}, false});
+  saferclip::ComputeCopies copies({{{leaves[1], leaves[2]}, 2.0}}, at::kDouble);
+  saferclip::Batch batch;
+  batch.share = {processes.rank(), size};
+  batch.used_ids = at::tensor({0, 3, 7, 10}, at::kLong).to(device);
+  for (const std::int64_t rows : {4 * size, size, size - 1}) {  // the last one may have none
+    batch.total_rows = rows;
+    const auto own = slice_of(rows, processes.rank(), size);
+    const auto pass = [&](double factor) {
+      const at::Tensor ids = at::arange(own.begin, own.end, at::device(device)).remainder(4);
+      const at::Tensor x = at::embedding(leaves[0], batch.used_ids.index_select(0, ids));
+      const at::Tensor y = x.to(at::kDouble).matmul(copies.read(leaves[1]).t()).to(at::kFloat);
+      return ((y.slice(1, 0, 4) * x).matmul(leaves[3].t()).tanh().sum() + leaves[4].sum()) * factor;
+    };
+    const auto gradients = [&](const std::function<void()>& before_last) {
+      for (at::Tensor tensor : leaves) tensor.mutable_grad() = at::Tensor();
+      copies.refresh();
+      if (own.size() == 0) return before_last();
+      pass(0.5).backward();
+      copies.collect_gradients();
+      const at::Tensor last = pass(1.5);
+      before_last();
+      last.backward();
+      copies.collect_gradients();
+    };
+    gradients([] {});
+    std::vector<at::Tensor> expected;
+    for (std::size_t i = 0; i < leaves.size(); ++i) {
+      const at::Tensor& gradient = leaves[i].grad();
+      at::Tensor sum = gradient.defined() ? gradient.clone() : at::zeros_like(leaves[i]).detach();
+      if (i == 4 && processes.rank() > 0) sum.zero_();
+      processes.sum_(sum);
+      expected.push_back(sum);
+    }
+    for (const std::int64_t bucket : {1, 40, 1000}) {
+      saferclip::GradientSum sum(processes, {parameters, {leaves[4]}, leaves[0], &copies, bucket});
+      gradients([&] { sum.begin(batch); });
+      const at::Tensor codes = sum.finish(10 + processes.rank()).to(at::kCPU);
+      for (int rank = 0; rank < size; ++rank) {
+        check(codes[rank].item<float>() == static_cast<float>(10 + rank), "codes of all processes");
+      }
+      for (std::size_t i = 0; i + 1 < leaves.size(); ++i) {
+        check(at::allclose(leaves[i].grad(), expected[i], 1e-6, 1e-6),
+              cat("gradient ", i, " of ", rows, " rows in buckets of ", bucket));
+      }
+      check(!leaves[5].grad().defined(), "a leaf without a gradient stays without");
+    }
+  }
+}
+
 void check_rest(const Processes& processes, at::Device device) {
   const int last = processes.size() - 1;
   at::Tensor tensor = at::full({4}, processes.rank(), at::device(device));
@@ -181,6 +242,7 @@ void check_all(const Processes& processes, at::Device device) {
   check_gather(processes, device);
   check_gradient(processes, device);
   check_parts(processes, device);
+  if (!processes.is_alone()) check_gradient_sum(processes, device);
   check_rest(processes, device);
 }
 

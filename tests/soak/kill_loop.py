@@ -43,7 +43,7 @@ def result_of_run(folder):
     checkpoint = folder / "checkpoints" / (folder / "checkpoints/latest").read_text().strip()
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     for line in lines:
-        for key in ("quadruplets_per_s", "device_peak_bytes"):  # of the process, not of the run
+        for key in ("quadruplets_per_s", "device_peak_bytes", "waited_s"):  # of the process, not of the run
             line.pop(key, None)
     steps = [line["step"] for line in lines if line["kind"] == "train"]
     assert steps == list(range(1, len(steps) + 1)), f"steps in metrics.jsonl: {steps}"

@@ -2,8 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <barrier>
 #include <cmath>
 #include <limits>
+#include <thread>
 
 #include "saferclip/core/error.h"
 #include "saferclip/eval/intervals.h"
@@ -43,6 +45,69 @@ TEST(Retrieval, HandMadeTies) {
   EXPECT_EQ(percent_of(column(measured.table, {"retrieval", kTextToImage, "r@50"})), 100);
   EXPECT_EQ(measured.tasks.at(kTextToImage).ties, 2);
   EXPECT_EQ(top_items(rows, rows)[2].item<std::int64_t>(), 0);
+}
+
+// Gathers rows among threads that stand for processes.
+class Threads {
+ public:
+  explicit Threads(int size) : rows_(static_cast<std::size_t>(size)), all_here_(size) {}
+
+  TileShare share(int rank) {
+    return {rank, static_cast<int>(rows_.size()), [this, rank](const at::Tensor& row) {
+              rows_[static_cast<std::size_t>(rank)] = row;
+              all_here_.arrive_and_wait();
+              at::Tensor all = at::cat(rows_);
+              all_here_.arrive_and_wait();
+              return all;
+            }};
+  }
+
+ private:
+  std::vector<at::Tensor> rows_;
+  std::barrier<> all_here_;
+};
+
+void expect_equal(const std::map<std::string, TaskOutcomes>& shared,
+                  const std::map<std::string, TaskOutcomes>& alone) {
+  ASSERT_EQ(shared.size(), alone.size());
+  for (const auto& [task, outcomes] : alone) {
+    const TaskOutcomes& found = shared.at(task);
+    EXPECT_EQ(found.items, outcomes.items);
+    ASSERT_EQ(found.queries.size(), outcomes.queries.size());
+    for (std::size_t i = 0; i < outcomes.queries.size(); ++i) {
+      const QueryOutcome& a = found.queries[i];
+      const QueryOutcome& b = outcomes.queries[i];
+      ASSERT_TRUE(a.row == b.row && a.rank == b.rank && a.is_tied == b.is_tied &&
+                  a.is_top_unsafe == b.is_top_unsafe)
+          << task << ", query " << i;
+    }
+  }
+}
+
+// Few distinct values give ties, also across tiles; the captions' pictures are not in order.
+TEST(Retrieval, SharedByProcessesIsTheSame) {
+  constexpr std::int64_t kRows = 2300;
+  at::manual_seed(5);
+  const auto rows = [] { return at::randint(0, 3, {kRows, 5}, at::kFloat) - 1; };
+  EmbeddingSet set{rows(), rows(), rows(), rows(), {}};
+  for (std::int64_t i = 0; i < kRows; ++i) {
+    set.has_unsafe_image.push_back(i % 7 != 0);
+    set.safe_picture.push_back((7 * i) % 1900);
+    set.unsafe_picture.push_back((11 * i) % 2100);
+  }
+  const auto alone = run_retrieval(set);
+  constexpr int kSize = 3;
+  Threads threads(kSize);
+  std::vector<std::map<std::string, TaskOutcomes>> shared(kSize);
+  {
+    std::vector<std::jthread> running;
+    for (int rank = 0; rank < kSize; ++rank) {
+      running.emplace_back([&, rank] {
+        shared[static_cast<std::size_t>(rank)] = run_retrieval(set, nullptr, threads.share(rank));
+      });
+    }
+  }
+  for (const auto& outcomes : shared) expect_equal(outcomes, alone);
 }
 
 // The tiles of 1024 must not show: rows that are equal lie in different tiles.

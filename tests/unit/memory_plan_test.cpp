@@ -21,6 +21,7 @@ MemoryPlan small_plan() {
   plan.captions = 8;
   plan.tokens = 16;
   plan.trained_parameters = 1000;
+  plan.held_parameters = 1000;
   plan.rank = 4;
   return plan;
 }

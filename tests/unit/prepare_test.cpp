@@ -28,7 +28,8 @@ class ArtifactTest : public ::testing::Test {
     request.key = key;
     request.inputs = {{"what", "a test"}};
     request.recipe = recipe;
-    request.build = [this](const fs::path& folder, const std::vector<Relative>& relatives) {
+    request.build = [this](const fs::path& folder, const std::vector<Relative>& relatives,
+                           const std::vector<NamedTensor>&) {
       EXPECT_FALSE(fs::exists(folder / "manifest.json"));  // it vouches for nothing half made
       relatives_.clear();
       for (const Relative& relative : relatives) relatives_.push_back(relative.manifest.key);
@@ -37,7 +38,7 @@ class ArtifactTest : public ::testing::Test {
     return request;
   }
   int open(const ArtifactRequest& request) {
-    return open_or_build(request, log_, nullptr).tensor("count").item<int>();
+    return open_or_build(request, {}, log_, nullptr).tensor("count").item<int>();
   }
 
   TemporaryFolder folder_;
@@ -88,7 +89,7 @@ TEST_F(ArtifactTest, AFailedBuildLeavesNothingThatCounts) {
   EXPECT_EQ(open(request(kKey)), 1);
   ArtifactRequest failing = request(kKey);
   failing.is_current = [](const fs::path&) { return false; };
-  failing.build = [](const fs::path&, const std::vector<Relative>&) { throw DataError("no"); };
+  failing.build = [](const auto&...) { throw DataError("no"); };
   EXPECT_THROW(open(failing), DataError);
   EXPECT_EQ(open(request(kKey)), 2);
 }

@@ -47,6 +47,18 @@ class Logger {
   // From now on the terminal gets warnings and errors alone, after `name`: this is one of several
   // processes, and not the one that speaks for them. Files added later get everything.
   void speak_as(const std::string& name);
+  // While it lives, the terminal gets errors alone: another process gives the same warnings.
+  class Hush {
+   public:
+    explicit Hush(Logger& log);
+    ~Hush();
+    Hush(const Hush&) = delete;
+    Hush& operator=(const Hush&) = delete;
+
+   private:
+    Logger& log_;
+    int level_;
+  };
   // From now on nothing goes to the terminal.
   void mute_terminal();
 

@@ -42,9 +42,12 @@ struct Batch : LossConstants {
   at::Tensor safe_ends;                        // int64 [B]
   at::Tensor unsafe_ids;
   at::Tensor unsafe_ends;
-  at::Tensor anchor_ids;       // int32 [A, L]
-  at::Tensor anchor_ends;      // int64 [A]
-  at::Tensor anchor_pixels;    // uint8 [A, S, S, 3]
+  at::Tensor anchor_ids;     // int32 [A, L]
+  at::Tensor anchor_ends;    // int64 [A]
+  at::Tensor anchor_pixels;  // uint8 [A, S, S, 3]
+  // int64 [K]: the distinct token ids of all processes; undefined if there is only one. No other
+  // row of the token embedding has a gradient.
+  at::Tensor used_ids;
   double redirected_rows = 0;  // sums of the two flags over the whole batch, known on the host
   double redirected_rows_with_unsafe_image = 0;
 
@@ -58,7 +61,7 @@ struct Batch : LossConstants {
       }
     };
     for_each_of_rows([&](at::Tensor& tensor) { all(BatchAxis::kAll, {&tensor}); });
-    all(BatchAxis::kAll, {&reference_anchor_text, &reference_anchor_image});
+    all(BatchAxis::kAll, {&reference_anchor_text, &reference_anchor_image, &used_ids});
     all(BatchAxis::kRow,
         {&safe_pixels, &safe_boxes, &safe_ids, &safe_ends, &unsafe_ids, &unsafe_ends});
     all(BatchAxis::kUnsafePicture, {&unsafe_pixels, &unsafe_boxes, &unsafe_rows});
@@ -92,9 +95,13 @@ class BatchSource {
   Batch gather(const Rows& all, HostMemory memory, const BatchShare& share = {}) const;
 
  private:
-  // Each returns the cut length of its captions, those of other processes included.
-  std::int64_t gather_unsafe(Batch& batch, const Rows& all, HostMemory memory) const;
-  std::int64_t gather_anchors(Batch& batch, HostMemory memory) const;
+  // What a kind of captions adds, those of other processes included.
+  struct Cut {
+    std::int64_t length = 0;
+    at::Tensor all_ids;  // int32 [N, context]
+  };
+  Cut gather_unsafe(Batch& batch, const Rows& all, HostMemory memory) const;
+  Cut gather_anchors(Batch& batch, HostMemory memory) const;
 
   const SplitData& split_;
   const TargetCache& targets_;

@@ -104,6 +104,10 @@ class Processes {
   // The parts [n] of all processes, concatenated: [size · n]. `part` may be a view into `flat`.
   void all_gather(const at::Tensor& part, const at::Tensor& flat) const;
 
+  // How long this process has waited for messages of the operations above; by NCCL only its card
+  // waits.
+  double waited_seconds() const;
+
   // The text of each rank.
   std::vector<std::string> gather_texts(const std::string& text) const;
 
@@ -113,6 +117,12 @@ class Processes {
   void barrier(const std::string& what,
                const std::function<void(const std::vector<int>&)>& waiting = {},
                const StopFlag* stop = nullptr) const;
+
+  // Throws Interrupted in all of them once one has a request to stop, so that they end at the same
+  // place; the first rank's code counts. With one process: throw_if_stopped.
+  void throw_if_any_stopped(const StopFlag* stop, const std::string& message) const;
+  // The ranks that say yes.
+  std::vector<int> ranks_with(bool yes) const;
 
   // The end that all agree on, be it the last step, a stop or an error of all: waits until all
   // others call it as well. Otherwise they are told, when the last handle goes, that this process

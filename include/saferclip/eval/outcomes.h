@@ -51,7 +51,7 @@ struct SplitOutcomes {
 // in the first with that tag). Units of resampling are pairs, or else the rows that share a safe
 // picture. Here and below, throws Interrupted once `stop` is set.
 SplitOutcomes measure_split(const EmbeddingSet& set, const std::vector<std::int64_t>& k,
-                            const StopFlag* stop = nullptr);
+                            const StopFlag* stop = nullptr, const TileShare& share = {});
 
 // top1; top5 (with at least five classes); mean_per_class_recall (equal weight for each class that
 // has images); and, if `groups` names a group for each class,

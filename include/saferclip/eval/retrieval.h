@@ -43,11 +43,21 @@ struct TaskOutcomes {
   std::int64_t items = 0;  // in all galleries together
 };
 
+// How several processes share the tiles of a retrieval: each computes its own and gets all counts,
+// the same as one process would. All call with the same embeddings.
+struct TileShare {
+  int rank = 0;
+  int size = 1;
+  // [size, M] from each process's [1, M], in the order of ranks; not used by one process.
+  std::function<at::Tensor(const at::Tensor& row)> gather = {};
+};
+
 // Computes every text-image score once, in tiles, and counts it for all tasks (by name, see
-// task_names.h): O(N) memory. Here
-// and below, throws Interrupted between tiles or chunks once `stop` is set.
+// task_names.h): O(N) memory. Here and below, throws Interrupted between tiles or chunks once
+// `stop` is set.
 std::map<std::string, TaskOutcomes> run_retrieval(const EmbeddingSet& set,
-                                                  const StopFlag* stop = nullptr);
+                                                  const StopFlag* stop = nullptr,
+                                                  const TileShare& share = {});
 
 // The first row that shows each distinct picture, ascending. `picture` as in EmbeddingSet, for
 // `rows` rows.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "saferclip/core/log.h"
+#include "saferclip/distributed/processes.h"
 #include "saferclip/eval/evaluate_options.h"
 #include "saferclip/eval/retrieval.h"
 #include "saferclip/evaluate/scores_json.h"
@@ -32,7 +33,11 @@ struct EvaluationRequest {
   bool with_zero_shot = false;
 };
 
-// Evaluates splits against one reference model; keeps prepared data between calls.
+// How these processes share the tiles of a retrieval.
+TileShare tile_share(const Processes& processes);
+
+// Evaluates splits against one reference model; keeps prepared data between calls. The preparer's
+// processes share the embedding and the tiles, and each gets all scores, equal to the bit.
 class Evaluator {
  public:
   // `source` is the reference model. The evaluator keeps all four references, which must outlive
@@ -57,6 +62,8 @@ class Evaluator {
   EmbeddingSet embed_split(const EvaluationRequest& request, const ClipModel& model);
   EmbeddingSet reference_split(const EvaluationRequest& request);
   const SplitData& split_data(const EvaluationRequest& request);
+  // For work that each process does by itself: null with several, which stop together.
+  const StopFlag* own_stop() const;
 
  private:
   EmbeddingSet describe(const SplitData& split, EmbeddingSet set) const;

@@ -7,6 +7,7 @@
 
 #include <mutex>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace saferclip {
@@ -28,6 +29,11 @@ class ComputeCopies {
   // Adds factor · the copies' gradients to the leaves' gradients in fp32 and clears the copies'.
   // Call it after each backward pass.
   void collect_gradients();
+  // The same for some copies, as soon as their gradients are complete.
+  void collect_gradients_of(const std::vector<at::Tensor>& copies);
+
+  // The copies, as the leaves of the graph that they are, each with the leaves it stands for.
+  std::vector<std::pair<at::Tensor, std::vector<at::Tensor>>> copies_and_leaves() const;
 
   // What a pass reads instead of `tensor`: the copy whose first leaf it is, or for a frozen tensor
   // a cast that is made once. Frozen tensors must not change any more.
@@ -43,6 +49,7 @@ class ComputeCopies {
     std::vector<at::Tensor> leaves;
     double factor = 1;
   };
+  void collect(const std::vector<const Copy*>& copies);
 
   at::ScalarType compute_;
   std::vector<Copy> copies_;

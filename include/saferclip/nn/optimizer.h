@@ -35,8 +35,10 @@ class Optimizer {
  public:
   // Losses of a pass in fp16 need a scale.
   enum class Scaling { kNone, kDynamic };
+  // `held`: whether each parameter is updated here; empty: all are. The others have no moments:
+  // another process updates them.
   Optimizer(OptimizerOptions options, const std::vector<TrainedParameter>& parameters,
-            Scaling scaling = Scaling::kNone);
+            Scaling scaling = Scaling::kNone, std::vector<bool> held = {});
 
   // The loss to back-propagate: times the scale, if there is one.
   at::Tensor scaled(const at::Tensor& loss) const;
@@ -54,7 +56,8 @@ class Optimizer {
   // Null without a scale.
   const LossScale* loss_scale() const { return scale_ ? &*scale_ : nullptr; }
 
-  // exp_avg and exp_avg_sq of parameter i, and its step count (0-d fp32).
+  // exp_avg and exp_avg_sq of parameter i, undefined if it is not held, and its step count (0-d
+  // fp32).
   const at::Tensor& exp_avg(std::size_t i) const { return exp_avg_[i]; }
   const at::Tensor& exp_avg_sq(std::size_t i) const { return exp_avg_sq_[i]; }
   const at::Tensor& step_count(std::size_t i) const { return steps_[i]; }
@@ -65,6 +68,7 @@ class Optimizer {
   OptimizerOptions options_;
   std::optional<LossScale> scale_;
   std::vector<at::Tensor> leaves_;
+  std::vector<bool> held_;
   std::vector<std::size_t> decayed_;  // leaves with weight decay
   std::vector<std::size_t> plain_;    // the others
   std::vector<at::Tensor> exp_avg_;

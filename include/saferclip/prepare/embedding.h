@@ -1,5 +1,6 @@
 // Embeds captions and pictures as L2-normalized fp32 rows. Rows of one length go through the model
-// in blocks of one shape, so a row's bits do not depend on its neighbors.
+// in blocks of one shape, so a row's bits do not depend on its neighbors, nor on how many processes
+// share the blocks.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,6 +12,7 @@
 #include "saferclip/core/log.h"
 #include "saferclip/core/preprocessing.h"
 #include "saferclip/core/stop.h"
+#include "saferclip/distributed/processes.h"
 #include "saferclip/model/clip_model.h"
 #include "saferclip/text/tokenizer.h"
 
@@ -25,7 +27,13 @@ struct EmbedJob {
   // Pads a list shorter than a block to a whole one: then a row's bits do not depend on the number
   // of rows either, and it can be embedded separately.
   bool fills_blocks = false;
+  // They share the blocks, and each gets all rows: every one of them calls, with the same rows. A
+  // request to stop in one of them stops all.
+  Processes processes = {};
 };
+
+// Which of `count` pictures this process embeds: the others' pixels are not read.
+std::vector<bool> is_embedded_here(std::int64_t count, const EmbedJob& job);
 
 struct TokenRows {
   at::Tensor ids;     // int32 [N, context length], zeros after the last id

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 #include "saferclip/data/caches.h"
 #include "saferclip/data/data_options.h"
 #include "saferclip/data/split_source.h"
+#include "saferclip/distributed/processes.h"
 #include "saferclip/model/clip_model.h"
 #include "saferclip/objective/objective_options.h"
 #include "saferclip/text/tokenizer.h"
@@ -20,6 +22,7 @@
 
 namespace saferclip {
 
+struct Builders;
 struct OpenPictures;
 struct ReferenceRequest;
 
@@ -31,9 +34,11 @@ struct SplitNeeds {
 
 class Preparer {
  public:
-  // All references must outlive the preparer. `stop` is checked between pieces of work.
+  // All references must outlive the preparer. `stop` is checked between pieces of work. Several
+  // processes make the same calls in the same order and share the work; each gets the whole.
   Preparer(const DataOptions& data, const WeightsSource& source, const Tokenizer& tokenizer,
-           at::Device device, Logger& log, const StopFlag* stop = nullptr);
+           at::Device device, Logger& log, const StopFlag* stop = nullptr,
+           Processes processes = {});
   ~Preparer();
 
   // Manifest, pictures, ids and reference embeddings of one split, for each half that it has.
@@ -55,6 +60,7 @@ class Preparer {
 
   // For callers that embed or measure on their own.
   const StopFlag* stop() const { return stop_; }
+  const Processes& processes() const { return processes_; }
 
   // The frozen reference, loaded on first use.
   const ClipModel& reference();
@@ -68,7 +74,10 @@ class Preparer {
   ImageCache images(const SplitData& split, std::vector<RowProblem>& problems);
   TokenCache tokens(const SplitData& split) const;
   ReferenceCache reference_rows(const SplitData& split);
-  ReferenceRequest reference_request(const std::string& label);
+  ReferenceRequest reference_request(const std::string& label, const Builders& builders);
+  const Builders& builders() const;
+  // Runs `work` in the processes that own a cache folder, then in the others.
+  void owners_first(const std::string& what, const std::function<void()>& work) const;
   bool is_tf32() const;  // whether the reference's products are
 
   const DataOptions& data_;
@@ -77,6 +86,8 @@ class Preparer {
   at::Device device_;
   Logger& log_;
   const StopFlag* stop_;
+  Processes processes_;
+  mutable std::unique_ptr<Builders> builders_;  // made when it is first needed
   std::optional<ClipModel> reference_;
   std::string reference_hash_;
 };

@@ -6,6 +6,7 @@
 
 #include "saferclip/core/log.h"
 #include "saferclip/core/named_tensor.h"
+#include "saferclip/core/stop.h"
 #include "saferclip/model/clip_model.h"
 #include "saferclip/run/session.h"
 
@@ -18,8 +19,9 @@ struct EmbedRequest {
 };
 
 // L2-normalized fp32 rows [N, D] named `image` and `text`, in the order of the request; a kind that
-// was not requested is left out. Throws DataError listing every unusable picture.
+// was not requested is left out. Several processes share the work, and each gets all rows. Throws
+// DataError listing every unusable picture, and Interrupted.
 std::vector<NamedTensor> embed_rows(const Session& session, const ClipModel& model,
-                                    const EmbedRequest& request, Logger& log);
+                                    const EmbedRequest& request, Logger& log, const StopFlag& stop);
 
 }  // namespace saferclip

@@ -25,7 +25,8 @@ struct EvaluateRunRequest {
 };
 
 // One document per split, in order; `show` receives each as soon as it is done. A run's documents
-// are also kept in its folder. Throws ConfigError, DataError, WeightsError, Interrupted.
+// are also kept in its folder. Several processes share the work; the first shows and keeps. Throws
+// ConfigError, DataError, WeightsError, Interrupted.
 std::vector<OrderedJson> evaluate_run(const EvaluateRunRequest& run_request, Logger& log,
                                       const StopFlag& stop,
                                       const std::function<void(const OrderedJson&)>& show);

@@ -7,6 +7,7 @@
 #include "saferclip/core/error.h"
 #include "saferclip/core/log.h"
 #include "saferclip/core/stop.h"
+#include "saferclip/distributed/agreement.h"
 #include "saferclip/run/session.h"
 #include "saferclip/train/trainer.h"
 
@@ -30,27 +31,11 @@ void end_together(const Processes& processes, Logger& log,
 // The first process's text.
 std::string text_of_first(const Processes& processes, const std::string& text);
 
-// Runs `work` in the first process of each machine, then in the others: what the first ones make on
-// disk, the others find.
-void first_of_machine_first(const Session& session, Logger& log, const StopFlag& stop,
-                            const std::function<void()>& work);
-
-// The first process validates; the others wait, and take over what its result decides.
-class SharedValidation : public StepValidation {
- public:
-  // `own`: of the first process; must outlive this.
-  SharedValidation(StepValidation* own, const Processes& processes)
-      : own_(own), processes_(processes) {}
-
-  ValidationResult validate(std::int64_t step) override;
-
- private:
-  StepValidation* own_;
-  Processes processes_;
-};
+// What the first process's result decides counts for all, though each has measured the same.
+ValidationResult result_of_first(const Processes& processes, ValidationResult own);
 
 // Throws ConfigError in all processes if they do not do the same: program, configuration, weights,
-// threads, kind of processor.
-void require_equal_processes(const Session& session, Logger& log);
+// threads, kind of processor, and what else `facts` names.
+void require_equal_processes(const Session& session, Logger& log, const Facts& facts = {});
 
 }  // namespace saferclip

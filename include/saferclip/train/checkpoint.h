@@ -14,6 +14,7 @@
 #include "saferclip/core/transfers.h"
 #include "saferclip/io/safetensors.h"
 #include "saferclip/nn/optimizer.h"
+#include "saferclip/train/optimizer_shards.h"
 #include "saferclip/train/train_options.h"
 
 namespace saferclip {
@@ -45,10 +46,12 @@ struct CheckpointSnapshot {
   std::vector<NamedTensor> optimizer;
   Downloads downloads;  // from a GPU; the tensors hold their values after its wait()
 };
+// With `shards` all processes call it, and the first one gets the moments of all.
 CheckpointSnapshot take_snapshot(const TrainState& state,
                                  const std::vector<TrainedParameter>& parameters,
                                  const Optimizer& optimizer,
-                                 SnapshotMemory memory = SnapshotMemory::kCopies);
+                                 SnapshotMemory memory = SnapshotMemory::kCopies,
+                                 const OptimizerShards* shards = nullptr);
 
 // Replaces views with copies, on the calling thread alone. The copies reuse the memory of `spare`,
 // an earlier copy of the same tensors, and share it with `snapshot`; tensors of `spare` that do not
@@ -99,8 +102,8 @@ std::string checkpoint_problem(const std::filesystem::path& folder);
 TrainState read_train_state(const std::filesystem::path& checkpoint);
 std::vector<NamedTensor> read_trained_weights(const std::filesystem::path& checkpoint);
 
-// Restores the weights and the optimizer state of a checkpoint. Throws WeightsError when they do
-// not fit.
+// Restores the weights and the optimizer state of a checkpoint, of which an optimizer takes what it
+// holds. Throws WeightsError when they do not fit.
 void restore(const std::filesystem::path& checkpoint,
              const std::vector<TrainedParameter>& parameters, Optimizer& optimizer);
 

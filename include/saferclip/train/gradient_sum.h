@@ -1,38 +1,47 @@
-// The gradients of all processes, added up.
+// The gradients of all processes, added up while the backward pass goes on.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "saferclip/data/batch.h"
 #include "saferclip/distributed/processes.h"
+#include "saferclip/nn/compute_copies.h"
 #include "saferclip/nn/optimizer.h"
 
 namespace saferclip {
 
 class GradientSum {
  public:
-  // `direct`: the leaves, or undefined tensors, that enter the losses themselves (logit scale,
-  // bias). Every process computes the losses of all rows, so each has their gradient whole: it is
-  // counted once.
-  GradientSum(const Processes& processes, const std::vector<TrainedParameter>& parameters,
-              std::vector<at::Tensor> direct);
+  struct Leaves {
+    const std::vector<TrainedParameter>& parameters;
+    // The leaves, or undefined tensors, that enter the losses themselves (logit scale, bias). Every
+    // process computes the losses of all rows, so each has their gradient whole: it is counted
+    // once.
+    std::vector<at::Tensor> direct;
+    // Of its gradient only the rows of Batch::used_ids are sent; undefined or no leaf: none.
+    at::Tensor token_embedding;
+    ComputeCopies* copies = nullptr;              // must outlive this
+    std::int64_t bucket = std::int64_t{8} << 20;  // numbers that travel together
+  };
+  GradientSum(const Processes& processes, const Leaves& leaves);
+  ~GradientSum();
 
-  // Replaces each leaf's gradient with the sum over the processes, the same bits in all of them.
-  // Call it after the backward passes of `batch`. Returns fp32 [size], on the leaves' device: what
-  // every process gave as `stop_code`.
-  at::Tensor sum(const Batch& batch, int stop_code);
+  // Call it before the last backward pass of `batch`, which must stay until finish(): gradients
+  // start to travel as soon as that pass has completed them.
+  void begin(const Batch& batch);
+
+  // Call it after the passes. Replaces each leaf's gradient with the sum over the processes, the
+  // same bits in all of them. Returns fp32 [size], on the leaves' device: the `code` of every
+  // process.
+  at::Tensor finish(int code);
 
  private:
-  // Leaves whose gradients travel together, in one flat tensor.
-  using Bucket = std::vector<at::Tensor>;
-  std::vector<Bucket> buckets_of_gradients(bool all_have_rows) const;
-
-  Processes processes_;
-  std::vector<at::Tensor> leaves_;
-  std::vector<at::Tensor> direct_;
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace saferclip

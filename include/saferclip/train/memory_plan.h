@@ -20,6 +20,7 @@ struct MemoryPlan {
   bool is_on_device = false;            // a CUDA device: memory_parts are those of its memory
   bool trains_all = false;              // false: adapters on frozen weights
   std::int64_t trained_parameters = 0;  // fp32 numbers
+  std::int64_t held_parameters = 0;     // those whose moments this process holds
   std::int64_t rank = 0;                // of the adapters
   double dropout = 0;
   Recompute recompute = Recompute::kNothing;

@@ -25,6 +25,8 @@ struct StepLine {
   std::optional<double> loss_scale;     // after the step, in fp16
   bool is_skipped = false;              // gradients overflowed in fp16: nothing was updated
   int stop_code = 0;                    // of the first process that was asked to stop
+  bool asks_save = false;               // the first process wants a checkpoint after this step
+  std::optional<double> waited_s;       // for other processes, if there are several
 };
 
 // Whether the evaluation of the step after which a run resumes is in the log, or runs again.

@@ -17,6 +17,7 @@
 #include "saferclip/nn/optimizer.h"
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/train/gradient_sum.h"
+#include "saferclip/train/optimizer_shards.h"
 #include "saferclip/train/train_options.h"
 
 namespace saferclip {
@@ -35,6 +36,7 @@ struct StepOptions {
   // With several processes: they share each batch. Called by all with the same step.
   Processes processes;
   GradientSum* gradients = nullptr;
+  const OptimizerShards* shards = nullptr;  // null: each updates all leaves
 };
 
 // The numbers of a step as 0-d tensors on the device: loss, gradient norm, raw terms. In fp16 also
@@ -44,8 +46,20 @@ struct StepNumbers {
   at::Tensor grad_norm;
   at::Tensor loss_scale;
   at::Tensor is_skipped;
-  at::Tensor stop_codes;  // [size]: of the stop requests of several processes; 0: none
+  at::Tensor requests;  // [size]: the StepRequest codes of several processes
   std::vector<std::pair<std::string, at::Tensor>> terms;
+};
+
+// What one of several processes tells the others with its gradients: they agree on it in the same
+// step.
+struct StepRequest {
+  int stop_code = 0;     // of a request to stop; 0: none
+  bool is_save = false;  // the first process wants a checkpoint
+  int code() const { return stop_code + (is_save ? kSave : 0); }
+  static StepRequest of(int code) { return {code % kSave, code >= kSave}; }
+
+ private:
+  static constexpr int kSave = 1024;  // exit codes are smaller
 };
 
 // Runs the batch (already on the device) in micro-batches, then one optimizer update at rate `lr`.
@@ -54,6 +68,7 @@ struct StepNumbers {
 // and options.stop may end the step with Interrupted, unless there are several processes.
 StepNumbers train_step(ClipModel& model, Optimizer& optimizer, const Batch& batch,
                        const StepOptions& options, double lr,
-                       const std::function<void()>& before_update = {});
+                       const std::function<void()>& before_update = {},
+                       const StepRequest& request = {});
 
 }  // namespace saferclip

@@ -30,6 +30,7 @@ struct TrainOptions {
   std::optional<double> grad_clip;
   std::int64_t seed = 42;
   bool deterministic = false;
+  bool shard_optimizer = false;
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
@@ -74,6 +75,11 @@ struct TrainOptions {
     visit(field("seed", "Seed of row order, initialization and dropout.").at_least(0), self.seed);
     visit(field("deterministic", "Use LibTorch's deterministic kernels (slower on CUDA)."),
           self.deterministic);
+    visit(field("shard_optimizer",
+                "Of several processes each holds the moments of a part of the weights, updates "
+                "it and sends it to the others (ZeRO-1): less memory, the same numbers.")
+              .may_change_on_resume(),
+          self.shard_optimizer);
   }
 };
 

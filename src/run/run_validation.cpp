@@ -1,0 +1,44 @@
+// Several processes share each validation and get the same scores; the first one keeps them.
+#include "run/run_validation.h"
+
+#include <utility>
+
+#include "saferclip/data/split_source.h"
+#include "saferclip/model/trained.h"
+#include "saferclip/run/kept_evaluations.h"
+#include "saferclip/run/open_run.h"
+#include "saferclip/run/run_processes.h"
+#include "saferclip/run/training.h"
+
+namespace saferclip {
+
+Validator make_validator(const Session& session, Preparer& preparer, const TrainingData& data,
+                         Logger& log) {
+  const RunConfig& config = session.config;
+  return Validator(
+      {session.source, config.objective, config.evaluate, split_source(config.data, "validation"),
+       config.checkpoint.best_metric, config.train.batch_size},
+      preparer, data.train, log);
+}
+
+std::optional<Validator> prepare_validation(const Session& session, Preparer& preparer,
+                                            const TrainingData& data, bool is_fresh, Logger& log) {
+  if (session.config.data.validation.empty()) return std::nullopt;
+  std::optional<Validator> validator(make_validator(session, preparer, data, log));
+  validator->prepare();
+  if (session.config.evaluate.every_epochs > 0) validator->score_reference();
+  const std::string problem = is_fresh ? validator->chance_problem() : "";
+  if (!problem.empty()) log.warn(problem);
+  return validator;
+}
+
+ValidationResult RunValidation::validate(std::int64_t step) {
+  ClipModel model = load_tuned(session_, trained_tensors(parameters_), "the run");
+  ValidationScores scores = validator_.validate(model);
+  if (session_.processes.is_first()) keep_validation(run_.path, step, scores.document);
+  return result_of_first(session_.processes,
+                         {OrderedJson{{"after", scores.document["after"]}}.dump(),
+                          scores.best_value, scores.loss, std::move(scores.summary)});
+}
+
+}  // namespace saferclip

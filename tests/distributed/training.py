@@ -13,10 +13,11 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
-from world import Workspace, WorldCase, file_hash, main, read_safetensors, sets  # noqa: E402
+from world import Workspace, WorldCase, file_hash, main, read_safetensors, sets, tower  # noqa: E402
 
 PROMISED = 60  # seconds until all have ended after one was lost
 LOST = 7
+SENTENCEPIECE = pathlib.Path(__file__).resolve().parents[1] / "fixtures/text/siglip/spiece.model"
 PLAIN = ("adapter.dropout=0", "train.max_steps=20", "train.micro_batch_size=null", "optimizer.lr=1e-3")
 
 
@@ -153,6 +154,19 @@ class Training(SharedCase):
 
     def test_safe_clip(self):
         self.assert_equal_in_any_number("safe_clip", "objective={name: safe_clip}", *PLAIN, sizes=(3,))
+
+    def test_siglip(self):
+        """The sigmoid loss on all weights, logit scale and bias; the sigmoid form of the preservation terms with LoRA."""
+        root = self.world.root
+        shape = lambda **extra: {**tower(**extra), "hidden_act": "gelu_pytorch_tanh"}
+        (root / "siglip.json").write_text(json.dumps(dict(
+            model_type="siglip", vision_config=shape(image_size=16, patch_size=8),
+            text_config=shape(max_position_embeddings=16, vocab_size=400, projection_size=16))))
+        base = (root / "base.yaml").read_text().replace("model.json, tokenizer: tokenizer", f"siglip.json, tokenizer: {SENTENCEPIECE}")
+        (root / "siglip.yaml").write_text(base.replace("name: clip", "name: siglip"))
+        self.assert_equal_in_any_number("siglip", "train.max_steps=20", "train.batch_size=7", config="siglip.yaml")
+        self.world.run("export", "runs/siglip-1", "--to", "hf", "--out", "siglip")
+        self.assert_equal_in_any_number("sigmoid", *PLAIN, "model.weights=siglip", "objective.pres_cross.form=sigmoid")
 
     def test_resumption(self):
         """On the same number to the bit, after SIGTERM to any process and after SIGKILL."""

@@ -30,13 +30,13 @@ def free_port():
 class Group:
     """Processes of one run."""
 
-    def __init__(self, world, size, *arguments, changed=None, threads=None, env=None):
-        """`changed`: {rank: arguments} that only this process gets; `threads`: {rank: of this process}."""
+    def __init__(self, world, size, *arguments, changed=None, threads=None, env=None, own_env=None):
+        """`changed`: {rank: arguments} that only this process gets; `threads` and `own_env`: {rank: of this process}."""
         port = str(free_port())
         self.processes = []
         for rank in range(size):
             variables = {"RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": size,
-                         "MASTER_ADDR": "localhost", "MASTER_PORT": port, **(env or {})}
+                         "MASTER_ADDR": "localhost", "MASTER_PORT": port, **(env or {}), **(own_env or {}).get(rank, {})}
             own = arguments + tuple((changed or {}).get(rank, ()))
             self.processes.append(subprocess.Popen(
                 [Workspace.program, "--threads", (threads or {}).get(rank, "1"), "--device", "auto", *map(str, own)], cwd=world.root, text=True,

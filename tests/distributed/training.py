@@ -43,13 +43,14 @@ class Group:
                 env={**os.environ, **{k: str(v) for k, v in variables.items()}}, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
 
     def end(self, timeout=300):
-        """Exit code and stderr of each process."""
+        """Exit code and stderr of each process; `printed` is what each wrote to stdout."""
         deadline = time.monotonic() + timeout
-        ends = []
+        ends, self.printed = [], []
         try:
             for process in self.processes:
-                said = process.communicate(timeout=max(1, deadline - time.monotonic()))[1]
+                printed, said = process.communicate(timeout=max(1, deadline - time.monotonic()))
                 ends.append((process.returncode, said))
+                self.printed.append(printed)
         except subprocess.TimeoutExpired as problem:
             for process in self.processes:
                 process.kill()

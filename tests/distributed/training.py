@@ -2,6 +2,7 @@
 
     training.py --program build/release/saferclip [unittest arguments]
 """
+import json
 import os
 import pathlib
 import signal
@@ -12,10 +13,11 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
-from world import Workspace, WorldCase, main, read_safetensors, sets  # noqa: E402
+from world import Workspace, WorldCase, file_hash, main, read_safetensors, sets, tower  # noqa: E402
 
 PROMISED = 60  # seconds until all have ended after one was lost
 LOST = 7
+SENTENCEPIECE = pathlib.Path(__file__).resolve().parents[1] / "fixtures/text/siglip/spiece.model"
 PLAIN = ("adapter.dropout=0", "train.max_steps=20", "train.micro_batch_size=null", "optimizer.lr=1e-3")
 
 
@@ -28,26 +30,27 @@ def free_port():
 class Group:
     """Processes of one run."""
 
-    def __init__(self, world, size, *arguments, changed=None, threads=None, env=None):
-        """`changed`: {rank: arguments} that only this process gets; `threads`: {rank: of this process}."""
+    def __init__(self, world, size, *arguments, changed=None, threads=None, env=None, own_env=None):
+        """`changed`: {rank: arguments} that only this process gets; `threads` and `own_env`: {rank: of this process}."""
         port = str(free_port())
         self.processes = []
         for rank in range(size):
             variables = {"RANK": rank, "WORLD_SIZE": size, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": size,
-                         "MASTER_ADDR": "localhost", "MASTER_PORT": port, **(env or {})}
+                         "MASTER_ADDR": "localhost", "MASTER_PORT": port, **(env or {}), **(own_env or {}).get(rank, {})}
             own = arguments + tuple((changed or {}).get(rank, ()))
             self.processes.append(subprocess.Popen(
                 [Workspace.program, "--threads", (threads or {}).get(rank, "1"), "--device", "auto", *map(str, own)], cwd=world.root, text=True,
                 env={**os.environ, **{k: str(v) for k, v in variables.items()}}, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
 
     def end(self, timeout=300):
-        """Exit code and stderr of each process."""
+        """Exit code and stderr of each process; `printed` is what each wrote to stdout."""
         deadline = time.monotonic() + timeout
-        ends = []
+        ends, self.printed = [], []
         try:
             for process in self.processes:
-                said = process.communicate(timeout=max(1, deadline - time.monotonic()))[1]
+                printed, said = process.communicate(timeout=max(1, deadline - time.monotonic()))
                 ends.append((process.returncode, said))
+                self.printed.append(printed)
         except subprocess.TimeoutExpired as problem:
             for process in self.processes:
                 process.kill()
@@ -55,7 +58,9 @@ class Group:
         return ends
 
 
-class Training(WorldCase):
+class SharedCase(WorldCase):
+    """Ways to run in several processes; without tests."""
+
     def group(self, name, size, *settings, arguments=(), config="safe.yaml", **options):
         return Group(self.world, size, "train", config, *sets(f"run.name={name}", *settings), *arguments, **options)
 
@@ -75,6 +80,17 @@ class Training(WorldCase):
             self.assertTrue(all(process.poll() is None for process in group.processes), group)
             time.sleep(0.01)
 
+    def assert_whole_checkpoints(self, name):
+        """Each file is as its checkpoint's manifest says. Returns the steps."""
+        folders = sorted((self.world.root / "runs" / name / "checkpoints").glob("step_*"))
+        for folder in folders:
+            for file, entry in json.loads((folder / "manifest.json").read_text())["files"].items():
+                self.assertEqual(file_hash(folder / file), entry["sha256"], folder / file)
+        self.assertEqual(self.world.checkpoint(name), folders[-1])
+        return [int(folder.name[5:]) for folder in folders]
+
+
+class Training(SharedCase):
     def numbers(self, name):
         tensors = read_safetensors(self.world.checkpoint(name) / "weights.safetensors")
         # The gradient of a key's bias is zero but for rounding, which Adam turns into whole steps.
@@ -140,8 +156,21 @@ class Training(WorldCase):
     def test_safe_clip(self):
         self.assert_equal_in_any_number("safe_clip", "objective={name: safe_clip}", *PLAIN, sizes=(3,))
 
+    def test_siglip(self):
+        """The sigmoid loss on all weights, logit scale and bias; the sigmoid form of the preservation terms with LoRA."""
+        root = self.world.root
+        shape = lambda **extra: {**tower(**extra), "hidden_act": "gelu_pytorch_tanh"}
+        (root / "siglip.json").write_text(json.dumps(dict(
+            model_type="siglip", vision_config=shape(image_size=16, patch_size=8),
+            text_config=shape(max_position_embeddings=16, vocab_size=400, projection_size=16))))
+        base = (root / "base.yaml").read_text().replace("model.json, tokenizer: tokenizer", f"siglip.json, tokenizer: {SENTENCEPIECE}")
+        (root / "siglip.yaml").write_text(base.replace("name: clip", "name: siglip"))
+        self.assert_equal_in_any_number("siglip", "train.max_steps=20", "train.batch_size=7", config="siglip.yaml")
+        self.world.run("export", "runs/siglip-1", "--to", "hf", "--out", "siglip")
+        self.assert_equal_in_any_number("sigmoid", *PLAIN, "model.weights=siglip", "objective.pres_cross.form=sigmoid")
+
     def test_resumption(self):
-        """On the same number to the bit, after SIGTERM to any process and after SIGKILL; on another with a warning."""
+        """On the same number to the bit, after SIGTERM to any process and after SIGKILL."""
         # Saves by time are off: how many there are must not depend on the machine's load.
         plain = ("checkpoint.every_minutes=0",)
         self.train_shared("whole", 2, *plain)
@@ -161,13 +190,22 @@ class Training(WorldCase):
             said = self.train_shared(name, 2, *plain, arguments=("--resume", "auto"))[0][1]
             self.assertNotIn("bit-exact", said)
             self.assert_same_run(name)
-        group = self.group("moved", 2, *plain)
-        self.wait_for_steps("moved", 8, group)
-        group.processes[0].send_signal(signal.SIGTERM)
-        group.end()
-        said = self.train_shared("moved", 3, *plain, arguments=("--resume", "auto"))[0][1]
-        self.assertIn("2 processes on cpu with 1 threads and now uses 3 processes on cpu with 1 threads", said)
-        self.assertEqual([line["step"] for line in self.steps("moved")], list(range(1, 41)))
+
+    def test_resumption_on_another_number(self):
+        """4, 2 and 3 processes in a row: each goes on with a warning where the one before was stopped."""
+        for size, before, stop_at in ((4, None, 6), (2, 4, 18), (3, 2, None)):
+            group = self.group("moved", size, arguments=("--resume", "auto"))
+            if stop_at:
+                self.wait_for_steps("moved", stop_at, group)
+                group.processes[0].send_signal(signal.SIGTERM)
+            ends = group.end()
+            self.assertEqual([end[0] for end in ends], [143 if stop_at else 0] * size, ends)
+            warning = f"{before} processes on cpu with 1 threads and now uses {size} processes on cpu with 1 threads"
+            self.assertEqual(warning in ends[0][1], before is not None, ends[0][1])
+            saved = self.assert_whole_checkpoints("moved")[-1]
+            self.assertEqual([line["step"] for line in self.steps("moved")], list(range(1, saved + 1)))
+        self.assertEqual(saved, 40)
+        self.world.run("inspect", self.world.checkpoint("moved"))
 
     def test_one_speaks_and_each_keeps_its_log(self):
         ends = self.train_shared("spoken", 2)

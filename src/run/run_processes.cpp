@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <memory>
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
@@ -53,12 +54,16 @@ ComputeOptions join_processes(ComputeOptions compute, Logger& log, const StopFla
   JoinOptions options;
   options.report = [&log](const std::string& sentence) { log.info(sentence); };
   options.stop = &stop;
-  options.on_loss = [&log](const Loss& loss) {
+  const auto own_host = std::make_shared<std::string>();  // once it is known
+  options.on_loss = [&log, own_host, rank = launch->rank](const Loss& loss) {
+    // Who ended with an error has said it on this machine's terminal.
+    if (rank > 0 && loss.exit_code != kProcessLost && loss.host == *own_host) log.mute_terminal();
     log.error(loss.sentence);
     clear_status_line();
     ::_exit(loss.exit_code);
   };
   compute.processes = Processes::join(*launch, options);
+  *own_host = compute.processes.hosts()[static_cast<std::size_t>(launch->rank)];
   compute.local_rank = launch->local_rank;
   log.info(cat(launch->size, " processes: ", join(compute.processes.hosts(), ", ")));
   return compute;

@@ -131,7 +131,7 @@ class Endings(SharedCase):
 
     # --- restarts
     def test_torchrun_starts_all_again(self):
-        if not pathlib.Path(Endings.torchrun).exists():
+        if not os.path.exists(Endings.torchrun):
             self.skipTest("torchrun is not installed")
         command = [Endings.torchrun, "--no-python", "--nproc-per-node=2", "--max-restarts=2", f"--master-port={free_port()}",
                    Workspace.program, "--threads", "1", "train", "safe.yaml", *sets("run.name=again", *SETTINGS), *RESUMED]

@@ -33,8 +33,8 @@ VARIANTS = {
 }
 SIZES = (2, 3)
 MANY = 150  # rows that the command `prepare` gets
-LOSS = re.compile(
-    r"rank \d+ on .*(was killed or crashed|was lost|has not answered|ended while the run was starting)|meeting point of the run at .* was lost")
+LOSS = re.compile(r"rank \d+ on .*(was killed or crashed|was lost|has not answered|ended while the run was starting)"
+                  r"|meeting point of the run at .* was lost")
 
 
 class Run:

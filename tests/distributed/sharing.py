@@ -9,7 +9,8 @@ from training import Group, SharedCase, main, sets
 from world import file_hash
 
 SIZES = (2, 3)
-ANCHORS = "objective={weights: {mutual_txt: 1, anchor_txt: 1, anchor_img: 1}, anchors: {prompts: prompts.txt, images: images, batch_size: 4}}"
+ANCHORS = "objective={weights: {mutual_txt: 1, anchor_txt: 1, anchor_img: 1}, " \
+          "anchors: {prompts: prompts.txt, images: images, batch_size: 4}}"
 PREPARED = (ANCHORS, "data.validation=few.jsonl")
 OWN_MACHINE = {"LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1}
 
@@ -129,8 +130,8 @@ class Sharing(SharedCase):
             self.assert_same_cache(f"skipping{size}", "skipping")
             found, expected = (self.root / cache / "bad_rows.train.json" for cache in (f"skipping{size}", "skipping"))
             self.assertEqual(found.read_text(), expected.read_text())
-            group = Group(self.world, size, "prepare", "safe.yaml", *sets(*PREPARED, "data.train=bad.jsonl", f"data.cache_dir=refusing{size}"))
-            ends = group.end()
+            refusing = sets(*PREPARED, "data.train=bad.jsonl", f"data.cache_dir=refusing{size}")
+            ends = Group(self.world, size, "prepare", "safe.yaml", *refusing).end()
             self.assertEqual([end[0] for end in ends], [3] * size, ends)
             for name in ("torn.png", "cut.png"):
                 self.assertEqual(ends[0][1].count(name), 1, ends[0][1])
@@ -139,8 +140,10 @@ class Sharing(SharedCase):
     def test_evaluate(self):
         """Of a run, with a cold and a warm cache, and of a configuration: the document, the table, what the run keeps."""
         self.world.train("measured", *sets("train.max_steps=6", "data.cache_dir=measured"))
-        for name, command in (("run", ("runs/measured", "--strengths", "0,0.5,1", "--against", "runs/measured")), ("config", ("safe.yaml",))):
-            options = (*sets("data.cache_dir=measured", "evaluate.bootstrap=60", "evaluate.batch_size=5"), "--split", "validation", "--split", "train")
+        options = (*sets("data.cache_dir=measured", "evaluate.bootstrap=60", "evaluate.batch_size=5"),
+                   "--split", "validation", "--split", "train")
+        commands = {"run": ("runs/measured", "--strengths", "0,0.5,1", "--against", "runs/measured"), "config": ("safe.yaml",)}
+        for name, command in commands.items():
             alone = self.world.run("evaluate", *command, *options, "--json", "--out", f"{name}-1.json").stdout
             self.assertEqual(alone, (self.root / f"{name}-1.json").read_text())
             kept = self.kept_evaluations("measured")

@@ -33,12 +33,13 @@ VARIANTS = {
 }
 SIZES = (2, 3)
 MANY = 150  # rows that the command `prepare` gets
-LOSS = re.compile(r"rank \d+ on .*(was killed or crashed|was lost|has not answered|ended while the run was starting)")
+LOSS = re.compile(r"rank \d+ on .*(was killed or crashed|was lost|has not answered|ended while the run was starting)"
+                  r"|meeting point of the run at .* was lost")
 
 
 class Run:
     """A training run in several processes, and where it is."""
-    aims = ("prepare", "save", "validate")
+    aims = {"prepare": 0.05, "validate": 0.02, "save": 0.002}  # and for how many seconds at most it goes on there
 
     def __init__(self, world, variant, size):
         self.root, self.name = world.root, f"{variant} in {size} processes"
@@ -86,7 +87,7 @@ class Run:
 
 class Preparation:
     """`prepare` in several processes: all of them share it, or the first does it alone."""
-    aims = ("prepare",)
+    aims = {"prepare": 0.05}
 
     def __init__(self, world, size):
         self.root, self.name = world.root, f"prepare in {size} processes"
@@ -150,8 +151,8 @@ def wait_for_moment(job, group, aim, rng):
     if aim != "prepare":
         time.sleep(rng.uniform(0.2, 0.8 * job.lasted))
     while is_running(group) and job.phase() != aim:
-        time.sleep(0.002)
-    time.sleep(rng.uniform(0, 0.05 if aim == "prepare" else 0.01))
+        time.sleep(0.0005)
+    time.sleep(rng.uniform(0, job.aims[aim]))
 
 
 def kill_some(group, rng):
@@ -208,7 +209,7 @@ def main():
             job.clear()
             has_ended = False
             while not has_ended:
-                aim = rng.choice([None, None, *job.aims])
+                aim = rng.choice([None, None, *job.aims, list(job.aims)[-1]])
                 if isinstance(job, Run) and (aim == "prepare" or rng.random() < 0.2):
                     job.make_cold()
                 more, has_ended = attempt(job, aim, rng, hits[type(job)])

@@ -76,7 +76,8 @@ class Patience {
   std::chrono::seconds next_report_{5};
 };
 
-// c10d warns on stderr of machines whose address has no name, which is common and harmless.
+// c10d warns on stderr of machines whose address has no name, which is common and harmless, and of a
+// lost store, for which there is a better sentence.
 class Quiet {
  public:
   Quiet() { FLAGS_caffe2_log_level = std::max(before_, 2); }  // errors and worse
@@ -94,7 +95,6 @@ c10::intrusive_ptr<c10d::Store> open_store(const Launch& launch, bool serve) {
   options.isServer = serve;
   options.waitWorkers = false;
   options.timeout = std::chrono::seconds(60);
-  const Quiet quiet;
   try {
     return c10::make_intrusive<c10d::TCPStore>(launch.address, options);
   } catch (const c10::Error& problem) {
@@ -105,6 +105,15 @@ c10::intrusive_ptr<c10d::Store> open_store(const Launch& launch, bool serve) {
                           "); set MASTER_ADDR to the machine of rank 0 and MASTER_PORT to a port "
                           "that is free on it"));
   }
+}
+
+Error lost_meeting_point(const Launch& launch, const std::string& problem) {
+  return {cat("the meeting point of the run at ", launch.address, ":", launch.port, " was lost (",
+              problem.substr(0, problem.find('\n')), ") while the run was starting: ",
+              launch.store_is_served ? "torchrun's first agent" : "rank 0",
+              " has ended; its log says why. Start all again, with --resume auto if the run has "
+              "checkpoints"),
+          kProcessLost};
 }
 
 class Guest {
@@ -150,11 +159,22 @@ class Guest {
       patience_.pause(cat("the meeting point of the run at ", launch_.address, ":", launch_.port,
                           " (", problem, ")"));
     }
-    if (!serve) store_ = open_store(launch_, false);
+    if (!serve) open_as_client();
     meeting_.address = probe.own_address();
     store_->set(key("seen", launch_.rank),
                 pack_texts({probe.peer_address(), meeting_.host, cat(launch_.size)}));
     if (is_loopback(meeting_.address) && launch_.local_size < launch_.size) look_from_outside();
+  }
+
+  // The plain connection was accepted: if none is any more, whoever served the store has ended.
+  void open_as_client() {
+    try {
+      store_ = open_store(launch_, false);
+    } catch (const ConfigError&) {
+      std::string problem;
+      if (connect_to(launch_.address, launch_.port, patience_.soon(), problem).is_open()) throw;
+      throw lost_meeting_point(launch_, problem);
+    }
   }
 
   // The address of the store's machine in the eyes of a process on another one, if there is any.
@@ -270,14 +290,11 @@ class Guest {
 }  // namespace
 
 Meeting meet(const Launch& launch, const JoinOptions& options) {
+  const Quiet quiet;
   try {
     return Guest(launch, options).meet();
   } catch (const c10::Error& problem) {
-    const std::string first = problem.what_without_backtrace();
-    throw Error(
-        cat("the meeting point of the run at ", launch.address, ":", launch.port, " was lost (",
-            first.substr(0, first.find('\n')), "); look into the log of rank 0"),
-        kProcessLost);
+    throw lost_meeting_point(launch, problem.what_without_backtrace());
   }
 }
 

@@ -76,8 +76,8 @@ class Patience {
   std::chrono::seconds next_report_{5};
 };
 
-// c10d warns on stderr of machines whose address has no name, which is common and harmless, and of a
-// lost store, for which there is a better sentence.
+// c10d warns on stderr of machines whose address has no name, which is common and harmless, and of
+// a lost store, for which there is a better sentence.
 class Quiet {
  public:
   Quiet() { FLAGS_caffe2_log_level = std::max(before_, 2); }  // errors and worse

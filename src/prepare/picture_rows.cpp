@@ -6,7 +6,6 @@
 #include "prepare/picture_rows.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -209,7 +208,7 @@ class PictureDecoder {
 
   void decode(std::size_t begin, std::size_t size) {
     std::fill(pixels_.begin(), pixels_.end(), std::uint8_t{0});
-    for_each_index(static_cast<std::int64_t>(size), at::get_num_threads(), [&](std::int64_t i) {
+    for_each_index(static_cast<std::int64_t>(size), job_.threads, [&](std::int64_t i) {
       const auto offset = static_cast<std::size_t>(i);
       const PicturePosition& cell = cells_[begin + offset];
       bool is_known = false;

@@ -29,6 +29,7 @@ struct PictureJob {
   Preprocessing preprocessing;
   bool exif_rotate = false;
   std::string label;
+  int threads = 1;
 };
 
 // The state of a picture file when it was decoded.

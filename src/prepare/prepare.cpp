@@ -6,6 +6,7 @@
 #include "saferclip/prepare/prepare.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <set>
@@ -52,6 +53,13 @@ std::vector<std::int64_t> shared_pictures(const std::vector<PictureRecord>& reco
     pictures.push_back(is_there ? first_rows.emplace(record.sha256, row).first->second : -1);
   }
   return pictures;
+}
+
+// One process decodes while the others of its machine wait.
+int decoding_threads(const Processes& processes) {
+  const std::vector<std::string> hosts = processes.hosts();
+  const auto here = std::ranges::count(hosts, hosts[static_cast<std::size_t>(processes.rank())]);
+  return at::get_num_threads() * static_cast<int>(here);
 }
 
 void require_pictures(const std::string& label, std::size_t count,
@@ -166,6 +174,7 @@ ImageCache Preparer::images(const SplitData& split, std::vector<RowProblem>& pro
   job.preprocessing = source_.preprocessing;
   job.exif_rotate = data_.exif_rotate;
   job.label = cat("decoding ", split.name);
+  job.threads = decoding_threads(processes_);
   const auto [file, records] =
       open_pictures(job, data_.cache_dir, split.manifest.file.string(), builders(), log_, stop_);
   for (std::size_t column = 0; column < records.size(); ++column) {
@@ -294,6 +303,7 @@ OpenPictures Preparer::open_files(const std::vector<fs::path>& files, const std:
   job.preprocessing = source_.preprocessing;
   job.exif_rotate = data_.exif_rotate;
   job.label = label;
+  job.threads = decoding_threads(processes_);
   OpenPictures opened = open_pictures(job, data_.cache_dir, label, builders(), log_, stop_);
   for (const PictureRecord& record : opened.records[0]) {
     if (!record.problem.empty()) problems.push_back(record.problem);

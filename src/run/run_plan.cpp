@@ -133,8 +133,9 @@ std::string plan_text(const Session& session, const TrainingData& data, const Sa
               precision_on(session.device, config.train.precision), ", ", config.optimizer.name,
               " lr ", config.optimizer.lr, "\n");
   if (!session.processes.is_alone()) {
-    text += cat("processes  ", session.processes.size(), ", which share each batch; each sends ",
-                bytes_text(4 * trained), " of gradients a step; memory is that of one\n");
+    text +=
+        cat("processes  ", session.processes.size(), ", which share each batch; each has up to ",
+            bytes_text(4 * trained), " of gradients to add up in a step; memory is that of one\n");
   }
   text += cat("steps      ", with_commas(total_steps(config.train, sampler)), " (rows per epoch: ");
   std::vector<std::string> counts;

@@ -65,6 +65,7 @@ struct GradientSum::State {
         token_embedding(given.token_embedding),
         copies(given.copies) {
     for (const TrainedParameter& parameter : given.parameters) leaves.push_back(parameter.tensor);
+    had_gradient.resize(leaves.size());
     std::erase_if(direct, [](const at::Tensor& leaf) { return !leaf.defined(); });
     make_units(given);
     make_buckets(given.bucket);
@@ -127,6 +128,13 @@ struct GradientSum::State {
                   : at::zeros({batch->used_ids.size(0) * leaf.size(1)}, leaf.options());
   }
 
+  template <class Use>
+  void for_each_leaf(const Bucket& bucket, const Use& use) {
+    for (const std::size_t u : bucket.units) {
+      for (const std::size_t i : units[u].leaves) use(i);
+    }
+  }
+
   void start(Bucket& bucket, const at::Tensor& riders = {}) {
     const at::NoGradGuard guard;
     std::vector<at::Tensor> stacked, parts;
@@ -134,11 +142,16 @@ struct GradientSum::State {
       if (units[u].is_copy) stacked.push_back(units[u].hooked);
     }
     if (!stacked.empty()) copies->collect_gradients_of(stacked);
-    for (const std::size_t u : bucket.units) {
-      for (const std::size_t i : units[u].leaves) parts.push_back(part_of(leaves[i]));
-    }
+    for_each_leaf(bucket, [&](std::size_t i) {
+      parts.push_back(part_of(leaves[i]));
+      had_gradient[i] = leaves[i].grad().defined();
+    });
     if (riders.defined()) parts.push_back(riders);
     bucket.flat = at::cat(parts);
+    // The sum takes its place.
+    for_each_leaf(bucket, [&](std::size_t i) {
+      if (!is_sparse(leaves[i])) leaves[i].mutable_grad() = at::Tensor();
+    });
     bucket.pending = processes.sum_async(bucket.flat);
     ++started;
   }
@@ -170,16 +183,14 @@ struct GradientSum::State {
   at::Tensor finish_bucket(Bucket& bucket, bool all_have_rows) {
     bucket.pending.wait();
     std::int64_t begin = 0;
-    for (const std::size_t u : bucket.units) {
-      for (const std::size_t i : units[u].leaves) {
-        at::Tensor& leaf = leaves[i];
-        const std::int64_t size =
-            is_sparse(leaf) ? batch->used_ids.size(0) * leaf.size(1) : leaf.numel();
-        // Where all have rows, what has no gradient here has none anywhere.
-        if (!all_have_rows || leaf.grad().defined()) put(leaf, bucket.flat.narrow(0, begin, size));
-        begin += size;
-      }
-    }
+    for_each_leaf(bucket, [&](std::size_t i) {
+      at::Tensor& leaf = leaves[i];
+      const std::int64_t size =
+          is_sparse(leaf) ? batch->used_ids.size(0) * leaf.size(1) : leaf.numel();
+      // Where all have rows, what has no gradient here has none anywhere.
+      if (!all_have_rows || had_gradient[i]) put(leaf, bucket.flat.narrow(0, begin, size));
+      begin += size;
+    });
     const at::Tensor rest = bucket.flat.narrow(0, begin, bucket.flat.size(0) - begin);
     bucket.flat = at::Tensor();
     return rest;
@@ -193,6 +204,7 @@ struct GradientSum::State {
   std::vector<Unit> units;
   std::vector<Bucket> buckets;
   std::vector<std::size_t> bucket_of;  // of each unit
+  std::vector<bool> had_gradient;      // each leaf, when its bucket started
   std::size_t started = 0;
   const Batch* batch = nullptr;  // between begin() and finish()
   std::mutex mutex;
@@ -238,14 +250,15 @@ at::Tensor GradientSum::finish(int code) {
   const at::NoGradGuard guard;
   const std::lock_guard lock(s.mutex);
   const bool all_have_rows = s.batch->total_rows >= s.batch->share.size;
+  while (s.started + 1 < s.buckets.size()) s.start(s.buckets[s.started]);
   at::Tensor riders = at::zeros({s.processes.size()}, at::kFloat);
   riders[s.processes.rank()] = code;
   if (!all_have_rows) {
-    std::vector<float> has_gradient;
-    for (const at::Tensor& leaf : s.leaves) has_gradient.push_back(leaf.grad().defined() ? 1 : 0);
-    riders = at::cat({riders, at::tensor(has_gradient)});
+    s.for_each_leaf(s.buckets.back(),
+                    [&](std::size_t i) { s.had_gradient[i] = s.leaves[i].grad().defined(); });
+    riders = at::cat(
+        {riders, at::tensor(std::vector<float>(s.had_gradient.begin(), s.had_gradient.end()))});
   }
-  while (s.started + 1 < s.buckets.size()) s.start(s.buckets[s.started]);
   s.start(s.buckets.back(), upload(riders, s.leaves.front().device()));
   for (Bucket& bucket : s.buckets) riders = s.finish_bucket(bucket, all_have_rows);
   if (!all_have_rows) {

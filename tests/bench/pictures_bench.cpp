@@ -67,6 +67,7 @@ nlohmann::json measure_one(const fs::path& file, int times, int repeats, const f
 nlohmann::json measure_rows(const fs::path& list, int threads, int repeats,
                             const fs::path& folder) {
   PictureJob job;
+  job.threads = at::get_num_threads();
   job.names = {"pictures"};
   job.label = "pictures";
   job.columns.emplace_back();

@@ -12,7 +12,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "saferclip/core/atomic_files.h"
@@ -21,6 +20,7 @@
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/model/trained.h"
+#include "train/optimizer_tensors.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
@@ -61,47 +61,6 @@ std::string state_text(const TrainState& state) {
   if (state.processes > 1) json["processes"] = state.processes;
   json["awaits_validation"] = state.awaits_validation;
   return json.dump(2) + "\n";
-}
-
-struct OptimizerSlot {
-  const char* suffix;
-  const at::Tensor& (Optimizer::*state)(std::size_t) const;
-};
-constexpr std::array<OptimizerSlot, 2> kMoments{
-    {{".exp_avg", &Optimizer::exp_avg}, {".exp_avg_sq", &Optimizer::exp_avg_sq}}};
-
-// Moments are named after their parts, step counts after the first part. Leaves out the moments
-// that `moment` does not give.
-using MomentOf = std::function<at::Tensor(std::size_t parameter, const OptimizerSlot& moment)>;
-std::vector<NamedTensor> optimizer_tensors(const std::vector<TrainedParameter>& parameters,
-                                           const Optimizer& optimizer, const MomentOf& moment_of) {
-  std::vector<NamedTensor> tensors;
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    for (const OptimizerSlot& moment : kMoments) {
-      const at::Tensor whole = moment_of(i, moment);
-      if (!whole.defined()) continue;
-      for (const auto& part : parameters[i].parts) {
-        tensors.push_back({part.name + moment.suffix, part_view(parameters[i], part, whole)});
-      }
-    }
-    tensors.push_back({parameters[i].parts[0].name + ".step", optimizer.step_count(i)});
-  }
-  return tensors;
-}
-
-// What a file of an optimizer holds, whoever holds the moments.
-std::size_t optimizer_tensor_count(const std::vector<TrainedParameter>& parameters) {
-  std::size_t count = 0;
-  for (const TrainedParameter& parameter : parameters) {
-    count += kMoments.size() * parameter.parts.size() + 1;
-  }
-  return count;
-}
-
-std::vector<NamedTensor> loss_scale_tensors(const Optimizer& optimizer) {
-  const LossScale* scale = optimizer.loss_scale();
-  if (scale == nullptr) return {};
-  return {{"loss_scale", scale->scale()}, {"loss_scale.growth", scale->growth()}};
 }
 
 void copy_stored(const SafetensorsFile& file, const NamedTensor& named) {

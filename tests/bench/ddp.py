@@ -105,23 +105,25 @@ class Quiet:
             result, share = others_share(work, *arguments)
             if share <= self.limit or time.monotonic() > self.ends:
                 self.worst = max(self.worst, share)
-                print(f"{work.__name__}: others {share:.1%}", file=sys.stderr, flush=True)
-                return result
+                return result, share
             self.repeated += 1
 
 
 def compare(a, folder, model, method):
     rates = {name: [] for name in ("saferclip", *FORMS)}
     losses, apart, quiet = {}, 0.0, Quiet(a)
+
+    def add(name, steps, loss, share):
+        losses[name] = loss
+        rates[name].append(warm(steps))
+        print(f"{model}, {method}, {name}: {statistics.median(warm(steps)):.2f}, others {share:.1%}", file=sys.stderr, flush=True)
     for _ in range(a.rounds):
-        lines = quiet.run(ours, a, folder, model, method)
-        losses["saferclip"] = lines[0]["loss"]
-        rates["saferclip"].append(warm([line["quadruplets_per_s"] for line in lines]))
+        lines, share = quiet.run(ours, a, folder, model, method)
+        add("saferclip", [line["quadruplets_per_s"] for line in lines], lines[0]["loss"], share)
         for form in FORMS:
-            found = quiet.run(ddp, a, folder, model, method, form)
-            losses[form] = found["first_loss"]
+            found, share = quiet.run(ddp, a, folder, model, method, form)
             apart = max(apart, found["gradient_apart"])
-            rates[form].append(warm([BATCH[model] / seconds for seconds in found["seconds"]]))
+            add(form, [BATCH[model] / seconds for seconds in found["seconds"]], found["first_loss"], share)
     if max(losses.values()) - min(losses.values()) > 1e-4 * abs(losses["DDP"]):
         raise SystemExit(f"{model}, {method}: the first losses differ: {losses}")
     medians = {name: statistics.median(sum(of_rounds, [])) for name, of_rounds in rates.items()}

@@ -25,27 +25,32 @@ BATCH = {"demo": 48, "b32": 16}
 WORDS = "red green blue small large old new wooden cat dog bird horse house street table river".split()
 
 
-def write_world(folder):
+def write_world(folder, rows=256):
     rng = random.Random(1)
     (folder / "images").mkdir()
     for i in range(32):
         (folder / f"images/{i}.png").write_bytes(png(i, 48))
     rows = [dict(id=str(i), safe_caption=" ".join(rng.choices(WORDS, k=8)), unsafe_caption=" ".join(rng.choices(WORDS, k=8)),
-                 safe_image=f"images/{i % 32}.png", unsafe_image=f"images/{(7 * i + 1) % 32}.png") for i in range(256)]
+                 safe_image=f"images/{i % 32}.png", unsafe_image=f"images/{(7 * i + 1) % 32}.png") for i in range(rows)]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def run(a, folder, processes, threads, *words):
-    """Starts the program in so many processes."""
+def launch(command, folder, processes):
+    """Runs a command in so many processes, as torchrun would start them."""
     port = free_port()
     started = []
     for rank in range(processes):
-        launch = {"RANK": rank, "WORLD_SIZE": processes, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": processes,
-                  "MASTER_ADDR": "localhost", "MASTER_PORT": port} if processes > 1 else {}
-        started.append(subprocess.Popen([a.program, "--device", "cpu", "--threads", str(threads), "--log-level", "error", *words], cwd=folder,
-                                        stdout=subprocess.DEVNULL, env={**os.environ, **{k: str(v) for k, v in launch.items()}}))
-    if any(process.wait() != 0 for process in started):
-        sys.exit(f"failed: {' '.join(words)}")
+        variables = {"RANK": rank, "WORLD_SIZE": processes, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": processes,
+                     "MASTER_ADDR": "localhost", "MASTER_PORT": port} if processes > 1 else {}
+        started.append(subprocess.Popen([str(word) for word in command], cwd=folder, stdout=subprocess.DEVNULL,
+                                        env={**os.environ, **{k: str(v) for k, v in variables.items()}}))
+    if any([process.wait() != 0 for process in started]):
+        sys.exit(f"failed: {' '.join(map(str, command))}")
+
+
+def run(a, folder, processes, threads, *words):
+    """Runs the program in so many processes."""
+    launch([a.program, "--device", "cpu", "--threads", threads, "--log-level", "error", *words], folder, processes)
 
 
 def make_base(a, folder, model):
@@ -61,16 +66,24 @@ def make_base(a, folder, model):
     run(a, folder, 1, 2, "export", f"runs/base-{model}", "--to", "hf", "--out", f"weights-{model}")
 
 
-def rate(a, folder, model, method, processes, threads):
+def steps_of(a, folder, model, method, processes, threads):
+    """The lines of metrics.jsonl of a new run."""
     name = f"{model}-{method}-{processes}-{threads}"
     (folder / f"{name}.yaml").write_text(json.dumps({
         "model": {"weights": f"weights-{model}", "tokenizer": "clip"}, "data": {"train": "rows.jsonl"},
-        "adapter": {"method": method, "alpha": 16}, "objective": {"curriculum": {"enabled": False}},
+        "adapter": {"method": method}, "objective": {"curriculum": {"enabled": False}},
         "evaluate": {"every_epochs": 0}, "checkpoint": {"every_steps": 0, "every_minutes": 0},
-        "train": {"max_steps": a.steps, "batch_size": BATCH[model], "precision": "fp32"}, "run": {"name": name}}))
+        "train": {"epochs": a.steps, "max_steps": a.steps, "batch_size": BATCH[model], "precision": "fp32"}, "run": {"name": name}}))
     run(a, folder, processes, threads, "train", f"{name}.yaml")
-    lines = [json.loads(line) for line in (folder / "runs" / name / "metrics.jsonl").read_text().splitlines()]
-    return statistics.median(line["quadruplets_per_s"] for line in lines[len(lines) // 3:])
+    return [json.loads(line) for line in (folder / "runs" / name / "metrics.jsonl").read_text().splitlines()]
+
+
+def warm(values):
+    return values[len(values) // 3:]
+
+
+def rate(*arguments):
+    return statistics.median(line["quadruplets_per_s"] for line in warm(steps_of(*arguments)))
 
 
 def main():
@@ -96,4 +109,5 @@ def main():
     print(json.dumps(result, indent=2))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -16,8 +16,8 @@ B is the batch of all processes, `--rows` for each of them. Published rates of t
 own. "One ring" goes through all 64 GPUs, and into and out of a machine through one card only. "8 rings", as NCCL makes
 them, carry an eighth each and cross with another card each, so a machine sends at 400 GB/s: less than NVLink's rate, hence
 what limits. `--reached` is the share of these rates that is taken as reached; latency, waiting for the slowest process and
-what overlaps with computing are left out. The program starts the sums after the backward pass, so this time adds to a
-step's. Needs Python alone. Markdown on stdout.
+what overlaps with computing are left out: the sums run beside the backward pass, so only a part of this time adds to a step's.
+The token embedding is counted whole, of which only the rows of the batch's tokens are sent. Needs Python alone. Markdown on stdout.
 """
 import argparse
 import json

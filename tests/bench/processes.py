@@ -3,13 +3,18 @@
     .venv/bin/python tests/bench/processes.py [--models demo b32] [--methods lora full] [--steps 24] [--program build/release/saferclip]
 
 Random weights of the model's size, one caption length, fp32. Medians over the steps after the first third, in
-quadruplets a second. JSON on stdout.
+quadruplets a second. "sent": bytes that each of two processes sends in a step, by the counters of the loopback interface (what two
+runs of different lengths differ by), and what it has to: the sum of all gradients in a ring, of the token embedding the rows
+of the batch's tokens; the embeddings of its rows. "waited": share of a step that the first process waits for the other's
+messages. JSON on stdout.
 """
 import argparse
 import json
+import math
 import os
 import pathlib
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -69,6 +74,7 @@ def make_base(a, folder, model):
 def steps_of(a, folder, model, method, processes, threads):
     """The lines of metrics.jsonl of a new run."""
     name = f"{model}-{method}-{processes}-{threads}"
+    shutil.rmtree(folder / "runs" / name, ignore_errors=True)
     (folder / f"{name}.yaml").write_text(json.dumps({
         "model": {"weights": f"weights-{model}", "tokenizer": "clip"}, "data": {"train": "rows.jsonl"},
         "adapter": {"method": method}, "objective": {"curriculum": {"enabled": False}},
@@ -82,8 +88,38 @@ def warm(values):
     return values[len(values) // 3:]
 
 
-def rate(*arguments):
-    return statistics.median(line["quadruplets_per_s"] for line in warm(steps_of(*arguments)))
+def rate(lines):
+    return statistics.median(line["quadruplets_per_s"] for line in warm(lines))
+
+
+def waited(model, lines):
+    """Share of the time of the steps."""
+    lines = warm(lines)
+    return sum(line["waited_s"] for line in lines) / sum(BATCH[model] / line["quadruplets_per_s"] for line in lines)
+
+
+def loopback_bytes():
+    with open("/proc/net/dev") as file:
+        return next(int(line.split()[9]) for line in file if line.split()[0] == "lo:")
+
+
+def sent(a, folder, model, method):
+    """Bytes a step that each of two processes sends, and what it has to."""
+    began, totals = a.steps, []
+    for a.steps in (began, 2 * began):
+        before = loopback_bytes()
+        steps_of(a, folder, model, method, 2, 1)
+        totals.append(loopback_bytes() - before)
+    a.steps = began
+    header = folder.joinpath("runs", f"{model}-{method}-2-1", "checkpoints", f"step_{2 * began:08}", "weights.safetensors").read_bytes()
+    shapes = {name: entry["shape"] for name, entry in json.loads(header[8:8 + int.from_bytes(header[:8], "little")]).items()
+              if name != "__metadata__"}
+    numbers = sum(math.prod(shape) for shape in shapes.values())
+    for name, shape in shapes.items():
+        if "token_embedding" in name:
+            numbers -= (shape[0] - len(WORDS) - 2) * shape[1]  # start and end
+    width = json.loads((folder / f"{model}.json").read_text())["projection_dim"]
+    return {"measured": round((totals[1] - totals[0]) / began / 2), "gradients": 4 * numbers, "embeddings": 4 * 4 * width * BATCH[model] // 2}
 
 
 def main():
@@ -102,10 +138,12 @@ def main():
             make_base(a, folder, model)
             for method in a.methods:
                 shapes = {"1 x 1 thread": (1, 1), "1 x 2 threads": (1, 2), "2 x 1 thread": (2, 1)}
-                rates = {shape: rate(a, folder, model, method, *numbers) for shape, numbers in shapes.items()}
+                lines = {shape: steps_of(a, folder, model, method, *numbers) for shape, numbers in shapes.items()}
+                rates = {shape: rate(of_shape) for shape, of_shape in lines.items()}
                 result.append({"model": model, "method": method, "batch": BATCH[model], "quadruplets_per_s": rates,
                                "of two threads": rates["2 x 1 thread"] / rates["1 x 2 threads"],
-                               "of one": rates["2 x 1 thread"] / rates["1 x 1 thread"]})
+                               "of one": rates["2 x 1 thread"] / rates["1 x 1 thread"],
+                               "waited": waited(model, lines["2 x 1 thread"]), "sent": sent(a, folder, model, method)})
     print(json.dumps(result, indent=2))
 
 

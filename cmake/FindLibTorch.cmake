@@ -54,7 +54,7 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
     list(APPEND _libs "${LibTorch_CUDA_LIBRARY}" "${LibTorch_C10_CUDA_LIBRARY}")
   endif()
   # Nothing refers to libtorch_cuda by name: without --no-as-needed the linker drops it.
-  target_link_options(LibTorch::LibTorch INTERFACE "LINKER:--no-as-needed" "LINKER:-rpath,${_lib_dir}")
+  target_link_options(LibTorch::LibTorch INTERFACE "LINKER:--no-as-needed")
   # at::parallel_for is a template: without OpenMP in our own compiler it runs on one thread. The runtime is
   # LibTorch's own, so that both count the same threads.
   file(GLOB _openmp "${_lib_dir}/libgomp*.so*")

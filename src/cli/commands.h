@@ -28,6 +28,7 @@ CommandAction add_embed_command(CLI::App& command);
 CommandAction add_inspect_command(CLI::App& command);
 CommandAction add_config_command(CLI::App& command);
 CommandAction add_doctor_command(CLI::App& command);
+CommandAction add_completion_command(CLI::App& command);
 
 // Makes an option or argument that names files expand ~ and $HOME, which a shell leaves alone in
 // quotes and after `=`.

@@ -31,7 +31,7 @@ struct Command {
   CommandAction (*add)(CLI::App&);
 };
 
-constexpr std::array<Command, 10> kCommands{{
+constexpr std::array<Command, 11> kCommands{{
     {"train", "Tune a CLIP or SigLIP model as configured", saferclip::add_train_command},
     {"prepare", "Build the caches that training reads", saferclip::add_prepare_command},
     {"targets", "Show where each unsafe caption is redirected", saferclip::add_targets_command},
@@ -43,6 +43,8 @@ constexpr std::array<Command, 10> kCommands{{
     {"inspect", "Identify a file or folder without loading it", saferclip::add_inspect_command},
     {"config", "Show, check or document configurations", saferclip::add_config_command},
     {"doctor", "Check build, device and disk", saferclip::add_doctor_command},
+    {"completion", "Print completions for a shell, or write man pages",
+     saferclip::add_completion_command},
 }};
 
 saferclip::LogLevel parse_log_level(const std::string& word) {

@@ -70,8 +70,8 @@ ComputeOptions join_processes(ComputeOptions compute, Logger& log, const StopFla
 }
 
 bool is_left_to_first(const std::string& command, Logger& log) {
-  for (const char* other : {"train", "prepare", "evaluate", "embed", "inspect", "config",
-                            "doctor"}) {  // shared, or run by each
+  for (const char* other : {"train", "prepare", "evaluate", "embed", "inspect", "config", "doctor",
+                            "completion"}) {  // shared, or run by each
     if (command == other) return false;
   }
   const auto launch = launch_from_environment();

@@ -20,7 +20,8 @@ namespace fs = std::filesystem;
 
 fs::path clip_vocabulary_path() {
   const fs::path beside = fs::read_symlink("/proc/self/exe").parent_path();
-  for (const fs::path& folder : {beside / "data", beside.parent_path() / "share" / "saferclip"}) {
+  const fs::path prefix = beside.parent_path().parent_path();  // of PREFIX/lib/saferclip
+  for (const fs::path& folder : {beside / "data", prefix / "share" / "saferclip"}) {
     fs::path file = folder / "bpe_simple_vocab_16e6.txt.gz";
     if (fs::exists(file)) return file;
   }

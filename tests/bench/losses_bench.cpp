@@ -27,9 +27,8 @@ at::Tensor unit_rows(std::int64_t rows, std::int64_t width) {
 
 EmbeddingRows random_rows(std::int64_t rows, std::int64_t width, bool trained) {
   EmbeddingRows embeddings;
-  embeddings.for_each([&](at::Tensor& tensor) {
-    tensor = unit_rows(rows, width).requires_grad_(trained);
-  });
+  embeddings.for_each(
+      [&](at::Tensor& tensor) { tensor = unit_rows(rows, width).requires_grad_(trained); });
   return embeddings;
 }
 
@@ -49,7 +48,8 @@ double milliseconds(std::int64_t rows, std::int64_t width) {
     const LossInputs inputs = make_loss_inputs(objective, constants, tuned, {});
     compute_losses(objective, inputs, counts).total.backward();
     times.push_back(
-        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began).count());
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - began)
+            .count());
   }
   std::ranges::nth_element(times, times.begin() + kRepeats / 2);
   return times[kRepeats / 2];

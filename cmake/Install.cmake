@@ -1,0 +1,68 @@
+# What `cmake --install` puts below its prefix, which may be moved afterwards:
+#   bin/saferclip                  finds LibTorch and starts the program
+#   lib/saferclip/saferclip        the program
+#   lib/saferclip/torch            LibTorch, with --component torch
+#   share/saferclip                CLIP's vocabulary, configurations, the list of all this, uninstall
+#   share/doc/saferclip            licences
+#   share/{bash-completion,zsh,fish,man}   completions and man pages
+include(GNUInstallDirs)
+set(_program_dir lib/saferclip)
+set(_share_dir share/saferclip)
+
+set_target_properties(saferclip PROPERTIES INSTALL_RPATH "\$ORIGIN/torch")
+install(TARGETS saferclip RUNTIME DESTINATION ${_program_dir})
+
+get_filename_component(LIBTORCH_DIR "${LibTorch_LIBRARY}" DIRECTORY)
+string(REGEX MATCH "^[0-9]+\\.[0-9]+" LIBTORCH_MINOR "${LibTorch_VERSION}")
+configure_file(cmake/launcher.in "${CMAKE_CURRENT_BINARY_DIR}/launcher" @ONLY)
+install(PROGRAMS "${CMAKE_CURRENT_BINARY_DIR}/launcher" DESTINATION bin RENAME saferclip)
+
+install(DIRECTORY configs DESTINATION ${_share_dir})
+install(PROGRAMS scripts/uninstall DESTINATION ${_share_dir})
+install(FILES "${CMAKE_BINARY_DIR}/data/bpe_simple_vocab_16e6.txt.gz" DESTINATION ${_share_dir})
+install(FILES LICENSE third_party/README.md DESTINATION share/doc/saferclip)
+
+# The program itself makes its completions and man pages.
+set(_shell_dir "${CMAKE_BINARY_DIR}/shell")
+install(
+  CODE "
+  file(MAKE_DIRECTORY \"${_shell_dir}\")
+  foreach(_shell bash zsh fish)
+    execute_process(COMMAND \"${CMAKE_BINARY_DIR}/saferclip\" completion \${_shell}
+                    OUTPUT_FILE \"${_shell_dir}/saferclip.\${_shell}\" COMMAND_ERROR_IS_FATAL ANY)
+  endforeach()
+  execute_process(COMMAND \"${CMAKE_BINARY_DIR}/saferclip\" completion --man \"${_shell_dir}/man1\" COMMAND_ERROR_IS_FATAL ANY)")
+install(FILES "${_shell_dir}/saferclip.bash" DESTINATION share/bash-completion/completions RENAME saferclip)
+install(FILES "${_shell_dir}/saferclip.zsh" DESTINATION share/zsh/site-functions RENAME _saferclip)
+install(FILES "${_shell_dir}/saferclip.fish" DESTINATION share/fish/vendor_completions.d)
+install(DIRECTORY "${_shell_dir}/man1" DESTINATION share/man)
+
+# All but what Python loads.
+file(GLOB _torch_files "${LIBTORCH_DIR}/*.so*")
+list(FILTER _torch_files EXCLUDE REGEX "/(libtorch_python|libshm)[^/]*$")
+install(FILES ${_torch_files} DESTINATION ${_program_dir}/torch COMPONENT torch EXCLUDE_FROM_ALL)
+
+# The list for scripts/uninstall, relative to the prefix; each component adds its own.
+install(
+  CODE [[
+  set(_list "$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}/share/saferclip/manifest.txt")
+  set(_lines share/saferclip/manifest.txt)
+  if(EXISTS "${_list}")
+    file(STRINGS "${_list}" _before)
+    list(APPEND _lines ${_before})
+  endif()
+  foreach(_file IN LISTS CMAKE_INSTALL_MANIFEST_FILES)
+    file(RELATIVE_PATH _relative "${CMAKE_INSTALL_PREFIX}" "${_file}")
+    list(APPEND _lines "${_relative}")
+  endforeach()
+  list(REMOVE_DUPLICATES _lines)
+  list(SORT _lines)
+  string(JOIN "\n" _text ${_lines})
+  file(WRITE "${_list}" "${_text}\n")
+]]
+  ALL_COMPONENTS)
+
+set(CPACK_GENERATOR TGZ)
+set(CPACK_PACKAGE_VERSION "${PROJECT_VERSION}")
+set(CPACK_PACKAGE_FILE_NAME "saferclip-${PROJECT_VERSION}-${CMAKE_SYSTEM_NAME}-${CMAKE_SYSTEM_PROCESSOR}")
+include(CPack)

@@ -5,6 +5,7 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <algorithm>
+#include <iterator>
 
 #include "saferclip/core/text_format.h"
 
@@ -86,6 +87,16 @@ std::vector<CommandText> texts_of(const CLI::App& app) {
     }
   }
   return texts;
+}
+
+// The commands below a command.
+std::vector<CommandText> below(const CommandText& command, const std::vector<CommandText>& all) {
+  std::vector<CommandText> found;
+  std::ranges::copy_if(all, std::back_inserter(found), [&](const CommandText& other) {
+    return other.names.size() == command.names.size() + 1 &&
+           std::equal(command.names.begin(), command.names.end(), other.names.begin());
+  });
+  return found;
 }
 
 std::string words_of_options(const std::vector<OptionText>& options) {
@@ -179,11 +190,7 @@ std::string zsh_script(const std::vector<CommandText>& commands) {
       "_saferclip() {\n  local context state state_descr line\n  typeset -A opt_args\n";
   const auto describe = [&](const CommandText& command, const std::string& variable) {
     script += cat("  local -a ", variable, "=(\n");
-    for (const CommandText& other : commands) {
-      const bool is_below =
-          other.names.size() == command.names.size() + 1 &&
-          std::equal(command.names.begin(), command.names.end(), other.names.begin());
-      if (!is_below) continue;
+    for (const CommandText& other : below(command, commands)) {
       script += cat("    ", quoted(cat(other.names.back(), ":", escaped(other.description, ":\\"))),
                     "\n");
     }
@@ -218,11 +225,7 @@ std::string fish_script(const std::vector<CommandText>& commands) {
       seen.push_back("__fish_seen_subcommand_from " + name);
     }
     const std::string when = command.names.empty() ? "__fish_use_subcommand" : join(seen, "; and ");
-    for (const CommandText& other : commands) {
-      const bool is_below =
-          other.names.size() == command.names.size() + 1 &&
-          std::equal(command.names.begin(), command.names.end(), other.names.begin());
-      if (!is_below) continue;
+    for (const CommandText& other : below(command, commands)) {
       script += cat("complete -c saferclip -f -n '", when, "' -a ", other.names.back(), " -d ",
                     text(other.description), "\n");
     }
@@ -285,11 +288,7 @@ ManPage man_page(const CommandText& command, const std::vector<CommandText>& all
   page += man_options("OPTIONS", command.options);
   if (!command.subcommands.empty()) {
     page += ".SH COMMANDS\n";
-    for (const CommandText& other : all) {
-      if (other.names.size() != command.names.size() + 1 ||
-          !std::equal(command.names.begin(), command.names.end(), other.names.begin())) {
-        continue;
-      }
+    for (const CommandText& other : below(command, all)) {
       page += cat(".TP\n.BR saferclip\\-", troff(join(other.names, "-")), " (1)\n",
                   troff(other.description), "\n");
     }

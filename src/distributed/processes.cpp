@@ -55,6 +55,15 @@ at::Tensor bytes_of(const std::string& text) {
   return bytes;
 }
 
+// What each rank gives.
+std::vector<int> numbers_of_all(const Processes& processes, int own) {
+  const at::Tensor all = processes.gather_rows(
+      at::full({1}, own, at::kInt),
+      std::vector<std::int64_t>(static_cast<std::size_t>(processes.size()), 1));
+  const std::int32_t* values = all.const_data_ptr<std::int32_t>();
+  return {values, values + all.numel()};
+}
+
 }  // namespace
 
 PendingSum::PendingSum() = default;
@@ -260,27 +269,16 @@ void Processes::barrier(const std::string& what,
 
 void Processes::throw_if_any_stopped(const StopFlag* stop, const std::string& message) const {
   if (!state_) return throw_if_stopped(stop, message);
-  at::Tensor codes = at::zeros({size()}, at::kInt);
-  codes[rank()] = stop == nullptr ? 0 : stop->exit_code();
-  sum_(codes);
-  const std::int32_t* values = codes.const_data_ptr<std::int32_t>();
-  const std::int32_t* found =
-      std::find_if(values, values + size(), [](std::int32_t code) { return code != 0; });
-  if (found != values + size()) throw Interrupted(message, *found);
+  const std::vector<int> codes = numbers_of_all(*this, stop == nullptr ? 0 : stop->exit_code());
+  const auto found = std::ranges::find_if(codes, [](int code) { return code != 0; });
+  if (found != codes.end()) throw Interrupted(message, *found);
 }
 
 std::vector<int> Processes::ranks_with(bool yes) const {
+  const std::vector<int> answers = numbers_of_all(*this, yes ? 1 : 0);
   std::vector<int> ranks;
-  if (!state_) {
-    if (yes) ranks.push_back(0);
-    return ranks;
-  }
-  at::Tensor answers = at::zeros({size()}, at::kInt);
-  answers[rank()] = yes ? 1 : 0;
-  sum_(answers);
-  const std::int32_t* values = answers.const_data_ptr<std::int32_t>();
   for (int other = 0; other < size(); ++other) {
-    if (values[other] != 0) ranks.push_back(other);
+    if (answers[static_cast<std::size_t>(other)] != 0) ranks.push_back(other);
   }
   return ranks;
 }

@@ -15,6 +15,7 @@
 #include <torch/csrc/autograd/variable.h>
 
 #include <algorithm>
+#include <functional>
 #include <mutex>
 #include <utility>
 

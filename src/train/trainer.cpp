@@ -90,7 +90,7 @@ class Loop {
     parts_.log.info(closing_text(saver_.longest_wait(), steps_.skipped(), parts_.device));
     if (!processes_.is_alone()) {
       parts_.log.info(
-          cat("waited ", fixed(processes_.waited_seconds(), 1), " s for other processes"));
+          cat("the host waited ", fixed(processes_.waited_seconds(), 1), " s for other processes"));
     }
   }
 

@@ -23,8 +23,8 @@ class OptimizerShards {
   // After an update: each process gets the leaves that the others have updated.
   void spread() const;
 
-  // A moment of leaf i in the host memory of the first process, whoever holds it; `own` is
-  // undefined in all others but its holder, where the result is undefined too. Called by all.
+  // A moment of leaf i in the host memory of the first process, whoever holds it. Called by all:
+  // `own` is defined in the holder alone, the result in the first process alone.
   at::Tensor to_first(std::size_t i, const at::Tensor& own) const;
 
  private:

@@ -6,21 +6,31 @@
 #   share/doc/saferclip            licences
 #   share/{bash-completion,zsh,fish,man}   completions and man pages
 include(GNUInstallDirs)
+# A wheel's prefix is its package folder, where Python starts the program and pip keeps the list of files; shells and man
+# look below the environment.
 set(_program_dir lib/saferclip)
 set(_share_dir share/saferclip)
-
-set_target_properties(saferclip PROPERTIES INSTALL_RPATH "\$ORIGIN/torch")
-install(TARGETS saferclip RUNTIME DESTINATION ${_program_dir})
+set(_shell_prefix share)
+if(SAFERCLIP_WHEEL)
+  set(CMAKE_INSTALL_DEFAULT_COMPONENT_NAME wheel)
+  set(_shell_prefix "${SKBUILD_DATA_DIR}/share")
+endif()
 
 get_filename_component(LIBTORCH_DIR "${LibTorch_LIBRARY}" DIRECTORY)
 string(REGEX MATCH "^[0-9]+\\.[0-9]+" LIBTORCH_MINOR "${LibTorch_VERSION}")
-configure_file(cmake/launcher.in "${CMAKE_CURRENT_BINARY_DIR}/launcher" @ONLY)
-install(PROGRAMS "${CMAKE_CURRENT_BINARY_DIR}/launcher" DESTINATION bin RENAME saferclip)
-
+set_target_properties(saferclip PROPERTIES INSTALL_RPATH "\$ORIGIN/torch")
+install(TARGETS saferclip RUNTIME DESTINATION ${_program_dir})
 install(DIRECTORY configs DESTINATION ${_share_dir})
-install(PROGRAMS scripts/uninstall DESTINATION ${_share_dir})
 install(FILES "${CMAKE_BINARY_DIR}/data/bpe_simple_vocab_16e6.txt.gz" DESTINATION ${_share_dir})
 install(FILES LICENSE third_party/README.md DESTINATION share/doc/saferclip)
+if(SAFERCLIP_WHEEL)
+  file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/torch_version" "${LIBTORCH_MINOR}\n")
+  install(FILES "${CMAKE_CURRENT_BINARY_DIR}/torch_version" DESTINATION ${_share_dir})
+else()
+  configure_file(cmake/launcher.in "${CMAKE_CURRENT_BINARY_DIR}/launcher" @ONLY)
+  install(PROGRAMS "${CMAKE_CURRENT_BINARY_DIR}/launcher" DESTINATION bin RENAME saferclip)
+  install(PROGRAMS scripts/uninstall DESTINATION ${_share_dir})
+endif()
 
 # The program itself makes its completions and man pages.
 set(_shell_dir "${CMAKE_BINARY_DIR}/shell")
@@ -32,10 +42,13 @@ install(
                     OUTPUT_FILE \"${_shell_dir}/saferclip.\${_shell}\" COMMAND_ERROR_IS_FATAL ANY)
   endforeach()
   execute_process(COMMAND \"${CMAKE_BINARY_DIR}/saferclip\" completion --man \"${_shell_dir}/man1\" COMMAND_ERROR_IS_FATAL ANY)")
-install(FILES "${_shell_dir}/saferclip.bash" DESTINATION share/bash-completion/completions RENAME saferclip)
-install(FILES "${_shell_dir}/saferclip.zsh" DESTINATION share/zsh/site-functions RENAME _saferclip)
-install(FILES "${_shell_dir}/saferclip.fish" DESTINATION share/fish/vendor_completions.d)
-install(DIRECTORY "${_shell_dir}/man1" DESTINATION share/man)
+install(FILES "${_shell_dir}/saferclip.bash" DESTINATION "${_shell_prefix}/bash-completion/completions" RENAME saferclip)
+install(FILES "${_shell_dir}/saferclip.zsh" DESTINATION "${_shell_prefix}/zsh/site-functions" RENAME _saferclip)
+install(FILES "${_shell_dir}/saferclip.fish" DESTINATION "${_shell_prefix}/fish/vendor_completions.d")
+install(DIRECTORY "${_shell_dir}/man1" DESTINATION "${_shell_prefix}/man")
+if(SAFERCLIP_WHEEL)
+  return()
+endif()
 
 # All but what Python loads.
 file(GLOB _torch_files "${LIBTORCH_DIR}/*.so*")

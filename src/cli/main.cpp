@@ -93,6 +93,7 @@ int run(int argc, char** argv) {
     return 2;
   }
   saferclip::Logger log(parse_log_level(globals.log_level));
+  if (const auto problem = saferclip::load_cuda_library()) log.warn(*problem);
   try {
     return saferclip::is_left_to_first(name, log) ? 0 : chosen(globals, log);
   } catch (const saferclip::Error& problem) {

@@ -15,7 +15,7 @@ namespace saferclip {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 template <class T>
 struct IsOptional : std::false_type {};
@@ -37,36 +37,36 @@ struct Dumper {
   PathRule rule = PathRule::kNone;
   std::string empty_word = {};  // what an optional without a value is called
 
-  Json operator()(bool value) const { return value; }
-  Json operator()(std::int64_t value) const { return value; }
-  Json operator()(double value) const { return value; }
-  Json operator()(const std::string& value) const {
+  OrderedJson operator()(bool value) const { return value; }
+  OrderedJson operator()(std::int64_t value) const { return value; }
+  OrderedJson operator()(double value) const { return value; }
+  OrderedJson operator()(const std::string& value) const {
     return is_published ? without_folders(value, rule) : value;
   }
   template <HasWords E>
-  Json operator()(E value) const {
+  OrderedJson operator()(E value) const {
     return to_string(value);
   }
   template <class T>
-  Json operator()(const std::optional<T>& value) const {
+  OrderedJson operator()(const std::optional<T>& value) const {
     if (value) return (*this)(*value);
-    return empty_word.empty() ? Json(nullptr) : Json(empty_word);
+    return empty_word.empty() ? OrderedJson(nullptr) : OrderedJson(empty_word);
   }
   template <class T>
-  Json operator()(const std::vector<T>& values) const {
-    Json json = Json::array();
+  OrderedJson operator()(const std::vector<T>& values) const {
+    OrderedJson json = OrderedJson::array();
     for (const T& value : values) json.push_back((*this)(value));
     return json;
   }
   template <class T>
-  Json operator()(const std::map<std::string, T>& values) const {
-    Json json = Json::object();
+  OrderedJson operator()(const std::map<std::string, T>& values) const {
+    OrderedJson json = OrderedJson::object();
     for (const auto& [name, value] : values) json[name] = (*this)(value);
     return json;
   }
   template <HasFields Options>
-  Json operator()(const Options& options) const {
-    Json json = Json::object();
+  OrderedJson operator()(const Options& options) const {
+    OrderedJson json = OrderedJson::object();
     Options::fields(options, [&](const FieldSpec& spec, const auto& member) {
       json[spec.name] = Dumper{is_published, spec.path, spec.empty_word}(member);
     });
@@ -74,12 +74,12 @@ struct Dumper {
   }
 };
 
-Json value_json(const auto& value, const FieldSpec& spec = {}) {
+OrderedJson value_json(const auto& value, const FieldSpec& spec = {}) {
   return Dumper{false, spec.path, spec.empty_word}(value);
 }
 
 // YAML in block style. Scalars are written as JSON, which is valid YAML.
-void write_yaml(const Json& json, std::size_t indent, std::string& out) {
+void write_yaml(const OrderedJson& json, std::size_t indent, std::string& out) {
   for (const auto& [key, value] : json.items()) {
     out += std::string(indent, ' ') + key + ":";
     if (value.is_object() && !value.empty()) {
@@ -92,7 +92,7 @@ void write_yaml(const Json& json, std::size_t indent, std::string& out) {
 }
 
 struct FlatValue {
-  Json value;
+  OrderedJson value;
   bool is_free = false;
 };
 

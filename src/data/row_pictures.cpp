@@ -18,7 +18,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::size_t kExamples = 5;
+constexpr std::size_t kExamplesOfAbsent = 5;
 
 // A hint for a missing path with backslashes, as Windows writes it.
 std::string backslash_hint(std::string path) {
@@ -142,7 +142,7 @@ fs::path RowPictures::unsafe(const Json& record, const ManifestRow& row, bool& i
   }
   if (is_named) {
     ++absent_;
-    if (absent_examples_.size() < kExamples) absent_examples_.push_back(path.string());
+    if (absent_examples_.size() < kExamplesOfAbsent) absent_examples_.push_back(path.string());
   }
   return {};
 }

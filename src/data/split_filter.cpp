@@ -11,8 +11,8 @@
 namespace saferclip {
 namespace {
 
-constexpr std::size_t kMostNames = 100;  // counted separately
-constexpr std::size_t kMostListed = 10;  // in a message
+constexpr std::size_t kMostSplitNames = 100;  // counted separately
+constexpr std::size_t kMostSplitsListed = 10;  // in a message
 
 std::string canonical(const std::string& name) {
   std::string word = trimmed(name);
@@ -42,7 +42,7 @@ bool SplitFilter::admits(const nlohmann::json* split) {
   }
   ++others_;
   const std::string key = shortened_text(trimmed(name));
-  if (other_names_.contains(key) || other_names_.size() < kMostNames) ++other_names_[key];
+  if (other_names_.contains(key) || other_names_.size() < kMostSplitNames) ++other_names_[key];
   return false;
 }
 
@@ -52,7 +52,7 @@ std::string SplitFilter::others_text() const {
                    [](const auto& a, const auto& b) { return a.second > b.second; });
   std::vector<std::string> parts;
   for (const auto& [name, count] : names) {
-    if (parts.size() == kMostListed) {
+    if (parts.size() == kMostSplitsListed) {
       parts.emplace_back("…");
       break;
     }

@@ -3,7 +3,6 @@
 #include "saferclip/distributed/launch.h"
 
 #include <cstdlib>
-#include <limits>
 
 #include "distributed/slurm.h"
 #include "distributed/variables.h"
@@ -11,7 +10,6 @@
 namespace saferclip {
 namespace {
 
-constexpr int kAny = std::numeric_limits<int>::max();
 
 Launch read_torchrun(Variables& variables) {
   Launch launch;

@@ -8,12 +8,10 @@
 #include <array>
 #include <cctype>
 #include <cstdlib>
-#include <limits>
 
 namespace saferclip {
 namespace {
 
-constexpr int kAny = std::numeric_limits<int>::max();
 
 bool is_step_of_srun(const Variables& variables) {
   // Batch script, interactive step, external and pending steps: 0xfffffffa to 0xfffffffd.

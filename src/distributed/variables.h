@@ -1,6 +1,7 @@
 // Environment variables of a launcher, read with all their problems collected.
 #pragma once
 
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -8,6 +9,9 @@
 #include "saferclip/distributed/launch.h"
 
 namespace saferclip {
+
+// No upper bound for `Variables::number`.
+inline constexpr int kAny = std::numeric_limits<int>::max();
 
 class Variables {
  public:

@@ -11,11 +11,11 @@
 namespace saferclip {
 namespace {
 
-constexpr std::int64_t kChunk = 512;  // rows converted to float64 at a time
+constexpr std::int64_t kRowsAtOnce = 512;  // rows converted to float64 at a time
 
 void in_chunks(std::int64_t rows, const std::function<void(std::int64_t, std::int64_t)>& visit) {
-  for (std::int64_t begin = 0; begin < rows; begin += kChunk) {
-    visit(begin, std::min(kChunk, rows - begin));
+  for (std::int64_t begin = 0; begin < rows; begin += kRowsAtOnce) {
+    visit(begin, std::min(kRowsAtOnce, rows - begin));
   }
 }
 

@@ -45,9 +45,9 @@ bool is_head(const std::vector<std::string>& fields) {
   return fields.size() > 1 && kNames.contains(fields[0]) && kFolders.contains(fields[1]);
 }
 
-class Reader {
+class ClassReader {
  public:
-  explicit Reader(const ZeroShotOptions& options) : o_(options) {
+  explicit ClassReader(const ZeroShotOptions& options) : o_(options) {
     const fs::path root(o_.images);
     classes_.source = o_.class_form == ClassForm::kTsv ? o_.classes
                       : o_.class_file.empty()          ? root.string()
@@ -169,7 +169,7 @@ fs::path zero_shot_pictures(const ZeroShotOptions& options) {
 
 ZeroShotClasses read_zero_shot_classes(const ZeroShotOptions& options,
                                        const std::vector<std::string>& labels) {
-  return Reader(options).read(labels);
+  return ClassReader(options).read(labels);
 }
 
 std::vector<std::int64_t> classes_of_labels(ZeroShotClasses& classes,

@@ -61,9 +61,9 @@ std::string rest_of(const std::string& line) {
 
 std::string first_of(const std::string& line) { return line.substr(0, line.find_first_of(" \t")); }
 
-class Reader {
+class SetReader {
  public:
-  explicit Reader(const ZeroShotOptions& options) : o_(options), root_(options.images) {}
+  explicit SetReader(const ZeroShotOptions& options) : o_(options), root_(options.images) {}
 
   ZeroShotSet read() {
     set_.name = o_.name;
@@ -233,7 +233,7 @@ class Reader {
 
 }  // namespace
 
-ZeroShotSet read_zero_shot_set(const ZeroShotOptions& options) { return Reader(options).read(); }
+ZeroShotSet read_zero_shot_set(const ZeroShotOptions& options) { return SetReader(options).read(); }
 
 std::vector<std::string> anchored_classes(const fs::path& prompts,
                                           const std::vector<ZeroShotOptions>& sets) {

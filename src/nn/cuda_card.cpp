@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cstdlib>
+#include <filesystem>
 
 #include "saferclip/core/text_format.h"
 
@@ -55,6 +56,19 @@ std::string visible_devices() {
 }
 
 }  // namespace
+
+std::optional<std::string> load_cuda_library() {
+  Dl_info cpu_library{};
+  if (::dladdr(reinterpret_cast<const void*>(&at::detail::getCUDAHooks), &cpu_library) == 0) {
+    return std::nullopt;
+  }
+  const auto library =
+      std::filesystem::path(cpu_library.dli_fname).parent_path() / "libtorch_cuda.so";
+  if (!std::filesystem::exists(library)) return std::nullopt;
+  if (::dlopen(library.c_str(), RTLD_NOW | RTLD_GLOBAL) != nullptr) return std::nullopt;
+  return cat("CUDA cards are not used: ", library.string(), " cannot be loaded (", ::dlerror(),
+             "); reinstall torch with all packages that it names, or install its CPU build");
+}
 
 std::optional<std::string> cuda_driver_version() {
   int version = 0;

@@ -24,9 +24,9 @@
 namespace saferclip {
 namespace {
 
-class Checker {
+class ConfigChecker {
  public:
-  explicit Checker(ReadConfig read) : read_(std::move(read)), c_(read_.config) {
+  explicit ConfigChecker(ReadConfig read) : read_(std::move(read)), c_(read_.config) {
     findings_.problems = read_.problems;
   }
 
@@ -185,7 +185,7 @@ class Checker {
 ConfigFindings check_configuration(const std::filesystem::path& file,
                                    const std::vector<std::string>& overrides) {
   try {
-    return Checker(read_config_for_check(file, overrides)).check();
+    return ConfigChecker(read_config_for_check(file, overrides)).check();
   } catch (const ConfigError& problem) {
     return {{problem.what()}, {}};
   }

@@ -1,5 +1,5 @@
 // Compares a configuration with its manifests before hours of preparation. Bad rows and the
-// curriculum can only reduce the number of steps, so `Checker` works with an upper bound and
+// curriculum can only reduce the number of steps, so `PlanChecker` works with an upper bound and
 // reports what is certain; require_steps repeats the check with the exact number. A manifest is
 // read only if a rule needs it.
 #include "saferclip/run/plan_checks.h"
@@ -22,9 +22,9 @@ namespace {
 // Values of best_metric that stand for a sum over the metrics at hand.
 bool is_sum(const std::string& metric) { return metric == "auto" || metric == "safe_clip"; }
 
-class Checker {
+class PlanChecker {
  public:
-  Checker(const RunConfig& config, const Manifest* train, const Manifest* validation)
+  PlanChecker(const RunConfig& config, const Manifest* train, const Manifest* validation)
       : c_(config), train_(train), validation_(validation) {}
 
   std::vector<KeyProblem> check() {
@@ -128,7 +128,7 @@ class Checker {
 
 std::vector<KeyProblem> plan_problems(const RunConfig& config, const Manifest* train,
                                       const Manifest* validation) {
-  return Checker(config, train, validation).check();
+  return PlanChecker(config, train, validation).check();
 }
 
 void require_inputs(const RunConfig& config) {

@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 namespace {
 
 // SHA-256 of merges.txt for CLIP's published vocabulary.
-constexpr const char* kClipMerges =
+constexpr const char* kClipMergesSha256 =
     "9fd691f7c8039210e0fced15865466c65820d09b63988b0174bfe25de299051a";
 
 bool has_content(const std::vector<AddedToken>& tokens, const std::string& content) {
@@ -190,7 +190,7 @@ bool has_clip_ids(const TokenizerContents& folder, const std::vector<AddedToken>
   if (!folder.is_clip() || spec.vocab_size != 49408 || spec.bos_id != 49406 || spec.eos_id != 49407)
     return false;
   const BpeSettings& bpe = *folder.json.bpe;
-  if (sha256_hex(merges_txt(bpe.merges)) != kClipMerges) return false;
+  if (sha256_hex(merges_txt(bpe.merges)) != kClipMergesSha256) return false;
   std::int32_t id = 512;
   for (const auto& [a, b] : bpe.merges) {
     const auto found = bpe.vocabulary.find(a + b);

@@ -14,20 +14,20 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-Json parse_object(const std::string& text, const fs::path& file) {
-  Json json = is_nested_deeper(text, 64) ? Json() : Json::parse(text, nullptr, false);
+OrderedJson parse_object(const std::string& text, const fs::path& file) {
+  OrderedJson json = is_nested_deeper(text, 64) ? OrderedJson() : OrderedJson::parse(text, nullptr, false);
   if (!json.is_object())
     throw DataError(cat(file.string(), ": expected a JSON object; fetch the file again"));
   return json;
 }
 
 // A token is a text or an object with `content`.
-std::string token_text(const Json& config, const char* key, const fs::path& file) {
+std::string token_text(const OrderedJson& config, const char* key, const fs::path& file) {
   const auto found = config.find(key);
   if (found == config.end() || found->is_null()) return "";
-  const Json& value =
+  const OrderedJson& value =
       found->is_object() && found->contains("content") ? (*found)["content"] : *found;
   if (!value.is_string())
     throw DataError(cat(file.string(), ": ", key, ": expected text, found ", value.type_name()));
@@ -43,7 +43,7 @@ std::optional<SentencePieceKind> kind_of(const std::string& tokenizer_class) {
   return std::nullopt;
 }
 
-void refuse_other_marks(const Json& config, const fs::path& file) {
+void refuse_other_marks(const OrderedJson& config, const fs::path& file) {
   for (const auto& [key, expected] : {std::pair{"add_bos_token", false}, {"add_eos_token", true}}) {
     const auto found = config.find(key);
     if (found == config.end() || found->is_null() || *found == expected) continue;
@@ -54,7 +54,7 @@ void refuse_other_marks(const Json& config, const fs::path& file) {
   }
 }
 
-Json mark(const std::string& text, bool strips) {
+OrderedJson mark(const std::string& text, bool strips) {
   return {{"content", text},
           {"lstrip", strips},
           {"normalized", false},
@@ -62,19 +62,19 @@ Json mark(const std::string& text, bool strips) {
           {"single_word", false}};
 }
 
-Json siglip_config(const SpecialPieces& pieces, const TextSpec& spec) {
+OrderedJson siglip_config(const SpecialPieces& pieces, const TextSpec& spec) {
   return {{"clean_up_tokenization_spaces", true},
           {"do_lower_case", true},
           {"eos_token", pieces.eos},
           {"model_input_names", {"input_ids"}},
           {"model_max_length", spec.context_length},
           {"pad_token", pieces.pad},
-          {"sp_model_kwargs", Json::object()},
+          {"sp_model_kwargs", OrderedJson::object()},
           {"tokenizer_class", "SiglipTokenizer"},
           {"unk_token", pieces.unk}};
 }
 
-Json gemma_config(const SpecialPieces& pieces, const TextSpec& spec) {
+OrderedJson gemma_config(const SpecialPieces& pieces, const TextSpec& spec) {
   return {{"add_bos_token", false},
           {"add_eos_token", true},
           {"bos_token", pieces.bos},
@@ -97,7 +97,7 @@ SentencePieceFolder read_sentencepiece_folder(const fs::path& folder) {
     const fs::path file = folder / name;
     if (!is_file(file)) continue;
     std::string text = read_file(file);
-    const Json config = parse_object(text, file);
+    const OrderedJson config = parse_object(text, file);
     if (result.pad_token.empty()) result.pad_token = token_text(config, "pad_token", file);
     if (!result.kind) result.kind = kind_of(token_text(config, "tokenizer_class", file));
     refuse_other_marks(config, file);
@@ -112,8 +112,8 @@ std::vector<std::pair<std::string, std::string>> sentencepiece_files(SentencePie
                                                                      const SpecialPieces& pieces,
                                                                      const TextSpec& spec) {
   const bool is_siglip = kind == SentencePieceKind::kSiglip;
-  const Json config = is_siglip ? siglip_config(pieces, spec) : gemma_config(pieces, spec);
-  Json specials{{"eos_token", mark(pieces.eos, is_siglip)},
+  const OrderedJson config = is_siglip ? siglip_config(pieces, spec) : gemma_config(pieces, spec);
+  OrderedJson specials{{"eos_token", mark(pieces.eos, is_siglip)},
                 {"pad_token", mark(pieces.pad, is_siglip)},
                 {"unk_token", mark(pieces.unk, is_siglip)}};
   if (!is_siglip) specials["bos_token"] = mark(pieces.bos, false);

@@ -12,7 +12,7 @@
 namespace saferclip {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 // CLIP's pattern in the syntax of the tokenizers library (Oniguruma).
 constexpr const char* kPattern =
@@ -20,17 +20,17 @@ constexpr const char* kPattern =
     "\\p{N}]+";
 
 // Ordered by id, as clients write it.
-Json by_id(const VocabularyIds& ids) {
+OrderedJson by_id(const VocabularyIds& ids) {
   std::vector<const std::pair<const std::string, std::int32_t>*> entries;
   for (const auto& entry : ids) entries.push_back(&entry);
   std::sort(entries.begin(), entries.end(),
             [](const auto* a, const auto* b) { return a->second < b->second; });
-  Json json = Json::object();
+  OrderedJson json = OrderedJson::object();
   for (const auto* entry : entries) json[entry->first] = entry->second;
   return json;
 }
 
-Json special_token(const std::string& content) {
+OrderedJson special_token(const std::string& content) {
   return {{"content", content},
           {"lstrip", false},
           {"normalized", false},
@@ -38,7 +38,7 @@ Json special_token(const std::string& content) {
           {"single_word", false}};
 }
 
-Json added_token(const AddedToken& token) {
+OrderedJson added_token(const AddedToken& token) {
   return {{"id", token.id},
           {"content", token.content},
           {"lstrip", token.strips_left},
@@ -48,7 +48,7 @@ Json added_token(const AddedToken& token) {
           {"special", token.is_special}};
 }
 
-Json post_processor(const ClipVocabulary& vocabulary) {
+OrderedJson post_processor(const ClipVocabulary& vocabulary) {
   return {{"type", "RobertaProcessing"},
           {"sep", {vocabulary.eos, vocabulary.ids.at(vocabulary.eos)}},
           {"cls", {vocabulary.bos, vocabulary.ids.at(vocabulary.bos)}},
@@ -56,8 +56,8 @@ Json post_processor(const ClipVocabulary& vocabulary) {
           {"add_prefix_space", false}};
 }
 
-Json bpe_model(const ClipVocabulary& vocabulary) {
-  Json merges = Json::array();
+OrderedJson bpe_model(const ClipVocabulary& vocabulary) {
+  OrderedJson merges = OrderedJson::array();
   for (const auto& [a, b] : vocabulary.merges) merges.push_back({a, b});
   return {{"type", "BPE"},
           {"dropout", nullptr},
@@ -87,13 +87,13 @@ std::string clip_tokenizer_json(const ClipVocabulary& vocabulary,
     if (vocabulary.ids.contains(mark)) continue;
     throw DataError(cat("the special token \"", mark, "\" is not in the vocabulary"));
   }
-  Json tokens = Json::array();
+  OrderedJson tokens = OrderedJson::array();
   for (const AddedToken& token : added) tokens.push_back(added_token(token));
-  const Json byte_level{{"type", "ByteLevel"},
+  const OrderedJson byte_level{{"type", "ByteLevel"},
                         {"add_prefix_space", false},
                         {"trim_offsets", true},
                         {"use_regex", true}};
-  const Json json{{"version", "1.0"},
+  const OrderedJson json{{"version", "1.0"},
                   {"truncation", nullptr},
                   {"padding", nullptr},
                   {"added_tokens", tokens},
@@ -118,7 +118,7 @@ std::string clip_tokenizer_json(const ClipVocabulary& vocabulary,
 }
 
 std::string clip_tokenizer_config(const ClipVocabulary& vocabulary, std::int64_t context_length) {
-  const Json config{{"add_prefix_space", false},
+  const OrderedJson config{{"add_prefix_space", false},
                     {"bos_token", special_token(vocabulary.bos)},
                     {"do_lower_case", true},
                     {"eos_token", special_token(vocabulary.eos)},
@@ -131,7 +131,7 @@ std::string clip_tokenizer_config(const ClipVocabulary& vocabulary, std::int64_t
 }
 
 std::string clip_special_tokens_map(const ClipVocabulary& vocabulary) {
-  const Json specials{{"bos_token", special_token(vocabulary.bos)},
+  const OrderedJson specials{{"bos_token", special_token(vocabulary.bos)},
                       {"eos_token", special_token(vocabulary.eos)},
                       {"pad_token", vocabulary.pad},
                       {"unk_token", special_token(vocabulary.unk)}};

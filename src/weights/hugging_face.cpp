@@ -21,12 +21,12 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kFiles[] = {"model.safetensors", "model.safetensors.index.json",
+constexpr const char* kHuggingFaceFiles[] = {"model.safetensors", "model.safetensors.index.json",
                                   "pytorch_model.bin", "pytorch_model.bin.index.json"};
 
 SourceTensor same_name(const std::string& canonical) { return {canonical}; }
 
-bool has_names(const TensorFiles& files) {
+bool has_hugging_face_names(const TensorFiles& files) {
   return files.has_prefix("vision_model.") || files.has_prefix("text_model.");
 }
 
@@ -67,10 +67,10 @@ WeightsSource open_hugging_face(const fs::path& folder, const ModelOptions& opti
   return source;
 }
 
-FolderContents make_contents(const ModelRequest& request) {
+FolderContents hugging_face_contents(const ModelRequest& request) {
   const WeightsSource& source = request.source;
   FolderContents contents;
-  contents.tensor_file = kFiles[0];
+  contents.tensor_file = kHuggingFaceFiles[0];
   contents.metadata = {{"activation", activation_text(source.geometry)}};
   contents.texts = {
       {kHuggingFaceLayout.config, hugging_face_config(source, request.dtype, request.tower)}};
@@ -94,14 +94,14 @@ constinit const Layout kHuggingFaceLayout{
     .client = "transformers",
     .habits = {CropRounding::kFloor, Transparency::kOnWhite, TextCleaning::kHuggingFace},
     .config = "config.json",
-    .files = kFiles,
+    .files = kHuggingFaceFiles,
     .expected =
         "model.safetensors, model.safetensors.index.json, pytorch_model.bin or "
         "pytorch_model.bin.index.json",
     .covers = [](Family) { return true; },
-    .has_names = has_names,
+    .has_names = has_hugging_face_names,
     .attach = attach,
     .open = open_hugging_face,
-    .contents = make_contents};
+    .contents = hugging_face_contents};
 
 }  // namespace saferclip

@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 namespace {
 
 // open_clip's order, then the file that `export --to openai` writes.
-constexpr const char* kFiles[] = {"open_clip_model.safetensors",
+constexpr const char* kOpenClipFiles[] = {"open_clip_model.safetensors",
                                   "open_clip_pytorch_model.safetensors",
                                   "open_clip_pytorch_model.bin",
                                   "open_clip_pytorch_model.pth",
@@ -51,7 +51,7 @@ bool is_ignored(const std::string& name) {
   return kIgnored.contains(name);
 }
 
-bool has_names(const TensorFiles& files) {
+bool has_open_clip_names(const TensorFiles& files) {
   return files.has_prefix("visual.") && !is_openai_archive(files);
 }
 
@@ -70,11 +70,11 @@ WeightsSource open_open_clip(const fs::path& folder, const ModelOptions& options
   return source;
 }
 
-FolderContents make_contents(const ModelRequest& request) {
+FolderContents open_clip_contents(const ModelRequest& request) {
   require_both_towers(request.tower, "open_clip");
   FolderContents contents;
   contents.texts = {{kOpenClipLayout.config, open_clip_config(request, contents.notes)}};
-  contents.tensor_file = kFiles[0];
+  contents.tensor_file = kOpenClipFiles[0];
   contents.tensors = open_clip_tensors(request.model, request.dtype);
   contents.metadata = {{"activation", activation_text(request.source.geometry)}};
   return contents;
@@ -119,15 +119,15 @@ constinit const Layout kOpenClipLayout{
     .title = "open_clip",
     .client = "open_clip",
     .config = "open_clip_config.json",
-    .files = kFiles,
+    .files = kOpenClipFiles,
     .own = "open_clip_",
     .expected = "open_clip_model.safetensors or open_clip_pytorch_model.bin",
     .takes_architecture = true,
     .covers = [](Family) { return true; },
-    .has_names = has_names,
+    .has_names = has_open_clip_names,
     .infer = inferred_geometry,
     .attach = attach_open_clip_tensors,
     .open = open_open_clip,
-    .contents = make_contents};
+    .contents = open_clip_contents};
 
 }  // namespace saferclip

@@ -57,7 +57,7 @@ std::int64_t count_blocks(const TensorFiles& files, const std::string& prefix) {
   return static_cast<std::int64_t>(numbers.size());
 }
 
-FolderContents make_contents(const ModelRequest& request) {
+FolderContents openai_contents(const ModelRequest& request) {
   require_both_towers(request.tower, "OpenAI's layout");
   const FamilyForm& form = form_of(request.source.geometry.family);
   if (!form.has_openai_names) {
@@ -157,6 +157,6 @@ constinit const Layout kOpenAiLayout{
     .has_names = [](const TensorFiles& files) { return files.has_prefix("visual."); },
     .infer = inferred_geometry,
     .attach = attach_open_clip_tensors,
-    .contents = make_contents};
+    .contents = openai_contents};
 
 }  // namespace saferclip

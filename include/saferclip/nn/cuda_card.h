@@ -10,6 +10,11 @@
 
 namespace saferclip {
 
+// Loads LibTorch's CUDA library where it lies beside its CPU library: a program that was linked with
+// a CPU build then also uses a CUDA build of the same version. Call it before anything asks for a
+// device. Returns what to tell the user if the library is there but cannot be loaded.
+std::optional<std::string> load_cuda_library();
+
 struct CudaCard {
   std::string name;  // "NVIDIA H200"
   int major = 0;     // compute capability

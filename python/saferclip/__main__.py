@@ -1,0 +1,3 @@
+from saferclip import main
+
+main()

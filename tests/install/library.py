@@ -196,13 +196,13 @@ class Library(unittest.TestCase):
         said = self.configure("other", code=1)
         for words in ("LibTorch 2.", "/lib/saferclip/torch has no headers", "(/nowhere)", "Set SAFERCLIP_TORCH to the folder of a torch 2."):
             self.assertIn(words, said)
-        self.assertIn("/usr: has no include/ATen/ATen.h", self.configure("other", code=1, SAFERCLIP_TORCH="/usr"))
+        self.assertIn("/usr: has no include/ATen", self.configure("other", code=1, SAFERCLIP_TORCH="/usr"))
         old = self.folder / "old_torch"
-        version = old / "include/torch/headeronly/version.h"
+        version = old / "include" / "torch/headeronly/version.h"
         version.parent.mkdir(parents=True)
         version.write_text("".join(f"#define TORCH_VERSION_{part} {n}\n" for part, n in (("MAJOR", 1), ("MINOR", 9), ("PATCH", 0))))
         (old / "include/ATen").mkdir()
-        (old / "include/ATen/ATen.h").touch()
+        (old / "include/ATen" / "ATen.h").touch()
         (old / "lib").symlink_to(pathlib.Path(self.torch) / "lib")
         self.assertIn("is LibTorch 1.9.0, but saferclip was built for 2.", self.configure("other", code=1, SAFERCLIP_TORCH=str(old)))
         self.configure("other", SAFERCLIP_TORCH=self.torch)

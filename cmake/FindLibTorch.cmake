@@ -1,6 +1,6 @@
 # Finds LibTorch without find_package(Torch), which demands nvcc and the CUDA toolkit for a CUDA build.
-# Looks, in this order, at SAFERCLIP_TORCH (a torch package folder or an unpacked libtorch) and at the
-# torch package of .venv. Defines the imported target LibTorch::LibTorch and LibTorch_VERSION.
+# Looks, in this order, at SAFERCLIP_TORCH (a torch package folder or an unpacked libtorch, with the
+# libraries in its lib folder or in itself) and at the torch package of .venv. Defines the imported target LibTorch::LibTorch and LibTorch_VERSION.
 set(_hint "${SAFERCLIP_TORCH}")
 if(NOT _hint)
   set(_hint "$ENV{SAFERCLIP_TORCH}")
@@ -13,11 +13,11 @@ if(NOT _hint AND EXISTS "${PROJECT_SOURCE_DIR}/.venv/bin/python")
 endif()
 
 find_path(LibTorch_INCLUDE_DIR ATen/ATen.h HINTS "${_hint}/include" NO_DEFAULT_PATH)
-find_library(LibTorch_LIBRARY torch HINTS "${_hint}/lib" NO_DEFAULT_PATH)
-find_library(LibTorch_CPU_LIBRARY torch_cpu HINTS "${_hint}/lib" NO_DEFAULT_PATH)
-find_library(LibTorch_C10_LIBRARY c10 HINTS "${_hint}/lib" NO_DEFAULT_PATH)
-find_library(LibTorch_CUDA_LIBRARY torch_cuda HINTS "${_hint}/lib" NO_DEFAULT_PATH)
-find_library(LibTorch_C10_CUDA_LIBRARY c10_cuda HINTS "${_hint}/lib" NO_DEFAULT_PATH)
+find_library(LibTorch_LIBRARY torch HINTS "${_hint}/lib" "${_hint}" NO_DEFAULT_PATH)
+find_library(LibTorch_CPU_LIBRARY torch_cpu HINTS "${_hint}/lib" "${_hint}" NO_DEFAULT_PATH)
+find_library(LibTorch_C10_LIBRARY c10 HINTS "${_hint}/lib" "${_hint}" NO_DEFAULT_PATH)
+find_library(LibTorch_CUDA_LIBRARY torch_cuda HINTS "${_hint}/lib" "${_hint}" NO_DEFAULT_PATH)
+find_library(LibTorch_C10_CUDA_LIBRARY c10_cuda HINTS "${_hint}/lib" "${_hint}" NO_DEFAULT_PATH)
 mark_as_advanced(LibTorch_INCLUDE_DIR LibTorch_LIBRARY LibTorch_CPU_LIBRARY LibTorch_C10_LIBRARY
                  LibTorch_CUDA_LIBRARY LibTorch_C10_CUDA_LIBRARY)
 

@@ -64,9 +64,7 @@ void require_no_options(const WeightsArguments& arguments) {
 
 Session open_plain_weights(const WeightsArguments& arguments, const ComputeOptions& compute,
                            Logger& log) {
-  RunConfig config;
-  config.model = model_options(arguments);
-  return open_session(std::move(config), compute, log);
+  return open_session(model_options(arguments), compute, log);
 }
 
 }  // namespace saferclip

@@ -11,7 +11,7 @@
 namespace saferclip {
 namespace {
 
-constexpr std::size_t kMostSplitNames = 100;  // counted separately
+constexpr std::size_t kMostSplitNames = 100;   // counted separately
 constexpr std::size_t kMostSplitsListed = 10;  // in a message
 
 std::string canonical(const std::string& name) {

@@ -10,7 +10,6 @@
 namespace saferclip {
 namespace {
 
-
 Launch read_torchrun(Variables& variables) {
   Launch launch;
   launch.size = variables.number("WORLD_SIZE", "the number of processes of the run", 1, kAny);

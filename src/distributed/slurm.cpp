@@ -12,7 +12,6 @@
 namespace saferclip {
 namespace {
 
-
 bool is_step_of_srun(const Variables& variables) {
   // Batch script, interactive step, external and pending steps: 0xfffffffa to 0xfffffffd.
   static constexpr std::array<const char*, 4> kReserved{"4294967290", "4294967291", "4294967292",

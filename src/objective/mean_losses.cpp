@@ -15,6 +15,26 @@ double sum_of(const at::Tensor& flags, std::int64_t rows) {
 
 }  // namespace
 
+LossCounts count_rows(const LossInputs& inputs) {
+  const std::int64_t count = inputs.tuned.safe_text.size(0);
+  const auto size_of = [](const at::Tensor& rows) {
+    return rows.defined() ? static_cast<double>(rows.size(0)) : 0;
+  };
+  at::Tensor with_image = inputs.has_unsafe_image;
+  if (with_image.defined() && inputs.is_redirected.defined()) {
+    with_image = with_image * inputs.is_redirected;
+  } else if (!with_image.defined()) {
+    with_image = inputs.is_redirected;
+  }
+  LossCounts counts;
+  counts.rows = static_cast<double>(count);
+  counts.redirected_rows = sum_of(inputs.is_redirected, count);
+  counts.redirected_rows_with_unsafe_image = sum_of(with_image, count);
+  counts.anchors_text = size_of(inputs.anchor_text);
+  counts.anchors_image = size_of(inputs.anchor_image);
+  return counts;
+}
+
 LossInputs narrow_rows(const LossInputs& inputs, std::int64_t begin, std::int64_t size) {
   const auto cut = [&](const at::Tensor& rows) {
     return rows.defined() ? rows.narrow(0, begin, size) : rows;
@@ -32,16 +52,7 @@ MeanLosses measure_losses(const ObjectiveOptions& options, const LossInputs& row
   LossInputs inputs = rows;
   inputs.anchor_text = inputs.anchor_image = at::Tensor();
   const std::int64_t count = inputs.tuned.safe_text.size(0);
-  LossCounts counts;
-  counts.rows = static_cast<double>(count);
-  counts.redirected_rows = sum_of(inputs.is_redirected, count);
-  at::Tensor with_image = inputs.has_unsafe_image;
-  if (with_image.defined() && inputs.is_redirected.defined()) {
-    with_image = with_image * inputs.is_redirected;
-  } else if (!with_image.defined()) {
-    with_image = inputs.is_redirected;
-  }
-  counts.redirected_rows_with_unsafe_image = sum_of(with_image, count);
+  const LossCounts counts = count_rows(inputs);
   MeanLosses result;
   for (std::int64_t begin = 0; begin < count; begin += block) {
     const LossResult part =

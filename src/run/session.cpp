@@ -119,6 +119,12 @@ Session open_session(RunConfig config, const ComputeOptions& compute, Logger& lo
   return session;
 }
 
+Session open_session(ModelOptions model, const ComputeOptions& compute, Logger& log) {
+  RunConfig config;
+  config.model = std::move(model);
+  return open_session(std::move(config), compute, log);
+}
+
 Precision precision_on(at::Device device, Precision precision) {
   if (precision == Precision::kFp16) return device.is_cuda() ? precision : Precision::kFp32;
   return has_fast_bf16(device) ? precision : Precision::kFp32;

@@ -17,7 +17,8 @@ namespace {
 using OrderedJson = nlohmann::ordered_json;
 
 OrderedJson parse_object(const std::string& text, const fs::path& file) {
-  OrderedJson json = is_nested_deeper(text, 64) ? OrderedJson() : OrderedJson::parse(text, nullptr, false);
+  OrderedJson json =
+      is_nested_deeper(text, 64) ? OrderedJson() : OrderedJson::parse(text, nullptr, false);
   if (!json.is_object())
     throw DataError(cat(file.string(), ": expected a JSON object; fetch the file again"));
   return json;
@@ -114,8 +115,8 @@ std::vector<std::pair<std::string, std::string>> sentencepiece_files(SentencePie
   const bool is_siglip = kind == SentencePieceKind::kSiglip;
   const OrderedJson config = is_siglip ? siglip_config(pieces, spec) : gemma_config(pieces, spec);
   OrderedJson specials{{"eos_token", mark(pieces.eos, is_siglip)},
-                {"pad_token", mark(pieces.pad, is_siglip)},
-                {"unk_token", mark(pieces.unk, is_siglip)}};
+                       {"pad_token", mark(pieces.pad, is_siglip)},
+                       {"unk_token", mark(pieces.unk, is_siglip)}};
   if (!is_siglip) specials["bos_token"] = mark(pieces.bos, false);
   return {{"tokenizer_config.json", config.dump(2) + "\n"},
           {"special_tokens_map.json", specials.dump(2) + "\n"}};

@@ -90,51 +90,52 @@ std::string clip_tokenizer_json(const ClipVocabulary& vocabulary,
   OrderedJson tokens = OrderedJson::array();
   for (const AddedToken& token : added) tokens.push_back(added_token(token));
   const OrderedJson byte_level{{"type", "ByteLevel"},
-                        {"add_prefix_space", false},
-                        {"trim_offsets", true},
-                        {"use_regex", true}};
-  const OrderedJson json{{"version", "1.0"},
-                  {"truncation", nullptr},
-                  {"padding", nullptr},
-                  {"added_tokens", tokens},
-                  {"normalizer",
-                   {{"type", "Sequence"},
-                    {"normalizers",
-                     {{{"type", "NFC"}},
-                      {{"type", "Replace"}, {"pattern", {{"Regex", "\\s+"}}}, {"content", " "}},
-                      {{"type", "Lowercase"}}}}}},
-                  {"pre_tokenizer",
-                   {{"type", "Sequence"},
-                    {"pretokenizers",
-                     {{{"type", "Split"},
-                       {"pattern", {{"Regex", kPattern}}},
-                       {"behavior", "Removed"},
-                       {"invert", true}},
-                      byte_level}}}},
-                  {"post_processor", post_processor(vocabulary)},
-                  {"decoder", byte_level},
-                  {"model", bpe_model(vocabulary)}};
+                               {"add_prefix_space", false},
+                               {"trim_offsets", true},
+                               {"use_regex", true}};
+  const OrderedJson json{
+      {"version", "1.0"},
+      {"truncation", nullptr},
+      {"padding", nullptr},
+      {"added_tokens", tokens},
+      {"normalizer",
+       {{"type", "Sequence"},
+        {"normalizers",
+         {{{"type", "NFC"}},
+          {{"type", "Replace"}, {"pattern", {{"Regex", "\\s+"}}}, {"content", " "}},
+          {{"type", "Lowercase"}}}}}},
+      {"pre_tokenizer",
+       {{"type", "Sequence"},
+        {"pretokenizers",
+         {{{"type", "Split"},
+           {"pattern", {{"Regex", kPattern}}},
+           {"behavior", "Removed"},
+           {"invert", true}},
+          byte_level}}}},
+      {"post_processor", post_processor(vocabulary)},
+      {"decoder", byte_level},
+      {"model", bpe_model(vocabulary)}};
   return json.dump() + "\n";
 }
 
 std::string clip_tokenizer_config(const ClipVocabulary& vocabulary, std::int64_t context_length) {
   const OrderedJson config{{"add_prefix_space", false},
-                    {"bos_token", special_token(vocabulary.bos)},
-                    {"do_lower_case", true},
-                    {"eos_token", special_token(vocabulary.eos)},
-                    {"errors", "replace"},
-                    {"model_max_length", context_length},
-                    {"pad_token", vocabulary.pad},
-                    {"tokenizer_class", "CLIPTokenizer"},
-                    {"unk_token", special_token(vocabulary.unk)}};
+                           {"bos_token", special_token(vocabulary.bos)},
+                           {"do_lower_case", true},
+                           {"eos_token", special_token(vocabulary.eos)},
+                           {"errors", "replace"},
+                           {"model_max_length", context_length},
+                           {"pad_token", vocabulary.pad},
+                           {"tokenizer_class", "CLIPTokenizer"},
+                           {"unk_token", special_token(vocabulary.unk)}};
   return config.dump(2) + "\n";
 }
 
 std::string clip_special_tokens_map(const ClipVocabulary& vocabulary) {
   const OrderedJson specials{{"bos_token", special_token(vocabulary.bos)},
-                      {"eos_token", special_token(vocabulary.eos)},
-                      {"pad_token", vocabulary.pad},
-                      {"unk_token", special_token(vocabulary.unk)}};
+                             {"eos_token", special_token(vocabulary.eos)},
+                             {"pad_token", vocabulary.pad},
+                             {"unk_token", special_token(vocabulary.unk)}};
   return specials.dump(2) + "\n";
 }
 

@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kHuggingFaceFiles[] = {"model.safetensors", "model.safetensors.index.json",
-                                  "pytorch_model.bin", "pytorch_model.bin.index.json"};
+                                             "pytorch_model.bin", "pytorch_model.bin.index.json"};
 
 SourceTensor same_name(const std::string& canonical) { return {canonical}; }
 

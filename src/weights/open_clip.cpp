@@ -24,14 +24,14 @@ namespace {
 
 // open_clip's order, then the file that `export --to openai` writes.
 constexpr const char* kOpenClipFiles[] = {"open_clip_model.safetensors",
-                                  "open_clip_pytorch_model.safetensors",
-                                  "open_clip_pytorch_model.bin",
-                                  "open_clip_pytorch_model.pth",
-                                  "model.safetensors",
-                                  "pytorch_model.bin",
-                                  "pytorch_model.pth",
-                                  "model.pth",
-                                  "model.pt"};
+                                          "open_clip_pytorch_model.safetensors",
+                                          "open_clip_pytorch_model.bin",
+                                          "open_clip_pytorch_model.pth",
+                                          "model.safetensors",
+                                          "pytorch_model.bin",
+                                          "pytorch_model.pth",
+                                          "model.pth",
+                                          "model.pt"};
 
 SourceTensor siglip_tensor(const std::string& canonical) {
   if (canonical.starts_with("logit_")) return {canonical};

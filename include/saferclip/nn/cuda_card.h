@@ -10,9 +10,9 @@
 
 namespace saferclip {
 
-// Loads LibTorch's CUDA library where it lies beside its CPU library: a program that was linked with
-// a CPU build then also uses a CUDA build of the same version. Call it before anything asks for a
-// device. Returns what to tell the user if the library is there but cannot be loaded.
+// Loads LibTorch's CUDA library where it lies beside its CPU library: a program that was linked
+// with a CPU build then also uses a CUDA build of the same version. Call it before anything asks
+// for a device. Returns what to tell the user if the library is there but cannot be loaded.
 std::optional<std::string> load_cuda_library();
 
 struct CudaCard {

@@ -59,9 +59,14 @@ struct LossResult {
   std::vector<LossTerm> terms;
 };
 
+// The counts of these rows and anchors as a whole batch. Waits for the device if rows are masked.
+LossCounts count_rows(const LossInputs& inputs);
+
 // Each term is the sum over the rows that have its inputs, divided by their count in the whole
 // batch. InfoNCE terms draw their negatives from the given B rows alone. Terms of weight 0 are not
-// computed. Never waits for the device. Throws ConfigError if no term has a weight above 0.
+// computed. `total` and the values are in the dtype of the tuned rows, and carry a graph back to
+// the tuned rows and anchors. Never waits for the device. Throws ConfigError if no term has a
+// weight above 0.
 LossResult compute_losses(const ObjectiveOptions& options, const LossInputs& inputs,
                           const LossCounts& counts);
 

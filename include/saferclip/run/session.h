@@ -32,8 +32,11 @@ struct Session {
   Processes processes;
 };
 
-// Throws ConfigError and WeightsError.
+// Throws ConfigError, DataError (tokenizer files) and WeightsError. `log` gets warnings about the
+// source and is not kept.
 Session open_session(RunConfig config, const ComputeOptions& compute, Logger& log);
+// The same for plain weights: all options but the model's at their defaults.
+Session open_session(ModelOptions model, const ComputeOptions& compute, Logger& log);
 std::unique_ptr<Tokenizer> open_tokenizer(const ModelOptions& options, const WeightsSource& source);
 // CLIP's vocabulary file, installed with the program. Throws DataError that says how to get it if
 // it is missing.

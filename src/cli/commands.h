@@ -18,6 +18,7 @@ struct GlobalOptions : ComputeOptions {
 // Runs the command and returns the exit code.
 using CommandAction = std::function<int(const GlobalOptions&, Logger&)>;
 
+CommandAction add_init_command(CLI::App& command);
 CommandAction add_train_command(CLI::App& command);
 CommandAction add_prepare_command(CLI::App& command);
 CommandAction add_targets_command(CLI::App& command);

@@ -31,7 +31,8 @@ struct Command {
   CommandAction (*add)(CLI::App&);
 };
 
-constexpr std::array<Command, 11> kCommands{{
+constexpr std::array<Command, 12> kCommands{{
+    {"init", "Write a configuration for your own data", saferclip::add_init_command},
     {"train", "Tune a CLIP or SigLIP model as configured", saferclip::add_train_command},
     {"prepare", "Build the caches that training reads", saferclip::add_prepare_command},
     {"targets", "Show where each unsafe caption is redirected", saferclip::add_targets_command},

@@ -3,7 +3,9 @@
 // counts what the parent process held at the fork.
 #include "saferclip/core/memory.h"
 
+#include <algorithm>
 #include <fstream>
+#include <optional>
 #include <string>
 
 #if defined(__GLIBC__) || defined(__linux__)
@@ -11,6 +13,28 @@
 #endif
 
 namespace saferclip {
+namespace {
+
+// The number after `label` in one of /proc's lists of KiB, in bytes.
+std::uint64_t listed_bytes(const char* file, const std::string& label) {
+  std::ifstream list(file);
+  for (std::string word; list >> word;) {
+    if (word != label) continue;
+    std::uint64_t kib = 0;
+    list >> kib;
+    return kib * 1024;
+  }
+  return 0;
+}
+
+// The only number in a file of the control group; none where there is no limit ("max").
+std::optional<std::uint64_t> group_bytes(const char* file) {
+  std::uint64_t bytes = 0;
+  if (std::ifstream(file) >> bytes) return bytes;
+  return std::nullopt;
+}
+
+}  // namespace
 
 void keep_freed_memory() {
 #if defined(__GLIBC__)
@@ -29,15 +53,14 @@ void give_back_freed_memory() {
 #endif
 }
 
-std::uint64_t peak_memory_bytes() {
-  std::ifstream status("/proc/self/status");
-  for (std::string word; status >> word;) {
-    if (word != "VmHWM:") continue;
-    std::uint64_t kib = 0;
-    status >> kib;
-    return kib * 1024;
-  }
-  return 0;
+std::uint64_t peak_memory_bytes() { return listed_bytes("/proc/self/status", "VmHWM:"); }
+
+std::uint64_t available_memory_bytes() {
+  std::uint64_t available = listed_bytes("/proc/meminfo", "MemAvailable:");
+  const auto limit = group_bytes("/sys/fs/cgroup/memory.max");
+  const auto used = group_bytes("/sys/fs/cgroup/memory.current");
+  if (limit && used) available = std::min(available, *limit - std::min(*limit, *used));
+  return available;
 }
 
 }  // namespace saferclip

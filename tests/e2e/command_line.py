@@ -86,6 +86,9 @@ class CommandLine(WorldCase):
         half = self.world.run("doctor", env={**os.environ, "RANK": "1"}, code=1).stdout
         self.assertRegex(half, r"(?s)fail processes .*WORLD_SIZE is not set")
 
+    def test_doctor_names_inspect_for_a_folder(self):
+        self.assertIn("base is a folder, expected weights files; `saferclip inspect base`", self.said("doctor", "base"))
+
     def test_global_options_before_and_after(self):
         for words in (["--log-level", "error", "config", "show", "safe.yaml"], ["config", "show", "safe.yaml", "--log-level", "error"],
                       ["config", "--log-level=error", "show", "safe.yaml"]):

@@ -1,4 +1,4 @@
-// The process's memory allocator.
+// Memory of the process and of the machine, in bytes.
 #pragma once
 
 #include <cstdint>
@@ -17,5 +17,9 @@ void give_back_freed_memory();
 // The process's peak resident memory in bytes, including the pages of mapped files; 0 if unknown
 // (VmHWM of /proc).
 std::uint64_t peak_memory_bytes();
+
+// Memory that this process could still allocate without swapping: what the kernel estimates, or the
+// rest of its control group's limit if that is less; 0 if unknown (MemAvailable of /proc/meminfo).
+std::uint64_t available_memory_bytes();
 
 }  // namespace saferclip

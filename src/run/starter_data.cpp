@@ -1,0 +1,160 @@
+// A folder becomes a manifest beside the configuration. Its image paths start from the deepest
+// folder that contains all images, because images outside of it would be refused as bad rows.
+#include "run/starter_data.h"
+
+#include <algorithm>
+
+#include "saferclip/core/error.h"
+#include "saferclip/core/output.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/data/bad_rows.h"
+#include "saferclip/data/manifest.h"
+#include "saferclip/run/captioned_folder.h"
+
+namespace saferclip {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::size_t kNamedLines = 3;
+
+fs::path common_folder(const fs::path& a, const fs::path& b) {
+  fs::path common;
+  for (auto i = a.begin(), j = b.begin(); i != a.end() && j != b.end() && *i == *j; ++i, ++j) {
+    common /= *i;
+  }
+  return common;
+}
+
+bool is_below(const fs::path& path, const fs::path& folder) {
+  return common_folder(path, folder) == folder;
+}
+
+std::string rows_text(std::int64_t rows) {
+  return cat(with_commas(rows), rows == 1 ? " row" : " rows");
+}
+
+// "3 images have …: a, b, …"
+void note(std::vector<std::string>& seen, const std::string& what,
+          const std::vector<std::string>& lines) {
+  if (lines.empty()) return;
+  seen.push_back(
+      cat("left out ", lines.size(), " ", what, ": ", join(shortened(lines, kNamedLines), "; ")));
+}
+
+StarterData look_at_manifest(const DataRequest& request) {
+  if (!request.unsafe.empty()) {
+    throw ConfigError(cat("--unsafe ", request.unsafe.string(),
+                          ": works only if --data is a "
+                          "folder of images; ",
+                          request.path.string(),
+                          " is a file, which holds the unsafe half itself (unsafe_caption, "
+                          "unsafe_image)"));
+  }
+  ManifestRequest reading;
+  reading.file = request.path;
+  reading.split = request.split;
+  reading.detects_unsafe = true;
+  const Manifest manifest = read_manifest(reading);
+  const BadRows bad = collect_bad_rows(manifest, {});
+  StarterData data;
+  data.manifest = request.path;
+  data.rows = static_cast<std::int64_t>(manifest.rows.size());
+  data.rows_read = bad.rows_read;
+  data.bad_rows = bad.bad_rows;
+  data.has_unsafe = manifest.has_unsafe;
+  const std::int64_t with_image =
+      manifest.has_unsafe ? data.rows - manifest.rows_without_unsafe_image : 0;
+  data.comment = cat(rows_text(data.rows),
+                     data.has_unsafe ? cat(", ", with_commas(with_image), " with an unsafe image")
+                                     : ", no unsafe captions");
+  data.seen.push_back(cat(request.path.string(), ": ", data.comment,
+                          data.bad_rows > 0 ? cat(", ", with_commas(data.bad_rows), " bad") : ""));
+  return data;
+}
+
+struct Sides {
+  fs::path safe;
+  fs::path unsafe;
+};
+
+// Throws ConfigError if one side contains the other: its images would count for both.
+Sides sides_of(const DataRequest& request) {
+  Sides sides{fs::canonical(request.path), {}};
+  if (!request.unsafe.empty()) {
+    if (!fs::is_directory(request.unsafe)) {
+      throw ConfigError(cat("--unsafe ", request.unsafe.string(), ": no such folder"));
+    }
+    sides.unsafe = fs::canonical(request.unsafe);
+  } else if (fs::is_directory(sides.safe / "safe") && fs::is_directory(sides.safe / "unsafe")) {
+    sides.unsafe = fs::canonical(sides.safe / "unsafe");
+    sides.safe = fs::canonical(sides.safe / "safe");
+  }
+  const bool overlap = !sides.unsafe.empty() &&
+                       (is_below(sides.unsafe, sides.safe) || is_below(sides.safe, sides.unsafe));
+  if (overlap) {
+    throw ConfigError(cat("--unsafe ", sides.unsafe.string(), " and ", request.option, " ",
+                          sides.safe.string(),
+                          ": one contains the other, so its images would count as both; name two "
+                          "separate folders"));
+  }
+  return sides;
+}
+
+fs::path manifest_beside(const DataRequest& request) {
+  fs::path file = request.config;
+  file.replace_filename(cat(request.config.stem().string(), ".", request.split, ".jsonl"));
+  if (fs::exists(file) && !request.may_overwrite) {
+    throw ConfigError(cat(file.string(), ": exists, and the rows of ", request.path.string(),
+                          " would be written there; add --overwrite, or choose another --out"));
+  }
+  return output_file("--out", file);
+}
+
+StarterData look_at_folder(const DataRequest& request) {
+  const Sides sides = sides_of(request);
+  const CaptionedFolder safe = read_captioned_folder(sides.safe);
+  StarterData data;
+  data.seen.push_back(cat(safe.folder.string(), ": ",
+                          with_commas(static_cast<std::int64_t>(safe.images.size())),
+                          " images with captions from ", safe.captions_from));
+  note(data.seen, "of its files", safe.left_out);
+  ImagePairs pairs = safe_alone(safe);
+  fs::path root = sides.safe;
+  if (!sides.unsafe.empty()) {
+    const CaptionedFolder unsafe = read_captioned_folder(sides.unsafe);
+    data.seen.push_back(cat(unsafe.folder.string(), ": ",
+                            with_commas(static_cast<std::int64_t>(unsafe.images.size())),
+                            " images with captions from ", unsafe.captions_from));
+    note(data.seen, "of its files", unsafe.left_out);
+    pairs = pair_by_stem(safe, unsafe);
+    note(data.seen, "images without a partner of the same name", pairs.without_partner);
+    if (pairs.pairs.empty()) {
+      throw DataError(cat(sides.safe.string(), " and ", sides.unsafe.string(),
+                          ": no image has a partner; expected pairs of equal names up to the "
+                          "extension, such as 1.jpg and 1.png"));
+    }
+    root = common_folder(sides.safe, sides.unsafe);
+  }
+  data.manifest = manifest_beside(request);
+  data.manifest_text = manifest_of(pairs, root);
+  const fs::path here = fs::weakly_canonical(fs::absolute(data.manifest).parent_path());
+  if (root != here) data.image_root = root;
+  data.rows = data.rows_read = static_cast<std::int64_t>(pairs.pairs.size());
+  data.has_unsafe = !sides.unsafe.empty();
+  data.comment =
+      cat(rows_text(data.rows), data.has_unsafe ? " with an unsafe image" : ", no unsafe captions");
+  return data;
+}
+
+}  // namespace
+
+StarterData look_at_data(const DataRequest& request) {
+  std::error_code error;
+  if (fs::is_directory(request.path, error)) return look_at_folder(request);
+  if (!fs::exists(request.path, error)) {
+    throw DataError(cat(request.option, " ", request.path.string(), ": no such file"));
+  }
+  return look_at_manifest(request);
+}
+
+}  // namespace saferclip

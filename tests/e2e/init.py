@@ -1,0 +1,172 @@
+"""`init`: configurations for manifests and folders of images, from templates, on a terminal and without one.
+
+    init.py --program build/release/saferclip [unittest arguments]
+"""
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import subprocess
+
+from world import World, WorldCase, main, png
+
+
+class Init(WorldCase):
+    prefix = "saferclip init-"  # a blank in every absolute path
+
+    def init(self, *words, code=0):
+        return self.world.run("init", *words, code=code, stdin=subprocess.DEVNULL)
+
+    def passes(self, file, *words):
+        """Writes `file` and passes it to `config check`. Returns its values, and what init printed."""
+        said = self.init(*words, "--out", file).stdout
+        self.assertIn(f"{file}: ok", said)
+        self.world.run("config", "check", file)
+        return json.loads(self.world.run("config", "show", file, "--json").stdout), said
+
+    def folder(self, name, count=4, captions="txt"):
+        folder = self.world.root / name
+        folder.mkdir(parents=True)
+        lines = ["file_name,caption"]
+        for i in range(count):
+            (folder / f"{i}.png").write_bytes(png(f"{name}{i}"))
+            if captions == "txt":
+                (folder / f"{i}.txt").write_text(f"picture\n number {i}\n")
+            lines.append(f'{i}.png,"picture, number {i}"')
+        if captions == "csv":
+            (folder / "captions.csv").write_text("\n".join(lines) + "\n")
+        return folder
+
+    # --- data
+
+    def test_a_manifest(self):
+        config, said = self.passes("mine.yaml", "--weights", "base", "--data", "train.jsonl", "--validation", "train.jsonl")
+        self.assertEqual((config["objective"]["name"], config["train"]["batch_size"], config["run"]["name"]), ("saferclip", 24, "safe-base"))
+        self.assertRegex(said, r"train\.jsonl: 24 rows, 19 with an unsafe image")
+        self.assertIn("saferclip evaluate runs/safe-base\n", said)
+        text = (self.world.root / "mine.yaml").read_text()
+        self.assertIn("weights: base ", text)  # relative
+        self.assertLessEqual(max(map(len, text.splitlines())), 120)
+        self.world.run("train", "mine.yaml", "--dry-run")
+
+    def test_a_manifest_without_unsafe_rows(self):
+        self.world.write_rows("safe rows.jsonl", [dict(id=str(i), safe_caption="a dog", safe_image=f"images/safe{i}.png") for i in range(8)])
+        config, said = self.passes("safe only.yaml", "--weights", "base", "--data", "safe rows.jsonl", "--name", "only safe: #1")
+        self.assertEqual((config["objective"]["name"], config["run"]["name"]), ("clip", "only safe: #1"))
+        self.assertIn("saferclip train 'safe only.yaml'\n", said)
+        self.assertIn("saferclip evaluate 'runs/only safe: #1' --split train\n", said)
+        refused = self.init("--weights", "base", "--data", "safe rows.jsonl", "--objective", "saferclip", "--out", "no.yaml", code=2).stderr
+        self.assertRegex(refused, "redirects unsafe rows, but the data has none: .*--objective clip")
+
+    def test_folders_are_paired_by_name(self):
+        for captions in ("txt", "csv"):
+            self.folder(f"{captions} data/safe", 5, captions)
+            self.folder(f"{captions} data/unsafe", 4, captions)
+            config, said = self.passes(f"{captions}.yaml", "--weights", "base", "--data", f"{captions} data")
+            self.assertEqual((config["objective"]["name"], config["train"]["batch_size"]), ("saferclip", 4))
+            self.assertIn("left out 1 images without a partner of the same name: 4.png", said)
+            rows = [json.loads(line) for line in (self.world.root / f"{captions}.train.jsonl").read_text().splitlines()]
+            self.assertEqual(rows[0]["unsafe_image"], "unsafe/0.png")
+            self.assertEqual(rows[1]["safe_caption"], "picture number 1" if captions == "txt" else "picture, number 1")
+            self.world.run("train", f"{captions}.yaml", "--dry-run")
+
+    def test_a_folder_alone_and_folders_apart(self):
+        self.folder("apart/ä safe")
+        self.folder("elsewhere/~bad")
+        config, _ = self.passes("apart/alone.yaml", "--weights", "base", "--data", "apart/ä safe", "--validation", "apart/ä safe")
+        self.assertEqual(config["objective"]["name"], "clip")
+        config, _ = self.passes("apart/two.yaml", "--weights", "base", "--data", "apart/ä safe", "--unsafe", "elsewhere/~bad")
+        self.assertEqual(config["objective"]["name"], "saferclip")
+        for words, why in ((("--data", "apart", "--unsafe", "apart/ä safe"), "one contains the other"),
+                           (("--data", "train.jsonl", "--unsafe", "apart"), "holds the unsafe half itself"),
+                           (("--data", "apart/ä safe", "--unsafe", "nowhere"), "no such folder")):
+            self.assertIn(why, self.init("--weights", "base", *words, "--out", "no.yaml", code=2).stderr)
+        self.assertFalse((self.world.root / "no.yaml").exists())
+
+    def test_images_without_captions(self):
+        self.folder("bare", captions=None)
+        self.assertIn("none of its 4 images has a caption", self.init("--weights", "base", "--data", "bare", code=3).stderr)
+
+    def test_all_problems_of_the_inputs_at_once(self):
+        said = self.init("--weights", "openai/clip-vit-base-patch32", "--data", "none.jsonl", code=4).stderr
+        self.assertRegex(said, r"(?s)hf download openai/clip-vit-base-patch32.*none\.jsonl: no such file")
+        rows = (self.world.root / "train.jsonl").read_text().splitlines()
+        (self.world.root / "bad.jsonl").write_text("\n".join([*rows[:12], '{"id": "x"}']) + "\n")
+        said = self.init("--weights", "base", "--data", "bad.jsonl", "--out", "bad.yaml", code=2).stderr
+        self.assertIn("data.train", said)
+
+    # --- files
+
+    def test_an_existing_file_stays(self):
+        (self.world.root / "there.yaml").write_text("mine")
+        words = ("--weights", "base", "--data", "train.jsonl", "--out")
+        self.assertIn("--overwrite", self.init(*words, "there.yaml", code=2).stderr)
+        self.assertEqual((self.world.root / "there.yaml").read_text(), "mine")
+        os.mkfifo(self.world.root / "pipe")
+        for place, why in (("pipe", "a pipe"), ("/dev/null", "device"), ("images", "names a folder"), ("none/x.yaml", "no folder")):
+            self.assertIn(why, self.init(*words, place, "--overwrite", code=2).stderr)
+        (self.world.root / "link.yaml").symlink_to("there.yaml")
+        self.init(*words, "link.yaml", code=2)
+        self.init(*words, "link.yaml", "--overwrite")
+        self.assertTrue((self.world.root / "link.yaml").is_symlink())
+        self.assertIn("weights: base", (self.world.root / "there.yaml").read_text())
+
+    # --- templates
+
+    def test_every_template(self):
+        names = re.findall(r"^(\S+)$", self.init("--list").stdout, re.M)
+        self.assertIn("saferclip-vit-b32", names)
+        self.assertGreaterEqual(len(names), 5)
+        for name in names:
+            self.init("--from", name, "--out", f"open {name}.yaml")
+            config, _ = self.passes(f"from {name}.yaml", "--from", name, "--weights", "base", "--data", "train.jsonl", "--validation", "train.jsonl")
+            self.assertEqual(config["run"]["name"], name)
+            self.assertLessEqual(config["train"]["batch_size"], 24)
+            self.assertNotIn("\nextends:", (self.world.root / f"from {name}.yaml").read_text())
+        said = self.init("--from", "saferclip-vit-b23", code=2).stderr
+        self.assertIn("did you mean saferclip-vit-b32?", said)
+        self.assertIn("saferclip-vit-l14: SaFeR-CLIP (arXiv 2511.16743)", said)
+
+    def test_a_template_says_what_the_shipped_file_says(self):
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../configs")
+        for name in ("saferclip-vit-l14", "safe-clip-published"):
+            self.init("--from", name, "--out", f"same {name}.yaml")
+            copied, shipped = (json.loads(self.world.run("config", "show", file, "--json").stdout) for file in
+                               (f"same {name}.yaml", f"{source}/{name}.yaml"))
+            for section in ("objective", "adapter", "optimizer", "schedule", "train", "checkpoint"):
+                self.assertEqual(copied[section], shipped[section])
+            self.assertIn("# not published", (self.world.root / f"same {name}.yaml").read_text())
+
+    # --- dialogue
+
+    def test_without_a_terminal_all_missing_options_are_named(self):
+        for words, missing in (((), ("--weights", "--data")), (("--data", "train.jsonl"), ("--weights",))):
+            said = self.init(*words, code=2).stderr
+            for option in missing:
+                self.assertIn(f"{option} PATH", said)
+
+    def test_on_a_terminal_it_asks(self):
+        shutil.copy(self.world.root / "train.jsonl", self.world.root / "my rows.jsonl")
+        process, terminal = pty.fork()
+        if process == 0:
+            os.chdir(self.world.root)
+            os.execv(World.program, [World.program, "init", "--out", "asked.yaml"])
+        answers = [("Weights", "base"), ("Data", "my rows.jsonl"), ("Validation", "")]
+        text, at = "", 0
+        while select.select([terminal], [], [], 60)[0]:
+            try:
+                text += os.read(terminal, 4096).decode()
+            except OSError:
+                break
+            if answers and re.search(rf"{answers[0][0]}[^\n]*: $", text[at:]):
+                at = len(text)
+                os.write(terminal, answers.pop(0)[1].encode() + b"\n")
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), 0, text)
+        self.assertEqual(answers, [])
+        self.world.run("config", "check", "asked.yaml")
+
+
+if __name__ == "__main__":
+    main()

@@ -26,9 +26,10 @@ fs::path clip_vocabulary_path() {
     if (fs::exists(file)) return file;
   }
   throw DataError(
-      cat("CLIP's vocabulary was not found in ", (beside / "data").string(),
-          "; run scripts/fetch_vocabulary with that folder, or set model.tokenizer to a "
-          "folder with vocab.json and merges.txt"));
+      cat("CLIP's vocabulary was not found in ", (beside / "data").string(), " or ",
+          (prefix / "share" / "saferclip").string(),
+          "; install saferclip again (in a clone: scripts/fetch_vocabulary with the first of these "
+          "folders), or set model.tokenizer to a folder with vocab.json and merges.txt"));
 }
 
 namespace {

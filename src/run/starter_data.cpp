@@ -72,14 +72,14 @@ StarterData look_at_manifest(const DataRequest& request) {
   return data;
 }
 
-struct Sides {
+struct FolderPair {
   fs::path safe;
   fs::path unsafe;
 };
 
 // Throws ConfigError if one side contains the other: its images would count for both.
-Sides sides_of(const DataRequest& request) {
-  Sides sides{fs::canonical(request.path), {}};
+FolderPair sides_of(const DataRequest& request) {
+  FolderPair sides{fs::canonical(request.path), {}};
   if (!request.unsafe.empty()) {
     if (!fs::is_directory(request.unsafe)) {
       throw ConfigError(cat("--unsafe ", request.unsafe.string(), ": no such folder"));
@@ -111,7 +111,7 @@ fs::path manifest_beside(const DataRequest& request) {
 }
 
 StarterData look_at_folder(const DataRequest& request) {
-  const Sides sides = sides_of(request);
+  const FolderPair sides = sides_of(request);
   const CaptionedFolder safe = read_captioned_folder(sides.safe);
   StarterData data;
   data.seen.push_back(cat(safe.folder.string(), ": ",

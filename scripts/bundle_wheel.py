@@ -1,4 +1,4 @@
-"""Puts the libraries that a built wheel needs into it, and the licences of all that it contains.
+"""Puts the libraries that a built wheel needs into it, and the licenses of all that it contains.
 
     bundle_wheel.py WHEEL --opencv PREFIX --out DIR
 
@@ -28,11 +28,10 @@ def call(*command):
 def package_of(library):
     """The Debian package of a bundled library such as libwebp-1a2b3c4d.so.7.1.5."""
     name = re.sub(r"-[0-9a-f]{8}(?=\.so)", "", library.name)
-    found = call("dpkg", "-S", f"*/{name}").split(":")[0]
-    return found
+    return call("dpkg", "-S", f"*/{name}").split(":")[0]
 
 
-def copy_licences(tree, opencv):
+def copy_licenses(tree, opencv):
     target = tree / DOC
     target.mkdir(parents=True, exist_ok=True)
     packages = {package_of(library) for library in (tree / "saferclip.libs").iterdir()} | set(HEADERS)
@@ -52,11 +51,12 @@ def main():
     a.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        call(sys.executable, "-m", "auditwheel", "repair", *(word for name in TORCH for word in ("--exclude", name)), "--wheel-dir", folder / "repaired", a.wheel)
+        excluded = [word for name in TORCH for word in ("--exclude", name)]
+        call(sys.executable, "-m", "auditwheel", "repair", *excluded, "--wheel-dir", folder / "repaired", a.wheel)
         repaired, = (folder / "repaired").glob("*.whl")
         call(sys.executable, "-m", "wheel", "unpack", "--dest", folder / "tree", repaired)
         tree, = (folder / "tree").iterdir()
-        packages = copy_licences(tree, a.opencv)
+        packages = copy_licenses(tree, a.opencv)
         call(sys.executable, "-m", "wheel", "pack", "--dest-dir", a.out, tree)
         packed = a.out / repaired.name
     print(f"{packed}: {packed.stat().st_size / 1e6:.1f} MB, with {', '.join(sorted(packages - set(HEADERS)))}")

@@ -107,7 +107,7 @@ class BareSystem(unittest.TestCase):
 
     def test_3_what_is_wrong_is_said(self):
         package = "env/lib/python3*/site-packages/saferclip"
-        self.inside(f"mkdir -p other/lib && touch other/lib/libtorch_cpu.so && echo \"__version__ = '2.11.0'\" > other/version.py")
+        self.inside("mkdir -p other/lib && touch other/lib/libtorch_cpu.so && echo \"__version__ = '2.11.0'\" > other/version.py")
         said = self.inside("saferclip version", code=1, variables="export SAFERCLIP_TORCH=/home/user/other; ")
         self.assertIn("is torch 2.11, but this program was built for 2.13", said)
         said = self.inside("saferclip version", code=1, variables="export SAFERCLIP_TORCH=/home/user; ")

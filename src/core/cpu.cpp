@@ -68,7 +68,7 @@ std::string cpu_features() {
   if (__builtin_cpu_supports("avx512f") != 0) names.emplace_back("AVX512");
   if (__builtin_cpu_supports("avx512bf16") != 0) names.emplace_back("AVX512-BF16");
 #endif
-  std::string text = names.empty() ? "no known vector extensions" : join(names, ", ");
+  std::string text = names.empty() ? "no AVX2: products are slow" : join(names, ", ");
   for (const char* limit : {"ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA"}) {
     const std::string value = environment(limit);
     if (!value.empty()) text += cat(", limited by ", limit, "=", value);

@@ -142,8 +142,9 @@ def main():
         (folder / "nvidia").symlink_to(packages.parent.resolve())
     headers = fetch_headers(a.build.parent / "cuda_headers", a.python)
     target = a.build.parent / "cuda"
+    unity = re.search(r"SAFERCLIP_UNITY:BOOL=(\w+)", (a.build / "CMakeCache.txt").read_text())[1]  # objects of the same files
     said = call("cmake", "-S", ROOT, "-B", target, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DSAFERCLIP_WERROR=ON",
-                "-DSAFERCLIP_BUILD_TESTS=OFF", f"-DSAFERCLIP_TORCH={torch}", f"-DNCCL_INCLUDE_DIR={headers}")
+                "-DSAFERCLIP_BUILD_TESTS=OFF", f"-DSAFERCLIP_UNITY={unity}", f"-DSAFERCLIP_TORCH={torch}", f"-DNCCL_INCLUDE_DIR={headers}")
     require(["NCCL: /", str(headers)], said)
     differing = differing_headers(a.build, a.torch, torch / "include")
     compiled, taken = build_program(a.build, target, differing)
@@ -159,6 +160,8 @@ def main():
     require([f"LibTorch {VERSION}", "gloo, nccl 2."], said)
     if not shutil.which("nvidia-smi"):
         require(["no NVIDIA driver"], said)
+        # A program linked with the CPU build finds the CUDA build's library beside the CPU one's.
+        require(["no NVIDIA driver"], call(a.build / "saferclip", "doctor", env=environment | {"LD_LIBRARY_PATH": torch / "lib"}))
         require(["no CUDA device", "no NVIDIA driver"], call(program, "--device", "cuda", "embed", "x", "--texts", "a", "--out", "y", code=2))
     suite = subprocess.run([sys.executable, ROOT / "tests/e2e/e2e.py", "--program", program, *E2E], env=environment)
     sys.exit(suite.returncode)

@@ -69,8 +69,10 @@ class Starter {
     look();
     compose();
     for (const auto* data : {&train_, &validation_}) {
-      if (*data && !(*data)->manifest_text.empty()) {
-        write_file_atomically((*data)->manifest, (*data)->manifest_text);
+      if (*data && !(*data)->images.pairs.empty()) {
+        const fs::path root = image_root_.empty() ? fs::weakly_canonical(fs::absolute(folder_))
+                                                  : image_root_;
+        write_file_atomically((*data)->manifest, manifest_of((*data)->images, root));
         result_.written.push_back((*data)->manifest.string());
       }
     }
@@ -108,6 +110,10 @@ class Starter {
                                     "validation", request_.may_overwrite});
       });
     }
+    attempt([&] {
+      image_root_ = shared_image_root(train_ ? &*train_ : nullptr,
+                                      validation_ ? &*validation_ : nullptr, request_.out);
+    });
     if (problems.size() == 1) throw Error(problems.front(), exit_code);
     if (!problems.empty()) throw Error(join_problems("init:", problems), exit_code);
     if (source_) {
@@ -217,8 +223,8 @@ class Starter {
       set(data, "data", "validation", yaml_input_path(validation_->manifest, folder_),
           validation_->comment);
     }
-    if (!train_->image_root.empty()) {
-      set(data, "data", "image_root", yaml_input_path(train_->image_root, folder_),
+    if (!image_root_.empty()) {
+      set(data, "data", "image_root", yaml_input_path(image_root_, folder_),
           "image paths of the manifests start here");
     }
     if (train_->bad_rows > 0 && choose_values(facts(), {}).skips_bad_rows) {
@@ -275,6 +281,7 @@ class Starter {
   std::optional<WeightsSource> source_;
   std::optional<StarterData> train_;
   std::optional<StarterData> validation_;
+  fs::path image_root_;  // empty: each manifest's own folder
   ConfigNode tree_;
   std::vector<std::pair<std::string, std::string>> comments_;
   std::string head_;

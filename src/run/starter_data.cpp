@@ -1,8 +1,9 @@
-// A folder becomes a manifest beside the configuration. Its image paths start from the deepest
-// folder that contains all images, because images outside of it would be refused as bad rows.
+// A folder becomes a manifest beside the configuration. Image paths start from the deepest folder
+// that contains all images, because images outside of it would be refused as bad rows.
 #include "run/starter_data.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/output.h"
@@ -136,10 +137,9 @@ StarterData look_at_folder(const DataRequest& request) {
     root = common_folder(sides.safe, sides.unsafe);
   }
   data.manifest = manifest_beside(request);
-  data.manifest_text = manifest_of(pairs, root);
-  const fs::path here = fs::weakly_canonical(fs::absolute(data.manifest).parent_path());
-  if (root != here) data.image_root = root;
   data.rows = data.rows_read = static_cast<std::int64_t>(pairs.pairs.size());
+  data.images = std::move(pairs);
+  data.common_folder = root;
   data.has_unsafe = !sides.unsafe.empty();
   data.comment =
       cat(rows_text(data.rows), data.has_unsafe ? " with an unsafe image" : ", no unsafe captions");
@@ -155,6 +155,29 @@ StarterData look_at_data(const DataRequest& request) {
     throw DataError(cat(request.option, " ", request.path.string(), ": no such file"));
   }
   return look_at_manifest(request);
+}
+
+fs::path shared_image_root(const StarterData* train, const StarterData* validation,
+                           const fs::path& config) {
+  const fs::path here = fs::weakly_canonical(fs::absolute(config).parent_path());
+  std::optional<fs::path> root;
+  const StarterData* manifest = nullptr;
+  for (const StarterData* data : {train, validation}) {
+    if (data == nullptr) continue;
+    if (data->images.pairs.empty()) {
+      manifest = data;
+    } else {
+      root = root ? common_folder(*root, data->common_folder) : data->common_folder;
+    }
+  }
+  if (root && manifest != nullptr && !is_below(*root, here)) {
+    throw ConfigError(cat("image paths of ", manifest->manifest.string(), " and of the images in ",
+                          root->string(),
+                          " start from different folders, and a configuration has one "
+                          "data.image_root; write the configuration into a folder above those "
+                          "images (--out), or give two manifests or two folders"));
+  }
+  return !root || manifest != nullptr || *root == here ? fs::path() : *root;
 }
 
 }  // namespace saferclip

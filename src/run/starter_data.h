@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "saferclip/run/captioned_folder.h"
+
 namespace saferclip {
 
 struct DataRequest {
@@ -19,8 +21,8 @@ struct DataRequest {
 
 struct StarterData {
   std::filesystem::path manifest;
-  std::string manifest_text;         // still to be written; empty: the manifest exists
-  std::filesystem::path image_root;  // empty: the manifest's folder
+  ImagePairs images;                    // of a folder, whose manifest is still to be written
+  std::filesystem::path common_folder;  // the deepest one with all those images
   std::int64_t rows = 0;
   std::int64_t rows_read = 0;
   std::int64_t bad_rows = 0;
@@ -31,5 +33,12 @@ struct StarterData {
 
 // Writes nothing. Throws ConfigError and DataError.
 StarterData look_at_data(const DataRequest& request);
+
+// The folder that image paths of all manifests start from (data.image_root), which there is one of:
+// for a manifest of the user's, each manifest's own folder, which is empty here. Throws ConfigError
+// if none serves all: a folder of images outside of the configuration's folder beside such a
+// manifest. Null: not given.
+std::filesystem::path shared_image_root(const StarterData* train, const StarterData* validation,
+                                        const std::filesystem::path& config);
 
 }  // namespace saferclip

@@ -4,6 +4,7 @@
 """
 import json
 import os
+import pathlib
 import pty
 import re
 import select
@@ -59,6 +60,31 @@ class Init(WorldCase):
         self.assertIn("saferclip evaluate 'runs/only safe: #1' --split train\n", said)
         refused = self.init("--weights", "base", "--data", "safe rows.jsonl", "--objective", "saferclip", "--out", "no.yaml", code=2).stderr
         self.assertRegex(refused, "redirects unsafe rows, but the data has none: .*--objective clip")
+
+    def images_of(self, config, key):
+        """Paths of the safe images in the manifest of data.train or data.validation."""
+        manifest = pathlib.Path(config["data"][key])
+        root = pathlib.Path(config["data"]["image_root"] or manifest.parent)
+        return [(root / json.loads(line)["safe_image"]).resolve() for line in manifest.read_text().splitlines()]
+
+    def test_validation_has_its_own_images(self):
+        for file, data, validation in (("two.yaml", "here/train", "there/validation"), ("two/above.yaml", "two/a", "two/b")):
+            self.folder(data, 4)
+            self.folder(validation, 3)  # with the same names
+            config, _ = self.passes(file, "--weights", "base", "--data", data, "--validation", validation)
+            for key, folder, count in (("train", data, 4), ("validation", validation, 3)):
+                images = self.images_of(config, key)
+                self.assertEqual([image.parent for image in images], [(self.world.root / folder).resolve()] * count)
+                self.assertTrue(all(image.exists() for image in images))
+
+    def test_a_manifest_and_a_folder(self):
+        self.folder("below", 3)
+        config, _ = self.passes("mixed.yaml", "--weights", "base", "--data", "train.jsonl", "--validation", "below")
+        self.assertTrue(all(image.exists() and image.parent.name == "below" for image in self.images_of(config, "validation")))
+        (self.world.root / "deep").mkdir()
+        refused = self.init("--weights", "base", "--data", "train.jsonl", "--validation", "below", "--out", "deep/no.yaml", code=2).stderr
+        self.assertRegex(refused, r"start from different folders.*--out")
+        self.assertFalse((self.world.root / "deep/no.yaml").exists())
 
     def test_folders_are_paired_by_name(self):
         for captions in ("txt", "csv"):

@@ -4,6 +4,8 @@
 """
 import json
 import os
+import re
+import shutil
 import socket
 import stat
 import subprocess
@@ -93,6 +95,59 @@ class CommandLine(WorldCase):
         for words in (["--log-level", "error", "config", "show", "safe.yaml"], ["config", "show", "safe.yaml", "--log-level", "error"],
                       ["config", "--log-level=error", "show", "safe.yaml"]):
             self.world.run(*words)
+
+    # --- what to do next
+
+    def next_of(self, *words, **options):
+        """The one next step that a command names on stderr, without "next: "."""
+        result = self.world.run(*words, **options)
+        self.assertNotIn("next:", result.stdout)
+        found = re.findall(r"next: (.*)$", result.stderr, re.M)
+        self.assertEqual(len(found), 1, result.stderr)
+        return found[0]
+
+    def follow(self, step):
+        """Runs a command as printed, through a shell."""
+        self.assertTrue(step.startswith("saferclip "), step)
+        done = subprocess.run(["sh", "-c", f'saferclip() {{ "$PROGRAM" --threads 1 "$@"; }}; {step}'], cwd=self.world.root, text=True,
+                              capture_output=True, env={**os.environ, "PROGRAM": World.program})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return re.findall(r"next: (.*)$", done.stderr, re.M)[-1]
+
+    def test_each_command_names_the_next(self):
+        shutil.copy(self.world.root / "safe.yaml", self.world.root / "it's mine.yaml")
+        config = ["it's mine.yaml", "--set", "train.max_steps=4", "--set", "run.name=a b"]
+        train = "saferclip train 'it'\\''s mine.yaml' --set train.max_steps=4 --set 'run.name=a b'"
+        for command in (["config", "check"], ["prepare"], ["targets"], ["evaluate"]):
+            self.assertEqual(self.next_of(*command, *config), train)
+        self.assertEqual(self.next_of("train", *config, "--dry-run", "--max-time", "1h", "--device", "cpu"), f"{train} --max-time 1h --device cpu")
+        step = self.follow(train)
+        run = self.world.root / "runs/a b"
+        self.assertEqual(step, f"saferclip evaluate '{run}'")
+        step = self.follow(step)
+        self.assertEqual(step, f"saferclip report '{run}'")
+        self.assertEqual(self.follow(step), f"open {run}/report.html in a browser")
+        self.assertEqual(self.next_of("evaluate", "runs/a b", "--checkpoint", "4"), "saferclip report 'runs/a b' --checkpoint 4")
+        self.follow("saferclip report 'runs/a b' --checkpoint 4")
+        self.assertEqual(self.next_of("inspect", "runs/a b"), "saferclip evaluate 'runs/a b'")
+        self.follow(self.next_of("inspect", "runs/a b/checkpoints/step_00000004"))
+        for weights in ("base", "base/model.safetensors"):
+            self.assertEqual(self.next_of("inspect", weights), f"saferclip init --weights {weights}")
+
+    def test_an_export_says_how_it_is_loaded(self):
+        for form, line in (("hf", "transformers: CLIPModel.from_pretrained('{}')"), ("openai", "torch: torch.load('{}/model.pt', weights_only=True)"),
+                           ("open_clip", "open_clip: open_clip.create_model_and_transforms('local-dir:{}')"),
+                           ("peft", "peft: PeftModel.from_pretrained(CLIPModel.from_pretrained(BASE), '{}')")):
+            out = f"next {form}"
+            self.assertEqual(self.next_of("export", "runs/safe", "--to", form, "--out", out), "load it in Python with " + line.format(out))
+        self.assertIn("CLIPTextModelWithProjection", self.next_of("export", "base", "--to", "hf", "--tower", "text", "--out", "next text"))
+
+    def test_nothing_next_where_it_is_not_wanted(self):
+        for words in (["config", "check", "safe.yaml", "--json"], ["inspect", "base", "--json"], ["targets", "safe.yaml", "--json"],
+                      ["evaluate", "runs/safe", "--json"], ["--log-level", "warn", "inspect", "base"], ["inspect", "safe.yaml"],
+                      ["evaluate", "runs/safe", "--weights", "base"], ["embed", "base", "--texts", "a", "--out", "next.safetensors"]):
+            result = self.world.run(*words, code=None)
+            self.assertNotIn("next:", result.stdout + result.stderr, words)
 
     # --- places to write to
 

@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/help_format.h"
 #include "cli/next_step.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/home.h"
@@ -64,7 +65,10 @@ void require_inputs_of(const StarterRequest& request) {
 
 void list_templates() {
   for (const Template& each : shipped_templates()) {
-    std::cout << each.name << "\n    " << each.description << '\n';
+    std::cout << each.name << '\n';
+    for (const std::string& line : wrapped_lines(each.description, stdout_columns() - 4)) {
+      std::cout << "    " << line << '\n';
+    }
   }
 }
 

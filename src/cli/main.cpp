@@ -14,6 +14,7 @@
 
 #include "cli/command_line.h"
 #include "cli/commands.h"
+#include "cli/help_format.h"
 #include "cli/signals.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
@@ -63,6 +64,7 @@ void add_global_options(CLI::App& app, GlobalOptions& globals) {
 
 int run(int argc, char** argv) {
   CLI::App app{"saferclip: make a CLIP model safe while preserving what it knows", "saferclip"};
+  app.formatter(saferclip::help_formatter());  // before the commands, which take it over
   app.set_version_flag("--version", std::string("saferclip ") + SAFERCLIP_VERSION);
   app.require_subcommand(1);
   app.fallthrough();

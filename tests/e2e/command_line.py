@@ -2,13 +2,17 @@
 
     command_line.py --program build/release/saferclip [unittest arguments]
 """
+import fcntl
 import json
 import os
+import pty
 import re
 import shutil
 import socket
 import stat
+import struct
 import subprocess
+import termios
 
 from world import World, WorldCase, main
 
@@ -65,6 +69,38 @@ class CommandLine(WorldCase):
             self.assertEqual((nothing.returncode, nothing.stdout), (2, ""), words)
             self.assertIn("a command is missing", nothing.stderr)
             self.assertIn("check" if words == ["config"] else "evaluate", nothing.stderr)
+
+    def test_help_fits_the_terminal(self):
+        plain = lambda *words, **env: subprocess.run([World.program, *words], capture_output=True, text=True, check=True,
+                                                     env={**{k: v for k, v in os.environ.items() if k != "COLUMNS"}, **env}).stdout
+        commands = re.findall(r"^  ([a-z]+) {2,}", plain("--help").split("Subcommands:")[1], re.M)
+        self.assertGreater(len(commands), 11)
+        pages = [[], *([c] for c in commands), *(["config", part] for part in ("show", "check", "keys"))]
+        words = [plain(*command, "--help", COLUMNS="1000").split() for command in pages]
+        for columns in (60, 80, 100, 200):
+            for command, whole in zip(pages, words):
+                text = plain(*command, "--help", COLUMNS=str(columns))
+                self.assertEqual(text.split(), whole, command)
+                head, *examples = re.split(r"^Examples?:$", text, maxsplit=1, flags=re.M)
+                for line in [*head.splitlines(), *(line for line in "".join(examples).splitlines() if not line.startswith(" "))]:
+                    self.assertTrue(len(line) <= columns or " " not in line.strip(), (command, columns, line))
+            listed = plain("init", "--list", COLUMNS=str(columns))
+            self.assertLessEqual(max(map(len, listed.splitlines())), columns)
+        self.assertEqual(plain("train", "--help"), plain("train", "--help", COLUMNS="100"))
+        self.assertEqual(plain("train", "--help", COLUMNS="7"), plain("train", "--help", COLUMNS="40"))
+        self.assertIn("  saferclip train my.yaml --resume auto        after a kill, a crash, a full disk\n", plain("train", "--help", COLUMNS="40"))
+        near, far = pty.openpty()
+        fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 64, 0, 0))
+        subprocess.run([World.program, "train", "--help"], stdout=far, check=True, env={**os.environ, "COLUMNS": "200"})
+        os.close(far)
+        text = b""
+        while True:
+            try:
+                text += os.read(near, 65536)
+            except OSError:
+                break
+        os.close(near)
+        self.assertEqual(text.decode().replace("\r\n", "\n"), plain("train", "--help", COLUMNS="64"))
 
     def test_a_path_may_be_called_like_a_command(self):
         (self.world.root / "train").write_text((self.world.root / "safe.yaml").read_text())

@@ -44,7 +44,8 @@ constexpr std::array<Command, 12> kCommands{{
     {"embed", "Embed images or texts", saferclip::add_embed_command},
     {"inspect", "Identify a file or folder without loading it", saferclip::add_inspect_command},
     {"config", "Show, check or document configurations", saferclip::add_config_command},
-    {"doctor", "Check build, device and disk", saferclip::add_doctor_command},
+    {"doctor", "Check build, device and disk; estimate what can be trained",
+     saferclip::add_doctor_command},
     {"completion", "Print completions for a shell, or write man pages",
      saferclip::add_completion_command},
 }};

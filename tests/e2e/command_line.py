@@ -124,6 +124,29 @@ class CommandLine(WorldCase):
         half = self.world.run("doctor", env={**os.environ, "RANK": "1"}, code=1).stdout
         self.assertRegex(half, r"(?s)fail processes .*WORLD_SIZE is not set")
 
+    def test_doctor_estimates_what_can_be_trained(self):
+        said = self.world.run("doctor", "--device", "cpu").stdout
+        self.assertRegex(said, r"(?m)^(ok|warn) +training +estimated: (bf16|fp32) at \d+ GFLOP/s, [\d.]+ [GM]iB of memory$")
+        table = said[said.index("\nmodel "):].splitlines()[1:]
+        self.assertIn("(estimated)", table[0])
+        self.assertLessEqual(max(map(len, table)), 100)
+        shown = [re.fullmatch(r"(ViT-\S+) +(LoRA|all weights) +(1|4|16|48|no) +([\d.]+|-)", line).groups() for line in table[1:]]
+        self.assertEqual([row[:2] for row in shown], [(model, trains) for model in ("ViT-B/32", "ViT-B/16", "ViT-L/14") for trains in ("LoRA", "all weights")])
+        finding = json.loads(self.world.run("doctor", "--device", "cpu", "--json").stdout)[-1]
+        self.assertEqual((finding["name"], finding["rows_per_step"]), ("training", 48))
+        trainings = {(each["model"], each["trains"]): each for each in finding["trainings"]}
+        self.assertEqual(list(trainings), [row[:2] for row in shown])
+        for model in ("ViT-B/32", "ViT-B/16", "ViT-L/14"):
+            lora, whole = trainings[model, "LoRA"], trainings[model, "all weights"]
+            self.assertLessEqual(whole["micro_batch"] or 0, lora["micro_batch"] or 0)
+            for each in (lora, whole):
+                self.assertIn(each["micro_batch"], (None, 1, 4, 16, 48))
+                self.assertEqual(each["micro_batch"] is None, each["estimated_seconds_per_step"] is None)
+            if whole["micro_batch"]:
+                self.assertLess(lora["estimated_seconds_per_step"], whole["estimated_seconds_per_step"])
+        refused = json.loads(self.world.run("doctor", "--device", "cuda:77", "--json", code=1).stdout)[-1]
+        self.assertEqual((refused["state"], refused["trainings"]), ("warn", []))
+
     def test_doctor_names_inspect_for_a_folder(self):
         self.assertIn("base is a folder, expected weights files; `saferclip inspect base`", self.said("doctor", "base"))
 

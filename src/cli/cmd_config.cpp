@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/next_step.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/home.h"
 #include "saferclip/run/config_check.h"
@@ -61,7 +62,8 @@ int show_config(const ConfigCommandArguments& arguments) {
   return 0;
 }
 
-int check_config(const ConfigCommandArguments& arguments, Logger& log) {
+int check_config(const ConfigCommandArguments& arguments, const GlobalOptions& globals,
+                 Logger& log) {
   const ConfigFindings findings =
       check_configuration(arguments.config.file, arguments.config.overrides);
   for (const std::string& warning : findings.warnings) log.warn(warning);
@@ -69,7 +71,9 @@ int check_config(const ConfigCommandArguments& arguments, Logger& log) {
   if (!findings.problems.empty()) {
     throw ConfigError(problems_of(arguments.config.file, findings.problems));
   }
-  if (!arguments.json) std::cout << arguments.config.file << ": ok\n";
+  if (arguments.json) return 0;
+  std::cout << arguments.config.file << ": ok\n" << std::flush;
+  say_next(log, command_text("train", arguments.config, globals));
   return 0;
 }
 
@@ -112,7 +116,7 @@ CommandAction add_config_command(CLI::App& command) {
       command.add_subcommand("keys", "List every key with its type, default, range and meaning");
   keys->add_flag("--json", arguments->json, "Print one JSON document");
   keys->add_flag("--markdown", arguments->markdown, "Print the page docs/config.md");
-  return [=](const GlobalOptions&, Logger& log) {
+  return [=](const GlobalOptions& globals, Logger& log) {
     if (keys->parsed()) {
       if (arguments->markdown) {
         std::cout << config_keys_markdown();
@@ -121,7 +125,7 @@ CommandAction add_config_command(CLI::App& command) {
       }
       return 0;
     }
-    return show->parsed() ? show_config(*arguments) : check_config(*arguments, log);
+    return show->parsed() ? show_config(*arguments) : check_config(*arguments, globals, log);
   };
 }
 

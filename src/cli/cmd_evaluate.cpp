@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/next_step.h"
 #include "cli/signals.h"
 #include "saferclip/core/atomic_files.h"
 #include "saferclip/core/memory.h"
@@ -14,6 +15,7 @@
 #include "saferclip/evaluate/scores_table.h"
 #include "saferclip/run/evaluate_run.h"
 #include "saferclip/run/run_processes.h"
+#include "saferclip/run/run_reference.h"
 
 namespace saferclip {
 namespace {
@@ -24,6 +26,24 @@ struct EvaluateArguments {
   std::string out;
   bool json = false;
 };
+
+// A report shows a run as it was trained, so it has no use for other weights.
+void say_after_evaluation(const EvaluateArguments& arguments, const GlobalOptions& globals,
+                          Logger& log) {
+  const EvaluateRunRequest& request = arguments.request;
+  if (!is_run_path(request.file)) {
+    say_next(log, command_text("train", arguments.config, globals));
+  } else if (request.weights.empty()) {
+    std::vector<std::string> words{"report", request.file};
+    if (request.checkpoint != "latest") {
+      words.insert(words.end(), {"--checkpoint", request.checkpoint});
+    }
+    for (const std::string& setting : request.overrides) {
+      words.insert(words.end(), {"--set", setting});
+    }
+    say_next(log, command_text(words, globals));
+  }
+}
 
 int evaluate(EvaluateArguments arguments, const GlobalOptions& globals, Logger& log) {
   const StopFlag& stop = ask_before_ending(kGrace);
@@ -49,6 +69,7 @@ int evaluate(EvaluateArguments arguments, const GlobalOptions& globals, Logger& 
     log.info("wrote " + arguments.out);
   }
   log.info(cat("peak memory: ", human_bytes(peak_memory_bytes())));
+  if (!arguments.json) say_after_evaluation(arguments, globals, log);
   return 0;
 }
 

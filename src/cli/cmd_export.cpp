@@ -4,11 +4,13 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/next_step.h"
 #include "cli/weights_arguments.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/output.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/run/export_run.h"
+#include "saferclip/run/model_card.h"
 #include "saferclip/run/open_run.h"
 #include "saferclip/run/run_reference.h"
 
@@ -22,6 +24,13 @@ struct ExportArguments {
   std::string out;
   ExportForm form;
 };
+
+void say_after_export(const ExportArguments& arguments, const Session& session, Logger& log) {
+  const ExportForm& form = arguments.form;
+  const FamilyForm& family = form_of(session.source.geometry.family);
+  say_next(log, cat("load it in Python with ", loading_library(form.layout), ": ",
+                    loading_call(form.layout, form.tower, family, arguments.out)));
+}
 
 int convert_weights(const ExportArguments& arguments, const GlobalOptions& globals, Logger& log) {
   const std::string& path = arguments.source.path;
@@ -40,7 +49,8 @@ int convert_weights(const ExportArguments& arguments, const GlobalOptions& globa
   }
   const Session session = open_plain_weights(arguments.source, globals, log);
   export_base(session, arguments.form, log);
-  std::cout << "exported " << path << " to " << arguments.out << '\n';
+  std::cout << "exported " << path << " to " << arguments.out << '\n' << std::flush;
+  say_after_export(arguments, session, log);
   return 0;
 }
 
@@ -55,6 +65,8 @@ int export_checkpoint(const ExportArguments& arguments, const GlobalOptions& glo
     std::cout << "step " << *exported.better_step << " is the best by " << exported.best_metric
               << "; export it with --checkpoint best\n";
   }
+  std::cout.flush();
+  say_after_export(arguments, session, log);
   return 0;
 }
 

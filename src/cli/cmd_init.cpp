@@ -6,10 +6,11 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/help_format.h"
+#include "cli/next_step.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/home.h"
 #include "saferclip/core/output.h"
-#include "saferclip/core/shell_word.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/run/starter_config.h"
 #include "saferclip/run/templates.h"
@@ -64,7 +65,10 @@ void require_inputs_of(const StarterRequest& request) {
 
 void list_templates() {
   for (const Template& each : shipped_templates()) {
-    std::cout << each.name << "\n    " << each.description << '\n';
+    std::cout << each.name << '\n';
+    for (const std::string& line : wrapped_lines(each.description, stdout_columns() - 4)) {
+      std::cout << "    " << line << '\n';
+    }
   }
 }
 
@@ -79,11 +83,12 @@ fs::path checked_out(const InitArguments& arguments) {
   return out;
 }
 
-void print_next(const StarterResult& result, const std::string& file, const std::string& device) {
-  const std::string options = device == "auto" ? "" : cat(" --device ", shell_word(device));
-  std::cout << "next:\n  saferclip train " << shell_word(file) << " --dry-run" << options
-            << "\n  saferclip train " << shell_word(file) << options << "\n  saferclip evaluate "
-            << shell_word(result.run) << (result.has_validation ? "" : " --split train") << options
+void print_next(const StarterResult& result, const std::string& file,
+                const GlobalOptions& globals) {
+  std::vector<std::string> evaluate{"evaluate", result.run};
+  if (!result.has_validation) evaluate.insert(evaluate.end(), {"--split", "train"});
+  std::cout << "next:\n  " << command_text({"train", file, "--dry-run"}, globals) << "\n  "
+            << command_text({"train", file}, globals) << "\n  " << command_text(evaluate, globals)
             << '\n';
 }
 
@@ -112,12 +117,12 @@ int init(InitArguments arguments, const GlobalOptions& globals, Logger& log) {
   }
   if (!result.open.empty()) {
     std::cout << "still to be filled in: " << join(result.open, ", ")
-              << " and the other paths\nnext:\n  saferclip config check "
-              << shell_word(arguments.out) << '\n';
+              << " and the other paths\nnext:\n  "
+              << command_text({"config", "check", arguments.out}, globals) << '\n';
     return 0;
   }
   std::cout << arguments.out << ": ok\n";
-  print_next(result, arguments.out, globals.device);
+  print_next(result, arguments.out, globals);
   return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/next_step.h"
 #include "saferclip/run/description.h"
 
 namespace saferclip {
@@ -25,6 +26,18 @@ void print(const OrderedJson& json) {
   }
 }
 
+// Says what can be done with a model; a damaged checkpoint, a cache or an adapter alone is none.
+void say_after_inspection(const OrderedJson& json, const std::string& path,
+                          const GlobalOptions& globals, Logger& log) {
+  const bool is_run = json["kind"] == "run" && !json["latest"].is_null();
+  const bool is_checkpoint = json["kind"] == "checkpoint" && json["state"] == "good";
+  if (is_run || is_checkpoint) {
+    say_next(log, command_text({"evaluate", path}, globals));
+  } else if (json.contains("weights") && json.contains("geometry")) {
+    say_next(log, command_text({"init", "--weights", path}, globals));
+  }
+}
+
 }  // namespace
 
 CommandAction add_inspect_command(CLI::App& command) {
@@ -38,12 +51,14 @@ CommandAction add_inspect_command(CLI::App& command) {
       ->required();
   command.add_flag("--json", arguments->json, "Print one JSON document");
   command.footer("Example:\n  saferclip inspect runs/safe/checkpoints/step_00000500");
-  return [arguments](const GlobalOptions&, Logger& log) {
+  return [arguments](const GlobalOptions& globals, Logger& log) {
     const OrderedJson json = describe_path(arguments->path, log);
     if (arguments->json) {
       std::cout << json.dump(2) << '\n';
     } else {
       print(json);
+      std::cout.flush();
+      say_after_inspection(json, arguments->path, globals, log);
     }
     return 0;
   };

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "cli/commands.h"
+#include "cli/next_step.h"
 #include "cli/signals.h"
 #include "saferclip/core/memory.h"
 #include "saferclip/core/text_format.h"
@@ -58,6 +59,7 @@ int prepare(const ConfigArguments& arguments, const GlobalOptions& globals, Logg
     prepare_in(session, log, stop);
   });
   log.info(cat("peak memory: ", human_bytes(peak_memory_bytes())));
+  if (compute.processes.is_first()) say_next(log, command_text("train", arguments, globals));
   return 0;
 }
 

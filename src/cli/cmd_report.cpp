@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "cli/commands.h"
+#include "cli/next_step.h"
 #include "cli/signals.h"
 #include "saferclip/core/atomic_files.h"
 #include "saferclip/core/output.h"
@@ -31,7 +32,9 @@ int report(ReportArguments arguments, const GlobalOptions& globals, Logger& log)
       output_file("--out", arguments.out.empty() ? request.run.run_folder / "report.html"
                                                  : fs::path(arguments.out));
   write_file_atomically(out, make_report(report_content(request, log, stop)));
-  std::cout << "report: " << out.string() << " (" << human_bytes(fs::file_size(out)) << ")\n";
+  std::cout << "report: " << out.string() << " (" << human_bytes(fs::file_size(out)) << ")\n"
+            << std::flush;
+  say_next(log, cat("open ", out.string(), " in a browser"));
   return 0;
 }
 

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "cli/commands.h"
+#include "cli/next_step.h"
 #include "cli/signals.h"
 #include "saferclip/core/atomic_files.h"
 #include "saferclip/core/error.h"
@@ -112,6 +113,8 @@ int show_targets(const TargetsArguments& arguments, const GlobalOptions& globals
     std::cout << targets_json(lines, summary).dump(2) << '\n';
   } else {
     print(lines, summary, arguments.top);
+    std::cout.flush();
+    say_next(log, command_text("train", arguments.config, globals));
   }
   return 0;
 }

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "cli/commands.h"
+#include "cli/next_step.h"
 #include "cli/signals.h"
 #include "saferclip/core/durations.h"
 #include "saferclip/core/error.h"
@@ -36,6 +37,18 @@ std::optional<SteadyTime> time_limit(const std::string& max_time) {
   return std::chrono::steady_clock::now() + std::chrono::seconds(*seconds);
 }
 
+// The command without --dry-run.
+std::string planned_command(const TrainArguments& arguments, const GlobalOptions& globals) {
+  std::vector<std::string> words{"train", arguments.config.file};
+  for (const std::string& setting : arguments.config.overrides) {
+    words.insert(words.end(), {"--set", setting});
+  }
+  if (!arguments.resume.empty()) words.insert(words.end(), {"--resume", arguments.resume});
+  if (arguments.overwrite) words.emplace_back("--overwrite");
+  if (!arguments.max_time.empty()) words.insert(words.end(), {"--max-time", arguments.max_time});
+  return command_text(words, globals);
+}
+
 int train(const TrainArguments& arguments, const GlobalOptions& globals, Logger& log) {
   const std::optional<SteadyTime> limit = time_limit(arguments.max_time);
   const StopFlag& stop = ask_before_ending(kGrace, limit);
@@ -48,11 +61,14 @@ int train(const TrainArguments& arguments, const GlobalOptions& globals, Logger&
       if (!processes.is_first()) return;
       std::cout << plan_training(std::move(request), log, stop) << '\n';
     });
+    if (processes.is_first()) say_next(log, planned_command(arguments, globals));
     return 0;
   }
   const auto run = train_run(std::move(request), log, stop,
                              [&] { ask_before_ending({}, limit); });  // a save must not be cut
-  if (processes.is_first()) std::cout << "run: " << run.string() << '\n';
+  if (!processes.is_first()) return 0;
+  std::cout << "run: " << run.string() << '\n' << std::flush;
+  say_next(log, command_text({"evaluate", run.string()}, globals));
   return 0;
 }
 

@@ -14,6 +14,7 @@
 
 #include "cli/command_line.h"
 #include "cli/commands.h"
+#include "cli/help_format.h"
 #include "cli/signals.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
@@ -43,7 +44,8 @@ constexpr std::array<Command, 12> kCommands{{
     {"embed", "Embed images or texts", saferclip::add_embed_command},
     {"inspect", "Identify a file or folder without loading it", saferclip::add_inspect_command},
     {"config", "Show, check or document configurations", saferclip::add_config_command},
-    {"doctor", "Check build, device and disk", saferclip::add_doctor_command},
+    {"doctor", "Check build, device and disk; estimate what can be trained",
+     saferclip::add_doctor_command},
     {"completion", "Print completions for a shell, or write man pages",
      saferclip::add_completion_command},
 }};
@@ -63,6 +65,7 @@ void add_global_options(CLI::App& app, GlobalOptions& globals) {
 
 int run(int argc, char** argv) {
   CLI::App app{"saferclip: make a CLIP model safe while preserving what it knows", "saferclip"};
+  app.formatter(saferclip::help_formatter());  // before the commands, which take it over
   app.set_version_flag("--version", std::string("saferclip ") + SAFERCLIP_VERSION);
   app.require_subcommand(1);
   app.fallthrough();

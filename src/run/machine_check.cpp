@@ -15,7 +15,6 @@
 #include "saferclip/core/error.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
-#include "saferclip/distributed/launch.h"
 #include "saferclip/nn/cuda_card.h"
 #include "saferclip/nn/precision.h"
 #include "saferclip/weights/published_files.h"
@@ -56,15 +55,6 @@ MachineFinding check_device(const ComputeOptions& compute) {
   } catch (const Error& problem) {
     return {"device", "fail", problem.what()};
   }
-}
-
-// With this process's number on its machine, which chooses its card.
-ComputeOptions as_launched(ComputeOptions compute) {
-  try {
-    if (const auto launch = launch_from_environment()) compute.local_rank = launch->local_rank;
-  } catch (const ConfigError&) {  // check_processes says it
-  }
-  return compute;
 }
 
 MachineFinding check_vocabulary() {

@@ -15,30 +15,60 @@
 
 namespace saferclip {
 namespace fs = std::filesystem;
+
+std::string loading_library(const std::optional<WeightsLayout>& layout) {
+  if (!layout) return "peft";
+  if (layout == WeightsLayout::kOpenClip) return "open_clip";
+  return layout == WeightsLayout::kOpenAi ? "torch" : "transformers";
+}
+
+std::string loading_call(const std::optional<WeightsLayout>& layout, Towers tower,
+                         const FamilyForm& form, const std::string& path) {
+  std::string text;
+  for (const char letter : path) {
+    if (letter == '\'' || letter == '\\') text += '\\';
+    text += letter;
+  }
+  if (layout == WeightsLayout::kOpenClip) {
+    return cat("open_clip.create_model_and_transforms('local-dir:", text, "')");
+  }
+  if (layout == WeightsLayout::kOpenAi) {
+    return cat("torch.load('", text, "/model.pt', weights_only=True)");
+  }
+  const std::string whole = cat(form.class_name, "Model");
+  if (!layout) {
+    return cat("PeftModel.from_pretrained(", whole, ".from_pretrained(BASE), '", text, "')");
+  }
+  const std::string name = tower == Towers::kBoth
+                               ? whole
+                               : cat(form.class_name, tower == Towers::kText ? "Text" : "Vision",
+                                     "Model", form.has_vision_projection ? "WithProjection" : "");
+  return cat(name, ".from_pretrained('", text, "')");
+}
+
 namespace {
 
 std::string loading(const CardFacts& facts, const FamilyForm& form) {
+  const std::string call = loading_call(facts.layout, facts.tower, form, "PATH");
   if (facts.layout == WeightsLayout::kOpenClip) {
     return "import open_clip\n"
-           "model, _, preprocess = open_clip.create_model_and_transforms('local-dir:PATH')\n"
-           "tokenizer = open_clip.get_tokenizer('local-dir:PATH')\n";
+           "model, _, preprocess = " +
+           call + "\ntokenizer = open_clip.get_tokenizer('local-dir:PATH')\n";
   }
   if (facts.layout == WeightsLayout::kOpenAi) {
-    return "import torch\nstate_dict = torch.load('PATH/model.pt', weights_only=True)\n";
+    return "import torch\nstate_dict = " + call + "\n";
   }
   const std::string whole = cat(form.class_name, "Model");
   if (!facts.layout) {
-    return cat("from peft import PeftModel\nfrom transformers import ", whole,
-               "\nmodel = PeftModel.from_pretrained(", whole, ".from_pretrained(BASE), 'PATH')\n");
+    return cat("from peft import PeftModel\nfrom transformers import ", whole, "\nmodel = ", call,
+               "\n");
   }
   if (facts.tower != Towers::kBoth) {
-    const std::string tower = cat(form.class_name, facts.tower == Towers::kText ? "Text" : "Vision",
-                                  "Model", form.has_vision_projection ? "WithProjection" : "");
-    return cat("from transformers import ", tower, "\nmodel = ", tower,
-               ".from_pretrained('PATH')\n");
+    return cat("from transformers import ", call.substr(0, call.find('.')), "\nmodel = ", call,
+               "\n");
   }
-  return cat("from transformers import AutoProcessor, ", whole, "\nmodel = ", whole,
-             ".from_pretrained('PATH')\nprocessor = AutoProcessor.from_pretrained('PATH')\n",
+  return cat("from transformers import AutoProcessor, ", whole, "\nmodel = ", call,
+             "\nprocessor = AutoProcessor.from_pretrained('PATH')\n",
              form.pools_last_token
                  ? "# Pad captions to the context length: padding='max_length', truncation=True\n"
                  : "");

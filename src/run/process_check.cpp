@@ -76,6 +76,14 @@ std::string meet_others(const Launch& launch, const ComputeOptions& compute) {
 
 }  // namespace
 
+ComputeOptions as_launched(ComputeOptions compute) {
+  try {
+    if (const auto launch = launch_from_environment()) compute.local_rank = launch->local_rank;
+  } catch (const ConfigError&) {  // check_processes says it
+  }
+  return compute;
+}
+
 MachineFinding check_processes(const ComputeOptions& compute) {
   try {
     const std::optional<Launch> launch = launch_from_environment();

@@ -2,11 +2,17 @@
 
     command_line.py --program build/release/saferclip [unittest arguments]
 """
+import fcntl
 import json
 import os
+import pty
+import re
+import shutil
 import socket
 import stat
+import struct
 import subprocess
+import termios
 
 from world import World, WorldCase, main
 
@@ -64,6 +70,38 @@ class CommandLine(WorldCase):
             self.assertIn("a command is missing", nothing.stderr)
             self.assertIn("check" if words == ["config"] else "evaluate", nothing.stderr)
 
+    def test_help_fits_the_terminal(self):
+        plain = lambda *words, **env: subprocess.run([World.program, *words], capture_output=True, text=True, check=True,
+                                                     env={**{k: v for k, v in os.environ.items() if k != "COLUMNS"}, **env}).stdout
+        commands = re.findall(r"^  ([a-z]+) {2,}", plain("--help").split("Subcommands:")[1], re.M)
+        self.assertGreater(len(commands), 11)
+        pages = [[], *([c] for c in commands), *(["config", part] for part in ("show", "check", "keys"))]
+        words = [plain(*command, "--help", COLUMNS="1000").split() for command in pages]
+        for columns in (60, 80, 100, 200):
+            for command, whole in zip(pages, words):
+                text = plain(*command, "--help", COLUMNS=str(columns))
+                self.assertEqual(text.split(), whole, command)
+                head, *examples = re.split(r"^Examples?:$", text, maxsplit=1, flags=re.M)
+                for line in [*head.splitlines(), *(line for line in "".join(examples).splitlines() if not line.startswith(" "))]:
+                    self.assertTrue(len(line) <= columns or " " not in line.strip(), (command, columns, line))
+            listed = plain("init", "--list", COLUMNS=str(columns))
+            self.assertLessEqual(max(map(len, listed.splitlines())), columns)
+        self.assertEqual(plain("train", "--help"), plain("train", "--help", COLUMNS="100"))
+        self.assertEqual(plain("train", "--help", COLUMNS="7"), plain("train", "--help", COLUMNS="40"))
+        self.assertIn("  saferclip train my.yaml --resume auto        after a kill, a crash, a full disk\n", plain("train", "--help", COLUMNS="40"))
+        near, far = pty.openpty()
+        fcntl.ioctl(far, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 64, 0, 0))
+        subprocess.run([World.program, "train", "--help"], stdout=far, check=True, env={**os.environ, "COLUMNS": "200"})
+        os.close(far)
+        text = b""
+        while True:
+            try:
+                text += os.read(near, 65536)
+            except OSError:
+                break
+        os.close(near)
+        self.assertEqual(text.decode().replace("\r\n", "\n"), plain("train", "--help", COLUMNS="64"))
+
     def test_a_path_may_be_called_like_a_command(self):
         (self.world.root / "train").write_text((self.world.root / "safe.yaml").read_text())
         self.world.run("config", "show", "train")
@@ -86,6 +124,29 @@ class CommandLine(WorldCase):
         half = self.world.run("doctor", env={**os.environ, "RANK": "1"}, code=1).stdout
         self.assertRegex(half, r"(?s)fail processes .*WORLD_SIZE is not set")
 
+    def test_doctor_estimates_what_can_be_trained(self):
+        said = self.world.run("doctor", "--device", "cpu").stdout
+        self.assertRegex(said, r"(?m)^(ok|warn) +training +estimated: (bf16|fp32) at \d+ GFLOP/s, [\d.]+ [GM]iB of memory$")
+        table = said[said.index("\nmodel "):].splitlines()[1:]
+        self.assertIn("(estimated)", table[0])
+        self.assertLessEqual(max(map(len, table)), 100)
+        shown = [re.fullmatch(r"(ViT-\S+) +(LoRA|all weights) +(1|4|16|48|no) +([\d.]+|-)", line).groups() for line in table[1:]]
+        self.assertEqual([row[:2] for row in shown], [(model, trains) for model in ("ViT-B/32", "ViT-B/16", "ViT-L/14") for trains in ("LoRA", "all weights")])
+        finding = json.loads(self.world.run("doctor", "--device", "cpu", "--json").stdout)[-1]
+        self.assertEqual((finding["name"], finding["rows_per_step"]), ("training", 48))
+        trainings = {(each["model"], each["trains"]): each for each in finding["trainings"]}
+        self.assertEqual(list(trainings), [row[:2] for row in shown])
+        for model in ("ViT-B/32", "ViT-B/16", "ViT-L/14"):
+            lora, whole = trainings[model, "LoRA"], trainings[model, "all weights"]
+            self.assertLessEqual(whole["micro_batch"] or 0, lora["micro_batch"] or 0)
+            for each in (lora, whole):
+                self.assertIn(each["micro_batch"], (None, 1, 4, 16, 48))
+                self.assertEqual(each["micro_batch"] is None, each["estimated_seconds_per_step"] is None)
+            if whole["micro_batch"]:
+                self.assertLess(lora["estimated_seconds_per_step"], whole["estimated_seconds_per_step"])
+        refused = json.loads(self.world.run("doctor", "--device", "cuda:77", "--json", code=1).stdout)[-1]
+        self.assertEqual((refused["state"], refused["trainings"]), ("warn", []))
+
     def test_doctor_names_inspect_for_a_folder(self):
         self.assertIn("base is a folder, expected weights files; `saferclip inspect base`", self.said("doctor", "base"))
 
@@ -93,6 +154,59 @@ class CommandLine(WorldCase):
         for words in (["--log-level", "error", "config", "show", "safe.yaml"], ["config", "show", "safe.yaml", "--log-level", "error"],
                       ["config", "--log-level=error", "show", "safe.yaml"]):
             self.world.run(*words)
+
+    # --- what to do next
+
+    def next_of(self, *words, **options):
+        """The one next step that a command names on stderr, without "next: "."""
+        result = self.world.run(*words, **options)
+        self.assertNotIn("next:", result.stdout)
+        found = re.findall(r"next: (.*)$", result.stderr, re.M)
+        self.assertEqual(len(found), 1, result.stderr)
+        return found[0]
+
+    def follow(self, step):
+        """Runs a command as printed, through a shell."""
+        self.assertTrue(step.startswith("saferclip "), step)
+        done = subprocess.run(["sh", "-c", f'saferclip() {{ "$PROGRAM" --threads 1 "$@"; }}; {step}'], cwd=self.world.root, text=True,
+                              capture_output=True, env={**os.environ, "PROGRAM": World.program})
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return re.findall(r"next: (.*)$", done.stderr, re.M)[-1]
+
+    def test_each_command_names_the_next(self):
+        shutil.copy(self.world.root / "safe.yaml", self.world.root / "it's mine.yaml")
+        config = ["it's mine.yaml", "--set", "train.max_steps=4", "--set", "run.name=a b"]
+        train = "saferclip train 'it'\\''s mine.yaml' --set train.max_steps=4 --set 'run.name=a b'"
+        for command in (["config", "check"], ["prepare"], ["targets"], ["evaluate"]):
+            self.assertEqual(self.next_of(*command, *config), train)
+        self.assertEqual(self.next_of("train", *config, "--dry-run", "--max-time", "1h", "--device", "cpu"), f"{train} --max-time 1h --device cpu")
+        step = self.follow(train)
+        run = self.world.root / "runs/a b"
+        self.assertEqual(step, f"saferclip evaluate '{run}'")
+        step = self.follow(step)
+        self.assertEqual(step, f"saferclip report '{run}'")
+        self.assertEqual(self.follow(step), f"open {run}/report.html in a browser")
+        self.assertEqual(self.next_of("evaluate", "runs/a b", "--checkpoint", "4"), "saferclip report 'runs/a b' --checkpoint 4")
+        self.follow("saferclip report 'runs/a b' --checkpoint 4")
+        self.assertEqual(self.next_of("inspect", "runs/a b"), "saferclip evaluate 'runs/a b'")
+        self.follow(self.next_of("inspect", "runs/a b/checkpoints/step_00000004"))
+        for weights in ("base", "base/model.safetensors"):
+            self.assertEqual(self.next_of("inspect", weights), f"saferclip init --weights {weights}")
+
+    def test_an_export_says_how_it_is_loaded(self):
+        for form, line in (("hf", "transformers: CLIPModel.from_pretrained('{}')"), ("openai", "torch: torch.load('{}/model.pt', weights_only=True)"),
+                           ("open_clip", "open_clip: open_clip.create_model_and_transforms('local-dir:{}')"),
+                           ("peft", "peft: PeftModel.from_pretrained(CLIPModel.from_pretrained(BASE), '{}')")):
+            out = f"next {form}"
+            self.assertEqual(self.next_of("export", "runs/safe", "--to", form, "--out", out), "load it in Python with " + line.format(out))
+        self.assertIn("CLIPTextModelWithProjection", self.next_of("export", "base", "--to", "hf", "--tower", "text", "--out", "next text"))
+
+    def test_nothing_next_where_it_is_not_wanted(self):
+        for words in (["config", "check", "safe.yaml", "--json"], ["inspect", "base", "--json"], ["targets", "safe.yaml", "--json"],
+                      ["evaluate", "runs/safe", "--json"], ["--log-level", "warn", "inspect", "base"], ["inspect", "safe.yaml"],
+                      ["evaluate", "runs/safe", "--weights", "base"], ["embed", "base", "--texts", "a", "--out", "next.safetensors"]):
+            result = self.world.run(*words, code=None)
+            self.assertNotIn("next:", result.stdout + result.stderr, words)
 
     # --- places to write to
 

@@ -1,6 +1,8 @@
-// Renders README.md, the model card of an export.
+// Renders README.md, the model card of an export, and says how an export is loaded.
 #pragma once
 
+#include <filesystem>
+#include <optional>
 #include <string>
 
 #include "saferclip/run/session.h"
@@ -16,6 +18,14 @@ struct CardFacts {
   Towers tower = Towers::kBoth;
   double strength = 1;
 };
+
+// The Python package that loads an export: transformers, open_clip, torch or peft.
+std::string loading_library(const std::optional<WeightsLayout>& layout);
+
+// The Python call that loads an export from the folder `path`:
+// CLIPModel.from_pretrained('safe-clip'). An adapter's names its base as BASE.
+std::string loading_call(const std::optional<WeightsLayout>& layout, Towers tower,
+                         const FamilyForm& form, const std::string& path);
 
 // Markdown with a Hugging Face header: how to load the export, what it was made from (base hash,
 // configuration), the metrics of its step if the run measured them, and whose license applies.

@@ -17,7 +17,7 @@ PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md", *(
 def code_lines(text):
     """Lines of code blocks that hold commands, continued lines joined; and code spans."""
     for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.S | re.M):
-        if language in ("", "sh", "bash"):
+        if language in ("", "sh", "bash", "console"):
             yield from re.sub(r"\\\n\s*", " ", block).splitlines()
     yield from re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.S | re.M))
 

@@ -70,8 +70,8 @@ class Starter {
     compose();
     for (const auto* data : {&train_, &validation_}) {
       if (*data && !(*data)->images.pairs.empty()) {
-        const fs::path root = image_root_.empty() ? fs::weakly_canonical(fs::absolute(folder_))
-                                                  : image_root_;
+        const fs::path root =
+            image_root_.empty() ? fs::weakly_canonical(fs::absolute(folder_)) : image_root_;
         write_file_atomically((*data)->manifest, manifest_of((*data)->images, root));
         result_.written.push_back((*data)->manifest.string());
       }

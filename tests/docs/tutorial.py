@@ -79,7 +79,9 @@ class Screens:
             (folder / "bin" / name).write_text(f'#!/bin/sh\nexec "{target}" "$@"\n')
             (folder / "bin" / name).chmod(0o755)
         # So small a model gains nothing from a second thread.
+        # The same screens on every machine: no card, and no bf16.
         self.environment = os.environ | {
+            "CUDA_VISIBLE_DEVICES": "", "ONEDNN_MAX_CPU_ISA": "AVX2",
             "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1",
             "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "LC_ALL": "C.UTF-8"}
 

@@ -78,7 +78,8 @@ class CommandLine(WorldCase):
         pages = [[], *([c] for c in commands), *(["config", part] for part in ("show", "check", "keys"))]
         words = [plain(*command, "--help", COLUMNS="1000").split() for command in pages]
         for columns in (60, 80, 100, 200):
-            for command, whole in zip(pages, words):
+            # Every page at the narrowest, where most lines break.
+            for command, whole in [page for page in zip(pages, words) if columns == 60 or page[0] in ([], ["train"])]:
                 text = plain(*command, "--help", COLUMNS=str(columns))
                 self.assertEqual(text.split(), whole, command)
                 head, *examples = re.split(r"^Examples?:$", text, maxsplit=1, flags=re.M)

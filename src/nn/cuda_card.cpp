@@ -160,7 +160,7 @@ std::string device_failure_text(const std::string& problem) {
 std::string why_no_cuda() {
   const at::CUDAHooksInterface& hooks = at::detail::getCUDAHooks();
   if (!hooks.isBuilt()) {
-    return "this LibTorch is a CPU build; build with a CUDA one (SAFERCLIP_TORCH)";
+    return "this LibTorch is a CPU build; use a CUDA build of the same version (SAFERCLIP_TORCH)";
   }
   const std::optional<std::string> driver = cuda_driver_version();
   if (!driver) {

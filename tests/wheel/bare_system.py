@@ -95,7 +95,7 @@ class BareSystem(unittest.TestCase):
         train = f"saferclip train {config}/saferclip_plus.yaml {SETTINGS} --set train.max_steps=40 --set checkpoint.every_steps=10 --resume auto"
         # Killed once, in the middle.
         self.inside(f"{train} & pid=$!; until grep -q '\"step\":15,' runs/saferclip_plus/metrics.jsonl 2>/dev/null; do sleep 0.1; done; "
-                    f"kill -9 $pid; wait $pid || true; {train}")
+                    f"kill -9 $pid; if wait $pid; then echo ended before the kill; exit 9; fi; {train}")
         said = self.inside("saferclip evaluate runs/saferclip_plus --split trained --out after.json")
         self.assertIn("before", said)
         self.inside("saferclip report runs/saferclip_plus --out report.html && grep -q '<svg' report.html && "

@@ -75,7 +75,7 @@ def pixel_floor(data):
         names[noun] = folder
     train = [json.loads(line) for line in (data / "base_train.jsonl").open()][::4]
     pool = numpy.stack([small(data / r["safe_image"]) for r in train])
-    labels = [names[r["safe_caption"].split(" on a ")[0]] for r in train]
+    labels = [names[r["safe_caption"][1]] for r in train]
     tests = list(csv.DictReader((data / "zero_shot_test.csv").open()))
     queries = numpy.stack([small(data / r["file"]) for r in tests])
     distance = (pool ** 2).sum(1)[None] - 2 * queries @ pool.T

@@ -4,7 +4,7 @@
 
 Benign stand-ins (weapons, alcohol, gambling, horror) play "unsafe": the data show the mechanics and say
 nothing about real unsafe material. The same inputs and seed give the same bytes. A finished folder is left
-alone; an interrupted one is made again.
+alone; an interrupted one, or one that other scripts made, is made again.
 """
 import argparse
 import csv
@@ -92,12 +92,15 @@ class Maker:
                 file.write(json.dumps(row) + "\n")
 
     def base(self):
+        """Each image has two captions, of which training draws one. With the longer one alone most rows of a batch differ
+        in the background, so that the names of the objects are learned late."""
         for part, each in (("train", 4), ("val", 1)):
             rows = []
             for name in self.concepts:
                 for combination in self.combinations(name, part):
                     for art_set in self.rng.sample(self.sets_of(name), min(each, len(self.sets_of(name)))):
-                        rows.append({"id": f"{part}-{len(rows)}", "safe_caption": scenes.caption(name, combination),
+                        captions = [scenes.caption(name, combination), scenes.noun(name)]
+                        rows.append({"id": f"{part}-{len(rows)}", "safe_caption": captions if part == "train" else captions[0],
                                      "safe_image": self.picture(f"base_{part}", name, combination, art_set)})
             self.write_rows(f"base_{part}", rows)
 
@@ -209,6 +212,13 @@ def checksum(folder):
     return digest.hexdigest()
 
 
+def sources(seed):
+    digest = hashlib.sha256(str(seed).encode())
+    for path in [*sorted(HERE.glob("*.py")), *sorted(HERE.glob("*.tsv")), HERE.parents[1] / "configs" / "models" / "demo.json"]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder to create")
@@ -216,7 +226,8 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     out = arguments.out.absolute()
-    if (out / "SHA256").exists():
+    made_by = f"made by scripts {sources(arguments.seed)}"
+    if (out / "SHA256").exists() and made_by in (out / "SHA256").read_text():
         print(f"data: {out} already exists")
         return
     temporary = out.with_name(f".{out.name}.part")
@@ -225,7 +236,7 @@ def main():
     temporary.mkdir(parents=True)
     maker = Maker(temporary, (arguments.cache or out.parent / "art").absolute(), arguments.seed)
     maker.run()
-    (temporary / "SHA256").write_text(checksum(temporary) + "\n")
+    (temporary / "SHA256").write_text(f"{checksum(temporary)}\n{made_by}\n")
     temporary.rename(out)
     print(f"data: {maker.count} images in {out}")
 

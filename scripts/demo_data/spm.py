@@ -22,7 +22,7 @@ def main():
     if target.exists():
         return
     arguments.out.mkdir(parents=True, exist_ok=True)
-    captions = [json.loads(line)["safe_caption"] for line in (arguments.data / "base_train.jsonl").open()]
+    captions = [json.loads(line)["safe_caption"][0] for line in (arguments.data / "base_train.jsonl").open()]
     part = arguments.out / "spiece.part"
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(captions), model_prefix=str(part), vocab_size=VOCABULARY, hard_vocab_limit=False,

@@ -32,7 +32,7 @@ write_basic_package_version_file("${CMAKE_CURRENT_BINARY_DIR}/package/saferclipC
                                  COMPATIBILITY SameMinorVersion)
 install(
   FILES "${CMAKE_CURRENT_BINARY_DIR}/package/saferclipConfig.cmake"
-        "${CMAKE_CURRENT_BINARY_DIR}/package/saferclipConfigVersion.cmake" cmake/FindLibTorch.cmake
+        "${CMAKE_CURRENT_BINARY_DIR}/package/saferclipConfigVersion.cmake" cmake/FindLibTorch.cmake cmake/FindOpenCV.cmake
   DESTINATION ${_package_dir}
   COMPONENT devel)
 

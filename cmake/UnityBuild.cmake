@@ -6,7 +6,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_GRE
   # -O2 turns them on there, and precompiled headers demand that all their users agree.
   list(APPEND _cold_options -munroll-only-small-loops -mvzeroupper)
 endif()
-set(_hot_rooms core io text image nn eval objective model data train)
+set(_hot_rooms core text image nn eval objective model)
 
 function(saferclip_unity target)
   get_target_property(_sources ${target} SOURCES)

@@ -120,7 +120,8 @@ std::string type_name() {
   } else if constexpr (std::is_same_v<T, std::string> || HasWords<T>) {
     return "text";
   } else if constexpr (IsOptional<T>::value) {
-    return type_name<typename T::value_type>() + " or null";
+    std::string name = type_name<typename T::value_type>();
+    return name.append(" or null");
   } else if constexpr (requires { T::kShorthand; }) {
     return "path or section";
   } else if constexpr (HasFields<T>) {

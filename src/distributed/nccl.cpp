@@ -16,7 +16,10 @@
 
 namespace saferclip {
 
+#ifndef SAFERCLIP_NCCL_MODULE
 bool has_nccl() { return true; }
+std::string nccl_problem() { return ""; }
+#endif
 
 std::string card_address(at::Device device) {
   const cudaDeviceProp* card = at::cuda::getDeviceProperties(device.index());
@@ -46,3 +49,8 @@ c10::intrusive_ptr<c10d::Backend> connect_nccl(const c10::intrusive_ptr<c10d::St
 }
 
 }  // namespace saferclip
+
+#ifdef SAFERCLIP_NCCL_MODULE
+extern "C" __attribute__((visibility("default"))) const saferclip::NcclFunctions saferclip_nccl{
+    NCCL_VERSION_CODE, CUDART_VERSION, &saferclip::card_address, &saferclip::connect_nccl};
+#endif

@@ -1,5 +1,7 @@
-// c10d's backend for tensors on CUDA cards. Optional: where NCCL's or CUDA's headers are missing,
-// no_nccl.cpp is compiled in the place of nccl.cpp. has_nccl() of processes.h says which.
+// c10d's backend for tensors on CUDA cards. Optional: a program that is built without a CUDA build
+// of LibTorch, as the wheel is, has nccl_module.cpp in the place of nccl.cpp. That one loads
+// nccl.cpp as a library of its own, if it lies beside the program and the LibTorch at hand is a
+// CUDA build. has_nccl() of processes.h says whether.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -20,5 +22,14 @@ std::string card_address(at::Device device);
 // NCCL.
 c10::intrusive_ptr<c10d::Backend> connect_nccl(const c10::intrusive_ptr<c10d::Store>& store,
                                                int rank, int size, at::Device device);
+
+// What the library beside the program exports as `saferclip_nccl`. The versions are those of the
+// headers that it was compiled with: what LibTorch declares depends on them.
+struct NcclFunctions {
+  int nccl_version;  // 22809 is 2.28.9
+  int cuda_version;  // 13000 is 13.0
+  decltype(&saferclip::card_address) card_address;
+  decltype(&saferclip::connect_nccl) connect_nccl;
+};
 
 }  // namespace saferclip

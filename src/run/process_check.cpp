@@ -17,7 +17,7 @@ namespace saferclip {
 namespace {
 
 std::string backends() {
-  if (!has_nccl()) return "gloo";
+  if (!has_nccl()) return nccl_problem().empty() ? "gloo" : cat("gloo (", nccl_problem(), ")");
   return cat("gloo, nccl ", nccl_version().value_or("that is not loaded"));
 }
 

@@ -120,6 +120,26 @@ def require(words, text):
             sys.exit(f"expected {word!r} in:\n{text}")
 
 
+def wheels_way(build, target, environment):
+    """The program of the CPU build takes NCCL from the library beside it, where LibTorch is a CUDA build of its version."""
+    call("ninja", "-C", target, "saferclip_nccl")
+    folder = target / "beside"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    shutil.copy(build / "saferclip", folder)
+    (folder / "data").symlink_to(build / "data")
+    require(["gloo (libsaferclip_nccl.so is not beside the program)"], call(folder / "saferclip", "doctor", env=environment))
+    shutil.copy(target / "libsaferclip_nccl.so", folder)
+    require(["gloo, nccl 2."], call(folder / "saferclip", "doctor", env=environment))
+    other = folder / "other_nccl.cpp"
+    other.write_text('extern "C" int ncclGetVersion(int* version) { *version = 22705; return 0; }\n')
+    call("c++", "-shared", "-fPIC", other, "-o", other.with_suffix(".so"))
+    require(["this torch has NCCL 2.27.5 and CUDA 13.0, the program was built for NCCL 2."],
+            call(folder / "saferclip", "doctor", env=environment | {"LD_PRELOAD": str(other.with_suffix(".so"))}))
+    without = {name: value for name, value in environment.items() if name != "LD_LIBRARY_PATH"}
+    require(["gloo; this is one process"], call(folder / "saferclip", "doctor", env=without))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, required=True)
@@ -157,6 +177,7 @@ def main():
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     said = call(program, "doctor", env=environment)
     print(said)
+    wheels_way(a.build, target, environment | {"LD_LIBRARY_PATH": str(torch / "lib")})
     require([f"LibTorch {VERSION}", "gloo, nccl 2."], said)
     if not shutil.which("nvidia-smi"):
         require(["no NVIDIA driver"], said)

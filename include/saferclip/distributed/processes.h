@@ -24,8 +24,10 @@
 
 namespace saferclip {
 
-// Whether this build has NCCL.
+// Whether this program has NCCL.
 bool has_nccl();
+// Why a CUDA build of LibTorch does not get it; empty if it does, or if none could be expected.
+std::string nccl_problem();
 
 struct JoinOptions {
   // How long to wait for all processes to start.

@@ -94,10 +94,12 @@ void pause(const Group& group, std::chrono::milliseconds time) {
 }  // namespace
 
 std::string card_report(const std::string& host, at::Device device) {
-  if (!has_nccl())
-    return pack_texts({"", "",
-                       cat("the program on ", host, " has no NCCL",
-                           nccl_problem().empty() ? "" : ": ", nccl_problem())});
+  if (!has_nccl()) {
+    const std::string problem = nccl_problem();
+    return pack_texts(
+        {"", "",
+         cat("the program on ", host, " has no NCCL", problem.empty() ? "" : ": ", problem)});
+  }
   try {
     const std::string address = card_address(device);
     return pack_texts({machine_id() + address, cat("card ", address, " of ", host), ""});

@@ -18,7 +18,7 @@ endif()
 
 get_filename_component(LIBTORCH_DIR "${LibTorch_LIBRARY}" DIRECTORY)
 string(REGEX MATCH "^[0-9]+\\.[0-9]+" LIBTORCH_MINOR "${LibTorch_VERSION}")
-set_target_properties(saferclip PROPERTIES INSTALL_RPATH "\$ORIGIN/torch")
+set_target_properties(saferclip PROPERTIES INSTALL_RPATH "\$ORIGIN/torch;${USER_PREFIX_LIBRARY_DIRS}")
 install(TARGETS saferclip RUNTIME DESTINATION ${_program_dir})
 install(DIRECTORY configs DESTINATION ${_share_dir})
 install(FILES "${CMAKE_BINARY_DIR}/data/bpe_simple_vocab_16e6.txt.gz" DESTINATION ${_share_dir})

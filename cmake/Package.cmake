@@ -33,6 +33,7 @@ write_basic_package_version_file("${CMAKE_CURRENT_BINARY_DIR}/package/saferclipC
 install(
   FILES "${CMAKE_CURRENT_BINARY_DIR}/package/saferclipConfig.cmake"
         "${CMAKE_CURRENT_BINARY_DIR}/package/saferclipConfigVersion.cmake" cmake/FindLibTorch.cmake cmake/FindOpenCV.cmake
+        cmake/UserPrefix.cmake
   DESTINATION ${_package_dir}
   COMPONENT devel)
 

@@ -7,7 +7,6 @@ folder that this script fills. --torch: a torch package folder that is used as S
 systems for whose Python no CPU build of torch is at hand.
 """
 import argparse
-import os
 import pathlib
 import shutil
 import subprocess
@@ -15,8 +14,9 @@ import sys
 import time
 import unittest
 
+import chroot
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-HOME = "home/user"
 SETTINGS = "--set data.cache_dir=cache --set run.dir=runs"
 
 
@@ -30,21 +30,13 @@ class BareSystem(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         o = cls.options
-        o.work.mkdir(parents=True, exist_ok=True)
-        tar = o.work / f"{o.suite}.tar"
-        if not tar.exists():
-            call("mmdebstrap", "--variant=minbase", "--include=python3,python3-venv", o.suite, tar.with_suffix(".partial.tar"))
-            tar.with_suffix(".partial.tar").rename(tar)
-        cls.root = o.work / o.suite
-        shutil.rmtree(cls.root, ignore_errors=True)
-        cls.root.mkdir()
+        cls.root = chroot.unpack(o.work, o.suite, ["python3", "python3-venv"], o.suite)
         cls.addClassCleanup(shutil.rmtree, cls.root, ignore_errors=True)
-        call("tar", "xf", tar, "-C", cls.root, "--exclude=./dev/*")
         cls.fill()
 
     @classmethod
     def fill(cls):
-        o, home = cls.options, cls.root / HOME
+        o, home = cls.options, cls.root / chroot.HOME
         wheels = cls.root / "wheels"
         wheels.mkdir()
         shutil.copy(o.wheel, wheels)
@@ -52,24 +44,14 @@ class BareSystem(unittest.TestCase):
             shutil.copytree(o.torch, cls.root / "torch", ignore=shutil.ignore_patterns("*.py[co]", "include", "test", "libtorch_python*"))
         else:
             call(sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--only-binary=:all:", "-d", wheels, "torch==2.13.*")
-        home.mkdir(parents=True)
         shutil.copytree(o.data, home / "demo/data")
         shutil.copytree(ROOT / "configs", home / "configs")
         call("chown", "-R", "1000:1000", home)
 
     @classmethod
     def inside(cls, script, code=0, variables=""):
-        """Runs a shell script as user 1000 in the chroot without network. Returns what it prints."""
-        prepare = ("mount -t proc proc $0/proc && mount -t tmpfs tmpfs $0/dev && for d in null zero urandom; do touch $0/dev/$d && "
-                   "mount --bind /dev/$d $0/dev/$d; done && ln -s /proc/self/fd $0/dev/fd && mkdir -m 1777 $0/dev/shm && "
-                   "exec chroot --userspec=1000:1000 $0 /bin/sh -ec \"$1\"")
         torch = "export SAFERCLIP_TORCH=/torch; " if cls.options.torch else ""
-        path = "export HOME=/home/user PATH=/home/user/env/bin:/usr/bin:/bin LANG=C.UTF-8; cd /home/user; "
-        done = subprocess.run(["unshare", "--mount", "--net", "--pid", "--fork", "sh", "-ec", prepare, cls.root, torch + path + variables + script],
-                              text=True, capture_output=True, env={"PATH": os.environ["PATH"]})
-        if done.returncode != code:
-            raise AssertionError(f"{script}\nexit {done.returncode}, expected {code}\n{done.stdout}{done.stderr}")
-        return done.stdout + done.stderr
+        return chroot.run(cls.root, torch + variables + script, code)
 
     def test_1_install(self):
         began = time.monotonic()

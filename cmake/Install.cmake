@@ -61,14 +61,16 @@ install(FILES ${_torch_files} DESTINATION ${_program_dir}/torch COMPONENT torch 
 # The list for scripts/uninstall, relative to the prefix; each component adds its own.
 install(
   CODE [[
-  set(_list "$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}/share/saferclip/manifest.txt")
+  get_filename_component(_prefix "${CMAKE_INSTALL_PREFIX}" ABSOLUTE)
+  set(_list "$ENV{DESTDIR}${_prefix}/share/saferclip/manifest.txt")
   set(_lines share/saferclip/manifest.txt)
   if(EXISTS "${_list}")
     file(STRINGS "${_list}" _before)
     list(APPEND _lines ${_before})
   endif()
   foreach(_file IN LISTS CMAKE_INSTALL_MANIFEST_FILES)
-    file(RELATIVE_PATH _relative "${CMAKE_INSTALL_PREFIX}" "${_file}")
+    get_filename_component(_file "${_file}" ABSOLUTE)
+    file(RELATIVE_PATH _relative "${_prefix}" "${_file}")
     list(APPEND _lines "${_relative}")
   endforeach()
   list(REMOVE_DUPLICATES _lines)

@@ -96,6 +96,12 @@ class Install(unittest.TestCase):
             said = self.run_program(prefix, "version", code=1, SAFERCLIP_TORCH=str(other))
             self.assertIn("but this program was built for 2.", said)
 
+    def test_prefix_may_be_relative(self):
+        subprocess.run(["cmake", "--install", self.build, "--prefix", "relative"], cwd=self.folder, check=True, stdout=subprocess.DEVNULL)
+        listed = (self.folder / "relative/share/saferclip/manifest.txt").read_text().split("\n")
+        self.assertIn("bin/saferclip", listed)
+        self.assertEqual([name for name in listed if name.startswith("/")], [])
+
     def test_uninstall_leaves_what_is_not_its_own(self):
         prefix = self.moved("kept")
         (prefix / "bin/other").touch()

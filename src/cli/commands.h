@@ -27,6 +27,8 @@ CommandAction add_export_command(CLI::App& command);
 CommandAction add_report_command(CLI::App& command);
 CommandAction add_embed_command(CLI::App& command);
 CommandAction add_inspect_command(CLI::App& command);
+CommandAction add_runs_command(CLI::App& command);
+CommandAction add_clean_command(CLI::App& command);
 CommandAction add_config_command(CLI::App& command);
 CommandAction add_doctor_command(CLI::App& command);
 CommandAction add_completion_command(CLI::App& command);

@@ -36,7 +36,7 @@ void clear_run_folder(const RunFolder& run) {
   const bool is_ours = fs::exists(run.path / "config.yaml") || fs::exists(run.path / "checkpoints");
   if (!is_ours) return;
   for (const char* name : {"checkpoints", "evaluations", "metrics.jsonl", "train.log",
-                           "config.yaml", "environment.json", "report.html"}) {
+                           "config.yaml", "environment.json", "README.txt", "report.html"}) {
     remove_tree(run.path / name);
   }
   for (const auto& entry : fs::directory_iterator(run.path)) {
@@ -80,9 +80,26 @@ std::string environment_json(const RunEnvironment& environment) {
   if (environment.predicted_bytes) {
     json["plan"][is_cuda ? "device_bytes" : "host_bytes"] = *environment.predicted_bytes;
   }
+  if (environment.planned_steps) json["plan"]["steps"] = *environment.planned_steps;
   if (is_cuda) json["gpu"] = card_json(environment.device);
   return json.dump(2) + "\n";
 }
+
+constexpr const char* kReadme = R"(A run of saferclip (https://arxiv.org/abs/2511.16743).
+
+config.yaml        the configuration with all values, also those that were not written; `train` takes it as it is
+environment.json   versions, device, values that took effect differently than written, the plan
+checkpoints/       step_N: trained weights, optimizer, state; the files latest and best name one of them
+metrics.jsonl      one JSON object a line: losses of steps, validations
+evaluations/       what was measured, by step and split
+train.log          what was printed; train.rankN.log: by the other processes
+report.html        the page that `report` writes
+.lock              held by the process that trains
+
+Go on after an end of any kind:  saferclip train config.yaml --resume RUN
+Measure, export, look:           saferclip evaluate RUN;  saferclip export RUN --to hf --out DIR;  saferclip report RUN
+The folder may be moved. config.yaml names weights, data and caches by their paths.
+)";
 
 }  // namespace
 
@@ -90,6 +107,7 @@ void write_run_records(const RunFolder& run, const RunConfig& config,
                        const RunEnvironment& environment) {
   write_file_atomically(run.path / "config.yaml", dump_run_config(config));
   write_file_atomically(run.path / "environment.json", environment_json(environment));
+  write_file_atomically(run.path / "README.txt", kReadme);
 }
 
 std::vector<std::string> read_never_trains(const fs::path& run_folder) {

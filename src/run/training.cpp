@@ -92,7 +92,7 @@ void require_unchanged_reference(const Session& session, Preparer& preparer) {
 }
 
 RunEnvironment environment_of(const Session& session) {
-  return {session.device.str(), at::get_num_threads(), resolved_values(session), {}, {}};
+  return {session.device.str(), at::get_num_threads(), resolved_values(session), {}, {}, {}};
 }
 
 std::vector<TrainedParameter> make_leaves(const Session& session, ClipModel& model, Logger& log) {
@@ -137,6 +137,7 @@ void record_run(const RunContext& context, const TrainingData& data, const Sampl
       coverage_problems(training_coverage(session.config, data, sampler), session.config);
   const MemoryPlan plan = memory_plan(session, data, sampler, parameters);
   environment.predicted_bytes = predicted_bytes(plan);
+  environment.planned_steps = total_steps(session.config.train, sampler);
   for (const std::string& problem : environment.never_trains) context.log.warn(problem);
   for (const std::string& problem : memory_problems(plan, session.device)) {
     context.log.warn(problem);

@@ -137,8 +137,8 @@ TEST_F(RunTest, OnlyWhatARunLeavesIsCleared) {
   make_folders(run_ / "evaluations");
   write_run_records(run, {}, {});
   clear_run_folder(run);
-  for (const char* name :
-       {"checkpoints", "evaluations", "metrics.jsonl", "config.yaml", "environment.json"}) {
+  for (const char* name : {"checkpoints", "evaluations", "metrics.jsonl", "config.yaml",
+                           "environment.json", "README.txt"}) {
     EXPECT_FALSE(fs::exists(run_ / name)) << name;
   }
   EXPECT_TRUE(fs::exists(run_ / "mine.txt"));
@@ -156,6 +156,7 @@ TEST_F(RunTest, RecordsAreReadBack) {
   environment.threads = 3;
   environment.resolved["train.precision"] = "fp32";
   environment.never_trains = {"uni_img never trains"};
+  environment.planned_steps = 12;
   write_run_records(run, config, environment);
   const RunConfig read = read_run_config(run_ / "config.yaml", {});
   EXPECT_EQ(read.train.batch_size, 7);
@@ -165,6 +166,7 @@ TEST_F(RunTest, RecordsAreReadBack) {
   const auto json = nlohmann::json::parse(read_file(run_ / "environment.json"));
   EXPECT_EQ(json["device"], "cpu");
   EXPECT_EQ(json["threads"], 3);
+  EXPECT_EQ(json["plan"]["steps"], 12);
   EXPECT_EQ(json["resolved"]["train.precision"], "fp32");
   EXPECT_THAT(read_never_trains(run_), ElementsAre("uni_img never trains"));
   for (const char* text : {"", "[]", "{}", R"({"never_trains": [3, null]})"}) {

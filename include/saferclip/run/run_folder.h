@@ -37,8 +37,9 @@ struct RunEnvironment {
   std::vector<std::string> never_trains;  // sentences about terms and rows; known after preparing
   // Predicted peak of the device's memory (a CPU's: of the process); known after preparing.
   std::optional<std::int64_t> predicted_bytes;
+  std::optional<std::int64_t> planned_steps;  // of the whole run; known after preparing
 };
-// Writes config.yaml and environment.json.
+// Writes config.yaml, environment.json and README.txt, which says what each file is.
 void write_run_records(const RunFolder& run, const RunConfig& config,
                        const RunEnvironment& environment);
 // The `never_trains` sentences in a run's environment.json; none without the file or the list.

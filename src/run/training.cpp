@@ -65,7 +65,7 @@ TrainerOptions trainer_options(const Session& session, const StopFlag& stop) {
   TrainerOptions options;
   options.schedule = config.schedule;
   options.checkpoint = config.checkpoint;
-  options.log_every_steps = config.log.every_steps;
+  options.log = config.log;
   options.validate_every_epochs = config.evaluate.every_epochs;
   options.peak_lr = config.optimizer.lr;
   options.step.train = config.train;

@@ -3,10 +3,12 @@
 // crash does not parse and is removed too. The cut replaces the file atomically.
 #include "saferclip/train/metrics_log.h"
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "saferclip/core/files.h"
+#include "saferclip/core/text_format.h"
 
 namespace saferclip {
 namespace {
@@ -35,20 +37,63 @@ const std::filesystem::path& cut_back(const std::filesystem::path& file, std::in
   return file;
 }
 
-}  // namespace
+using Scalars = std::vector<std::pair<std::string, double>>;
 
-MetricsLog::MetricsLog(const std::filesystem::path& file, std::int64_t step, LastEvaluation last) {
-  if (!file.empty()) out_.emplace(cut_back(file, step, last), FileWriter::Start::kEnd);
+// The numbers below `json`, with the keys that lead to them.
+void add_numbers(const std::string& tag, const Json& json, Scalars& scalars) {
+  if (json.is_number()) {
+    scalars.emplace_back(tag, json.get<double>());
+  } else if (json.is_object()) {
+    for (const auto& [key, value] : json.items()) add_numbers(cat(tag, "/", key), value, scalars);
+  }
 }
 
-void MetricsLog::append(const std::string& line) {
+void add_event(const Json& line, EventFile& events) {
+  const std::string group = line.value("kind", "") == "train" ? "train/" : "validation/";
+  Scalars scalars;
+  for (const auto& [key, value] : line.items()) {
+    if (key != "step" && key != "kind") add_numbers(group + key, value, scalars);
+  }
+  events.add_scalars(line.value("step", std::int64_t{0}), scalars);
+}
+
+// A new file with the lines of the log. Its name differs from the old ones', which a running
+// TensorBoard has read already.
+void open_events(const std::filesystem::path& folder, const std::filesystem::path& log,
+                 std::optional<EventFile>& events) {
+  make_folders(folder);
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const std::filesystem::path file =
+      folder / cat("events.out.tfevents.",
+                   std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
+  events.emplace(file);
+  std::istringstream in(read_file(log));
+  for (std::string line; std::getline(in, line);) add_event(Json::parse(line), *events);
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const bool is_old = entry.path().filename().string().starts_with("events.out.tfevents.");
+    if (is_old && entry.path() != file) remove_tree(entry.path());
+  }
+}
+
+}  // namespace
+
+MetricsLog::MetricsLog(const std::filesystem::path& file, std::int64_t step, LastEvaluation last,
+                       const std::filesystem::path& event_folder) {
+  if (file.empty()) return;
+  out_.emplace(cut_back(file, step, last), FileWriter::Start::kEnd);
+  if (!event_folder.empty()) open_events(event_folder, file, events_);
+}
+
+void MetricsLog::append(const Json& line) {
   if (!out_) return;
-  const std::string whole = line + "\n";
+  const std::string whole = line.dump() + "\n";
   out_->write(whole.data(), whole.size());
+  if (events_) add_event(line, *events_);
 }
 
 void MetricsLog::sync() {
   if (out_) out_->sync();
+  if (events_) events_->sync();
 }
 
 void MetricsLog::write(const StepLine& line) {
@@ -66,14 +111,14 @@ void MetricsLog::write(const StepLine& line) {
   if (line.loss_scale) json["loss_scale"] = *line.loss_scale;
   if (line.is_skipped) json["skipped"] = true;
   if (line.waited_s) json["waited_s"] = *line.waited_s;
-  append(json.dump());
+  append(json);
 }
 
 void MetricsLog::write_evaluation(std::int64_t step, std::int64_t epoch, const std::string& body) {
   if (!out_) return;
   Json json{{"kind", "evaluation"}, {"step", step}, {"epoch", epoch}};
   json.update(Json::parse(body));
-  append(json.dump());
+  append(json);
 }
 
 }  // namespace saferclip

@@ -59,8 +59,9 @@ class Loop {
         processes_(options.step.processes),
         is_first_(processes_.is_first()),
         metrics_(is_first_ ? parts.run_folder / "metrics.jsonl" : "", state.step,
-                 state.awaits_validation ? LastEvaluation::kRunsAgain : LastEvaluation::kDone),
-        steps_(metrics_, options.log_every_steps, total_),
+                 state.awaits_validation ? LastEvaluation::kRunsAgain : LastEvaluation::kDone,
+                 options.log.tensorboard ? parts.run_folder / "tensorboard" : ""),
+        steps_(metrics_, options.log.every_steps, total_),
         progress_(parts.log, "training", "steps", total_, state.step),
         saver_({parts.checkpoints, metrics_, options.checkpoint, parts.parameters, parts.optimizer,
                 parts.device.is_cpu(), is_first_, options.step.shards}) {}

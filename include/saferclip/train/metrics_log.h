@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "saferclip/core/atomic_files.h"
+#include "saferclip/io/event_file.h"
 
 namespace saferclip {
 
@@ -38,8 +40,11 @@ class MetricsLog {
   // crash and, if it runs again, the evaluation of `step`.
   // Throws Error when the file cannot be written, as do all members below. Without a file (one of
   // several processes writes) nothing is written.
+  // `event_folder`: where an event file of TensorBoard's repeats all lines, those before the resume
+  // included, and replaces earlier event files; empty: none is written.
   MetricsLog(const std::filesystem::path& file, std::int64_t step,
-             LastEvaluation last = LastEvaluation::kDone);
+             LastEvaluation last = LastEvaluation::kDone,
+             const std::filesystem::path& event_folder = {});
 
   void write(const StepLine& line);
   // `body` is a JSON object; "kind": "evaluation" and the step are prepended.
@@ -48,9 +53,10 @@ class MetricsLog {
   void sync();
 
  private:
-  void append(const std::string& line);
+  void append(const nlohmann::ordered_json& line);
 
   std::optional<FileWriter> out_;
+  std::optional<EventFile> events_;
 };
 
 }  // namespace saferclip

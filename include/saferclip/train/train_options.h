@@ -158,6 +158,7 @@ struct CheckpointOptions {
 
 struct LogOptions {
   std::int64_t every_steps = 1;
+  bool tensorboard = false;
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
@@ -165,6 +166,10 @@ struct LogOptions {
               .at_least(1)
               .may_change_on_resume(),
           self.every_steps);
+    visit(field("tensorboard",
+                "Write the numbers of metrics.jsonl to tensorboard/ in the run's folder, too.")
+              .may_change_on_resume(),
+          self.tensorboard);
   }
 };
 

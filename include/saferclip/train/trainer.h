@@ -54,7 +54,7 @@ struct TrainerOptions {
   StepOptions step;  // includes TrainOptions
   ScheduleOptions schedule;
   CheckpointOptions checkpoint;
-  std::int64_t log_every_steps = 1;
+  LogOptions log;
   std::int64_t validate_every_epochs = 1;
   double peak_lr = 1e-4;
 };

@@ -85,7 +85,7 @@ CommandAction add_export_command(CLI::App& command) {
   path_option(command.add_option("--out", arguments->out,
                                  "Folder to write; must be empty or not exist yet"))
       ->required();
-  enum_option(command, "--dtype", arguments->form.dtype, "fp32, fp16 or bf16 (not onnx)");
+  enum_option(command, "--dtype", arguments->form.dtype, "fp32, fp16 or, but for onnx, bf16");
   enum_option(command, "--tower", arguments->form.tower,
               "both, text or vision (one tower: hf, peft and onnx only)");
   command.add_option("--timm-model", arguments->form.timm_model,

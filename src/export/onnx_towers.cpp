@@ -5,6 +5,7 @@
 #include "export/onnx_towers.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <cmath>
 #include <limits>
@@ -14,6 +15,10 @@
 
 namespace saferclip {
 namespace {
+
+double score_scale(std::int64_t head_width) {
+  return 1 / std::sqrt(static_cast<double>(head_width));
+}
 
 // Appends the steps that both towers consist of. Each takes and returns names of values; `name` is
 // the module's canonical name.
@@ -37,9 +42,10 @@ class TowerSteps {
   // [B, L, D] to [B, H, L, D/H]; keys to [B, H, D/H, L].
   std::string split_heads(const std::string& x, std::int64_t heads, std::int64_t width,
                           bool is_key = false);
-  // From what split_heads gives to [B, L, D]; `mask`, if any, is added to the scores.
+  // From what split_heads gives to [B, L, D], the query already scaled; `mask`, if any, is added to
+  // the scores.
   std::string attend(const std::string& query, const std::string& key, const std::string& value,
-                     std::int64_t width, std::int64_t head_width, const std::string& mask);
+                     std::int64_t width, const std::string& mask);
   std::string blocks(const std::string& tower, const Transformer& transformer, std::string x,
                      const std::string& mask);
   // The last step: the projection, if any, in fp32.
@@ -104,11 +110,8 @@ std::string TowerSteps::split_heads(const std::string& x, std::int64_t heads, st
 
 std::string TowerSteps::attend(const std::string& query, const std::string& key,
                                const std::string& value, std::int64_t width,
-                               std::int64_t head_width, const std::string& mask) {
-  // Scaled before the product, which keeps the scores small in fp16.
-  const double scale = 1 / std::sqrt(static_cast<double>(head_width));
-  const std::string scaled = graph_.node("Mul", {query, number(scale)});
-  std::string scores = cast(graph_.node("MatMul", {scaled, key}), type_, at::kFloat);
+                               const std::string& mask) {
+  std::string scores = cast(graph_.node("MatMul", {query, key}), type_, at::kFloat);
   if (!mask.empty()) scores = graph_.node("Add", {scores, mask});
   const std::string weights =
       cast(graph_.node("Softmax", {scores}, {{"axis", std::int64_t{-1}}}), at::kFloat, type_);
@@ -128,11 +131,13 @@ std::string TowerSteps::self_attention(const std::string& name, const Block& blo
                block.qkv.bias.narrow(0, third * width, width), x);
     return split_heads(y, heads, width, third == 1);
   };
-  const std::string query = part("q_proj", 0);
+  // Scaled before the product, which keeps the scores small in fp16.
+  const std::string query =
+      graph_.node("Mul", {part("q_proj", 0), number(score_scale(width / heads))});
   const std::string key = part("k_proj", 1);
   const std::string value = part("v_proj", 2);
   return linear(name + ".out_proj", block.out.weight, block.out.bias,
-                attend(query, key, value, width, width / heads, mask));
+                attend(query, key, value, width, mask));
 }
 
 std::string TowerSteps::blocks(const std::string& tower, const Transformer& transformer,
@@ -237,25 +242,32 @@ std::string vision_tokens(TowerSteps& steps, const ClipModel& model, at::ScalarT
   return graph.node("Add", {x, positions});
 }
 
-// nn/attention_pool.cpp: the probe is one query, the same for all of the batch. [B, L, D] to
-// [B, D].
+// The scaled query of the probe, which is the same for every picture: [1, H, 1, D/H].
+at::Tensor probe_query(const AttentionPool& pool) {
+  const at::NoGradGuard guard;
+  const std::int64_t width = pool.probe.size(0);
+  const at::Tensor query =
+      at::linear(pool.probe.view({1, width}), pool.in.weight.narrow(0, 0, width),
+                 pool.in.bias.narrow(0, 0, width));
+  return query.mul(score_scale(width / pool.heads)).view({1, pool.heads, 1, width / pool.heads});
+}
+
+// nn/attention_pool.cpp. [B, L, D] to [B, D].
 std::string attention_pooled(TowerSteps& steps, const AttentionPool& pool, const std::string& x) {
   const std::string name = "vision_model.head";
   steps.graph().enter(name);
   const std::int64_t width = pool.probe.size(0);
-  const auto part = [&](const char* module, std::int64_t third, const std::string& from) {
+  const auto part = [&](const char* module, std::int64_t third) {
     const std::string y = steps.linear(cat(name, ".attention.", module),
                                        pool.in.weight.narrow(0, third * width, width),
-                                       pool.in.bias.narrow(0, third * width, width), from);
+                                       pool.in.bias.narrow(0, third * width, width), x);
     return steps.split_heads(y, pool.heads, width, third == 1);
   };
-  const std::string probe = steps.weight(name + ".probe", pool.probe.view({1, 1, width}));
-  const std::string query = part("q_proj", 0, probe);
-  const std::string key = part("k_proj", 1, x);
-  const std::string value = part("v_proj", 2, x);
-  const std::string y =
-      steps.linear(name + ".attention.out_proj", pool.out.weight, pool.out.bias,
-                   steps.attend(query, key, value, width, width / pool.heads, ""));
+  const std::string query = steps.weight(name + ".probe_query", probe_query(pool));
+  const std::string key = part("k_proj", 1);
+  const std::string value = part("v_proj", 2);
+  const std::string y = steps.linear(name + ".attention.out_proj", pool.out.weight, pool.out.bias,
+                                     steps.attend(query, key, value, width, ""));
   const std::string mlp = steps.feed_forward(name + ".mlp", pool.activation, pool.fc1, pool.fc2,
                                              steps.norm(name + ".layernorm", pool.norm, y));
   const std::string sum = steps.graph().node("Add", {y, mlp});

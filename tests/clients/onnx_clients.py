@@ -2,14 +2,18 @@
 
     onnx_clients.py --program build/release/saferclip
 
-Runs in .venv-open-clip. CLIP with each activation and each rule for the pooled token, SigLIP, a tuned run; fp32, fp16;
-batches of 1, 3 and 5; graphs as they are and as onnxruntime optimizes them.
+Runs in .venv-open-clip. CLIP with each activation and each rule for the pooled token, SigLIP, a tuned run, a tower of more
+than 2 GiB; fp32, fp16; batches of 1, 3 and 5; graphs as they are and as onnxruntime optimizes them.
 """
 import argparse
 import json
+import math
 import os
 import pathlib
+import re
 import shutil
+import struct
+import subprocess
 import sys
 import tempfile
 import warnings
@@ -41,7 +45,6 @@ LARGEST = {}
 
 def noisy(model):
     """Random weights large enough that every step shows in the embeddings, biases and norms included."""
-    torch.manual_seed(5)
     with torch.no_grad():
         for weight in model.parameters():
             if weight.dim() > 0:
@@ -183,6 +186,62 @@ def check_run(world):
             raise SystemExit(f"{tower} tower alone: {sorted(p.name for p in out.iterdir())}")
 
 
+def make_large(world, name):
+    """A text tower of more than 2 GiB: most of the token embedding is a hole in a sparse file."""
+    config = CLIPConfig(text_config=TEXT | dict(hidden_size=256, num_attention_heads=4, vocab_size=600, bos_token_id=512, eos_token_id=513),
+                        vision_config=VISION, projection_dim=20)
+    folder = world.root / name
+    model = noisy(CLIPModel(config))
+    model.save_pretrained(folder)
+    saved = json.loads((folder / "config.json").read_text())
+    saved["text_config"]["vocab_size"] = rows = 2**21 + 9
+    (folder / "config.json").write_text(json.dumps(saved))
+    embedding = "text_model.embeddings.token_embedding.weight"
+    tensors = {k: v.numpy() for k, v in model.state_dict().items() if k != embedding} | {embedding: model.state_dict()[embedding].numpy()}
+    header, end = {}, 0
+    for key, value in tensors.items():
+        shape = [rows, 256] if key == embedding else list(value.shape)
+        begin, end = end, end + 4 * math.prod(shape)
+        header[key] = dict(dtype="F32", shape=shape, data_offsets=[begin, end])
+    text = json.dumps(header).encode()
+    with open(folder / "model.safetensors", "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + b"".join(value.tobytes() for value in tensors.values()))
+        file.truncate(8 + len(text) + end)
+    shutil.copytree(world.root / "tokenizer", folder, dirs_exist_ok=True)
+
+
+def check_large(world):
+    """Protocol buffers end at 2 GiB: the tensors of a larger tower are in a file beside its graph."""
+    make_large(world, "large")
+    world.run("embed", "large", "--texts", *TEXTS, "--out", "own.safetensors")
+    own = load_file(world.root / "own.safetensors")["text"]
+    out = world.root / "large_onnx"
+    world.run("export", "large", "--to", "onnx", "--tower", "text", "--out", out)
+    graph, data = out / "text_model.onnx", out / "text_model.onnx.data"
+    if not graph.stat().st_size < 100_000 < 2**31 < data.stat().st_size:
+        raise SystemExit(f"sizes: {graph.stat().st_size}, {data.stat().st_size}")
+    check_graph(graph, "input_ids", "text_embeds")
+    ids = AutoTokenizer.from_pretrained(out)(TEXTS, padding=True, truncation=True, max_length=16, return_tensors="np")["input_ids"]
+    found, = session(graph).run(None, {"input_ids": ids})
+    difference = compare("large", found, own, "fp32")
+    print(f"  a text tower of {data.stat().st_size / 2**30:.2f} GiB, fp32: largest difference {difference:.1e}")
+
+
+def check_snippet(world):
+    """The Python of docs/formats.md as it stands there, but for the context of the tiny model."""
+    page = (pathlib.Path(__file__).parents[2] / "docs/formats.md").read_text()
+    code, = re.findall(r"^```python\n(import onnxruntime.*?)^```$", page, re.S | re.M)
+    world.run("export", "runs/safe", "--to", "onnx", "--out", "safe-onnx")
+    shutil.copy(world.root / PICTURES[0], world.root / "photo.png")
+    lines = f"import onnxruntime; onnxruntime.set_default_logger_severity(3)\n{code.replace('context = 77', 'context = 16')}"
+    said = subprocess.run([sys.executable, "-c", lines], cwd=world.root, capture_output=True, text=True, check=True).stdout
+    world.run("embed", "run_hf_1", "--texts", "a red car", "a blue dog", "--images", "photo.png", "--out", "own.safetensors")
+    own = load_file(world.root / "own.safetensors")
+    found = np.array([float(number) for number in said.strip(" []\n").split()])
+    if not np.allclose(found, (own["image"] @ own["text"].T)[0], atol=1e-5):
+        raise SystemExit(f"the page's code says {said}")
+
+
 def check_refusals(world):
     for words, sentence in ((["--dtype", "bf16"], "--dtype bf16"), (["--timm-model", "x"], "works only with --to open_clip, not --to onnx"),
                             (["--strength", "0.5"], "is not a run")):
@@ -195,6 +254,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--program", required=True)
     World.program = os.path.abspath(parser.parse_args().program)
+    torch.manual_seed(5)
     with tempfile.TemporaryDirectory() as folder:
         world = World(pathlib.Path(folder))
         for name, act, vocab_size, eos in (("quick", "quick_gelu", 514, 513), ("exact", "gelu", 530, 513), ("legacy", "gelu_pytorch_tanh", 514, 2)):
@@ -209,6 +269,8 @@ def main():
                 raise SystemExit(f"{name}: texts of any length")
         check_run(world)
         check_refusals(world)
+        check_snippet(world)
+        check_large(world)
     print("largest differences: " + ", ".join(f"{dtype} {value:.1e}" for dtype, value in LARGEST.items()))
 
 

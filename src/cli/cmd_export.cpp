@@ -28,13 +28,13 @@ struct ExportArguments {
 void say_after_export(const ExportArguments& arguments, const Session& session, Logger& log) {
   const ExportForm& form = arguments.form;
   const FamilyForm& family = form_of(session.source.geometry.family);
-  say_next(log, cat("load it in Python with ", loading_library(form.layout), ": ",
-                    loading_call(form.layout, form.tower, family, arguments.out)));
+  say_next(log, cat("load it in Python with ", loading_library(form.target), ": ",
+                    loading_call(form.target, form.tower, family, arguments.out)));
 }
 
 int convert_weights(const ExportArguments& arguments, const GlobalOptions& globals, Logger& log) {
   const std::string& path = arguments.source.path;
-  if (!arguments.form.layout) {
+  if (arguments.form.target == ExportTarget::kPeft) {
     throw ConfigError(
         cat("--to peft: ", path, " is not a run; only a run can be exported as an adapter"));
   }
@@ -78,20 +78,16 @@ CommandAction add_export_command(CLI::App& command) {
                         "Run folder, checkpoint folder, or weights to convert unchanged");
   command.add_option("--checkpoint", arguments->checkpoint, "latest, best or a step");
   add_run_overrides(command, arguments->overrides);
-  command
-      .add_option_function<std::string>(
-          "--to",
-          [arguments](const std::string& word) { arguments->form.layout = exported_layout(word); },
-          "hf: transformers folder; open_clip: local-dir folder; openai: model.pt; peft: "
-          "the adapter")
-      ->required()
-      ->check(CLI::IsMember(export_words()));
+  enum_option(command, "--to", arguments->form.target,
+              "hf: transformers folder; open_clip: local-dir folder; openai: model.pt; peft: the "
+              "adapter; onnx: a graph for each tower")
+      ->required();
   path_option(command.add_option("--out", arguments->out,
                                  "Folder to write; must be empty or not exist yet"))
       ->required();
-  enum_option(command, "--dtype", arguments->form.dtype, "fp32, fp16 or bf16");
+  enum_option(command, "--dtype", arguments->form.dtype, "fp32, fp16 or, but for onnx, bf16");
   enum_option(command, "--tower", arguments->form.tower,
-              "both, text or vision (one tower: hf and peft only)");
+              "both, text or vision (one tower: hf, peft and onnx only)");
   command.add_option("--timm-model", arguments->form.timm_model,
                      "open_clip: timm's name for the vision tower of your own SigLIP");
   command
@@ -104,11 +100,12 @@ CommandAction add_export_command(CLI::App& command) {
       "  saferclip export runs/safe --to open_clip --strength 0.5 --dtype fp16 --out half-safe\n"
       "  saferclip export runs/safe --checkpoint best --to peft --out safe-adapter\n"
       "  saferclip export runs/safe --to hf --tower text --out safe-text-encoder\n"
+      "  saferclip export runs/safe --to onnx --dtype fp16 --out safe-onnx\n"
       "  saferclip export ViT-B-32.pt --to hf --out clip-vit-base-patch32");
   return [arguments](const GlobalOptions& globals, Logger& log) {
-    if (!arguments->form.timm_model.empty() && arguments->form.layout != WeightsLayout::kOpenClip) {
+    if (!arguments->form.timm_model.empty() && arguments->form.target != ExportTarget::kOpenClip) {
       throw ConfigError(cat("--timm-model: works only with --to open_clip, not --to ",
-                            export_word(arguments->form.layout), "; leave it out"));
+                            arguments->form.target, "; leave it out"));
     }
     arguments->out = output_folder("--out", arguments->out).string();
     arguments->form.out = arguments->out;

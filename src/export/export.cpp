@@ -4,8 +4,8 @@
 #include "saferclip/export/export.h"
 
 #include <string_view>
-#include <utility>
 
+#include "export/folder.h"
 #include "saferclip/core/atomic_files.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/output.h"
@@ -14,16 +14,13 @@
 
 namespace saferclip {
 namespace fs = std::filesystem;
-namespace {
 
-using TextFiles = std::vector<std::pair<std::string, std::string>>;  // name and content
-
-void write_folder(const ExportRequest& request, const FolderContents& contents,
+void write_folder(const ExportRequest& request, const std::function<void(const fs::path&)>& write,
                   const TextFiles& beside) {
   const fs::path target = fs::absolute(output_folder("--out", request.folder)).lexically_normal();
   make_folders(target.parent_path());
   TemporarySibling temporary(target, TemporarySibling::Kind::kFolder);
-  write_contents(temporary.path(), contents);
+  write(temporary.path());
   for (const auto& [name, content] : beside) {
     write_file_atomically(temporary.path() / name, content);
   }
@@ -33,8 +30,6 @@ void write_folder(const ExportRequest& request, const FolderContents& contents,
   temporary.move_to_target();
   sync_to_disk(target.parent_path());
 }
-
-}  // namespace
 
 std::string base_model_name(const WeightsSource& source) {
   if (std::string id = published_id(source.hash()); !id.empty()) return id;
@@ -57,22 +52,23 @@ std::vector<std::string> export_weights(const ExportRequest& request, WeightsLay
   const FolderContents contents = model_contents(
       layout, {model, source, tokenizer, request.dtype, request.tower, request.timm_model});
   const bool has_captions = request.tower != Towers::kVision;
-  write_folder(request, contents, has_captions ? tokenizer.hugging_face_files() : TextFiles{});
+  write_folder(
+      request, [&](const fs::path& folder) { write_contents(folder, contents); },
+      has_captions ? tokenizer.hugging_face_files() : TextFiles{});
   return contents.notes;
 }
 
 void export_peft(const ExportRequest& request, const TrainedAdapter& adapter,
                  const WeightsSource& source) {
-  write_folder(request,
-               adapter_contents({.trained = adapter.trained,
-                                 .model = adapter.model,
-                                 .adapter = adapter.adapter,
-                                 .source = source,
-                                 .base_name = base_model_name(source),
-                                 .dtype = request.dtype,
-                                 .tower = request.tower,
-                                 .strength = adapter.strength}),
-               {});
+  const FolderContents contents = adapter_contents({.trained = adapter.trained,
+                                                    .model = adapter.model,
+                                                    .adapter = adapter.adapter,
+                                                    .source = source,
+                                                    .base_name = base_model_name(source),
+                                                    .dtype = request.dtype,
+                                                    .tower = request.tower,
+                                                    .strength = adapter.strength});
+  write_folder(request, [&](const fs::path& folder) { write_contents(folder, contents); }, {});
 }
 
 }  // namespace saferclip

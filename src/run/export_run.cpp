@@ -13,12 +13,9 @@
 #include "saferclip/run/open_run.h"
 #include "saferclip/run/run_reference.h"
 #include "saferclip/train/checkpoint.h"
-#include "saferclip/weights/folder_contents.h"
 
 namespace saferclip {
 namespace {
-
-constexpr const char* kPeftWord = "peft";
 
 ExportRequest make_request(const ExportForm& form) {
   ExportRequest request;
@@ -32,14 +29,24 @@ ExportRequest make_request(const ExportForm& form) {
 }
 
 CardFacts make_facts(const ExportForm& form) {
-  return {{}, 0, form.layout, to_string(form.dtype), form.tower, form.strength};
+  return {{}, 0, form.target, to_string(form.dtype), form.tower, form.strength};
+}
+
+WeightsLayout layout_for(ExportTarget target) {
+  return target == ExportTarget::kOpenClip ? WeightsLayout::kOpenClip
+         : target == ExportTarget::kOpenAi ? WeightsLayout::kOpenAi
+                                           : WeightsLayout::kHuggingFace;
 }
 
 void export_model(const ExportForm& form, const ExportRequest& request, ClipModel& model,
                   const Session& session, Logger& log) {
   const Progress writing(log, cat("writing ", form.out.string()));
-  for (const std::string& note :
-       export_weights(request, *form.layout, model, session.source, *session.tokenizer)) {
+  if (form.target == ExportTarget::kOnnx) {
+    export_onnx(request, model, session.source, *session.tokenizer);
+    return;
+  }
+  for (const std::string& note : export_weights(request, layout_for(form.target), model,
+                                                session.source, *session.tokenizer)) {
     log.warn(note);
   }
 }
@@ -60,20 +67,6 @@ void warn_of_other_base(const WeightsSource& source, Logger& log) {
 
 }  // namespace
 
-std::vector<std::string> export_words() {
-  std::vector<std::string> words = layout_words();
-  words.emplace_back(kPeftWord);
-  return words;
-}
-
-std::string export_word(const std::optional<WeightsLayout>& layout) {
-  return layout ? layout_word(*layout) : kPeftWord;
-}
-
-std::optional<WeightsLayout> exported_layout(const std::string& word) {
-  return word == kPeftWord ? std::nullopt : std::optional(layout_named(word));
-}
-
 void export_base(const Session& session, const ExportForm& form, Logger& log) {
   ExportRequest request = make_request(form);
   request.model_card = model_card(session, make_facts(form));
@@ -90,7 +83,7 @@ ExportedRun export_run(const RunReference& run, const std::filesystem::path& che
   facts.checkpoint = checkpoint;
   facts.step = state.step;
   request.model_card = model_card(session, facts);
-  if (!form.layout) {
+  if (form.target == ExportTarget::kPeft) {
     warn_of_other_base(session.source, log);
     export_peft(request, {trained, session.config.model, session.config.adapter, form.strength},
                 session.source);

@@ -7,36 +7,48 @@
 
 #include "saferclip/core/text_format.h"
 #include "saferclip/evaluate/scores_table.h"
-#include "saferclip/export/export.h"
 #include "saferclip/objective/loss_set.h"
-#include "saferclip/run/export_run.h"
 #include "saferclip/run/kept_evaluations.h"
 #include "saferclip/run/run_folder.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
 
-std::string loading_library(const std::optional<WeightsLayout>& layout) {
-  if (!layout) return "peft";
-  if (layout == WeightsLayout::kOpenClip) return "open_clip";
-  return layout == WeightsLayout::kOpenAi ? "torch" : "transformers";
+std::string loading_library(ExportTarget target) {
+  switch (target) {
+    case ExportTarget::kHuggingFace:
+      return "transformers";
+    case ExportTarget::kOpenClip:
+      return "open_clip";
+    case ExportTarget::kOpenAi:
+      return "torch";
+    case ExportTarget::kPeft:
+      return "peft";
+    case ExportTarget::kOnnx:
+      return "onnxruntime";
+  }
+  return "";
 }
 
-std::string loading_call(const std::optional<WeightsLayout>& layout, Towers tower,
-                         const FamilyForm& form, const std::string& path) {
+std::string loading_call(ExportTarget target, Towers tower, const FamilyForm& form,
+                         const std::string& path) {
   std::string text;
   for (const char letter : path) {
     if (letter == '\'' || letter == '\\') text += '\\';
     text += letter;
   }
-  if (layout == WeightsLayout::kOpenClip) {
+  if (target == ExportTarget::kOpenClip) {
     return cat("open_clip.create_model_and_transforms('local-dir:", text, "')");
   }
-  if (layout == WeightsLayout::kOpenAi) {
+  if (target == ExportTarget::kOpenAi) {
     return cat("torch.load('", text, "/model.pt', weights_only=True)");
   }
+  if (target == ExportTarget::kOnnx) {
+    const char* file = tower == Towers::kText ? kOnnxTextFile : kOnnxVisionFile;
+    return cat("onnxruntime.InferenceSession('", text, "/", file, "')");
+  }
   const std::string whole = cat(form.class_name, "Model");
-  if (!layout) {
+  if (target == ExportTarget::kPeft) {
     return cat("PeftModel.from_pretrained(", whole, ".from_pretrained(BASE), '", text, "')");
   }
   const std::string name = tower == Towers::kBoth
@@ -48,18 +60,34 @@ std::string loading_call(const std::optional<WeightsLayout>& layout, Towers towe
 
 namespace {
 
+std::string onnx_loading(const CardFacts& facts, const FamilyForm& form) {
+  std::string text = "import onnxruntime\n";
+  const auto add = [&](Towers tower, const char* session, const char* run) {
+    if (facts.tower != Towers::kBoth && facts.tower != tower) return;
+    text += cat(session, " = ", loading_call(facts.target, tower, form, "PATH"), "\n", run, "\n");
+  };
+  add(Towers::kText, "text",
+      "text_embeds, = text.run(None, {'input_ids': input_ids})  # int64 [batch, tokens]");
+  add(Towers::kVision, "vision",
+      "image_embeds, = vision.run(None, {'pixel_values': pixel_values})  # float32 [batch, 3, "
+      "height, width], preprocessed");
+  return text + "# The embeddings are not L2-normalized.\n" +
+         (form.pools_last_token ? "# Pad captions to the context length.\n" : "");
+}
+
 std::string loading(const CardFacts& facts, const FamilyForm& form) {
-  const std::string call = loading_call(facts.layout, facts.tower, form, "PATH");
-  if (facts.layout == WeightsLayout::kOpenClip) {
+  const std::string call = loading_call(facts.target, facts.tower, form, "PATH");
+  if (facts.target == ExportTarget::kOnnx) return onnx_loading(facts, form);
+  if (facts.target == ExportTarget::kOpenClip) {
     return "import open_clip\n"
            "model, _, preprocess = " +
            call + "\ntokenizer = open_clip.get_tokenizer('local-dir:PATH')\n";
   }
-  if (facts.layout == WeightsLayout::kOpenAi) {
+  if (facts.target == ExportTarget::kOpenAi) {
     return "import torch\nstate_dict = " + call + "\n";
   }
   const std::string whole = cat(form.class_name, "Model");
-  if (!facts.layout) {
+  if (facts.target == ExportTarget::kPeft) {
     return cat("from peft import PeftModel\nfrom transformers import ", whole, "\nmodel = ", call,
                "\n");
   }
@@ -106,11 +134,13 @@ std::string head(const Session& session, const CardFacts& facts, bool is_tuned) 
   const std::string pipeline = facts.tower == Towers::kText     ? "feature-extraction"
                                : facts.tower == Towers::kVision ? "image-feature-extraction"
                                                                 : "zero-shot-image-classification";
-  const std::string library = !facts.layout                                 ? "peft"
-                              : facts.layout == WeightsLayout::kHuggingFace ? "transformers"
-                                                                            : "open_clip";
+  const bool is_adapter = facts.target == ExportTarget::kPeft;
+  // open_clip is the library of OpenAI's layout on the hub, and "onnx" that of ONNX graphs.
+  const std::string library = facts.target == ExportTarget::kOpenAi ? "open_clip"
+                              : facts.target == ExportTarget::kOnnx ? "onnx"
+                                                                    : loading_library(facts.target);
   std::string text = cat("---\nbase_model: ", base_model_name(session.source));
-  if (is_tuned) text += cat("\nbase_model_relation: ", facts.layout ? "finetune" : "adapter");
+  if (is_tuned) text += cat("\nbase_model_relation: ", is_adapter ? "adapter" : "finetune");
   return text + cat("\npipeline_tag: ", pipeline, "\ntags:\n- ",
                     form_of(session.source.geometry.family).name,
                     "\n- saferclip\nlibrary_name: ", library, "\n---\n\n");
@@ -143,7 +173,7 @@ std::string summary(const Session& session, const CardFacts& facts) {
 std::string facts_table(const Session& session, const CardFacts& facts) {
   const WeightsSource& source = session.source;
   std::string text = cat("| | |\n|---|---|\n| base weights | ", origin(session), " |\n");
-  if (!facts.layout && source.layout != WeightsLayout::kHuggingFace) {
+  if (facts.target == ExportTarget::kPeft && source.layout != WeightsLayout::kHuggingFace) {
     text += cat("| BASE above | the base weights as a transformers folder: `saferclip export ",
                 source.path.filename().string(), " --to hf --out BASE` |\n");
   }
@@ -154,8 +184,8 @@ std::string facts_table(const Session& session, const CardFacts& facts) {
       facts.tower == Towers::kBoth ? "" : cat(", ", facts.tower, " tower only");
   const std::string strength = facts.strength == 1 ? "" : cat(", strength ", facts.strength);
   return text + cat("| geometry | ", to_string(source.geometry), " |\n| preprocessing | ",
-                    to_string(source.preprocessing), " |\n| form | ", export_word(facts.layout),
-                    ", ", facts.dtype, tower, strength, " |\n\n");
+                    to_string(source.preprocessing), " |\n| form | ", facts.target, ", ",
+                    facts.dtype, tower, strength, " |\n\n");
 }
 
 }  // namespace

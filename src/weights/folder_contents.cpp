@@ -4,30 +4,12 @@
 #include "saferclip/weights/folder_contents.h"
 
 #include "saferclip/core/atomic_files.h"
-#include "saferclip/core/error.h"
-#include "saferclip/core/text_format.h"
 #include "saferclip/io/safetensors.h"
 #include "saferclip/io/tensor_file.h"
 #include "weights/layouts.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
-
-std::vector<std::string> layout_words() {
-  std::vector<std::string> words;
-  for (const Layout* layout : layouts()) words.emplace_back(layout->word);
-  return words;
-}
-
-std::string layout_word(WeightsLayout layout) { return layout_of(layout).word; }
-
-WeightsLayout layout_named(const std::string& word) {
-  for (const Layout* layout : layouts()) {
-    if (word == layout->word) return layout->kind;
-  }
-  throw ConfigError(
-      cat("\"", word, "\" is not a weights layout; expected one of: ", join(layout_words(), ", ")));
-}
 
 FolderContents model_contents(WeightsLayout layout, const ModelRequest& request) {
   return layout_of(layout).contents(request);

@@ -68,16 +68,10 @@ WeightsSource open_hugging_face(const fs::path& folder, const ModelOptions& opti
 }
 
 FolderContents hugging_face_contents(const ModelRequest& request) {
-  const WeightsSource& source = request.source;
   FolderContents contents;
   contents.tensor_file = kHuggingFaceFiles[0];
-  contents.metadata = {{"activation", activation_text(source.geometry)}};
-  contents.texts = {
-      {kHuggingFaceLayout.config, hugging_face_config(source, request.dtype, request.tower)}};
-  if (request.tower != Towers::kText) {
-    contents.texts.emplace_back(kPreprocessorFile,
-                                preprocessor_config(source.preprocessing, source.geometry.family));
-  }
+  contents.metadata = {{"activation", activation_text(request.source.geometry)}};
+  contents.texts = transformers_settings(request);
   contents.tensors = laid_out_tensors(request.model, request.dtype, same_name);
   std::erase_if(contents.tensors,
                 [&](const NamedTensor& named) { return !is_of_towers(named.name, request.tower); });
@@ -86,9 +80,20 @@ FolderContents hugging_face_contents(const ModelRequest& request) {
 
 }  // namespace
 
+std::vector<std::pair<std::string, std::string>> transformers_settings(
+    const ModelRequest& request) {
+  const WeightsSource& source = request.source;
+  std::vector<std::pair<std::string, std::string>> texts{
+      {kHuggingFaceLayout.config, hugging_face_config(source, request.dtype, request.tower)}};
+  if (request.tower != Towers::kText) {
+    texts.emplace_back(kPreprocessorFile,
+                       preprocessor_config(source.preprocessing, source.geometry.family));
+  }
+  return texts;
+}
+
 constinit const Layout kHuggingFaceLayout{
     .kind = WeightsLayout::kHuggingFace,
-    .word = "hf",
     .label = "Hugging Face folder",
     .title = "Hugging Face",
     .client = "transformers",

@@ -24,7 +24,6 @@ struct ClientHabits {
 
 struct Layout {
   WeightsLayout kind;
-  const char* word;    // of `export --to`
   const char* label;   // "Hugging Face folder"
   const char* title;   // "Hugging Face", for tensor names
   const char* client;  // "transformers", which reads such folders

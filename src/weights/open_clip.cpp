@@ -114,7 +114,6 @@ void attach_open_clip_tensors(WeightsSource& source,
 
 constinit const Layout kOpenClipLayout{
     .kind = WeightsLayout::kOpenClip,
-    .word = "open_clip",
     .label = "open_clip folder",
     .title = "open_clip",
     .client = "open_clip",

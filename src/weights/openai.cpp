@@ -149,7 +149,6 @@ ClipGeometry inferred_geometry(const TensorFiles& files) {
 
 constinit const Layout kOpenAiLayout{
     .kind = WeightsLayout::kOpenAi,
-    .word = "openai",
     .label = "OpenAI-layout file",
     .title = "OpenAI",
     .client = "clip.load",

@@ -24,9 +24,9 @@ warnings.filterwarnings("ignore")
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "e2e"))
 from world import World, file_hash
 import open_clip
-import sentencepiece
 import timm
 import torch
+from client_world import train_sentencepiece
 from open_clip.model import CustomTextCLIP
 from peft import LoraConfig, PeftModel, get_peft_model
 from PIL import Image
@@ -69,19 +69,6 @@ def register(shape):
     build.__name__ = timm_name(shape)
     build.__module__ = "timm.models.vision_transformer"
     timm.models.register_model(build)
-
-
-def train_sentencepiece(folder):
-    """SigLIP's kind: unigram, no begin mark, the end mark has id 1."""
-    words = "red blue green dog cat car tree sun moon bad caf\u00e9 photo picture of a the isn it".split()
-    rng = random.Random(2)
-    lines = [" ".join(rng.choice(words) for _ in range(rng.randrange(2, 9))) for _ in range(800)]
-    folder.mkdir()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines), model_prefix=str(folder / "spiece"), vocab_size=120, model_type="unigram",
-        hard_vocab_limit=False, pad_id=0, eos_id=1, unk_id=2, bos_id=-1, minloglevel=2)
-    (folder / "spiece.vocab").unlink()
-    return sentencepiece.SentencePieceProcessor(str(folder / "spiece.model")).vocab_size()
 
 
 def compare(name, found, expected, tolerance=TOLERANCE):

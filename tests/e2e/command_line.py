@@ -197,7 +197,8 @@ class CommandLine(WorldCase):
     def test_an_export_says_how_it_is_loaded(self):
         for form, line in (("hf", "transformers: CLIPModel.from_pretrained('{}')"), ("openai", "torch: torch.load('{}/model.pt', weights_only=True)"),
                            ("open_clip", "open_clip: open_clip.create_model_and_transforms('local-dir:{}')"),
-                           ("peft", "peft: PeftModel.from_pretrained(CLIPModel.from_pretrained(BASE), '{}')")):
+                           ("peft", "peft: PeftModel.from_pretrained(CLIPModel.from_pretrained(BASE), '{}')"),
+                           ("onnx", "onnxruntime: onnxruntime.InferenceSession('{}/vision_model.onnx')")):
             out = f"next {form}"
             self.assertEqual(self.next_of("export", "runs/safe", "--to", form, "--out", out), "load it in Python with " + line.format(out))
         self.assertIn("CLIPTextModelWithProjection", self.next_of("export", "base", "--to", "hf", "--tower", "text", "--out", "next text"))
@@ -219,7 +220,7 @@ class CommandLine(WorldCase):
         yield ["targets", "safe.yaml", "--csv"]
 
     def folders(self):
-        for form in ("hf", "open_clip", "openai", "peft"):
+        for form in ("hf", "open_clip", "openai", "peft", "onnx"):
             yield ["export", "runs/safe", "--to", form, "--out"]
         yield ["export", "base", "--to", "hf", "--out"]
 

@@ -20,7 +20,7 @@ class Moved(WorldCase):
     def test_exports_name_no_place_of_this_machine(self):
         w = self.world
         w.run("evaluate", "runs/whole")
-        for form in ("hf", "open_clip", "openai", "peft"):
+        for form in ("hf", "open_clip", "openai", "peft", "onnx"):
             out = w.root / f"out_{form}"
             w.run("export", "runs/whole", "--to", form, "--out", out)
             for file in out.rglob("*"):

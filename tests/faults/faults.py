@@ -164,7 +164,7 @@ class Report(Scenario):
 
 
 SCENARIOS = {"train": Train, "prepare": Prepare, "evaluate": Evaluate, "embed": Embed, "report": Report,
-             **{to: (lambda w, t, to=to: Export(w, t, to)) for to in ("hf", "open_clip", "openai", "peft")}}
+             **{to: (lambda w, t, to=to: Export(w, t, to)) for to in ("hf", "open_clip", "openai", "peft", "onnx")}}
 
 
 class Driver:

@@ -244,7 +244,7 @@ class Surroundings(WorldCase):
         return [["prepare", "safe.yaml", "--set", f"data.cache_dir={out('cache')}"],
                 self.train("r", 3, f"data.cache_dir={out('cache')}", runs=secret_free),
                 ["evaluate", out("r"), "--out", out("e.json")], ["report", out("r"), "--out", out("r.html")],
-                *(["export", out("r"), "--to", to, "--out", out(to)] for to in ("hf", "open_clip", "openai", "peft")),
+                *(["export", out("r"), "--to", to, "--out", out(to)] for to in ("hf", "open_clip", "openai", "peft", "onnx")),
                 ["embed", out("r"), "--texts", "a", "--out", out("v.safetensors")], ["inspect", out("r")],
                 ["targets", "safe.yaml", "--csv", out("t.csv"), "--set", f"data.cache_dir={out('cache')}"],
                 ["config", "show", "safe.yaml"], ["doctor"]]

@@ -119,7 +119,7 @@ def tiny_jobs(program, root, steps):
             lambda place, dash=dash: root / "runs" / f"{dash}_{place}", result_of_run, root))
     jobs.append(Job(program, "prepare", lambda place: ["prepare", "safe.yaml", "--set", f"data.cache_dir=cache_{place}"],
                     lambda place: root / f"cache_{place}", result_of_cache, root))
-    for form in ("hf", "open_clip", "openai", "peft"):
+    for form in ("hf", "open_clip", "openai", "peft", "onnx"):
         jobs.append(Job(program, f"export --to {form}", lambda place, form=form: [
             "export", "runs/source", "--to", form, "--out", f"{form}_{place}"],
             lambda place, form=form: root / f"{form}_{place}", result_of_export, root, is_whole_or_absent=True))

@@ -27,7 +27,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "runs/safe", "--split", "train", "--out", "{out}"),
     "report": ("report", "runs/safe", "--out", "{out}"),
     "embed": ("embed", "runs/safe", "--images", "images/safe0.png", "images/safe1.png", "--out", "{out}"),
-    **{f"export {to}": ("export", "runs/safe", "--to", to, "--out", "{out}") for to in ("hf", "openai", "open_clip", "peft")},
+    **{f"export {to}": ("export", "runs/safe", "--to", to, "--out", "{out}") for to in ("hf", "openai", "open_clip", "peft", "onnx")},
 }
 
 

@@ -128,6 +128,22 @@ TEST_F(Export, OpenClipAndOpenAiFoldersHaveTheirConfigurationBesideThem) {
   EXPECT_EQ(read_file(request_.folder / "open_clip_config.json"), config);
 }
 
+TEST_F(Export, OnnxGraphsStandBesideTransformersFiles) {
+  export_onnx(request_, model_, source_, tokenizer_);
+  EXPECT_EQ(files(), (std::set<std::string>{"README.md", "config.json", "merges.txt",
+                                            "preprocessor_config.json", "text_model.onnx",
+                                            "vision_model.onnx", "vocab.json"}));
+  request_.folder = folder_ / "text";
+  request_.tower = Towers::kText;
+  export_onnx(request_, model_, source_, tokenizer_);
+  EXPECT_EQ(files(), (std::set<std::string>{"README.md", "config.json", "merges.txt",
+                                            "text_model.onnx", "vocab.json"}));
+  request_.folder = folder_ / "no";
+  request_.dtype = at::kBFloat16;
+  EXPECT_THROW(export_onnx(request_, model_, source_, tokenizer_), ConfigError);
+  EXPECT_FALSE(fs::exists(request_.folder));
+}
+
 TEST_F(Export, AFolderWithContentIsRefusedAndStays) {
   make_folders(request_.folder);
   write_file_atomically(request_.folder / "mine.txt", "mine");

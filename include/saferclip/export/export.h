@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "saferclip/core/enum_words.h"
 #include "saferclip/model/clip_model.h"
 #include "saferclip/text/tokenizer.h"
 #include "saferclip/weights/folder_contents.h"
@@ -15,6 +16,16 @@
 #include "saferclip/weights/weights.h"
 
 namespace saferclip {
+
+// What an export is for; the words of `export --to`.
+enum class ExportTarget { kHuggingFace, kOpenClip, kOpenAi, kPeft, kOnnx };
+constexpr auto enum_words(ExportTarget) {
+  return std::to_array<EnumWord<ExportTarget>>({{ExportTarget::kHuggingFace, "hf"},
+                                                {ExportTarget::kOpenClip, "open_clip"},
+                                                {ExportTarget::kOpenAi, "openai"},
+                                                {ExportTarget::kPeft, "peft"},
+                                                {ExportTarget::kOnnx, "onnx"}});
+}
 
 // The functions below write a complete folder or none. They throw ConfigError if `folder` exists
 // and is not empty, or if the layout cannot represent the request.
@@ -37,6 +48,14 @@ std::string base_model_name(const WeightsSource& source);
 std::vector<std::string> export_weights(const ExportRequest& request, WeightsLayout layout,
                                         ClipModel& model, const WeightsSource& source,
                                         const Tokenizer& tokenizer);
+
+// Writes the towers as graphs for ONNX runtimes, kOnnxTextFile and kOnnxVisionFile, with
+// transformers' configuration, preprocessor and tokenizer. Their outputs are not L2-normalized.
+// fp32 or fp16; the inputs and outputs are fp32 either way.
+inline constexpr const char* kOnnxTextFile = "text_model.onnx";
+inline constexpr const char* kOnnxVisionFile = "vision_model.onnx";
+void export_onnx(const ExportRequest& request, ClipModel& model, const WeightsSource& source,
+                 const Tokenizer& tokenizer);
 
 // Writes a PEFT adapter folder: the change that `trained`, a checkpoint's tensors, makes, times
 // `strength`.

@@ -5,10 +5,10 @@
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "saferclip/core/enum_words.h"
 #include "saferclip/core/log.h"
+#include "saferclip/export/export.h"
 #include "saferclip/run/run_reference.h"
 #include "saferclip/run/session.h"
 #include "saferclip/weights/weights.h"
@@ -22,18 +22,13 @@ constexpr auto enum_words(ExportDtype) {
 }
 
 struct ExportForm {
-  std::optional<WeightsLayout> layout;  // none: the adapter alone, for PEFT
-  std::filesystem::path out;            // the folder
+  ExportTarget target = ExportTarget::kHuggingFace;
+  std::filesystem::path out;  // the folder
   ExportDtype dtype = ExportDtype::kFp32;
   Towers tower = Towers::kBoth;
   std::string timm_model;  // open_clip: timm's name of SigLIP's vision tower
   double strength = 1;     // W0 + s (W - W0)
 };
-
-// Words of `export --to`: the layouts that can be written, and peft.
-std::vector<std::string> export_words();
-std::string export_word(const std::optional<WeightsLayout>& layout);
-std::optional<WeightsLayout> exported_layout(const std::string& word);
 
 // Writes the session's weights unchanged. Throws ConfigError if the form only applies to runs.
 void export_base(const Session& session, const ExportForm& form, Logger& log);

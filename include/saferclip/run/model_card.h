@@ -2,9 +2,9 @@
 #pragma once
 
 #include <filesystem>
-#include <optional>
 #include <string>
 
+#include "saferclip/export/export.h"
 #include "saferclip/run/session.h"
 
 namespace saferclip {
@@ -13,19 +13,20 @@ namespace saferclip {
 struct CardFacts {
   std::filesystem::path checkpoint;
   std::int64_t step = 0;
-  std::optional<WeightsLayout> layout;  // none: an adapter for PEFT
+  ExportTarget target = ExportTarget::kHuggingFace;
   std::string dtype;
   Towers tower = Towers::kBoth;
   double strength = 1;
 };
 
-// The Python package that loads an export: transformers, open_clip, torch or peft.
-std::string loading_library(const std::optional<WeightsLayout>& layout);
+// The Python package that loads an export: transformers, open_clip, torch, peft or onnxruntime.
+std::string loading_library(ExportTarget target);
 
 // The Python call that loads an export from the folder `path`:
 // CLIPModel.from_pretrained('safe-clip'). An adapter's names its base as BASE.
-std::string loading_call(const std::optional<WeightsLayout>& layout, Towers tower,
-                         const FamilyForm& form, const std::string& path);
+// Of two ONNX graphs it loads the vision tower's.
+std::string loading_call(ExportTarget target, Towers tower, const FamilyForm& form,
+                         const std::string& path);
 
 // Markdown with a Hugging Face header: how to load the export, what it was made from (base hash,
 // configuration), the metrics of its step if the run measured them, and whose license applies.

@@ -38,12 +38,6 @@ struct ModelRequest {
   std::string timm_model;  // open_clip: SigLIP's vision tower, when timm has none like it
 };
 
-// Words of the layouts for `export --to`: hf, open_clip, openai.
-std::vector<std::string> layout_words();
-std::string layout_word(WeightsLayout layout);
-// The layout of a word. Throws ConfigError for an unknown one.
-WeightsLayout layout_named(const std::string& word);
-
 // A model in a layout:
 //   hf: config.json, model.safetensors with canonical names, preprocessor_config.json. One tower
 //     alone becomes a CLIPTextModelWithProjection or CLIPVisionModelWithProjection, which
@@ -55,6 +49,10 @@ WeightsLayout layout_named(const std::string& word);
 //     configuration beside it.
 // Throws ConfigError when the layout cannot carry the request.
 FolderContents model_contents(WeightsLayout layout, const ModelRequest& request);
+
+// The texts of a transformers folder: config.json, and preprocessor_config.json unless only the
+// text tower is requested.
+std::vector<std::pair<std::string, std::string>> transformers_settings(const ModelRequest& request);
 
 // Writes all files into an existing folder.
 void write_contents(const std::filesystem::path& folder, const FolderContents& contents);

@@ -10,6 +10,7 @@
 
 #include "data/captions.h"
 #include "data/manifest_fields.h"
+#include "data/row_list.h"
 #include "data/row_pictures.h"
 #include "data/split_filter.h"
 #include "saferclip/core/error.h"
@@ -243,6 +244,12 @@ class Reader {
 
 }  // namespace
 
-Manifest read_manifest(const ManifestRequest& request) { return Reader(request).read(); }
+Manifest read_manifest(const ManifestRequest& request) {
+  const RowList list = row_list(request.file);
+  ManifestRequest listed = request;
+  listed.file = list.file;
+  if (!list.image_root.empty()) listed.image_root = list.image_root;
+  return Reader(listed).read();
+}
 
 }  // namespace saferclip

@@ -1,7 +1,7 @@
 // Relative paths start from image_root. The safe picture is the file that the row names by path,
-// else by COCO id, else by the last part of its COCO address; the unsafe one is named by path or
-// found by the template. Manifests are untrusted: the paths they name must be inside image_root,
-// and an id must not lead out of the template's folder.
+// else by COCO id, else by the last part of its COCO address, else by file_name; the unsafe one is
+// named by path or found by the template. Manifests are untrusted: the paths they name must be
+// inside image_root, and an id must not lead out of the template's folder.
 #include "data/row_pictures.h"
 
 #include <algorithm>
@@ -86,6 +86,10 @@ std::vector<fs::path> RowPictures::safe_candidates(const Json& record) const {
              url != nullptr && url->is_string()) {
     const auto text = url->get<std::string>();
     candidates.push_back(resolved(text.substr(text.find_last_of('/') + 1)));
+  }
+  if (const Json* file = find_field(record, kFileNames);
+      file != nullptr && file->is_string() && find_field(record, {"safe_image"}) == nullptr) {
+    candidates.push_back(resolved(file->get<std::string>()));
   }
   return candidates;
 }

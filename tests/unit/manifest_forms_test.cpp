@@ -7,6 +7,7 @@
 #include "saferclip/core/atomic_files.h"
 #include "saferclip/core/error.h"
 #include "saferclip/data/manifest.h"
+#include "saferclip/data/manifest_columns.h"
 #include "saferclip/io/text_rows.h"
 #include "support/temporary_folder.h"
 
@@ -50,6 +51,72 @@ class Forms : public ::testing::Test {
   }
   TemporaryFolder folder_;
 };
+
+class ImageFolder : public ::testing::Test {
+ protected:
+  ImageFolder() {
+    for (const char* name : {"a.jpg", "b.jpg", "u.jpg"}) write_file_atomically(folder_ / name, "x");
+    request_.needs_unsafe = false;
+    request_.split = "train";
+    request_.file = folder_.path();
+  }
+  std::string refusal() {
+    try {
+      read_manifest(request_);
+    } catch (const DataError& error) {
+      return error.what();
+    }
+    return "";
+  }
+  TemporaryFolder folder_;
+  ManifestRequest request_;
+};
+
+TEST_F(ImageFolder, MetadataListsTheRowsAndTheFolderIsTheRoot) {
+  request_.image_root = "elsewhere";
+  const std::string lines =
+      R"({"file_name": "a.jpg", "text": "a cup", "unsafe_caption": "n", "unsafe_image": "u.jpg"})"
+      "\n"
+      R"({"file_name": "b.jpg", "caption": "a dog", "text": "ignored"})"
+      "\n"
+      R"({"file_name": "none.jpg", "text": "a cat"})"
+      "\n"
+      R"({"text": "a cow"})"
+      "\n";
+  const std::string table =
+      "text,safe_image_file_name,unsafe_image_file_name\na cup,a.jpg,u.jpg\na dog,b.jpg,\n";
+  write_file_atomically(folder_ / "metadata.jsonl", lines);
+  const Manifest found = read_manifest(request_);
+  EXPECT_EQ(found.file, folder_ / "metadata.jsonl");
+  ASSERT_EQ(found.rows.size(), 2U);
+  EXPECT_EQ(found.rows[0].safe_caption, "a cup");
+  EXPECT_EQ(found.rows[0].safe_image, folder_ / "a.jpg");
+  EXPECT_EQ(found.rows[0].unsafe_image, folder_ / "u.jpg");
+  EXPECT_EQ(found.rows[1].safe_caption, "a dog");
+  ASSERT_EQ(found.problems.size(), 2U);
+  EXPECT_EQ(found.problems[0].kind, "absent safe image");
+  EXPECT_THAT(found.problems[0].message, HasSubstr((folder_ / "none.jpg").string()));
+  EXPECT_EQ(found.problems[1].kind, "missing safe_image");
+  write_file_atomically(folder_ / "metadata.csv", table);
+  EXPECT_THAT(refusal(), HasSubstr("both metadata.jsonl and metadata.csv"));
+  std::filesystem::remove(folder_ / "metadata.jsonl");
+  EXPECT_EQ(read_manifest(request_).rows[0].unsafe_image, folder_ / "u.jpg");
+  EXPECT_THAT(read_manifest(request_).problems, ::testing::IsEmpty());
+  EXPECT_THAT(unread_columns(folder_.path()), ::testing::IsEmpty());
+}
+
+TEST_F(ImageFolder, WithoutMetadataSaysWhatWasLookedFor) {
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("without metadata.jsonl or metadata.csv"),
+                               HasSubstr("saferclip init --data")));
+  for (const char* split : {"test", "train"}) {
+    std::filesystem::create_directories(folder_ / split);
+    write_file_atomically(folder_ / split / "metadata.csv", "file_name,text\n");
+  }
+  EXPECT_THAT(refusal(), HasSubstr("folders in it that have one: test, train"));
+  write_file_atomically(folder_ / "metadata.csv", "filename,text\na.jpg,a cup\n");
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("metadata.csv: no row has safe_image"),
+                               HasSubstr("file_name"), HasSubstr("found: filename, text")));
+}
 
 // `id` and `more` as JSON.
 std::string record(const std::string& id, const std::string& more = "") {

@@ -42,6 +42,7 @@ class Reader {
 
   Manifest read() {
     const TextTable table = read_text_table(request_.file);
+    is_table_ = !table.columns.empty();
     fields_.see(table.columns);
     manifest_.has_unsafe = request_.needs_unsafe;
     if (request_.detects_unsafe) {
@@ -65,7 +66,11 @@ class Reader {
       throw DataError(
           cat(file, table.columns.empty() ? ": contains no rows" : ": has a header but no rows"));
     }
-    if (splits_.others() == 0) throw DataError(cat(file, ": no rows are left; ", left_out_text()));
+    if (splits_.others() == 0) {
+      const std::string unmatched = pictures_.template_note();
+      throw DataError(cat(file, ": no rows are left; ", left_out_text(),
+                          unmatched.empty() ? "" : "\n  " + unmatched));
+    }
     throw DataError(cat(
         file, ": has no rows of split \"", request_.split, "\"; its rows belong to ",
         splits_.others_text(), skipped_ > 0 ? "; " + left_out_text() : "",
@@ -92,6 +97,8 @@ class Reader {
     for (const auto& [what, count] : tag_changes_) note(cat("tag ", what, " in ", count, " rows"));
     if (odd_tags_ > 0) note(cat("tag is not text in ", odd_tags_, " rows and was left empty"));
     if (const std::string absent = pictures_.absent_note(); !absent.empty()) note(absent);
+    const std::string unmatched = manifest_.has_unsafe ? pictures_.template_note() : "";
+    if (!unmatched.empty()) note(unmatched);
     if (skipped_ > 0) note(left_out_text());
   }
 
@@ -117,7 +124,7 @@ class Reader {
       problem(row, "missing " + name, cat("has no ", name));
       return {};
     }
-    const Captions found = read_captions(*value, name);
+    const Captions found = read_captions(is_table_ ? listed_texts(*value) : *value, name);
     if (!found.problem.empty()) problem(row, found.kind, found.problem);
     return found.texts;
   }
@@ -143,7 +150,9 @@ class Reader {
     if (id == nullptr) return std::to_string(row.record);
     if (id->is_string()) {
       const auto text = id->get<std::string>();
-      return trimmed(text).empty() ? std::to_string(row.record) : text;
+      if (trimmed(text).empty()) return std::to_string(row.record);
+      // A table has no numbers, and pandas writes a column of whole numbers with a gap as 42.0.
+      return is_table_ ? text_of_number(*id) : text;
     }
     if (id->is_number()) return text_of_number(*id);
     is_good = false;
@@ -222,9 +231,10 @@ class Reader {
         return;
       }
       if (request_.missing_unsafe_image == MissingUnsafeImage::kError) {
-        return problem(
-            row, "missing unsafe image",
-            "has no unsafe image (missing_unsafe_image: error; text_only and skip allow it)");
+        const std::string& tried = pictures_.tried_last();
+        return problem(row, "missing unsafe image",
+                       cat("has no unsafe image", tried.empty() ? "" : ": no such file: " + tried,
+                           " (missing_unsafe_image: error; text_only and skip allow it)"));
       }
       ++manifest_.rows_without_unsafe_image;
     }
@@ -238,6 +248,7 @@ class Reader {
   SplitFilter splits_;
   std::map<std::string, int> first_lines_;
   std::map<std::string, int> tag_changes_;
+  bool is_table_ = false;
   std::int64_t odd_tags_ = 0;
   std::int64_t skipped_ = 0;
 };

@@ -118,6 +118,55 @@ TEST_F(ImageFolder, WithoutMetadataSaysWhatWasLookedFor) {
                                HasSubstr("file_name"), HasSubstr("found: filename, text")));
 }
 
+TEST_F(Forms, WhatPandasWritesIntoCells) {
+  const Manifest found = read(
+      "id,safe_caption,safe_image,unsafe_caption\n"
+      "42.0,\"[\"\"a\"\", \"\"b\"\"]\",a.jpg,\"[\"\"u\"\", \"\"v\"\"]\"\n"
+      "0.5,[a],a.jpg,[1]\n7.00,\"[\"\"a\"\", 1]\",a.jpg,[]\n");
+  EXPECT_THAT(ids(found), ElementsAre("42#0", "42#1", "0.5", "7.00"));
+  EXPECT_EQ(found.rows[1].safe_caption, "b");
+  EXPECT_EQ(found.rows[1].unsafe_caption, "v");
+  EXPECT_EQ(found.rows[2].safe_caption, "[a]");
+  EXPECT_EQ(found.rows[2].unsafe_caption, "[1]");
+  EXPECT_EQ(found.rows[3].safe_caption, "[\"a\", 1]");
+  EXPECT_EQ(found.rows[3].unsafe_caption, "[]");
+  EXPECT_THAT(
+      problems(read("id,safe_caption,safe_image,unsafe_caption\n1,a,a.jpg,u\n"
+                    "2,\"[\"\"a\"\", \"\" \"\"]\",a.jpg,u\n1.0,a,a.jpg,u\n")),
+      AllOf(HasSubstr("3/3 empty caption"), HasSubstr("4/4 duplicate id: id 1 is already")));
+  // In JSON a text is a text.
+  const std::string json =
+      R"({"id": "42.0", "safe_caption": "[\"a\"]", "safe_image": "a.jpg", "unsafe_caption": "u"})";
+  EXPECT_THAT(ids(read(json)), ElementsAre("42.0"));
+  EXPECT_EQ(read(json).rows[0].safe_caption, "[\"a\"]");
+}
+
+TEST_F(Forms, ATemplateThatFitsNothingNamesThePathItTried) {
+  ManifestRequest request;
+  request.file = folder_ / "m.csv";
+  request.unsafe_image_template = "{image_root}/unsafe/{id}.jpg";
+  write_file_atomically(request.file,
+                        "id,safe_caption,safe_image,unsafe_caption\n42.0,a,a.jpg,u\n7,a,a.jpg,u\n");
+  const std::string tried = (folder_ / "unsafe" / "42.jpg").string();
+  const auto notes = [&] { return ::testing::PrintToString(read_manifest(request).notes); };
+  EXPECT_THAT(notes(),
+              HasSubstr("unsafe_image_template fits no file in 2 rows; the first tried: " + tried));
+  request.missing_unsafe_image = MissingUnsafeImage::kError;
+  EXPECT_THAT(problems(read_manifest(request)), HasSubstr("no such file: " + tried));
+  request.missing_unsafe_image = MissingUnsafeImage::kSkip;
+  try {
+    read_manifest(request);
+    FAIL();
+  } catch (const DataError& error) {
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("no rows are left"), HasSubstr(tried)));
+  }
+  std::filesystem::create_directories(folder_ / "unsafe");
+  write_file_atomically(tried, "x");
+  request.missing_unsafe_image = MissingUnsafeImage::kTextOnly;
+  EXPECT_THAT(notes(), ::testing::Not(HasSubstr("template")));
+  EXPECT_EQ(read_manifest(request).rows[0].unsafe_image, tried);
+}
+
 // `id` and `more` as JSON.
 std::string record(const std::string& id, const std::string& more = "") {
   return R"({"id": )" + id +

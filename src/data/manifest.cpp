@@ -41,7 +41,8 @@ class Reader {
   }
 
   Manifest read() {
-    const TextTable table = read_text_table(request_.file);
+    const ShardRows listed = read_listed_rows(request_.file);
+    const TextTable& table = listed.table;
     is_table_ = !table.columns.empty();
     fields_.see(table.columns);
     manifest_.has_unsafe = request_.needs_unsafe;
@@ -50,7 +51,13 @@ class Reader {
           std::any_of(table.rows.begin(), table.rows.end(),
                       [&](const TextRow& record) { return has_unsafe_caption(record); });
     }
-    for (const TextRow& row : table.rows) read_row(row);
+    for (std::size_t i = 0; i < table.rows.size(); ++i) {
+      in_shard_ = listed.pictures.empty() ? nullptr : &listed.pictures[i];
+      read_row(table.rows[i]);
+    }
+    in_shard_ = nullptr;
+    for (const std::string& line : listed.notes)
+      manifest_.notes.push_back(cat(request_.file.string(), ": ", line));
     if (const std::string missing = fields_.missing(manifest_.has_unsafe); !missing.empty()) {
       if (!table.rows.empty()) throw DataError(cat(request_.file.string(), ": ", missing));
     }
@@ -103,7 +110,8 @@ class Reader {
   }
 
   void problem(const ManifestRow& row, const std::string& kind, const std::string& message) {
-    manifest_.problems.push_back({row.id, row.line, kind, message, row.record});
+    const std::string where = in_shard_ == nullptr ? "" : in_shard_->shard + ": ";
+    manifest_.problems.push_back({row.id, row.line, kind, where + message, row.record});
   }
 
   // Whether a record of this split has an unsafe caption, good or bad.
@@ -168,6 +176,11 @@ class Reader {
     return is_new;
   }
 
+  // Whether the row's shard holds the picture.
+  bool has_own(StoredPicture ShardPictures::*picture) const {
+    return in_shard_ != nullptr && !(in_shard_->*picture).empty();
+  }
+
   void read_row(const TextRow& text) {
     ++manifest_.rows_read;
     ManifestRow row;
@@ -198,8 +211,12 @@ class Reader {
       unsafe = captions(json, kUnsafeCaptionNames, row);
     }
     is_good = is_good && !safe.empty() && !unsafe.empty();
-    row.safe_image = pictures_.safe(json, row, is_good);
-    if (!is_safe_only) row.unsafe_image = pictures_.unsafe(json, row, is_good);
+    row.safe_image =
+        has_own(&ShardPictures::safe) ? in_shard_->safe : pictures_.safe(json, row, is_good);
+    if (!is_safe_only) {
+      row.unsafe_image = has_own(&ShardPictures::unsafe) ? in_shard_->unsafe
+                                                         : pictures_.unsafe(json, row, is_good);
+    }
     row.tag = tag(json);
     row.gallery = label_text(json, kGalleryNames);
     row.pair = label_text(json, kPairNames);
@@ -249,6 +266,7 @@ class Reader {
   std::map<std::string, int> first_lines_;
   std::map<std::string, int> tag_changes_;
   bool is_table_ = false;
+  const ShardPictures* in_shard_ = nullptr;  // of the row being read
   std::int64_t odd_tags_ = 0;
   std::int64_t skipped_ = 0;
 };

@@ -10,6 +10,7 @@
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/io/shard_paths.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
@@ -22,14 +23,17 @@ bool has_metadata(const fs::path& folder) {
                      [&](const char* name) { return is_file(folder / name); });
 }
 
-// Folders below that are image folders, as " (train, test have one: …)".
-std::string hint_of_subfolders(const fs::path& folder) {
+// Folders below that are image folders, or tars.
+std::string hint_of_content(const fs::path& folder) {
   std::vector<std::string> names;
   std::error_code error;
+  bool has_shards = false;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
+    has_shards = has_shards || names_shards(entry.path());
     if (entry.is_directory(error) && has_metadata(entry.path()))
       names.push_back(entry.path().filename().string());
   }
+  if (has_shards) return cat("; it has shards: name them, ", (folder / "*.tar").string());
   if (names.empty()) return "";
   std::sort(names.begin(), names.end());
   return cat("; folders in it that have one: ", join(shortened(names, 5), ", "),
@@ -52,11 +56,16 @@ RowList row_list(const fs::path& path) {
     throw DataError(cat(path.string(), ": is a folder without ", kMetadata[0], " or ", kMetadata[1],
                         ", one of which an image folder has (columns file_name and text or "
                         "caption)",
-                        hint_of_subfolders(path),
+                        hint_of_content(path),
                         "; or name a manifest, which `saferclip init --data` writes for a folder "
                         "of images and captions"));
   }
   return {path / kMetadata[has_lines ? 0 : 1], path};
+}
+
+ShardRows read_listed_rows(const fs::path& file) {
+  if (names_shards(file)) return read_shard_rows(shard_paths(file));
+  return {read_text_table(file), {}, {}};
 }
 
 }  // namespace saferclip

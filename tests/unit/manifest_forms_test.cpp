@@ -164,7 +164,7 @@ TEST_F(Forms, ATemplateThatFitsNothingNamesThePathItTried) {
   write_file_atomically(tried, "x");
   request.missing_unsafe_image = MissingUnsafeImage::kTextOnly;
   EXPECT_THAT(notes(), ::testing::Not(HasSubstr("template")));
-  EXPECT_EQ(read_manifest(request).rows[0].unsafe_image, tried);
+  EXPECT_EQ(read_manifest(request).rows[0].unsafe_image.name(), tried);
 }
 
 // `id` and `more` as JSON.
@@ -291,7 +291,7 @@ TEST_F(Forms, CocoIdsOfTablesOfNumbersAreWhole) {
   const Manifest table = read("coco_id,safe,nsfw\n42.0,s,u\n");
   for (const Manifest& m : {lines, table}) {
     ASSERT_EQ(m.rows.size(), 1U) << problems(m);
-    EXPECT_EQ(m.rows[0].safe_image.filename(), "000000000042.jpg");
+    EXPECT_EQ(m.rows[0].safe_image.file.filename(), "000000000042.jpg");
   }
 }
 

@@ -18,9 +18,10 @@ struct EvaluationSplitOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(
-        field("file", "Manifest or image folder of the split.").input_path().may_change_on_resume(),
-        self.file);
+    visit(field("file", "Manifest, image folder or shards of the split.")
+              .input_path()
+              .may_change_on_resume(),
+          self.file);
     visit(field("image_root", "Replaces data.image_root; empty: data.image_root.")
               .input_folder()
               .may_change_on_resume(),
@@ -70,16 +71,16 @@ struct DataOptions {
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
     visit(field("train",
-                "Manifest of the training rows (JSONL, JSON or CSV), or an image folder with "
-                "metadata.jsonl or metadata.csv.")
+                "Manifest of the training rows (JSONL, JSON or CSV), an image folder with "
+                "metadata.jsonl or metadata.csv, or tar shards: shards/{00000..00042}.tar.")
               .input_path()
               .may_change_on_resume(),
           self.train);
-    visit(
-        field("validation", "Manifest or image folder for validation during training; empty: none.")
-            .input_path()
-            .may_change_on_resume(),
-        self.validation);
+    visit(field("validation",
+                "Manifest, image folder or shards for validation during training; empty: none.")
+              .input_path()
+              .may_change_on_resume(),
+          self.validation);
     visit(field("evaluation",
                 "More named manifests for `evaluate --split NAME`: NAME: a path, or NAME: {file, "
                 "image_root, unsafe_image_template} if its images are elsewhere.")

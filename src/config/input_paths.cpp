@@ -7,7 +7,9 @@
 #include <filesystem>
 
 #include "saferclip/config/run_config.h"
+#include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/io/shard_paths.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
@@ -64,6 +66,19 @@ class Collector {
   std::vector<InputPath> found_;
 };
 
+// Why the tars that a pattern names cannot be read; "" if they can.
+std::string shard_problem(const std::string& pattern) {
+  try {
+    for (const fs::path& shard : shard_paths(pattern)) {
+      if (::access(shard.c_str(), R_OK) != 0)
+        return shard.string() + ": cannot be read: permission denied";
+    }
+  } catch (const DataError& problem) {
+    return problem.what();
+  }
+  return "";
+}
+
 }  // namespace
 
 std::vector<InputPath> input_paths(const RunConfig& config) {
@@ -73,6 +88,7 @@ std::vector<InputPath> input_paths(const RunConfig& config) {
 }
 
 std::string InputPath::problem() const {
+  if (kind == PathKind::kAny && is_shard_pattern(path)) return shard_problem(path);
   std::error_code error;
   const bool is_name = path.find('\0') == std::string::npos;
   const fs::file_status status = is_name ? fs::status(path, error) : fs::file_status();

@@ -57,6 +57,22 @@ std::string read_file(const fs::path& path, std::uint64_t max_bytes) {
   return bytes;
 }
 
+std::string read_file_part(const fs::path& path, std::uint64_t offset, std::uint64_t size) {
+  const OpenFile file(path);
+  if (offset > file.size() || size > file.size() - offset) {
+    throw DataError(cat(path.string(), ": has ", file.size(), " bytes, but ", size, " from byte ",
+                        offset, " on were expected; it changed, or was cut short"));
+  }
+  std::string bytes(size, '\0');
+  std::size_t used = 0;
+  while (used < size) {
+    const std::size_t count = file.read_at(bytes.data() + used, size - used, offset + used);
+    if (count == 0) throw DataError(path.string() + ": was cut short while it was read");
+    used += count;
+  }
+  return bytes;
+}
+
 void read_in_blocks(const fs::path& path,
                     const std::function<void(const char* data, std::size_t size)>& take) {
   const OpenFile file(path);

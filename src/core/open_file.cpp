@@ -54,6 +54,14 @@ std::size_t OpenFile::read(char* data, std::size_t size) const {
   }
 }
 
+std::size_t OpenFile::read_at(char* data, std::size_t size, std::uint64_t offset) const {
+  while (true) {
+    const ssize_t count = ::pread(descriptor_, data, size, static_cast<off_t>(offset));
+    if (count >= 0) return static_cast<std::size_t>(count);
+    if (errno != EINTR) fail_reading("read");
+  }
+}
+
 void OpenFile::fail_reading(const char* action) const {
   throw DataError(
       cat(path_.string(), ": cannot be ", action, ": ", std::system_category().message(errno)));

@@ -19,6 +19,8 @@ class OpenFile {
   std::uint64_t size() const { return size_; }
   // The number of bytes read; 0 at the end of the file.
   std::size_t read(char* data, std::size_t size) const;
+  // The same from `offset` on.
+  std::size_t read_at(char* data, std::size_t size, std::uint64_t offset) const;
   // Throws DataError with the system's reason (errno).
   [[noreturn]] void fail_reading(const char* action) const;
 

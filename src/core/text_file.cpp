@@ -102,8 +102,8 @@ void refuse_other_files(std::string_view bytes, const fs::path& file) {
       {{"BZh91AY&SY", 10}, "compressed with bzip2; unpack it first (bunzip2)"},
       {{"\xFD\x37zXZ", 5}, "compressed with xz; unpack it first (unxz)"},
       {{"PAR1", 4},
-       "a Parquet file; write it as JSON lines (pandas: to_json(…, orient=\"records\", "
-       "lines=True))"},
+       "a Parquet file; scripts/import_parquet converts it, or pandas: to_json(…, "
+       "orient=\"records\", lines=True)"},
       {{"SQLite format 3", 15}, "an SQLite database; write the table as CSV or JSON lines"},
   };
   for (const auto& kind : kKinds) {

@@ -3,9 +3,11 @@
 // Quotations end between UTF-8 characters.
 #include "data/captions.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "saferclip/core/text_format.h"
+#include "saferclip/core/untrusted_text.h"
 
 namespace saferclip {
 
@@ -22,6 +24,17 @@ std::string shortened(const std::string& text) {
   std::size_t end = kQuoted;
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
   return text.substr(0, end) + "…";
+}
+
+Json listed_texts(const Json& cell) {
+  if (!cell.is_string()) return cell;
+  const std::string text = trimmed(cell.get<std::string>());
+  if (!text.starts_with("[") || is_nested_deeper(text, 1)) return cell;
+  Json list = Json::parse(text, nullptr, false);
+  const bool are_texts =
+      list.is_array() && !list.empty() &&
+      std::all_of(list.begin(), list.end(), [](const Json& item) { return item.is_string(); });
+  return are_texts ? list : cell;
 }
 
 Captions read_captions(const Json& value, const std::string& name) {

@@ -16,6 +16,10 @@ struct Captions {
 // `name`: the field's, for messages.
 Captions read_captions(const nlohmann::json& value, const std::string& name);
 
+// A table's cell that holds a JSON list of texts, as pandas writes lists, becomes that list; any
+// other value stays as it is.
+nlohmann::json listed_texts(const nlohmann::json& cell);
+
 // Whether a text is only white space.
 bool is_blank(const nlohmann::json& value);
 

@@ -10,6 +10,7 @@
 
 #include "data/captions.h"
 #include "data/manifest_fields.h"
+#include "data/row_list.h"
 #include "data/row_pictures.h"
 #include "data/split_filter.h"
 #include "saferclip/core/error.h"
@@ -40,7 +41,9 @@ class Reader {
   }
 
   Manifest read() {
-    const TextTable table = read_text_table(request_.file);
+    const ShardRows listed = read_listed_rows(request_.file);
+    const TextTable& table = listed.table;
+    is_table_ = !table.columns.empty();
     fields_.see(table.columns);
     manifest_.has_unsafe = request_.needs_unsafe;
     if (request_.detects_unsafe) {
@@ -48,7 +51,13 @@ class Reader {
           std::any_of(table.rows.begin(), table.rows.end(),
                       [&](const TextRow& record) { return has_unsafe_caption(record); });
     }
-    for (const TextRow& row : table.rows) read_row(row);
+    for (std::size_t i = 0; i < table.rows.size(); ++i) {
+      in_shard_ = listed.pictures.empty() ? nullptr : &listed.pictures[i];
+      read_row(table.rows[i]);
+    }
+    in_shard_ = nullptr;
+    for (const std::string& line : listed.notes)
+      manifest_.notes.push_back(cat(request_.file.string(), ": ", line));
     if (const std::string missing = fields_.missing(manifest_.has_unsafe); !missing.empty()) {
       if (!table.rows.empty()) throw DataError(cat(request_.file.string(), ": ", missing));
     }
@@ -64,7 +73,11 @@ class Reader {
       throw DataError(
           cat(file, table.columns.empty() ? ": contains no rows" : ": has a header but no rows"));
     }
-    if (splits_.others() == 0) throw DataError(cat(file, ": no rows are left; ", left_out_text()));
+    if (splits_.others() == 0) {
+      const std::string unmatched = pictures_.template_note();
+      throw DataError(cat(file, ": no rows are left; ", left_out_text(),
+                          unmatched.empty() ? "" : "\n  " + unmatched));
+    }
     throw DataError(cat(
         file, ": has no rows of split \"", request_.split, "\"; its rows belong to ",
         splits_.others_text(), skipped_ > 0 ? "; " + left_out_text() : "",
@@ -91,11 +104,14 @@ class Reader {
     for (const auto& [what, count] : tag_changes_) note(cat("tag ", what, " in ", count, " rows"));
     if (odd_tags_ > 0) note(cat("tag is not text in ", odd_tags_, " rows and was left empty"));
     if (const std::string absent = pictures_.absent_note(); !absent.empty()) note(absent);
+    const std::string unmatched = manifest_.has_unsafe ? pictures_.template_note() : "";
+    if (!unmatched.empty()) note(unmatched);
     if (skipped_ > 0) note(left_out_text());
   }
 
   void problem(const ManifestRow& row, const std::string& kind, const std::string& message) {
-    manifest_.problems.push_back({row.id, row.line, kind, message, row.record});
+    const std::string where = in_shard_ == nullptr ? "" : in_shard_->shard + ": ";
+    manifest_.problems.push_back({row.id, row.line, kind, where + message, row.record});
   }
 
   // Whether a record of this split has an unsafe caption, good or bad.
@@ -116,7 +132,7 @@ class Reader {
       problem(row, "missing " + name, cat("has no ", name));
       return {};
     }
-    const Captions found = read_captions(*value, name);
+    const Captions found = read_captions(is_table_ ? listed_texts(*value) : *value, name);
     if (!found.problem.empty()) problem(row, found.kind, found.problem);
     return found.texts;
   }
@@ -142,7 +158,9 @@ class Reader {
     if (id == nullptr) return std::to_string(row.record);
     if (id->is_string()) {
       const auto text = id->get<std::string>();
-      return trimmed(text).empty() ? std::to_string(row.record) : text;
+      if (trimmed(text).empty()) return std::to_string(row.record);
+      // A table has no numbers, and pandas writes a column of whole numbers with a gap as 42.0.
+      return is_table_ ? text_of_number(*id) : text;
     }
     if (id->is_number()) return text_of_number(*id);
     is_good = false;
@@ -156,6 +174,11 @@ class Reader {
     if (!is_new)
       problem(row, "duplicate id", cat("id ", row.id, " is already used on line ", first->second));
     return is_new;
+  }
+
+  // Whether the row's shard holds the picture.
+  bool has_own(StoredPicture ShardPictures::*picture) const {
+    return in_shard_ != nullptr && !(in_shard_->*picture).empty();
   }
 
   void read_row(const TextRow& text) {
@@ -188,8 +211,12 @@ class Reader {
       unsafe = captions(json, kUnsafeCaptionNames, row);
     }
     is_good = is_good && !safe.empty() && !unsafe.empty();
-    row.safe_image = pictures_.safe(json, row, is_good);
-    if (!is_safe_only) row.unsafe_image = pictures_.unsafe(json, row, is_good);
+    row.safe_image =
+        has_own(&ShardPictures::safe) ? in_shard_->safe : pictures_.safe(json, row, is_good);
+    if (!is_safe_only) {
+      row.unsafe_image = has_own(&ShardPictures::unsafe) ? in_shard_->unsafe
+                                                         : pictures_.unsafe(json, row, is_good);
+    }
     row.tag = tag(json);
     row.gallery = label_text(json, kGalleryNames);
     row.pair = label_text(json, kPairNames);
@@ -221,9 +248,10 @@ class Reader {
         return;
       }
       if (request_.missing_unsafe_image == MissingUnsafeImage::kError) {
-        return problem(
-            row, "missing unsafe image",
-            "has no unsafe image (missing_unsafe_image: error; text_only and skip allow it)");
+        const std::string& tried = pictures_.tried_last();
+        return problem(row, "missing unsafe image",
+                       cat("has no unsafe image", tried.empty() ? "" : ": no such file: " + tried,
+                           " (missing_unsafe_image: error; text_only and skip allow it)"));
       }
       ++manifest_.rows_without_unsafe_image;
     }
@@ -237,12 +265,20 @@ class Reader {
   SplitFilter splits_;
   std::map<std::string, int> first_lines_;
   std::map<std::string, int> tag_changes_;
+  bool is_table_ = false;
+  const ShardPictures* in_shard_ = nullptr;  // of the row being read
   std::int64_t odd_tags_ = 0;
   std::int64_t skipped_ = 0;
 };
 
 }  // namespace
 
-Manifest read_manifest(const ManifestRequest& request) { return Reader(request).read(); }
+Manifest read_manifest(const ManifestRequest& request) {
+  const RowList list = row_list(request.file);
+  ManifestRequest listed = request;
+  listed.file = list.file;
+  if (!list.image_root.empty()) listed.image_root = list.image_root;
+  return Reader(listed).read();
+}
 
 }  // namespace saferclip

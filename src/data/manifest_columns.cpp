@@ -7,13 +7,14 @@
 #include <nlohmann/json.hpp>
 
 #include "data/manifest_fields.h"
+#include "data/row_list.h"
 #include "saferclip/io/text_rows.h"
 
 namespace saferclip {
 
 std::vector<std::string> unread_columns(const std::filesystem::path& file) {
   constexpr std::size_t kFirst = 1000;
-  const TextTable table = read_text_table(file);
+  const TextTable table = read_listed_rows(row_list(file).file).table;
   SeenFields fields;
   fields.see(table.columns);
   for (std::size_t i = 0; i < std::min(table.rows.size(), kFirst); ++i) {

@@ -19,9 +19,11 @@ using Json = nlohmann::json;
 constexpr std::size_t kMostNames = 200;  // remembered per file
 constexpr std::size_t kMostListed = 20;  // in a message
 
-// Fields that may have only one value. A safe picture may be named in several ways: the path wins.
+// Names that may have only one value. A safe picture may be named in several ways: the path wins.
+// `text` is a caption only where no other name is, since it may be anything else.
+constexpr FieldNames kCaptionNames{"safe_caption", "safe", "caption"};
 constexpr std::initializer_list<FieldNames> kAlternatives{
-    kIdNames, kSafeCaptionNames, kUnsafeCaptionNames, kUnsafeImageNames, kTagNames};
+    kIdNames, kCaptionNames, kUnsafeCaptionNames, kUnsafeImageNames, kTagNames};
 
 constexpr std::initializer_list<FieldNames> kAllFields{
     kIdNames,  kSafeCaptionNames, kSafeImageNames, kUnsafeCaptionNames, kUnsafeImageNames,

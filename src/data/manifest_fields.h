@@ -9,13 +9,17 @@
 
 namespace saferclip {
 
-// Ours first, then those of the published ViSU and NSFWCaps files.
+// Ours first, then those of the published ViSU and NSFWCaps files, then those of Hugging Face's
+// image folders.
 using FieldNames = std::initializer_list<const char*>;
 inline constexpr FieldNames kIdNames{"id", "incremental_id"};
-inline constexpr FieldNames kSafeCaptionNames{"safe_caption", "safe", "caption"};
+inline constexpr FieldNames kSafeCaptionNames{"safe_caption", "safe", "caption", "text"};
 inline constexpr FieldNames kUnsafeCaptionNames{"unsafe_caption", "nsfw", "nsfw_caption"};
-inline constexpr FieldNames kSafeImageNames{"safe_image", "coco_id", "image_coco_url"};
-inline constexpr FieldNames kUnsafeImageNames{"unsafe_image", "nsfw_im_path"};
+inline constexpr FieldNames kSafeImageNames{"safe_image", "coco_id", "image_coco_url", "file_name",
+                                            "safe_image_file_name"};
+inline constexpr FieldNames kFileNames{"file_name", "safe_image_file_name"};
+inline constexpr FieldNames kUnsafeImageNames{"unsafe_image", "nsfw_im_path",
+                                              "unsafe_image_file_name"};
 inline constexpr FieldNames kTagNames{"tag", "chosen_category"};
 inline constexpr FieldNames kSplitNames{"split"};
 inline constexpr FieldNames kGalleryNames{"gallery"};

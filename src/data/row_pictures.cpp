@@ -1,7 +1,7 @@
 // Relative paths start from image_root. The safe picture is the file that the row names by path,
-// else by COCO id, else by the last part of its COCO address; the unsafe one is named by path or
-// found by the template. Manifests are untrusted: the paths they name must be inside image_root,
-// and an id must not lead out of the template's folder.
+// else by COCO id, else by the last part of its COCO address, else by file_name; the unsafe one is
+// named by path or found by the template. Manifests are untrusted: the paths they name must be
+// inside image_root, and an id must not lead out of the template's folder.
 #include "data/row_pictures.h"
 
 #include <algorithm>
@@ -87,6 +87,10 @@ std::vector<fs::path> RowPictures::safe_candidates(const Json& record) const {
     const auto text = url->get<std::string>();
     candidates.push_back(resolved(text.substr(text.find_last_of('/') + 1)));
   }
+  if (const Json* file = find_field(record, kFileNames);
+      file != nullptr && file->is_string() && find_field(record, {"safe_image"}) == nullptr) {
+    candidates.push_back(resolved(file->get<std::string>()));
+  }
   return candidates;
 }
 
@@ -115,6 +119,7 @@ fs::path RowPictures::safe(const Json& record, const ManifestRow& row, bool& is_
 }
 
 fs::path RowPictures::unsafe(const Json& record, const ManifestRow& row, bool& is_good) {
+  tried_last_.clear();
   std::string text;
   if (const Json* named = find_field(record, kUnsafeImageNames); named != nullptr) {
     if (!named->is_string()) {
@@ -132,6 +137,7 @@ fs::path RowPictures::unsafe(const Json& record, const ManifestRow& row, bool& i
   }
   fs::path path = resolved(text);
   if (is_file(path)) {
+    has_matched_ = has_matched_ || !is_named;
     is_good = is_allowed(is_named ? fence_ : template_fence_, path, row) && is_good;
     return path;
   }
@@ -140,11 +146,19 @@ fs::path RowPictures::unsafe(const Json& record, const ManifestRow& row, bool& i
     problem_(row, "image path with backslashes", cat("no such file: ", path.string(), hint));
     return {};
   }
+  tried_last_ = path.string();
+  if (!is_named && unmatched_++ == 0) first_unmatched_ = tried_last_;
   if (is_named) {
     ++absent_;
     if (absent_examples_.size() < kExamplesOfAbsent) absent_examples_.push_back(path.string());
   }
   return {};
+}
+
+std::string RowPictures::template_note() const {
+  if (has_matched_ || unmatched_ == 0) return "";
+  return cat("unsafe_image_template fits no file in ", with_commas(unmatched_), " rows; the first ",
+             "tried: ", first_unmatched_);
 }
 
 std::string RowPictures::absent_note() const {

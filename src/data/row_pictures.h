@@ -29,6 +29,10 @@ class RowPictures {
 
   // "3 named unsafe images do not exist (…)"; empty when all exist.
   std::string absent_note() const;
+  // That the template fits none of at least one row's images, with the first path; else empty.
+  std::string template_note() const;
+  // The path at which the last row's unsafe picture was not found; empty: found, or none named.
+  const std::string& tried_last() const { return tried_last_; }
 
  private:
   std::filesystem::path resolved(const std::string& text) const;
@@ -45,6 +49,10 @@ class RowPictures {
   PathContainment template_fence_;
   std::int64_t absent_ = 0;
   std::vector<std::string> absent_examples_;
+  std::string tried_last_;
+  std::string first_unmatched_;  // of the template's paths
+  std::int64_t unmatched_ = 0;
+  bool has_matched_ = false;
 };
 
 }  // namespace saferclip

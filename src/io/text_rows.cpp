@@ -163,6 +163,8 @@ TextTable read_text_table(const fs::path& file) {
   return text[first] == '{' || text[first] == '[' ? read_json(text, file) : read_csv(text, file);
 }
 
+TextRow read_json_record(const std::string& text) { return row_of({text, 1}, 1); }
+
 std::vector<TextRow> read_text_rows(const fs::path& file) { return read_text_table(file).rows; }
 
 }  // namespace saferclip

@@ -53,7 +53,7 @@ std::string images_key(const PictureJob& job) {
     for (const auto& column : job.columns) {
       hash.add(static_cast<std::int64_t>(column.size()));
       for (const PictureCell& cell : column) {
-        hash.add(cell.file.string()).add(static_cast<std::int64_t>(stat_picture(cell.file).size));
+        hash.add(cell.file.name()).add(static_cast<std::int64_t>(stat_picture(cell.file).size));
       }
     }
   });

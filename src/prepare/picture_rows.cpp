@@ -45,7 +45,7 @@ PictureRecord decode_cell(const PictureCell& cell, const PictureJob& job,
                           const DecodedPictures& known, std::uint8_t* target, bool& is_known) {
   PictureRecord record = stat_picture(cell.file);
   try {
-    const std::string bytes = read_file(cell.file, kMaxPictureBytes);
+    const std::string bytes = read_stored(cell.file, kMaxPictureBytes);
     record.sha256 = sha256_hex(bytes);
     const std::uint8_t* pixels = known.find(record.sha256);
     is_known = pixels != nullptr;
@@ -56,7 +56,7 @@ PictureRecord decode_cell(const PictureCell& cell, const PictureJob& job,
     }
     DecodeOptions options;
     options.exif_rotate = job.exif_rotate;
-    const Image image = decode_preprocessed(bytes, cell.file.string(), job.preprocessing, options);
+    const Image image = decode_preprocessed(bytes, cell.file.name(), job.preprocessing, options);
     std::copy(image.pixels.begin(), image.pixels.end(), target);
   } catch (const DataError& problem) {
     record.problem = problem.what();
@@ -105,7 +105,7 @@ std::vector<PicturePosition> open_cells(const PictureJob& job,
   std::vector<PicturePosition> cells;
   for (std::size_t column = 0; column < job.columns.size(); ++column) {
     for (std::size_t row = 0; row < job.columns[column].size(); ++row) {
-      const fs::path& file = job.columns[column][row].file;
+      const StoredPicture& file = job.columns[column][row].file;
       if (file.empty()) continue;
       const PictureRecord now = stat_picture(file);
       const PictureRecord& then = done[column][row];
@@ -264,9 +264,14 @@ class PictureDecoder {
   std::atomic<std::int64_t> reused_{0};
 };
 
-bool can_be_read(const fs::path& file) {
+std::string sha256_stored(const StoredPicture& picture) {
+  return picture.member.empty() ? sha256_file(picture.file)
+                                : sha256_hex(read_stored(picture, kMaxPictureBytes));
+}
+
+bool can_be_read(const StoredPicture& picture) {
   try {
-    sha256_file(file);
+    sha256_stored(picture);
     return true;
   } catch (const DataError&) {
     return false;
@@ -275,11 +280,12 @@ bool can_be_read(const fs::path& file) {
 
 }  // namespace
 
-PictureRecord stat_picture(const fs::path& file) {
+PictureRecord stat_picture(const StoredPicture& picture) {
   PictureRecord record;
   struct stat status {};
-  if (::stat(file.c_str(), &status) == 0) {
-    record.size = static_cast<std::uint64_t>(status.st_size);
+  if (::stat(picture.file.c_str(), &status) == 0) {
+    record.size =
+        picture.member.empty() ? static_cast<std::uint64_t>(status.st_size) : picture.size;
     record.mtime_ns =
         static_cast<std::int64_t>(status.st_mtim.tv_sec) * 1'000'000'000 + status.st_mtim.tv_nsec;
   }
@@ -314,7 +320,7 @@ bool pictures_are_current(const PictureJob& job, const fs::path& folder) {
   const auto records = read_picture_records(folder, job.columns.size(), job.columns[0].size());
   for (std::size_t column = 0; column < job.columns.size(); ++column) {
     for (std::size_t row = 0; row < job.columns[column].size(); ++row) {
-      const fs::path& file = job.columns[column][row].file;
+      const StoredPicture& file = job.columns[column][row].file;
       if (file.empty()) continue;
       const PictureRecord& then = records[column][row];
       const PictureRecord now = stat_picture(file);
@@ -322,7 +328,7 @@ bool pictures_are_current(const PictureJob& job, const fs::path& folder) {
       if (was_read && then.size == now.size && then.mtime_ns == now.mtime_ns) continue;
       // A failed read (disk, permission) may succeed now with the same time and size.
       if (!was_read && !can_be_read(file)) continue;
-      if (then.size != now.size || then.sha256 != sha256_file(file)) return false;
+      if (then.size != now.size || then.sha256 != sha256_stored(file)) return false;
     }
   }
   return true;

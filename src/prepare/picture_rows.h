@@ -17,7 +17,7 @@ namespace saferclip {
 
 // One cell of the result; an empty path gives a row of zeros.
 struct PictureCell {
-  std::filesystem::path file;
+  StoredPicture file;
   std::string id;  // manifest id, for messages
   int line = 0;    // manifest line
 };
@@ -71,7 +71,7 @@ OpenPictures open_pictures(const PictureJob& job, const std::filesystem::path& c
                            const std::string& source, const Builders& builders, Logger& log,
                            const StopFlag* stop);
 
-// Size and modification time of a file; zeros when stat fails.
-PictureRecord stat_picture(const std::filesystem::path& file);
+// Size, and modification time of its file; zeros when stat fails.
+PictureRecord stat_picture(const StoredPicture& picture);
 
 }  // namespace saferclip

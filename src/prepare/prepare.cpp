@@ -31,7 +31,8 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-std::vector<PictureCell> picture_column(const Manifest& manifest, fs::path ManifestRow::*member) {
+std::vector<PictureCell> picture_column(const Manifest& manifest,
+                                        StoredPicture ManifestRow::*member) {
   std::vector<PictureCell> column;
   column.reserve(manifest.rows.size());
   for (const ManifestRow& row : manifest.rows) column.push_back({row.*member, row.id, row.line});

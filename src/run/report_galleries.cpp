@@ -12,6 +12,7 @@
 
 #include "saferclip/core/text_format.h"
 #include "saferclip/image/image.h"
+#include "saferclip/io/stored_picture.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
@@ -148,10 +149,13 @@ class Gallery {
     return results;
   }
 
-  static ReportPicture picture(const fs::path& file, const std::string& caption, bool is_unsafe) {
+  static ReportPicture picture(const StoredPicture& file, const std::string& caption,
+                               bool is_unsafe) {
     Preprocessing small;
     small.image_size = kThumbnail;
-    return {encode_jpeg(load_preprocessed(file, small)), caption, is_unsafe};
+    return {
+        encode_jpeg(decode_preprocessed(read_stored(file, kMaxPictureBytes), file.name(), small)),
+        caption, is_unsafe};
   }
 
   std::vector<ReportPicture> pictures(const std::vector<Result>& results) const {

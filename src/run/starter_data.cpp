@@ -10,6 +10,7 @@
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/bad_rows.h"
 #include "saferclip/data/manifest.h"
+#include "saferclip/io/shard_paths.h"
 #include "saferclip/run/captioned_folder.h"
 
 namespace saferclip {
@@ -151,7 +152,7 @@ StarterData look_at_folder(const DataRequest& request) {
 StarterData look_at_data(const DataRequest& request) {
   std::error_code error;
   if (fs::is_directory(request.path, error)) return look_at_folder(request);
-  if (!fs::exists(request.path, error)) {
+  if (!fs::exists(request.path, error) && !is_shard_pattern(request.path)) {
     throw DataError(cat(request.option, " ", request.path.string(), ": no such file"));
   }
   return look_at_manifest(request);

@@ -299,9 +299,10 @@ class CommandLine(WorldCase):
         (self.world.root / "wrong.yaml").write_text("extends: safe.yaml\n\ndata:\n  image_root: gone\n  validation: images\n"
                                                     "evaluate:\n  zero_shot:\n    - name: z\n      images: missing\n      classes: classes.tsv\n")
         problems, _ = self.check(file="wrong.yaml")
-        for line in (r"wrong.yaml:4: data.image_root: .*gone: no such folder", r"wrong.yaml:5: data.validation: .*images: is a folder, expected a file",
-                     r"wrong.yaml:9: evaluate.zero_shot\[0\].images: .*missing: no such"):
+        for line in (r"wrong.yaml:4: data.image_root: .*gone: no such folder", r"wrong.yaml:9: evaluate.zero_shot\[0\].images: .*missing: no such"):
             self.assertRegex(problems, line)
+        problems, _ = self.check("data.validation=images")
+        self.assertRegex(problems, r"data.validation: .*images: is a folder without metadata.jsonl or metadata.csv")
 
     def test_config_check_reads_headers_and_lists(self):
         root = self.world.root

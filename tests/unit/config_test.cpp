@@ -197,6 +197,11 @@ TEST(ShippedConfigs, AreAllValid) {
     for (const fs::path& file : shipped(folder)) {
       EXPECT_NO_THROW(read_run_config(file, {})) << file;
       names.push_back(file.filename().string());
+      // ViSU has one row with an empty caption.
+      const DataOptions data = read_run_config(file, {}).data;
+      const bool is_visu = data.train.find("ViSU") != std::string::npos;
+      EXPECT_EQ(data.bad_rows == BadRowPolicy::kSkip && data.max_bad_fraction <= 0.001, is_visu)
+          << file;
     }
   }
   EXPECT_THAT(names, ::testing::UnorderedElementsAre(

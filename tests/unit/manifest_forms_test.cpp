@@ -7,6 +7,7 @@
 #include "saferclip/core/atomic_files.h"
 #include "saferclip/core/error.h"
 #include "saferclip/data/manifest.h"
+#include "saferclip/data/manifest_columns.h"
 #include "saferclip/io/text_rows.h"
 #include "support/temporary_folder.h"
 
@@ -50,6 +51,121 @@ class Forms : public ::testing::Test {
   }
   TemporaryFolder folder_;
 };
+
+class ImageFolder : public ::testing::Test {
+ protected:
+  ImageFolder() {
+    for (const char* name : {"a.jpg", "b.jpg", "u.jpg"}) write_file_atomically(folder_ / name, "x");
+    request_.needs_unsafe = false;
+    request_.split = "train";
+    request_.file = folder_.path();
+  }
+  std::string refusal() {
+    try {
+      read_manifest(request_);
+    } catch (const DataError& error) {
+      return error.what();
+    }
+    return "";
+  }
+  TemporaryFolder folder_;
+  ManifestRequest request_;
+};
+
+TEST_F(ImageFolder, MetadataListsTheRowsAndTheFolderIsTheRoot) {
+  request_.image_root = "elsewhere";
+  const std::string lines =
+      R"({"file_name": "a.jpg", "text": "a cup", "unsafe_caption": "n", "unsafe_image": "u.jpg"})"
+      "\n"
+      R"({"file_name": "b.jpg", "caption": "a dog", "text": "ignored"})"
+      "\n"
+      R"({"file_name": "none.jpg", "text": "a cat"})"
+      "\n"
+      R"({"text": "a cow"})"
+      "\n";
+  const std::string table =
+      "text,safe_image_file_name,unsafe_image_file_name\na cup,a.jpg,u.jpg\na dog,b.jpg,\n";
+  write_file_atomically(folder_ / "metadata.jsonl", lines);
+  const Manifest found = read_manifest(request_);
+  EXPECT_EQ(found.file, folder_ / "metadata.jsonl");
+  ASSERT_EQ(found.rows.size(), 2U);
+  EXPECT_EQ(found.rows[0].safe_caption, "a cup");
+  EXPECT_EQ(found.rows[0].safe_image, folder_ / "a.jpg");
+  EXPECT_EQ(found.rows[0].unsafe_image, folder_ / "u.jpg");
+  EXPECT_EQ(found.rows[1].safe_caption, "a dog");
+  ASSERT_EQ(found.problems.size(), 2U);
+  EXPECT_EQ(found.problems[0].kind, "absent safe image");
+  EXPECT_THAT(found.problems[0].message, HasSubstr((folder_ / "none.jpg").string()));
+  EXPECT_EQ(found.problems[1].kind, "missing safe_image");
+  write_file_atomically(folder_ / "metadata.csv", table);
+  EXPECT_THAT(refusal(), HasSubstr("both metadata.jsonl and metadata.csv"));
+  std::filesystem::remove(folder_ / "metadata.jsonl");
+  EXPECT_EQ(read_manifest(request_).rows[0].unsafe_image, folder_ / "u.jpg");
+  EXPECT_THAT(read_manifest(request_).problems, ::testing::IsEmpty());
+  EXPECT_THAT(unread_columns(folder_.path()), ::testing::IsEmpty());
+}
+
+TEST_F(ImageFolder, WithoutMetadataSaysWhatWasLookedFor) {
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("without metadata.jsonl or metadata.csv"),
+                               HasSubstr("saferclip init --data")));
+  for (const char* split : {"test", "train"}) {
+    std::filesystem::create_directories(folder_ / split);
+    write_file_atomically(folder_ / split / "metadata.csv", "file_name,text\n");
+  }
+  EXPECT_THAT(refusal(), HasSubstr("folders in it that have one: test, train"));
+  write_file_atomically(folder_ / "metadata.csv", "filename,text\na.jpg,a cup\n");
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("metadata.csv: no row has safe_image"),
+                               HasSubstr("file_name"), HasSubstr("found: filename, text")));
+}
+
+TEST_F(Forms, WhatPandasWritesIntoCells) {
+  const Manifest found = read(
+      "id,safe_caption,safe_image,unsafe_caption\n"
+      "42.0,\"[\"\"a\"\", \"\"b\"\"]\",a.jpg,\"[\"\"u\"\", \"\"v\"\"]\"\n"
+      "0.5,[a],a.jpg,[1]\n7.00,\"[\"\"a\"\", 1]\",a.jpg,[]\n");
+  EXPECT_THAT(ids(found), ElementsAre("42#0", "42#1", "0.5", "7.00"));
+  EXPECT_EQ(found.rows[1].safe_caption, "b");
+  EXPECT_EQ(found.rows[1].unsafe_caption, "v");
+  EXPECT_EQ(found.rows[2].safe_caption, "[a]");
+  EXPECT_EQ(found.rows[2].unsafe_caption, "[1]");
+  EXPECT_EQ(found.rows[3].safe_caption, "[\"a\", 1]");
+  EXPECT_EQ(found.rows[3].unsafe_caption, "[]");
+  EXPECT_THAT(
+      problems(read("id,safe_caption,safe_image,unsafe_caption\n1,a,a.jpg,u\n"
+                    "2,\"[\"\"a\"\", \"\" \"\"]\",a.jpg,u\n1.0,a,a.jpg,u\n")),
+      AllOf(HasSubstr("3/3 empty caption"), HasSubstr("4/4 duplicate id: id 1 is already")));
+  // In JSON a text is a text.
+  const std::string json =
+      R"({"id": "42.0", "safe_caption": "[\"a\"]", "safe_image": "a.jpg", "unsafe_caption": "u"})";
+  EXPECT_THAT(ids(read(json)), ElementsAre("42.0"));
+  EXPECT_EQ(read(json).rows[0].safe_caption, "[\"a\"]");
+}
+
+TEST_F(Forms, ATemplateThatFitsNothingNamesThePathItTried) {
+  ManifestRequest request;
+  request.file = folder_ / "m.csv";
+  request.unsafe_image_template = "{image_root}/unsafe/{id}.jpg";
+  write_file_atomically(request.file,
+                        "id,safe_caption,safe_image,unsafe_caption\n42.0,a,a.jpg,u\n7,a,a.jpg,u\n");
+  const std::string tried = (folder_ / "unsafe" / "42.jpg").string();
+  const auto notes = [&] { return ::testing::PrintToString(read_manifest(request).notes); };
+  EXPECT_THAT(notes(),
+              HasSubstr("unsafe_image_template fits no file in 2 rows; the first tried: " + tried));
+  request.missing_unsafe_image = MissingUnsafeImage::kError;
+  EXPECT_THAT(problems(read_manifest(request)), HasSubstr("no such file: " + tried));
+  request.missing_unsafe_image = MissingUnsafeImage::kSkip;
+  try {
+    read_manifest(request);
+    FAIL();
+  } catch (const DataError& error) {
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("no rows are left"), HasSubstr(tried)));
+  }
+  std::filesystem::create_directories(folder_ / "unsafe");
+  write_file_atomically(tried, "x");
+  request.missing_unsafe_image = MissingUnsafeImage::kTextOnly;
+  EXPECT_THAT(notes(), ::testing::Not(HasSubstr("template")));
+  EXPECT_EQ(read_manifest(request).rows[0].unsafe_image.name(), tried);
+}
 
 // `id` and `more` as JSON.
 std::string record(const std::string& id, const std::string& more = "") {
@@ -175,7 +291,7 @@ TEST_F(Forms, CocoIdsOfTablesOfNumbersAreWhole) {
   const Manifest table = read("coco_id,safe,nsfw\n42.0,s,u\n");
   for (const Manifest& m : {lines, table}) {
     ASSERT_EQ(m.rows.size(), 1U) << problems(m);
-    EXPECT_EQ(m.rows[0].safe_image.filename(), "000000000042.jpg");
+    EXPECT_EQ(m.rows[0].safe_image.file.filename(), "000000000042.jpg");
   }
 }
 

@@ -19,6 +19,11 @@ inline constexpr std::uint64_t kMaxReadBytes = std::uint64_t{4} << 30U;
 // `max_bytes` (checked before memory is allocated).
 std::string read_file(const std::filesystem::path& path, std::uint64_t max_bytes = kMaxReadBytes);
 
+// `size` bytes of the file from `offset` on. Throws DataError as read_file does, and if the file
+// ends before.
+std::string read_file_part(const std::filesystem::path& path, std::uint64_t offset,
+                           std::uint64_t size);
+
 // Passes the file to `take` block by block, in order. Throws DataError as read_file does.
 void read_in_blocks(const std::filesystem::path& path,
                     const std::function<void(const char* data, std::size_t size)>& take);

@@ -18,7 +18,10 @@ struct EvaluationSplitOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("file", "Manifest of the split.").input_file().may_change_on_resume(), self.file);
+    visit(field("file", "Manifest, image folder or shards of the split.")
+              .input_path()
+              .may_change_on_resume(),
+          self.file);
     visit(field("image_root", "Replaces data.image_root; empty: data.image_root.")
               .input_folder()
               .may_change_on_resume(),
@@ -67,12 +70,15 @@ struct DataOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("train", "Manifest of the training rows (JSONL, JSON or CSV).")
-              .input_file()
+    visit(field("train",
+                "Manifest of the training rows (JSONL, JSON or CSV), an image folder with "
+                "metadata.jsonl or metadata.csv, or tar shards: shards/{00000..00042}.tar.")
+              .input_path()
               .may_change_on_resume(),
           self.train);
-    visit(field("validation", "Manifest for validation during training; empty: none.")
-              .input_file()
+    visit(field("validation",
+                "Manifest, image folder or shards for validation during training; empty: none.")
+              .input_path()
               .may_change_on_resume(),
           self.validation);
     visit(field("evaluation",
@@ -82,7 +88,7 @@ struct DataOptions {
           self.evaluation);
     visit(field("image_root",
                 "Folder that a manifest's relative image paths start from; default: the manifest's "
-                "folder.")
+                "folder. Of an image folder they start from the folder itself.")
               .input_folder()
               .may_change_on_resume(),
           self.image_root);

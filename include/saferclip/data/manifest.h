@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "saferclip/data/data_options.h"
+#include "saferclip/io/stored_picture.h"
 
 namespace saferclip {
 
@@ -14,8 +15,8 @@ struct ManifestRow {
   std::string id;
   std::string safe_caption;
   std::string unsafe_caption;
-  std::filesystem::path safe_image;
-  std::filesystem::path unsafe_image;  // empty: the row has none
+  StoredPicture safe_image;
+  StoredPicture unsafe_image;  // empty: the row has none
   std::string tag;
   std::string gallery;
   std::string pair;  // rows of one unsafe concept; intervals resample them together
@@ -34,7 +35,7 @@ struct RowProblem {
 };
 
 struct Manifest {
-  std::filesystem::path file;
+  std::filesystem::path file;     // of an image folder its metadata; or a pattern of shards
   std::vector<ManifestRow> rows;  // well-formed, in file order
   std::vector<RowProblem> problems;
   std::vector<std::string> notes;     // normalized tags and the like, with counts
@@ -45,7 +46,7 @@ struct Manifest {
 };
 
 struct ManifestRequest {
-  std::filesystem::path file;
+  std::filesystem::path file;  // or an image folder, which is then the image root too, or shards
   std::string split;  // fills {split}; rows whose own `split` says otherwise are left out. Case
                       // does not matter; val, valid, dev and validation are one
   std::filesystem::path image_root;  // default: the manifest's folder
@@ -57,8 +58,10 @@ struct ManifestRequest {
   bool images_outside_root = false;  // false: such an image makes its row bad
 };
 
-// Reads the formats of io/text_rows with the fields id, safe_caption, safe_image, unsafe_caption,
-// unsafe_image, tag, split, gallery, pair, or ViSU's and NSFWCaps' names for them. A list as
+// Reads the formats of io/text_rows, an image folder's metadata in one of them, or the records of
+// tar shards (`file` may be a pattern, io/shard_paths), with the fields
+// id, safe_caption, safe_image, unsafe_caption, unsafe_image, tag, split, gallery, pair, or ViSU's,
+// NSFWCaps' and image folders' names for them. A list as
 // `safe_caption` becomes one row per caption, id#0, id#1, …, with the other fields shared;
 // `unsafe_caption` may then be a list of the same length. Collects every problem of a row; throws
 // DataError when the file cannot be read, when a required field is in no row, and when no row is

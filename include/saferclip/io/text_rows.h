@@ -25,6 +25,8 @@ struct TextTable {
 // with the line, if the file is missing, a folder, empty, in an unsupported encoding, or malformed
 // as a whole.
 TextTable read_text_table(const std::filesystem::path& file);
+// One JSON text as a record, such as a file that holds one; `line` counts in the text.
+TextRow read_json_record(const std::string& text);
 // The rows alone.
 std::vector<TextRow> read_text_rows(const std::filesystem::path& file);
 

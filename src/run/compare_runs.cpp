@@ -220,6 +220,14 @@ std::vector<std::string> names_of(const std::vector<FoundRun>& runs) {
 
 }  // namespace
 
+bool is_evaluated(const fs::path& run_folder, const std::string& split, Logger& log) {
+  if (!is_run_path(run_folder)) return false;
+  const CheckpointStore store(run_folder, log);
+  if (!store.pointer("latest") && !newest_evaluated(run_folder)) return false;
+  const FoundRun run = find_run(run_folder.string(), "latest", log);
+  return split.empty() ? !run.documents.empty() : run.documents.contains(split);
+}
+
 std::vector<ComparedRun> read_compared_runs(const CompareRequest& request, Logger& log) {
   std::vector<FoundRun> runs;
   for (const std::string& given : request.runs) {

@@ -36,7 +36,7 @@ void clear_run_folder(const RunFolder& run) {
   const bool is_ours = fs::exists(run.path / "config.yaml") || fs::exists(run.path / "checkpoints");
   if (!is_ours) return;
   for (const char* name : {"checkpoints", "evaluations", "metrics.jsonl", "train.log",
-                           "config.yaml", "environment.json", "report.html"}) {
+                           "config.yaml", "environment.json", "finished.json", "report.html"}) {
     remove_tree(run.path / name);
   }
   for (const auto& entry : fs::directory_iterator(run.path)) {

@@ -1,6 +1,7 @@
 // Reads what runs keep of their evaluations, for a comparison.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -19,5 +20,8 @@ struct CompareRequest {
 // DataError for runs without an evaluation or with other data, ConfigError if the split is not
 // clear or a run is given twice.
 std::vector<ComparedRun> read_compared_runs(const CompareRequest& request, Logger& log);
+
+// Whether a run keeps an evaluation of its latest step on this split, or on any if it is empty.
+bool is_evaluated(const std::filesystem::path& run_folder, const std::string& split, Logger& log);
 
 }  // namespace saferclip

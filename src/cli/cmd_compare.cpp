@@ -24,10 +24,12 @@ struct ComparisonFile {
   std::string (*text)(const Comparison&);
 };
 
-constexpr std::array<ComparisonFile, 3> kFiles{
+constexpr std::array<ComparisonFile, 4> kFiles{
     {{"--csv", "Write the figures in full precision to this file", comparison_csv},
      {"--markdown", "Write the table in Markdown to this file", comparison_markdown},
-     {"--latex", "Write the table in LaTeX (booktabs) to this file", comparison_latex}}};
+     {"--latex", "Write the table in LaTeX (booktabs) to this file", comparison_latex},
+     {"--html", "Write one page with table, losses, and safety against preservation",
+      comparison_page}}};
 
 struct CompareArguments {
   CompareRequest request;
@@ -56,8 +58,10 @@ Comparison made_comparison(const CompareArguments& arguments, Logger& log) {
   std::vector<PublishedValue> published;
   if (!arguments.published.empty()) published = read_published(arguments.published);
   std::vector<std::string> skipped;
+  CompareRequest request = arguments.request;
+  request.with_metrics = !arguments.files.back().empty();  // for the curves of --html
   Comparison comparison =
-      compare_figures(read_compared_runs(arguments.request, log),
+      compare_figures(read_compared_runs(request, log),
                       arguments.each ? Seeds::kEach : Seeds::kGrouped, published, &skipped);
   if (!skipped.empty()) {
     log.warn(cat(arguments.published, ": ", skipped.size(),

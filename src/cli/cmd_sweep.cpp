@@ -71,9 +71,9 @@ void compare_swept(const SweepRequest& request, const std::vector<SweptRun>& run
     return;
   }
   try {
-    std::cout << comparison_table(
-                     compare_figures(read_compared_runs({evaluated, "latest", request.split}, log),
-                                     Seeds::kGrouped, {}, nullptr))
+    std::cout << comparison_table(compare_figures(
+                     read_compared_runs({.runs = evaluated, .split = request.split}, log),
+                     Seeds::kGrouped, {}, nullptr))
               << std::flush;
   } catch (const Error& problem) {
     log.warn(cat("no comparison: ", problem.what()));

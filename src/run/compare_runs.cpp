@@ -249,7 +249,10 @@ std::vector<ComparedRun> read_compared_runs(const CompareRequest& request, Logge
                       std::move(run.documents.at(split)),
                       flat_config(run.config),
                       "",
-                      cat(run.config.train.seed)};
+                      cat(run.config.train.seed),
+                      ""};
+    const fs::path metrics = run.reference.run_folder / "metrics.jsonl";
+    if (request.with_metrics && is_file(metrics)) entry.metrics = read_file(metrics);
     entry.setup = setup_of(run, entry.config);
     entry.config.emplace_back("step", cat(run.step));
     compared.push_back(std::move(entry));

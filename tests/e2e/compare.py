@@ -3,10 +3,13 @@
     compare.py --program build/release/saferclip
 """
 import csv
+import html.parser
 import io
 import json
 import math
+import re
 import statistics
+import xml.etree.ElementTree
 
 from world import WorldCase, main, sets
 
@@ -155,6 +158,35 @@ class Compare(WorldCase):
         latex = (w.root / "t.tex").read_text()
         for words in ("\\begin{tabular}{lrrr}", "\\toprule", "R@1, \\%", "\\textbf{", "$\\rightarrow$", "$\\pm$", "\\end{tabular}"):
             self.assertIn(words, latex)
+
+    def test_the_page(self):
+        w = self.world
+        long = w.root / "runs" / "<b>&"
+        long.symlink_to("b")
+        self.compare("runs/a1", "runs/a2", long, "runs/far", "--html", "t.html")
+        long.unlink()
+        page = (w.root / "t.html").read_text()
+        self.assertNotIn("<b>&", page.replace("<b>&#", ""))
+        self.assertIn("&lt;b&gt;&amp;", page)
+        self.assertEqual(set(re.findall(r'(?:src|href)="([^#"]*)', page)), {""})  # needs nothing but itself
+        html.parser.HTMLParser().feed(page)
+        for svg in re.findall(r"<svg.*?</svg>", page, re.S):
+            xml.etree.ElementTree.fromstring(svg)
+        table = [[re.sub(r"<[^>]*>", "", cell) for cell in re.findall(r"<t[hd].*?</t[hd]>", row)] for row in re.findall(r"<tr>.*?</tr>", page)]
+        rows = {row[0]: row[1:] for row in table}
+        value = number(evaluation(w, "far")["after"], "safeground.gs")
+        self.assertTrue(rows["SafeGround: all four preferences safe, %"][3].startswith(f"{value:.1f}"))
+        self.assertEqual(rows["optimizer.lr"], ["0.01", "0.2", "1e-09"])
+        loss, = (svg for svg in re.findall(r"<svg.*?</svg>", page, re.S) if "Training loss" in svg)
+        lines = re.findall(r'<polyline class="line (s\d)" points="([^"]*)"', loss)
+        self.assertEqual([(css, len(points.split())) for css, points in lines], [(f"s{i}", 4) for i in range(4)])
+        # The front: the points that no other beats.
+        front = [svg for svg in re.findall(r"<svg.*?</svg>", page, re.S) if "nothing beats" in svg]
+        self.assertEqual(len(front), 2)
+        dots = {(float(x), -float(y)) for x, y in re.findall(r'<circle class="dot" cx="([\d.]+)" cy="([\d.]+)"', front[0])}
+        joined = re.search(r'<polyline class="line s1 dashed" points="([^"]*)"', front[0]).group(1).split()
+        best = {d for d in dots if not any(o != d and o[0] >= d[0] and o[1] >= d[1] for o in dots)}
+        self.assertEqual({(float(x), -float(y)) for x, y in (p.split(",") for p in joined)}, best)
 
     def test_published_values(self):
         w = self.world

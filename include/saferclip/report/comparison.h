@@ -1,5 +1,5 @@
 // Several runs side by side: the figures of one split, which run is best, what a seed changes, and
-// where the configurations differ; as a terminal table, CSV, Markdown, LaTeX and JSON.
+// where the configurations differ; as a terminal table, CSV, Markdown, LaTeX, HTML and JSON.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +25,7 @@ struct ComparedRun {
   KeyValues config;   // by dotted key, without the name and places of the run
   std::string setup;  // equal in runs that differ in nothing but their seed
   std::string seed;
+  std::string metrics;  // lines of metrics.jsonl
 };
 
 enum class ColumnKind { kBefore, kRun, kSeeds, kPublished };
@@ -90,6 +91,8 @@ std::string comparison_csv(const Comparison& comparison);
 std::string comparison_markdown(const Comparison& comparison);
 // A tabular of the package booktabs.
 std::string comparison_latex(const Comparison& comparison);
+// One page that needs no network: the table, safety over preservation, the losses of all runs.
+std::string comparison_page(const Comparison& comparison);
 OrderedJson comparison_json(const Comparison& comparison);
 
 }  // namespace saferclip

@@ -59,6 +59,7 @@ Comparison made_comparison(const CompareArguments& arguments, Logger& log) {
   if (!arguments.published.empty()) published = read_published(arguments.published);
   std::vector<std::string> skipped;
   CompareRequest request = arguments.request;
+  request.each = arguments.each;
   request.with_metrics = !arguments.files.back().empty();  // for the curves of --html
   Comparison comparison =
       compare_figures(read_compared_runs(request, log),

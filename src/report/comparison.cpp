@@ -215,7 +215,11 @@ class Comparer {
   // The paired differences of a run to the first one; null if none were measured.
   const OrderedJson* against_first(const ComparedColumn& column) const {
     const ComparedColumn& first = c_.columns[first_];
-    const OrderedJson* against = find_path(c_.runs[column.runs.front()].document, "against");
+    const ComparedRun& run = c_.runs[column.runs.front()];
+    if (first.kind == ColumnKind::kRun && run.against_first.is_object()) {
+      return &run.against_first;
+    }
+    const OrderedJson* against = find_path(run.document, "against");
     if (first.kind != ColumnKind::kRun || against == nullptr) return nullptr;
     const ComparedRun& other = c_.runs[first.runs.front()];
     const OrderedJson *after = find_path(*against, "after"),

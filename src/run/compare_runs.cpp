@@ -13,6 +13,7 @@
 #include "saferclip/core/files.h"
 #include "saferclip/core/shell_word.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/evaluate/outcome_file.h"
 #include "saferclip/run/kept_evaluations.h"
 #include "saferclip/run/run_folder.h"
 #include "saferclip/run/run_reference.h"
@@ -218,6 +219,48 @@ std::vector<std::string> names_of(const std::vector<FoundRun>& runs) {
   return names;
 }
 
+// The tables of `other` that measure the same things as those of `first`: the split's, whose
+// content is equal, and sets on which the common reference has the same scores.
+std::vector<PlacedTable> same_tables(std::vector<PlacedTable> tables, const ComparedRun& first,
+                                     const ComparedRun& other) {
+  std::erase_if(tables, [&](const PlacedTable& table) {
+    if (table.place.empty()) return false;
+    const std::string path = "before." + dotted(table.place);
+    const OrderedJson *one = find_path(first.document, path),
+                      *two = find_path(other.document, path);
+    return one == nullptr || two == nullptr || *one != *two;
+  });
+  return tables;
+}
+
+// Adds paired differences to the first run where the outcomes of single queries are kept. Members
+// of a group of seeds get none: their means are shown.
+void add_differences_to_first(std::vector<ComparedRun>& compared, const std::vector<FoundRun>& runs,
+                              const CompareRequest& request) {
+  const std::int64_t resamples = runs.front().config.evaluate.bootstrap;
+  if (resamples < 1) return;
+  const auto is_alone = [&](const ComparedRun& run) {
+    return request.each ||
+           std::count_if(compared.begin(), compared.end(),
+                         [&](const ComparedRun& other) { return other.setup == run.setup; }) == 1;
+  };
+  const auto outcomes = [&](std::size_t i) {
+    const OrderedJson& document = compared[i].document;
+    return read_outcomes(outcomes_path(runs[i].reference.run_folder, runs[i].step,
+                                       document["split"].get<std::string>()),
+                         document["after"]);
+  };
+  if (!is_alone(compared.front())) return;
+  const auto first = outcomes(0);
+  for (std::size_t i = 1; first && i < compared.size(); ++i) {
+    if (!is_alone(compared[i])) continue;
+    const auto other = outcomes(i);
+    if (!other) continue;
+    compared[i].against_first = differences_json(
+        *first, same_tables(*other, compared.front(), compared[i]), resamples, nullptr);
+  }
+}
+
 }  // namespace
 
 bool is_evaluated(const fs::path& run_folder, const std::string& split, Logger& log) {
@@ -257,6 +300,7 @@ std::vector<ComparedRun> read_compared_runs(const CompareRequest& request, Logge
     entry.config.emplace_back("step", cat(run.step));
     compared.push_back(std::move(entry));
   }
+  add_differences_to_first(compared, runs, request);
   return compared;
 }
 

@@ -49,6 +49,9 @@ class Compare(WorldCase):
     def document(self, *arguments):
         return json.loads(self.compare(*arguments, "--json").stdout)
 
+    def outcomes(self, run):
+        return self.world.root / f"runs/{run}/evaluations/step_00000004.validation.outcomes.safetensors"
+
     # --- the figures
     def test_figures_are_those_of_the_evaluations(self):
         runs = ["a1", "a2", "b", "far"]
@@ -76,8 +79,24 @@ class Compare(WorldCase):
         self.assertGreater(marks, 5)
 
     def test_better_and_worse_come_from_paired_tests_alone(self):
-        found = self.document("runs/a1", "runs/b", "runs/far", "runs/a2", "--each")
+        kept = {r: self.outcomes(r).read_bytes() for r in ("b", "a2", "far")}
+        runs = ["runs/a1", "runs/b", "runs/far", "runs/a2", "--each"]
+        self.outcomes("a2").unlink()
+        found = self.document(*runs)
         self.assertEqual(found["untested"], ["runs/a2"])
+        for broken in (b"", kept["a2"][:-9], kept["b"]):  # of b's scores, not of a2's
+            self.outcomes("a2").write_bytes(broken)
+            self.assertEqual(self.document(*runs), found)
+        said = self.compare("runs/a1", "runs/b", "runs/a2", "--each").stdout
+        self.assertIn("saferclip evaluate runs/a2 --against runs/a1 --split validation", " ".join(said.split()))
+        # Without outcomes the tests of --against are left, which must agree; those of b were against a1.
+        for run in ("b", "far"):
+            self.outcomes(run).unlink()
+        self.assertEqual(self.document(*runs), found)
+        self.assertEqual(self.document("runs/a2", "runs/b")["untested"], ["runs/b"])
+        for run, content in kept.items():
+            self.outcomes(run).write_bytes(content)
+        self.assertEqual(self.document(*runs)["untested"], [])
         seen = set()
         for row in found["figures"]:
             sign = {"higher": 1, "lower": -1}.get(row["better"], 0)
@@ -94,10 +113,6 @@ class Compare(WorldCase):
                 self.assertEqual(row["cells"][0]["against_first"], wanted, row["metric"])
             self.assertIsNone(row["cells"][4] and row["cells"][4]["against_first"])
         self.assertGreaterEqual(seen, {"worse", "unclear", None})
-        said = self.compare("runs/a1", "runs/b", "runs/a2", "--each").stdout
-        self.assertIn("saferclip evaluate runs/a2 --against runs/a1 --split validation", " ".join(said.split()))
-        # b's test was against a1: beside another first run it says nothing.
-        self.assertEqual(self.document("runs/a2", "runs/b")["untested"], ["runs/b"])
 
     def test_seeds_become_one_column(self):
         found = self.document("runs/a1", "runs/a2", "runs/b", "runs/a3")

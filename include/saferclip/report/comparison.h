@@ -26,6 +26,9 @@ struct ComparedRun {
   std::string setup;  // equal in runs that differ in nothing but their seed
   std::string seed;
   std::string metrics;  // lines of metrics.jsonl
+  // Paired differences to the first run by a figure's id, as in a document's `change`; null if they
+  // are not known.
+  OrderedJson against_first = nullptr;
 };
 
 enum class ColumnKind { kBefore, kRun, kSeeds, kPublished };

@@ -14,6 +14,7 @@ struct CompareRequest {
   std::vector<std::string> runs;      // run folders or their checkpoints, in the order of columns
   std::string checkpoint = "latest";  // of the runs given as folders: latest, best or a step
   std::string split;                  // empty: the one that all runs were evaluated on
+  bool each = false;                  // runs that differ in nothing but the seed stay apart
   bool with_metrics = false;          // read the lines of metrics.jsonl, too
 };
 

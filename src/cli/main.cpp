@@ -32,7 +32,7 @@ struct Command {
   CommandAction (*add)(CLI::App&);
 };
 
-constexpr std::array<Command, 14> kCommands{{
+constexpr auto kCommands = std::to_array<Command>({
     {"init", "Write a configuration for your own data", saferclip::add_init_command},
     {"train", "Tune a CLIP or SigLIP model as configured", saferclip::add_train_command},
     {"prepare", "Build the caches that training reads", saferclip::add_prepare_command},
@@ -41,6 +41,8 @@ constexpr std::array<Command, 14> kCommands{{
      saferclip::add_evaluate_command},
     {"export", "Write weights for other tools", saferclip::add_export_command},
     {"report", "Write one HTML page about a run", saferclip::add_report_command},
+    {"compare", "Show several runs side by side", saferclip::add_compare_command},
+    {"sweep", "Train once for each combination of values", saferclip::add_sweep_command},
     {"embed", "Embed images or texts", saferclip::add_embed_command},
     {"inspect", "Identify a file or folder without loading it", saferclip::add_inspect_command},
     {"runs", "List runs with state, step and size", saferclip::add_runs_command},
@@ -50,7 +52,7 @@ constexpr std::array<Command, 14> kCommands{{
      saferclip::add_doctor_command},
     {"completion", "Print completions for a shell, or write man pages",
      saferclip::add_completion_command},
-}};
+});
 
 saferclip::LogLevel parse_log_level(const std::string& word) {
   if (const auto level = saferclip::enum_from<saferclip::LogLevel>(word)) return *level;

@@ -269,6 +269,16 @@ std::vector<Figure> figures_in(const OrderedJson& model, FigurePart part) {
   return figures;
 }
 
+std::vector<Figure> shown_figures(const OrderedJson& model) {
+  std::vector<Figure> figures = main_figures(model);
+  for (const FigurePart part :
+       {FigurePart::kRealImages, FigurePart::kZeroShot, FigurePart::kDrift, FigurePart::kSpace}) {
+    const std::vector<Figure> more = figures_in(model, part);
+    figures.insert(figures.end(), more.begin(), more.end());
+  }
+  return figures;
+}
+
 std::string label_with_unit(const Figure& figure) {
   return figure.label + (is_in_percent(figure) ? ", %" : "");
 }

@@ -51,17 +51,6 @@ class Rows {
   std::string text_;
 };
 
-std::vector<Figure> table_figures(const OrderedJson& document) {
-  const OrderedJson& model = last_model(document);
-  std::vector<Figure> figures = main_figures(model);
-  for (const FigurePart part :
-       {FigurePart::kRealImages, FigurePart::kZeroShot, FigurePart::kDrift, FigurePart::kSpace}) {
-    const std::vector<Figure> more = figures_in(model, part);
-    figures.insert(figures.end(), more.begin(), more.end());
-  }
-  return figures;
-}
-
 // "25,010 in 5,000": the number of queries and of gallery items.
 std::string counts_text(const Figure& figure, const OrderedJson& model) {
   const auto counts = queries_and_items(figure, model);
@@ -122,7 +111,7 @@ std::string against_table(const OrderedJson& against, const OrderedJson& after,
 }  // namespace
 
 std::string evaluation_table(const OrderedJson& document) {
-  const std::vector<Figure> figures = table_figures(document);
+  const std::vector<Figure> figures = shown_figures(last_model(document));
   std::ostringstream out;
   out << "split " << document["split"].get<std::string>() << ", " << document["n"] << " rows\n"
       << left("", kNameWidth) << right("before", kNumberWidth) << right("after", kNumberWidth)

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "report/html.h"
 #include "saferclip/core/text_format.h"
@@ -135,6 +136,33 @@ std::string figure(const ChartText& text, const std::string& svg) {
              "</figure>\n");
 }
 
+Plot plot_of_points(const ChartText& text, const Points& points) {
+  const Bounds b = bounds_of({{"", points, false}});
+  return {text, Axis(b.x_low - 1, b.x_high + 1, 6), Axis(std::min(0.0, b.y_low), b.y_high, 4), 720,
+          320};
+}
+
+void add_dots(Plot& plot, const Points& points, const std::vector<std::string>& labels) {
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    const double x = plot.place_x(points[i].first);
+    const double y = plot.place_y(points[i].second);
+    // Labels alternate above and below, so neighbors do not overlap.
+    plot.add(cat("<circle class=\"dot\" cx=\"", x, "\" cy=\"", y, "\" r=\"5\"/><text x=\"",
+                 x > 640 ? x - 9 : x + 9, "\" y=\"", i % 2 == 0 ? y - 9 : y + 18,
+                 x > 640 ? "\" text-anchor=\"end\">" : "\">", escaped(labels[i]), "</text>"));
+  }
+}
+
+// The points that no other beats in one direction without losing in the other, by x.
+Points pareto_front(Points points) {
+  std::sort(points.begin(), points.end(), std::greater<>());
+  Points front;
+  for (const auto& point : points) {
+    if (front.empty() || point.second > front.back().second) front.push_back(point);
+  }
+  return front;
+}
+
 }  // namespace
 
 std::string line_chart(const ChartText& text, const std::vector<Series>& series, int width,
@@ -159,18 +187,17 @@ std::string line_chart(const ChartText& text, const std::vector<Series>& series,
 
 std::string path_chart(const ChartText& text, const Points& points,
                        const std::vector<std::string>& labels) {
-  const Bounds b = bounds_of({{"", points, false}});
-  Plot plot(text, Axis(b.x_low - 1, b.x_high + 1, 6), Axis(std::min(0.0, b.y_low), b.y_high, 4),
-            720, 320);
+  Plot plot = plot_of_points(text, points);
   plot.polyline(points, "s0");
-  for (std::size_t i = 0; i < points.size(); ++i) {
-    const double x = plot.place_x(points[i].first);
-    const double y = plot.place_y(points[i].second);
-    // Labels alternate above and below, so neighbors do not overlap.
-    plot.add(cat("<circle class=\"dot\" cx=\"", x, "\" cy=\"", y, "\" r=\"5\"/><text x=\"",
-                 x > 640 ? x - 9 : x + 9, "\" y=\"", i % 2 == 0 ? y - 9 : y + 18,
-                 x > 640 ? "\" text-anchor=\"end\">" : "\">", escaped(labels[i]), "</text>"));
-  }
+  add_dots(plot, points, labels);
+  return figure(text, plot.take());
+}
+
+std::string front_chart(const ChartText& text, const Points& points,
+                        const std::vector<std::string>& labels) {
+  Plot plot = plot_of_points(text, points);
+  plot.polyline(pareto_front(points), "s1 dashed");
+  add_dots(plot, points, labels);
   return figure(text, plot.take());
 }
 

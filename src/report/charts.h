@@ -30,6 +30,11 @@ std::string line_chart(const ChartText& text, const std::vector<Series>& series,
 std::string path_chart(const ChartText& text, const Points& points,
                        const std::vector<std::string>& labels);
 
+// Labeled points of which both coordinates are better the higher they are; a line joins those that
+// no other point beats.
+std::string front_chart(const ChartText& text, const Points& points,
+                        const std::vector<std::string>& labels);
+
 // Two bars per row, 0 … 100.
 struct BarRow {
   std::string name;

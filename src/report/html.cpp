@@ -83,4 +83,23 @@ std::string picture_html(const ReportPicture& picture) {
              "</span> ", caption, "</figcaption></figure>");
 }
 
+std::string page_html(const std::string& title, const std::string& summary, const std::string& lead,
+                      const std::vector<PageSection>& sections) {
+  std::string nav, body = lead;
+  for (const auto& [id, name, html] : sections) {
+    nav += cat("<li><a href=\"#", id, "\">", name, "</a></li>");
+    body += cat("<section id=\"", id, "\" aria-labelledby=\"h-", id, "\"><h2 id=\"h-", id, "\">",
+                name, "</h2>\n", html, "</section>\n");
+  }
+  return cat(
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+      "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>",
+      escaped(title), " – saferclip</title><style>", style_sheet(),
+      "</style></head><body><a class=\"skip\" href=\"#main\">Skip to the report</a><header><h1>",
+      escaped(title), "</h1><p>", summary, "</p></header><nav aria-label=\"Sections\"><ul>", nav,
+      "</ul></nav><main id=\"main\">", body,
+      "</main><footer>Made by saferclip. This page needs no network. The figures describe the "
+      "measured rows and say nothing about other inputs.</footer></body></html>\n");
+}
+
 }  // namespace saferclip

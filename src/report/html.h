@@ -22,6 +22,15 @@ std::string table_html(const std::string& caption, const std::vector<std::string
 // without scripts and from the keyboard.
 std::string picture_html(const ReportPicture& picture);
 
+struct PageSection {
+  std::string id;
+  std::string name;
+  std::string html;
+};
+// A whole page; the title is escaped, summary, lead and sections are HTML.
+std::string page_html(const std::string& title, const std::string& summary, const std::string& lead,
+                      const std::vector<PageSection>& sections);
+
 // The page's style sheet.
 const char* style_sheet();
 

@@ -2,14 +2,12 @@
 // One file holds everything: style, charts as SVG, pictures as data URLs. metrics.jsonl may end in
 // a broken line, since the report may be made while the run writes; a malformed evaluation is an
 // error, since its numbers are the point of the page.
-#include <map>
 #include <nlohmann/json.hpp>
-#include <optional>
-#include <sstream>
 
 #include "report/charts.h"
 #include "report/html.h"
 #include "report/results.h"
+#include "report/training_lines.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/eval/document.h"
@@ -17,35 +15,6 @@
 
 namespace saferclip {
 namespace {
-
-struct Training {
-  Points loss;
-  Points rate;
-  Points validation;  // loss of the objective on the validation rows
-  std::map<std::string, Points> terms;
-};
-
-Training read_metrics(const std::string& text) {
-  Training training;
-  std::istringstream in(text);
-  for (std::string line; std::getline(in, line);) {
-    const auto json = OrderedJson::parse(line, nullptr, false);
-    const std::optional<double> place = number_at(json, "step");
-    if (!place) continue;
-    const double step = *place;
-    if (json.contains("kind") && json["kind"] == "train") {
-      training.loss.emplace_back(step, number_at(json, "loss").value_or(0));
-      training.rate.emplace_back(step, number_at(json, "lr").value_or(0));
-      if (!json.contains("terms") || !json["terms"].is_object()) continue;
-      for (const auto& [name, value] : json["terms"].items()) {
-        if (value.is_number()) training.terms[name].emplace_back(step, value.get<double>());
-      }
-    } else if (const auto loss = number_at(json, "after.loss.total")) {
-      training.validation.emplace_back(step, *loss);
-    }
-  }
-  return training;
-}
 
 class Page {
  public:
@@ -59,33 +28,17 @@ class Page {
   }
 
   std::string make() {
-    const std::string title = escaped(c_.title);
     for_sections();
-    std::string nav;
-    for (const auto& [id, name] : sections_) {
-      nav += cat("<li><a href=\"#", id, "\">", name, "</a></li>");
-    }
-    return cat(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-        "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>",
-        title, " – saferclip</title><style>", style_sheet(),
-        "</style></head><body><a class=\"skip\" href=\"#main\">Skip to the report</a><header><h1>",
-        title, "</h1><p>", summary(), "</p></header><nav aria-label=\"Sections\"><ul>", nav,
-        "</ul></nav><main id=\"main\">", body_,
-        "</main><footer>Made by saferclip. This page needs no network. The figures describe the "
-        "measured rows and say nothing about other inputs.</footer></body></html>\n");
+    return page_html(c_.title, summary(), lead_, sections_);
   }
 
  private:
   void section(const std::string& id, const std::string& name, const std::string& html) {
-    if (html.empty()) return;
-    sections_.emplace_back(id, name);
-    body_ += cat("<section id=\"", id, "\" aria-labelledby=\"h-", id, "\"><h2 id=\"h-", id, "\">",
-                 name, "</h2>\n", html, "</section>\n");
+    if (!html.empty()) sections_.push_back({id, name, html});
   }
 
   void for_sections() {
-    if (!documents_.empty()) body_ += headline_html(documents_.front());
+    if (!documents_.empty()) lead_ = headline_html(documents_.front());
     section("done", "What was done", facts());
     section("results", "Before and after", over_documents(&result_tables_html));
     section("strength", "Safety and preservation", over_documents(&strengths_html));
@@ -132,7 +85,7 @@ class Page {
   }
 
   std::string training() const {
-    const Training t = read_metrics(c_.metrics);
+    const TrainingCurves t = read_training_lines(c_.metrics);
     if (t.loss.empty()) return "";
     std::vector<Series> loss{{"training", t.loss}};
     if (!t.validation.empty()) loss.push_back({"validation", t.validation, true});
@@ -177,8 +130,8 @@ class Page {
 
   const ReportContent& c_;
   std::vector<OrderedJson> documents_;
-  std::vector<std::pair<std::string, std::string>> sections_;
-  std::string body_;
+  std::vector<PageSection> sections_;
+  std::string lead_;
 };
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/split_source.h"
 #include "saferclip/evaluate/evaluator.h"
+#include "saferclip/evaluate/outcome_file.h"
 #include "saferclip/prepare/prepare.h"
 #include "saferclip/run/kept_evaluations.h"
 #include "saferclip/run/open_run.h"
@@ -142,8 +143,7 @@ void require_consistent(const EvaluateRunRequest& run_request, bool is_run) {
 
 OrderedJson evaluate_split(const EvaluateRunRequest& run_request, const Session& session,
                            Tuned& tuned, Evaluator& evaluator, const EvaluationRequest& request,
-                           OtherRun* other, Logger& log) {
-  std::optional<ModelScores> after;
+                           OtherRun* other, std::optional<ModelScores>& after, Logger& log) {
   OrderedJson document = evaluator.evaluate(request, tuned.model ? &*tuned.model : nullptr, after);
   if (tuned.step) document["step"] = *tuned.step;
   if (other != nullptr && after) other->compare(request, *after, document);
@@ -154,14 +154,18 @@ OrderedJson evaluate_split(const EvaluateRunRequest& run_request, const Session&
 }
 
 // Keeps the document in the run's folder, apart if it was measured on other data than the run's
-// own.
+// own; the outcomes of single queries of the run's own data, too.
 void keep(const std::filesystem::path& run_folder, std::int64_t step, const Session& session,
-          const OrderedJson& document, Logger& log) {
+          const OrderedJson& document, const std::optional<ModelScores>& after, Logger& log) {
   const auto split = document["split"].get<std::string>();
   const RunConfig recorded = read_run_config(run_folder / "config.yaml", {});
-  if (!keep_evaluation(run_folder, step, document,
-                       is_own_split(recorded, session.config, split) ? MeasuredData::kOwn
-                                                                     : MeasuredData::kOther)) {
+  if (keep_evaluation(run_folder, step, document,
+                      is_own_split(recorded, session.config, split) ? MeasuredData::kOwn
+                                                                    : MeasuredData::kOther)) {
+    if (after) {
+      write_outcomes(outcomes_path(run_folder, step, split), after->tables, document["after"]);
+    }
+  } else {
     log.warn(cat("split ", split, ": the data are not those of the run's own configuration; ",
                  "the evaluation is stored separately, and `report` and `export` do not show it"));
   }
@@ -216,11 +220,13 @@ std::vector<OrderedJson> evaluate_run(const EvaluateRunRequest& run_request, Log
   std::vector<OrderedJson> documents;
   for (const std::string& split : splits) {
     const EvaluationRequest request{split_source(session.config.data, split), documents.empty()};
+    std::optional<ModelScores> after;
     documents.push_back(evaluate_split(run_request, session, tuned, evaluator, request,
-                                       other ? &*other : nullptr, log));
+                                       other ? &*other : nullptr, after, log));
     if (!session.processes.is_first()) continue;
     if (tuned.step) {
-      keep(resolve_run(run_request.file).run_folder, *tuned.step, session, documents.back(), log);
+      keep(resolve_run(run_request.file).run_folder, *tuned.step, session, documents.back(), after,
+           log);
     }
     show(documents.back());
   }

@@ -132,6 +132,11 @@ void keep_validation(const fs::path& run_folder, std::int64_t step, const Ordere
   write(run_folder / "evaluations" / (step_name(step) + ".json"), document);
 }
 
+fs::path outcomes_path(const fs::path& run_folder, std::int64_t step, std::string split) {
+  std::replace(split.begin(), split.end(), '/', '_');
+  return run_folder / "evaluations" / cat(step_name(step), ".", split, ".outcomes.safetensors");
+}
+
 KeptEvaluations kept_evaluations(const fs::path& run_folder, const RunConfig& run,
                                  std::int64_t step) {
   KeptEvaluations kept;

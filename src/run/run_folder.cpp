@@ -37,7 +37,7 @@ void clear_run_folder(const RunFolder& run) {
   if (!is_ours) return;
   for (const char* name :
        {"checkpoints", "evaluations", "metrics.jsonl", "train.log", "config.yaml",
-        "environment.json", "README.txt", "report.html", "tensorboard"}) {
+        "environment.json", "finished.json", "README.txt", "report.html", "tensorboard"}) {
     remove_tree(run.path / name);
   }
   for (const auto& entry : fs::directory_iterator(run.path)) {
@@ -95,6 +95,7 @@ metrics.jsonl      one JSON object a line: losses of steps, validations
 tensorboard/       the numbers of metrics.jsonl as TensorBoard reads them, with log.tensorboard: true
 evaluations/       what was measured, by step and split
 train.log          what was printed; train.rankN.log: by the other processes
+finished.json      made by `sweep` when the run was complete
 report.html        the page that `report` writes
 .lock              held by the process that trains
 

@@ -217,6 +217,7 @@ class CommandLine(WorldCase):
         yield ["embed", "base", "--texts", "a dog", "--out"]
         yield ["evaluate", "runs/safe", "--out"]
         yield ["report", "runs/safe", "--out"]
+        yield ["compare", "runs/safe", "--csv"]
         yield ["targets", "safe.yaml", "--csv"]
 
     def folders(self):

@@ -59,6 +59,9 @@ std::vector<Figure> main_figures(const OrderedJson& model);
 // the figures of a set together, its headline figure first.
 std::vector<Figure> figures_in(const OrderedJson& model, FigurePart part);
 
+// The figures of a terminal table: the main ones, real images, zero-shot sets, drift, space.
+std::vector<Figure> shown_figures(const OrderedJson& model);
+
 // "top-1, %", "zero-shot food101: top-1, %".
 std::string label_with_unit(const Figure& figure);
 std::string full_label(const Figure& figure);

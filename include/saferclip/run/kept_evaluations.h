@@ -30,6 +30,10 @@ bool keep_evaluation(const std::filesystem::path& run_folder, std::int64_t step,
 void keep_validation(const std::filesystem::path& run_folder, std::int64_t step,
                      const OrderedJson& document);
 
+// Where the outcomes of single queries behind the run's own document of a split are kept.
+std::filesystem::path outcomes_path(const std::filesystem::path& run_folder, std::int64_t step,
+                                    std::string split);
+
 struct KeptEvaluations {
   std::vector<OrderedJson> own;               // by split; from training only if there is no other
   std::vector<std::filesystem::path> others;  // of other data, or broken

@@ -1,0 +1,145 @@
+// `sweep`: trains a configuration once for each combination of values, or prints the commands.
+// While a run trains, a stop request is left to it, because it saves a checkpoint first.
+#include <iostream>
+
+#include "cli/commands.h"
+#include "cli/next_step.h"
+#include "cli/signals.h"
+#include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
+#include "saferclip/distributed/launch.h"
+#include "saferclip/report/comparison.h"
+#include "saferclip/run/compare_runs.h"
+#include "saferclip/run/sweep.h"
+
+namespace saferclip {
+namespace {
+
+struct SweepArguments {
+  ConfigArguments config;
+  SweepRequest request;
+  bool print = false;
+};
+
+std::vector<std::string> global_words(const GlobalOptions& globals) {
+  std::vector<std::string> words;
+  if (globals.device != "auto") words.insert(words.end(), {"--device", globals.device});
+  if (globals.threads != 0) words.insert(words.end(), {"--threads", cat(globals.threads)});
+  if (globals.log_level != "info") words.insert(words.end(), {"--log-level", globals.log_level});
+  return words;
+}
+
+std::vector<std::string> folders_of(const std::vector<SweptRun>& runs) {
+  std::vector<std::string> folders;
+  for (const SweptRun& run : runs) folders.push_back(run.folder.string());
+  return folders;
+}
+
+std::string compare_command(const std::vector<std::string>& folders, const std::string& split) {
+  std::vector<std::string> words{"compare"};
+  words.insert(words.end(), folders.begin(), folders.end());
+  if (!split.empty()) words.insert(words.end(), {"--split", split});
+  return command_text(words, {});
+}
+
+int print_commands(const SweepRequest& request, const std::vector<SweptRun>& runs, Logger& log) {
+  for (const SweptRun& run : runs) {
+    std::vector<std::string> commands;
+    for (const auto& words : sweep_commands(request, run)) {
+      commands.push_back(command_text(words, {}));
+    }
+    std::cout << join(commands, " && ") << '\n';
+  }
+  std::cout << std::flush;
+  if (!request.split.empty()) say_next(log, compare_command(folders_of(runs), request.split));
+  return 0;
+}
+
+// The comparison of the runs that are evaluated. A sweep that is done stays done where there is
+// nothing to compare.
+void compare_swept(const SweepRequest& request, const std::vector<SweptRun>& runs,
+                   const GlobalOptions& globals, Logger& log) {
+  std::vector<std::string> evaluated;
+  for (const SweptRun& run : runs) {
+    if (is_evaluated(run.folder, request.split, log)) evaluated.push_back(run.folder.string());
+  }
+  if (evaluated.size() < runs.size()) {
+    log.info(cat(evaluated.size(), " of ", runs.size(), " runs are evaluated"));
+  }
+  if (evaluated.empty()) {
+    say_next(log, command_text({"evaluate", runs.front().folder.string()}, globals));
+    return;
+  }
+  try {
+    std::cout << comparison_table(compare_figures(
+                     read_compared_runs({.runs = evaluated, .split = request.split}, log),
+                     Seeds::kGrouped, {}, nullptr))
+              << std::flush;
+  } catch (const Error& problem) {
+    log.warn(cat("no comparison: ", problem.what()));
+  }
+  say_next(log, compare_command(evaluated, request.split));
+}
+
+int sweep(const SweepArguments& arguments, const GlobalOptions& globals, Logger& log) {
+  SweepRequest request = arguments.request;
+  request.file = arguments.config.file;
+  request.settings = arguments.config.overrides;
+  request.arguments = global_words(globals);
+  const auto launch = launch_from_environment();
+  if (launch && launch->size > 1 && !arguments.print) {
+    throw ConfigError(
+        "sweep: its runs are processes of their own, so it cannot be started in several; print the "
+        "commands with --print and start each under torchrun or srun");
+  }
+  const std::vector<SweptRun> runs = plan_sweep(request);
+  if (arguments.print) return print_commands(request, runs, log);
+  const StopFlag& stop = ask_before_ending({});
+  const std::vector<SweepFailure> failures = run_sweep(request, runs, log, stop);
+  compare_swept(request, runs, globals, log);
+  if (failures.empty()) return 0;
+  std::vector<std::string> lines;
+  for (const SweepFailure& failure : failures) {
+    lines.push_back(cat(failure.name, ": exit code ", failure.exit_code));
+  }
+  throw Error(join_problems(cat(failures.size(), " of ", runs.size(),
+                                " runs failed; their messages stand above, the same command tries "
+                                "them again:"),
+                            shortened(lines, 20)),
+              failures.front().exit_code);
+}
+
+}  // namespace
+
+CommandAction add_sweep_command(CLI::App& command) {
+  auto arguments = std::make_shared<SweepArguments>();
+  path_option(command.add_option("CONFIG", arguments->config.file, "Configuration (YAML or JSON)"))
+      ->required();
+  command
+      .add_option("--set", arguments->config.overrides,
+                  "Values of a key, separated by commas: --set optimizer.lr=1e-4,3e-4; repeatable")
+      ->type_name("KEY=VALUES")
+      ->allow_extra_args(false);
+  command.add_option("--seeds", arguments->request.seeds, "Values of train.seed, e.g. 1,2,3")
+      ->delimiter(',')
+      ->check(CLI::NonNegativeNumber)
+      ->allow_extra_args(false);
+  command.add_option("--evaluate", arguments->request.split,
+                     "Evaluate each run on this split: validation, train or a name in "
+                     "data.evaluation");
+  command.add_flag("--print", arguments->print,
+                   "Print one line of commands for each run, for a batch queue, and run nothing");
+  command.footer(
+      "Examples:\n"
+      "  saferclip sweep my.yaml --set optimizer.lr=1e-4,3e-4 --seeds 1,2,3 --evaluate validation\n"
+      "  saferclip sweep my.yaml --set adapter.rank=4,16 --print > commands.txt\n"
+      "  saferclip sweep my.yaml --set \"adapter.targets=[q_proj,v_proj],[fc1,fc2]\"\n"
+      "Every combination is a run, in a folder named after run.name and the values that vary.\n"
+      "They run one after another; the same command again skips finished runs, resumes others\n"
+      "and retries failed ones. Commas in quotes or brackets belong to the value: \"'a,b',c\".");
+  return [arguments](const GlobalOptions& globals, Logger& log) {
+    return sweep(*arguments, globals, log);
+  };
+}
+
+}  // namespace saferclip

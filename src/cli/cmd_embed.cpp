@@ -142,7 +142,7 @@ CommandAction add_embed_command(CLI::App& command) {
       "Examples:\n"
       "  saferclip embed safe-clip --images a.jpg b.png --texts \"a dog\" --out rows.safetensors\n"
       "  saferclip embed runs/mine --images a.jpg b.png --out images.npy\n"
-      "The columns of .csv: kind (image, text), item (path or text), d0, d1, …");
+      "The columns of .csv: kind (image, text), item (path or text), d0, d1, and so on.");
   return [arguments](const GlobalOptions& globals, Logger& log) {
     return embed(*arguments, globals, log);
   };

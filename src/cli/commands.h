@@ -25,6 +25,7 @@ CommandAction add_targets_command(CLI::App& command);
 CommandAction add_evaluate_command(CLI::App& command);
 CommandAction add_export_command(CLI::App& command);
 CommandAction add_report_command(CLI::App& command);
+CommandAction add_search_command(CLI::App& command);
 CommandAction add_embed_command(CLI::App& command);
 CommandAction add_inspect_command(CLI::App& command);
 CommandAction add_config_command(CLI::App& command);

@@ -1,10 +1,12 @@
-"""The quickest look at a model: embeddings for other tools.
+"""The quickest look at a model: embeddings for other tools, and the images of a folder that fit a text.
 
     looking.py --program build/release/saferclip [unittest arguments]
 """
 import ast
 import csv
+import json
 import math
+import shutil
 import struct
 
 from world import WorldCase, main, read_safetensors
@@ -45,6 +47,13 @@ class Looking(WorldCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.world.train("tuned", "--set", "train.max_steps=6")
+        photos = cls.world.root / "photos"
+        (photos / "more").mkdir(parents=True)
+        for i in range(12):
+            shutil.copy(cls.world.root / f"images/safe{i}.png", photos / ("more" if i % 3 == 0 else ".") / f"{i:02d}.png")
+        (photos / "notes.txt").write_text("no picture")
+        (photos / "torn.png").write_bytes((photos / "01.png").read_bytes()[:60])
+        cls.names = sorted(str(p.relative_to(photos)) for p in photos.rglob("[0-9]*.png"))
 
     def said(self, *words, code=2):
         return self.world.run(*words, code=code).stderr
@@ -85,6 +94,114 @@ class Looking(WorldCase):
         said = self.said("embed", "base", "--texts", "a", "--images", PICTURES[0], "--out", "both.npy")
         self.assertIn("in two calls", said)
         self.assertFalse((w.root / "both.npy").exists())
+
+    # --- search
+
+    def cosines(self, model, texts, *options):
+        """{text: {image: cosine}} of the embeddings that `embed` writes."""
+        w = self.world
+        w.run("embed", model, *options, "--images", *(f"photos/{n}" for n in self.names), "--texts", *texts, "--out", "right.safetensors")
+        rows = rows_of(w.root / "right.safetensors")
+        return {t: {n: math.fsum(a * b for a, b in zip(x, y)) for n, y in zip(self.names, rows["image"], strict=True)}
+                for t, x in zip(texts, rows["text"], strict=True)}
+
+    def search(self, model, *words, cache="look_cache"):
+        done = self.world.run("search", model, "--images", "photos", "--cache", cache, "--json", *words)
+        return json.loads(done.stdout), done.stderr
+
+    def assert_ranked(self, found, right, top):
+        self.assertEqual(len(found), top)
+        for match in found:
+            self.assertAlmostEqual(match["cosine"], right[match["image"]], delta=2e-6)
+        self.assertEqual(len({m["image"] for m in found}), top)
+        best = sorted(right.values(), reverse=True)[:top]
+        for match, cosine in zip(found, best, strict=True):
+            self.assertAlmostEqual(match["cosine"], cosine, delta=2e-6)
+
+    def test_search_finds_what_the_embeddings_say(self):
+        right = {"before": self.cosines("base", TEXTS), "after": self.cosines("runs/tuned", TEXTS)}
+        self.assertNotEqual(right["before"], right["after"])
+        document, said = self.search("runs/tuned", *TEXTS)
+        self.assertEqual((document["images"], document["other_files"], document["unusable_images"]), (12, 1, 1))
+        for words in ("skipped 1 file that is not an image (.txt 1)", "1 of 13 images cannot be used", "torn.png"):
+            self.assertIn(words, said)
+        self.assertEqual([q["query"] for q in document["queries"]], TEXTS)
+        for query in document["queries"]:
+            for side in ("before", "after"):
+                self.assert_ranked(query[side], right[side][query["query"]], 5)
+        document, _ = self.search("base", "--top", "50", *TEXTS)
+        for query in document["queries"]:
+            self.assert_ranked(query["model"], right["before"][query["query"]], 12)
+        first = str(sorted((self.world.root / "runs/tuned/checkpoints").glob("step_*"))[0])
+        right = self.cosines(first, TEXTS)
+        document, _ = self.search(first, *TEXTS)
+        for query in document["queries"]:
+            self.assert_ranked(query["after"], right[query["query"]], 5)
+
+    def test_the_table_of_a_search(self):
+        long = self.world.root / "photos" / ("long" * 30)
+        long.mkdir()
+        self.addCleanup(shutil.rmtree, long)
+        shutil.copy(self.world.root / "images/safe20.png", long / "at_its_end.png")
+        done = self.world.run("search", "runs/tuned", "--images", "photos", "--top", "13", "red " * 60, "blue")
+        lines = done.stdout.splitlines()
+        self.assertLessEqual(max(map(len, lines)), 100)
+        self.assertEqual(len(lines), 2 * 15 + 1)
+        self.assertRegex(lines[1], r"^ +before +cosine +after +cosine$")
+        self.assertEqual(done.stdout.count("at_its_end.png"), 4)
+        self.assertIn("next: saferclip evaluate runs/tuned", done.stderr)
+        self.assertTrue((self.world.root / "cache").is_dir())  # the run's own
+        self.assertIn("next: saferclip init --weights base", self.world.run("search", "base", "--images", "photos", "red").stderr)
+
+    def test_nothing_is_embedded_twice(self):
+        w = self.world
+        first, said = self.search("runs/tuned", *TEXTS, cache="kept")
+        for side in ("before", "after"):
+            self.assertIn(f"images, {side}: 12 embedded, 0 from the cache", said)
+        again, said = self.search("runs/tuned", *TEXTS, cache="kept")
+        self.assertEqual(first, again)
+        for side in ("before", "after"):
+            self.assertIn(f"images, {side}: 0 embedded, 12 from the cache", said)
+        _, said = self.search("base", "sun", cache="kept")  # the run's base
+        self.assertIn("images: 0 embedded, 12 from the cache", said)
+        # One new image, one renamed, one with new content under its name.
+        photos = w.root / "photos"
+        shutil.copy(w.root / "images/safe20.png", photos / "new.png")
+        self.addCleanup((photos / "new.png").unlink)
+        (photos / "01.png").rename(photos / "renamed.png")
+        self.addCleanup((photos / "renamed.png").rename, photos / "01.png")
+        _, said = self.search("base", "sun", cache="kept")
+        self.assertIn("images: 1 embedded, 12 from the cache", said)
+        shutil.copy(w.root / "images/safe21.png", photos / "new.png")
+        _, said = self.search("base", "sun", cache="kept")
+        self.assertIn("images: 1 embedded, 12 from the cache", said)
+        _, said = self.search("base", "--image-size", "24", "sun", cache="kept")
+        self.assertIn("images: 13 embedded, 0 from the cache", said)
+        # What `prepare` has embedded with the base counts as well.
+        w.run("prepare", "safe.yaml", "--set", "data.cache_dir=prepared")
+        _, said = self.search("base", "sun", cache="prepared")
+        self.assertIn("images: 0 embedded, 13 from the cache", said)
+
+    def test_searches_that_are_refused(self):
+        w = self.world
+        (w.root / "empty").mkdir(exist_ok=True)
+        (w.root / "empty/notes.txt").write_text("no picture")
+        (w.root / "torn").mkdir(exist_ok=True)
+        shutil.copy(w.root / "photos/torn.png", w.root / "torn/torn.png")
+        for words, code, why in (
+                (("base", "--images", "empty", "red"), 3, "empty: contains no images; skipped 1 file"),
+                (("base", "--images", "torn", "red"), 3, "1 of 1 images cannot be used"),
+                (("base", "--images", "gone", "red"), 3, "gone: no such folder"),
+                (("base", "--images", "photos", " "), 2, "a query is empty"),
+                (("base", "--images", "photos"), 2, "QUERY is required"),
+                (("base", "red"), 2, "--images is required"),
+                (("base", "--images", "photos", "--top", "0", "red"), 2, "--top"),
+                (("base", "--images", "photos", "--set", "train.lr=1", "red"), 2, "--set: works only with a run"),
+                (("runs/tuned", "--images", "photos", "--activation", "gelu", "red"), 2, "--activation: works only with plain weights"),
+                (("runs/tuned", "--images", "photos", "--checkpoint", "7777", "red"), 4, "7777"),
+                (("gone", "--images", "photos", "red"), 4, "gone")):
+            said = self.said("search", *words, code=code)
+            self.assertIn(why, said, words)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ CommandAction add_evaluate_command(CLI::App& command);
 CommandAction add_export_command(CLI::App& command);
 CommandAction add_report_command(CLI::App& command);
 CommandAction add_search_command(CLI::App& command);
+CommandAction add_classify_command(CLI::App& command);
 CommandAction add_embed_command(CLI::App& command);
 CommandAction add_inspect_command(CLI::App& command);
 CommandAction add_config_command(CLI::App& command);

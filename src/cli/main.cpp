@@ -32,7 +32,7 @@ struct Command {
   CommandAction (*add)(CLI::App&);
 };
 
-constexpr std::array<Command, 13> kCommands{{
+constexpr std::array<Command, 14> kCommands{{
     {"init", "Write a configuration for your own data", saferclip::add_init_command},
     {"train", "Tune a CLIP or SigLIP model as configured", saferclip::add_train_command},
     {"prepare", "Build the caches that training reads", saferclip::add_prepare_command},
@@ -43,6 +43,7 @@ constexpr std::array<Command, 13> kCommands{{
     {"report", "Write one HTML page about a run", saferclip::add_report_command},
     {"search", "Find the images of a folder that fit a text, before and after",
      saferclip::add_search_command},
+    {"classify", "Label the images of a folder, before and after", saferclip::add_classify_command},
     {"embed", "Embed images or texts", saferclip::add_embed_command},
     {"inspect", "Identify a file or folder without loading it", saferclip::add_inspect_command},
     {"config", "Show, check or document configurations", saferclip::add_config_command},

@@ -24,9 +24,13 @@ std::string path_cell(const std::string& path, std::size_t columns) {
   return text_cell(".." + path.substr(begin), columns);
 }
 
+std::string right_cell(const std::string& text, std::size_t columns) {
+  const std::size_t used = display_columns(text);
+  return std::string(columns > used ? columns - used : 0, ' ') + text;
+}
+
 std::string number_cell(double value, int decimals, std::size_t columns) {
-  const std::string text = fixed(value, decimals);
-  return std::string(columns > text.size() ? columns - text.size() : 0, ' ') + text;
+  return right_cell(fixed(value, decimals), columns);
 }
 
 }  // namespace saferclip

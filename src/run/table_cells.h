@@ -12,7 +12,8 @@ inline constexpr std::size_t kTableWidth = 100;
 std::string text_cell(const std::string& text, std::size_t columns);
 // The same for a path, cut at its beginning, because its end tells files apart.
 std::string path_cell(const std::string& path, std::size_t columns);
-// A number, filled up from the left.
+// Short text, filled up from the left.
+std::string right_cell(const std::string& text, std::size_t columns);
 std::string number_cell(double value, int decimals, std::size_t columns);
 
 }  // namespace saferclip

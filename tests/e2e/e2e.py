@@ -306,7 +306,7 @@ class EndToEnd(WorldCase):
         w.run("export", "runs/whole", "--checkpoint", "7777", "--to", "hf", "--out", "no", code=4)
 
     def test_every_command_has_help_with_an_example(self):
-        for command in ("train", "prepare", "targets", "evaluate", "export", "report", "search", "embed", "inspect", "config",
+        for command in ("train", "prepare", "targets", "evaluate", "export", "report", "search", "classify", "embed", "inspect", "config",
                         "doctor"):
             self.assertIn("Example", self.world.run(command, "--help").stdout)
         self.assertIn("train.batch_size", self.world.run("config", "keys").stdout)

@@ -1,4 +1,4 @@
-"""The quickest look at a model: embeddings for other tools, and the images of a folder that fit a text.
+"""The quickest look at a model: embeddings for other tools, the images of a folder that fit a text, and their labels.
 
     looking.py --program build/release/saferclip [unittest arguments]
 """
@@ -202,6 +202,78 @@ class Looking(WorldCase):
                 (("gone", "--images", "photos", "red"), 4, "gone")):
             said = self.said("search", *words, code=code)
             self.assertIn(why, said, words)
+
+    # --- classify
+
+    def classify(self, model, *words, cache="look_cache"):
+        return self.world.run("classify", model, "--images", "photos", "--cache", cache, *words)
+
+    def probabilities(self, model, weights, labels, template):
+        """{image: softmax over the labels} of the embeddings that `embed` writes."""
+        prompts = [template.replace("{}", label) for label in labels]
+        scale = math.exp(floats(read_safetensors(self.world.root / weights / "model.safetensors")["logit_scale"][2])[0])
+        cosines = self.cosines(model, prompts)
+        result = {}
+        for name in self.names:
+            powers = [math.exp(scale * cosines[p][name]) for p in prompts]
+            result[name] = [x / math.fsum(powers) for x in powers]
+        return result
+
+    def test_classify_gives_what_the_embeddings_say(self):
+        w = self.world
+        labels = ["red", "blue car, old", "sun"]
+        (w.root / "labels.txt").write_text("".join(f"{x}\n\n" for x in labels))
+        w.run("export", "runs/tuned", "--to", "hf", "--out", "tuned_export")
+        right = {"before": self.probabilities("base", "base", labels, "a photo of a {}"),
+                 "after": self.probabilities("runs/tuned", "tuned_export", labels, "a photo of a {}")}
+        done = self.classify("runs/tuned", "--labels", "labels.txt", "--csv", "labels.csv", "--json")
+        document = json.loads(done.stdout)
+        self.assertEqual((document["labels"], document["images"], document["unusable_images"]), (labels, 12, 1))
+        self.assertEqual([r["image"] for r in document["results"]], self.names)
+        with open(w.root / "labels.csv", newline="", encoding="utf-8") as file:
+            lines = list(csv.DictReader(file))
+        for result, line in zip(document["results"], lines, strict=True):
+            self.assertEqual(line["image"], result["image"])
+            for side in ("before", "after"):
+                found, expected = result[side]["probabilities"], right[side][result["image"]]
+                for a, b in zip(found, expected, strict=True):
+                    self.assertAlmostEqual(a, b, delta=2e-5)
+                best = labels[found.index(max(found))]
+                self.assertEqual((result[side]["label"], line[f"label_{side}"]), (best, best))
+                self.assertAlmostEqual(float(line[f"probability_{side}"]), max(found), delta=1e-5)
+        plain = json.loads(self.classify("base", "--labels", "red, sun", "--template", "{} here", "--json").stdout)
+        right = self.probabilities("base", "base", ["red", "sun"], "{} here")
+        for result in plain["results"]:
+            for a, b in zip(result["model"]["probabilities"], right[result["image"]], strict=True):
+                self.assertAlmostEqual(a, b, delta=2e-5)
+
+    def test_the_table_of_labels(self):
+        done = self.classify("runs/tuned", "--labels", "red, " + "very " * 20 + "blue", cache="labelled")
+        lines = done.stdout.splitlines()
+        self.assertLessEqual(max(map(len, lines)), 100)
+        self.assertEqual(len(lines), 1 + 12 + 1 + 3 + 2)
+        self.assertRegex(lines[-1], r"^\d+ of 12 images have another label after$")
+        counts = [list(map(int, line.split()[-2:])) for line in lines[15:17]]
+        self.assertEqual([sum(column) for column in zip(*counts)], [12, 12])
+        self.assertIn("next: saferclip evaluate runs/tuned", done.stderr)
+        self.assertIn("images, after: 12 embedded", done.stderr)
+        again = self.classify("runs/tuned", "--labels", "red,sun", cache="labelled").stderr
+        self.assertIn("images, after: 0 embedded, 12 from the cache", again)
+
+    def test_labels_that_are_refused(self):
+        w = self.world
+        (w.root / "none.txt").write_text("\n\n")
+        for words, code, why in (
+                (("--labels", "red"), 2, 'expected at least two labels, or a file with one per line, found "red"'),
+                (("--labels", "gone.txt"), 2, "or a file with one per line"),
+                (("--labels", "red,,red"), 2, "a label is empty\n.*\"red\" appears twice"),
+                (("--labels", "none.txt"), 3, "none.txt"),
+                (("--labels", "red,sun", "--template", "a photo"), 2, "has no {} for the label"),
+                (("--labels", "red,sun", "--csv", "gone/x.csv"), 2, "--csv gone/x.csv: there is no folder"),
+                ((), 2, "--labels is required")):
+            said = self.said("classify", "base", "--images", "photos", *words, code=code)
+            self.assertRegex(said, why.replace("{}", r"\{\}"), words)
+            self.assertNotIn("loading", said)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ int classify(const ClassifyArguments& arguments, const GlobalOptions& globals, L
   const Look look = look_at(look_request(arguments.look, prompts, globals), log, stop);
   const Classification result = classify_images(look, labels);
   if (!csv.empty()) {
+    require_no_image("--csv", csv, look);
     write_file_atomically(csv, classification_csv(look, result));
     log.info("wrote " + arguments.csv);
   }

@@ -46,6 +46,16 @@ LookRequest look_request(const LookArguments& arguments, const std::vector<std::
   return request;
 }
 
+void require_no_image(const std::string& option, const std::filesystem::path& file,
+                      const Look& look) {
+  for (const std::filesystem::path& image : look.files) {
+    if (std::error_code ignored; std::filesystem::equivalent(file, image, ignored)) {
+      throw ConfigError(cat(option, " ", file.string(), ": is ", image.string(),
+                            ", which this command reads; name another file"));
+    }
+  }
+}
+
 void print_document(const OrderedJson& document) {
   std::cout << document.dump(2, ' ', false, OrderedJson::error_handler_t::replace) << '\n';
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/App.hpp>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,10 @@ void add_look_arguments(CLI::App& command, LookArguments& arguments);
 // Throws ConfigError for options that do not fit what the path names.
 LookRequest look_request(const LookArguments& arguments, const std::vector<std::string>& texts,
                          const ComputeOptions& compute);
+
+// Throws ConfigError if `file`, an output, is one of the images.
+void require_no_image(const std::string& option, const std::filesystem::path& file,
+                      const Look& look);
 
 // Prints a document; bytes of paths that are not UTF-8 become U+FFFD.
 void print_document(const OrderedJson& document);

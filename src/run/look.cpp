@@ -40,10 +40,11 @@ class Looking {
     for (const auto& [kind, count] : found.others) look_.other_files += count;
     open();
     const DataOptions& data = session_.config.data;
-    const FolderEmbeddings folder({found.pictures, request_.images.string(),
-                                   request_.cache_dir.empty() ? data.cache_dir : request_.cache_dir,
-                                   request_.exif_rotate || data.exif_rotate},
-                                  session_.source, session_.device, log_, stop_);
+    look_.exif_rotate = request_.exif_rotate || data.exif_rotate;
+    const FolderEmbeddings folder(
+        {found.pictures, request_.images.string(),
+         request_.cache_dir.empty() ? data.cache_dir : request_.cache_dir, look_.exif_rotate},
+        session_.source, session_.device, log_, stop_);
     const at::Tensor usable = usable_images(found.pictures, folder.problems());
     for (const LookModel& model : models_) add_side(model, folder, usable);
     return std::move(look_);

@@ -3,7 +3,9 @@
     looking.py --program build/release/saferclip [unittest arguments]
 """
 import ast
+import base64
 import csv
+import html.parser
 import json
 import math
 import shutil
@@ -38,6 +40,29 @@ def read_npy(path):
     header = ast.literal_eval(content[10:10 + length].decode("ascii"))
     assert header["descr"] == "<f4" and not header["fortran_order"] and len(header) == 3
     return header["shape"], floats(content[10 + length:])
+
+
+class Page(html.parser.HTMLParser):
+    """What a page shows: headings of its queries, images, and check boxes that lift a veil."""
+
+    def __init__(self):
+        super().__init__()
+        self.headings, self.images, self.boxes = [], [], 0
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "img":
+            self.images.append(dict(attributes))
+        self.boxes += tag == "input"
+        if tag == "h3":
+            self.headings.append("")
+        self.in_heading = tag == "h3"
+
+    def handle_endtag(self, tag):
+        self.in_heading = False
+
+    def handle_data(self, data):
+        if self.headings and self.in_heading:
+            self.headings[-1] += data
 
 
 class Looking(WorldCase):
@@ -202,6 +227,42 @@ class Looking(WorldCase):
                 (("gone", "--images", "photos", "red"), 4, "gone")):
             said = self.said("search", *words, code=code)
             self.assertIn(why, said, words)
+    def test_searches_as_pictures(self):
+        w = self.world
+        words = ["runs/tuned", "--images", "photos", "--cache", "look_cache", "--top", "3"]
+        queries = ["red <b>&", "größe 木"]
+        done = w.run("search", *words, *queries, "--sheet", "sheet.png", "--html", "found.html", "--json")
+        document = json.loads(done.stdout)
+        header = (w.root / "sheet.png").read_bytes()[:24]
+        self.assertEqual(header[:8], b"\x89PNG\r\n\x1a\n")
+        self.assertEqual(struct.unpack(">II", header[16:]), (2 * 8 + 64 + 3 * (128 + 8), 8 + 2 * (22 + 8 + 2 * (128 + 22 + 8))))
+        page = (w.root / "found.html").read_text(encoding="utf-8")
+        shown = Page()
+        shown.feed(page)
+        self.assertEqual(shown.headings, queries)
+        expected = [m["image"] for q in document["queries"] for side in ("before", "after") for m in q[side]]
+        self.assertEqual([image["alt"] for image in shown.images], expected)
+        for image in shown.images:
+            kind, _, data = image["src"].partition(",")
+            self.assertEqual(kind, "data:image/jpeg;base64")
+            self.assertEqual(base64.b64decode(data, validate=True)[:3], b"\xff\xd8\xff")
+        self.assertNotRegex(page, r"https?://|<script")
+        self.assertEqual(shown.boxes, 0)
+        again = w.run("search", *words, *queries, "--html", "veiled.html", "--blur")
+        self.assertIn("wrote veiled.html", again.stderr)
+        veiled = Page()
+        veiled.feed((w.root / "veiled.html").read_text(encoding="utf-8"))
+        self.assertEqual((veiled.boxes, veiled.images), (12, shown.images))
+        w.run("search", "base", *words[1:], "red", "--sheet", "narrow.png")
+        self.assertEqual(struct.unpack(">II", (w.root / "narrow.png").read_bytes()[16:24]), (488, 8 + 22 + 8 + 128 + 22 + 8))
+
+    def test_pictures_of_a_search_that_are_refused(self):
+        for words, why in ((("--sheet", "photos/sheet.png"), "where the next search would find it"),
+                           (("--sheet", "gone/sheet.png"), "there is no folder"), (("--html", "photos"), "names a folder"),
+                           (("--html", "photos/02.png"), "which this command reads"), (("--blur",), "only with --html"),
+                           (("--sheet", "x.png", "--top", "41"), "at most 40 images")):
+            self.assertIn(why, self.said("search", "base", "--images", "photos", "--cache", "look_cache", "red", *words), words)
+        self.assertTrue((self.world.root / "photos/02.png").read_bytes().startswith(b"\x89PNG"))
 
     # --- classify
 

@@ -42,6 +42,7 @@ struct Look {
   std::vector<std::string> names;            // the same, relative to the folder
   std::int64_t other_files = 0;              // files that are no images
   std::int64_t unusable = 0;                 // images that cannot be decoded
+  bool exif_rotate = false;                  // as the images were decoded
   std::vector<LookSide> sides;
 };
 

@@ -1,7 +1,7 @@
-// `embed`: writes embeddings of pictures and texts as one safetensors file, from plain weights or
-// from a run's checkpoint. Options that describe plain weights are refused for a run, whose
-// configuration decides them. The output path is checked before a model is loaded, and never
-// overwrites a file that the command reads.
+// `embed`: writes embeddings of pictures and texts to one file, whose ending chooses the form, from
+// plain weights or from a run's checkpoint. Options that describe plain weights are refused for a
+// run, whose configuration decides them. The output path is checked before a model is loaded, and
+// never overwrites a file that the command reads.
 #include <ATen/ATen.h>
 
 #include <iostream>
@@ -14,8 +14,8 @@
 #include "saferclip/core/output.h"
 #include "saferclip/core/text_file.h"
 #include "saferclip/core/text_format.h"
-#include "saferclip/io/safetensors.h"
 #include "saferclip/run/embed_rows.h"
+#include "saferclip/run/embedding_files.h"
 #include "saferclip/run/open_run.h"
 #include "saferclip/run/run_processes.h"
 #include "saferclip/run/run_reference.h"
@@ -96,21 +96,22 @@ Facts facts_of(const EmbedRequest& request) {
 }
 
 int embed(const EmbedArguments& arguments, const GlobalOptions& globals, Logger& log) {
-  const std::vector<std::string> texts = all_texts(arguments);
-  if (texts.empty() && arguments.images.empty()) {
+  EmbedRequest request{arguments.images, all_texts(arguments), arguments.exif_rotate};
+  if (request.texts.empty() && request.images.empty()) {
     throw ConfigError("embed: give --images, --texts or --texts-file");
   }
   const std::filesystem::path out = output_file("--out", arguments.out);
   require_not_read(out, arguments);
+  const EmbeddingForm form = embedding_form(arguments.out, request);
   const StopFlag& stop = ask_before_ending(kGrace);
   const ComputeOptions compute = join_processes(globals, log, stop);
   std::vector<NamedTensor> rows;
   end_together(compute.processes, log, {}, [&] {
     const LoadedModel loaded = load_any(arguments, compute, log);
-    const EmbedRequest request{arguments.images, texts, rotates(arguments, loaded.session)};
+    request.exif_rotate = rotates(arguments, loaded.session);
     require_equal_processes(loaded.session, log, facts_of(request));
     rows = embed_rows(loaded.session, loaded.model, request, log, stop);
-    if (compute.processes.is_first()) write_safetensors(out, rows);
+    if (compute.processes.is_first()) write_embeddings(out, form, request, rows);
   });
   if (!compute.processes.is_first()) return 0;
   for (const NamedTensor& row : rows) std::cout << row.name << ": " << row.tensor.sizes() << '\n';
@@ -134,11 +135,14 @@ CommandAction add_embed_command(CLI::App& command) {
       command.add_option("--texts-file", arguments->texts_file, "File with one text per line"));
   path_option(
       command.add_option("--out", arguments->out,
-                         "safetensors file to write: `image`, `text` [N, E] fp32, L2-normalized"))
+                         "File to write: .safetensors (`image`, `text`), .npy (one array) or .csv; "
+                         "rows [N, E] fp32, L2-normalized"))
       ->required();
   command.footer(
-      "Example:\n  saferclip embed safe-clip --images a.jpg b.png --texts \"a dog\" --out "
-      "rows.safetensors");
+      "Examples:\n"
+      "  saferclip embed safe-clip --images a.jpg b.png --texts \"a dog\" --out rows.safetensors\n"
+      "  saferclip embed runs/mine --images a.jpg b.png --out images.npy\n"
+      "The columns of .csv: kind (image, text), item (path or text), d0, d1, and so on.");
   return [arguments](const GlobalOptions& globals, Logger& log) {
     return embed(*arguments, globals, log);
   };

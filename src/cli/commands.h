@@ -27,6 +27,8 @@ CommandAction add_export_command(CLI::App& command);
 CommandAction add_report_command(CLI::App& command);
 CommandAction add_compare_command(CLI::App& command);
 CommandAction add_sweep_command(CLI::App& command);
+CommandAction add_search_command(CLI::App& command);
+CommandAction add_classify_command(CLI::App& command);
 CommandAction add_embed_command(CLI::App& command);
 CommandAction add_inspect_command(CLI::App& command);
 CommandAction add_runs_command(CLI::App& command);

@@ -13,10 +13,15 @@ namespace saferclip {
 namespace {
 
 // Everything besides the input that an embedding of a frozen model depends on.
-void add_model(Sha256& hash, const WeightsSource& source, bool exif_rotate) {
-  hash.add(source.hash());
+void add_model(Sha256& hash, const WeightsSource& source, bool exif_rotate,
+               const std::string& weights) {
+  hash.add(weights);
   hash_fields(hash, source.geometry);
   hash.add(decoding_recipe(source.preprocessing, exif_rotate));
+}
+
+void add_model(Sha256& hash, const WeightsSource& source, bool exif_rotate) {
+  add_model(hash, source, exif_rotate, source.hash());
 }
 
 }  // namespace
@@ -40,11 +45,16 @@ std::string token_recipe(const Tokenizer& tokenizer) {
 }
 
 std::string embedding_recipe(const WeightsSource& source, bool exif_rotate,
-                             const std::string& device) {
+                             const std::string& weights, const std::string& device) {
   return artifact_key("embedding", [&](Sha256& hash) {
-    add_model(hash, source, exif_rotate);
+    add_model(hash, source, exif_rotate, weights);
     hash.add(device);
   });
+}
+
+std::string embedding_recipe(const WeightsSource& source, bool exif_rotate,
+                             const std::string& device) {
+  return embedding_recipe(source, exif_rotate, source.hash(), device);
 }
 
 std::string images_key(const PictureJob& job) {
@@ -56,6 +66,14 @@ std::string images_key(const PictureJob& job) {
         hash.add(cell.file.name()).add(static_cast<std::int64_t>(stat_picture(cell.file).size));
       }
     }
+  });
+}
+
+std::string folder_key(const std::vector<std::string>& contents, const WeightsSource& source,
+                       bool exif_rotate, const std::string& weights) {
+  return artifact_key("folder", [&](Sha256& hash) {
+    for (const std::string& content : contents) hash.add(content);
+    add_model(hash, source, exif_rotate, weights);
   });
 }
 

@@ -27,7 +27,14 @@ std::string token_recipe(const Tokenizer& tokenizer);
 std::string embedding_recipe(const WeightsSource& source, bool exif_rotate,
                              const std::string& device);
 
+// The same of other weights of the source's geometry: `weights` is their hash.
+std::string embedding_recipe(const WeightsSource& source, bool exif_rotate,
+                             const std::string& weights, const std::string& device);
+
 std::string images_key(const PictureJob& job);
+// Embeddings of picture files with these SHA-256; `weights` as for embedding_recipe.
+std::string folder_key(const std::vector<std::string>& contents, const WeightsSource& source,
+                       bool exif_rotate, const std::string& weights);
 std::string tokens_key(const Tokenizer& tokenizer, const Manifest& manifest, bool needs_unsafe);
 // Without the device: a cache may move to another machine. `is_tf32`: its products are less exact.
 std::string reference_key(const SplitData& split, const WeightsSource& source, bool exif_rotate,

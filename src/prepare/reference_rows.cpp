@@ -95,6 +95,10 @@ void ReferenceRows::add(const std::string& name, const at::Tensor& digests,
   for (std::size_t i = 0; i < known.size(); ++i) is_taken_[i] = is_taken_[i] && known[i];
 }
 
+std::int64_t ReferenceRows::new_rows() const {
+  return std::count(is_taken_.begin(), is_taken_.end(), false);
+}
+
 std::vector<NamedTensor> ReferenceRows::finish() {
   const auto taken = std::count(is_taken_.begin(), is_taken_.end(), true);
   if (const std::string from = known_.taken_from(); taken > 0 && !from.empty()) {

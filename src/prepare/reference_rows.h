@@ -40,6 +40,9 @@ class ReferenceRows {
   // uint8 [N, S, S, 3]; rows without a digest are zero.
   void add_pictures(const std::string& name, const at::Tensor& pixels, const at::Tensor& digests);
 
+  // How many rows were embedded, not copied.
+  std::int64_t new_rows() const;
+
   // Logs how many rows were copied entirely, and from where; moves the tensors out.
   std::vector<NamedTensor> finish();
 

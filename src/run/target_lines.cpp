@@ -7,20 +7,11 @@
 
 #include <sstream>
 
+#include "saferclip/core/csv.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/run/training_data.h"
 
 namespace saferclip {
-namespace {
-
-std::string csv_field(const std::string& text) {
-  std::string quoted = "\"";
-  for (const char letter : text)
-    quoted += letter == '"' ? std::string("\"\"") : std::string(1, letter);
-  return quoted + "\"";
-}
-
-}  // namespace
 
 std::vector<TargetLine> target_lines(const TrainingData& data) {
   const TargetCache& targets = data.targets;

@@ -190,7 +190,7 @@ def check_bare_files(world, root, name, config, state, expected, model):
     check("strided view of a shared storage", root / "views.pt", *act)
     if name != "plain":
         return
-    if "set model.activation" not in world.run("embed", root / "flat.pt", "--texts", "x", "--out", root / "x.st", code=2):
+    if "set model.activation" not in world.run("embed", root / "flat.pt", "--texts", "x", "--out", root / "x.safetensors", code=2):
         raise SystemExit("the activation was not demanded")
     half = shake(CLIP(**config), 1)
     half.load_state_dict(state)
@@ -283,7 +283,7 @@ def check_refusals(world):
     for title, (content, sentence) in cases.items():
         for legacy in (False, True):
             torch.save(content, root / "file.pt", _use_new_zipfile_serialization=not legacy)
-            said = world.run("embed", root / "file.pt", "--texts", "x", "--out", root / "x.st", code=4)
+            said = world.run("embed", root / "file.pt", "--texts", "x", "--out", root / "x.safetensors", code=4)
             if sentence not in said:
                 raise SystemExit(f"{title}: {said}")
     if (root / "pwned").exists():

@@ -230,7 +230,7 @@ class CommandLine(WorldCase):
         (root / "disk").mkdir()
         for i, words in enumerate(self.outputs()):
             (root / f"disk/{i}").write_text("older content")
-            for name, target in ((f"link{i}", f"disk/{i}"), (f"dangling{i}", f"disk/new{i}")):
+            for name, target in ((f"link{i}.csv", f"disk/{i}"), (f"dangling{i}.csv", f"disk/new{i}")):
                 (root / name).symlink_to(target)
                 self.world.run(*words, name)
                 self.assertTrue((root / name).is_symlink(), words)

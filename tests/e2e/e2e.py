@@ -126,7 +126,7 @@ class EndToEnd(WorldCase):
         for arguments in (("--to", "open_clip", "--tower", "text"), ("--to", "hf", "--strength", "-1"), ("--to", "hf", "--strength", "9")):
             w.run("export", "runs/from_pt", *arguments, "--out", "no", code=2)
         self.assertIn("is a run", w.run("export", "runs/base", "--to", "hf", "--activation", "gelu", "--out", "no", code=2).stderr)
-        said = w.run("embed", "base", "--architecture", "model.json", "--texts", "x", "--out", "x", code=2).stderr
+        said = w.run("embed", "base", "--architecture", "model.json", "--texts", "x", "--out", "x.npy", code=2).stderr
         self.assertIn("has its own configuration", said)
         for arguments in (("--to", "peft"), ("--to", "hf", "--strength", "0.5")):
             w.run("export", "base", *arguments, "--out", "no", code=2)
@@ -306,7 +306,7 @@ class EndToEnd(WorldCase):
         w.run("export", "runs/whole", "--checkpoint", "7777", "--to", "hf", "--out", "no", code=4)
 
     def test_every_command_has_help_with_an_example(self):
-        for command in ("train", "prepare", "targets", "evaluate", "export", "report", "embed", "inspect", "config",
+        for command in ("train", "prepare", "targets", "evaluate", "export", "report", "search", "classify", "embed", "inspect", "config",
                         "doctor"):
             self.assertIn("Example", self.world.run(command, "--help").stdout)
         self.assertIn("train.batch_size", self.world.run("config", "keys").stdout)

@@ -80,12 +80,12 @@ class LongRuns(WorldCase):
             "report": (lambda out: ("report", "runs/whole", "--out", out), None)}
         for name, (command, file) in commands.items():
             began = time.monotonic()
-            w.run(*command(f"{name}.whole"))
+            w.run(*command(f"{name}.whole.csv"))
             duration = time.monotonic() - began
-            whole = w.root / f"{name}.whole"
+            whole = w.root / f"{name}.whole.csv"
             files = sorted(p.relative_to(whole) for p in whole.rglob("*")) if file else [pathlib.Path()]
             for i in range(SIGNALS):
-                out = w.root / f"{name}.{i}"
+                out = w.root / f"{name}.{i}.csv"
                 number = rng.choice((signal.SIGTERM, signal.SIGINT))
                 code = self.signalled(rng, duration, *command(out.name), number=number)
                 self.assertEqual(temporaries(w.root), [], name)

@@ -183,7 +183,7 @@ def main():
         require(["no NVIDIA driver"], said)
         # A program linked with the CPU build finds the CUDA build's library beside the CPU one's.
         require(["no NVIDIA driver"], call(a.build / "saferclip", "doctor", env=environment | {"LD_LIBRARY_PATH": torch / "lib"}))
-        require(["no CUDA device", "no NVIDIA driver"], call(program, "--device", "cuda", "embed", "x", "--texts", "a", "--out", "y", code=2))
+        require(["no CUDA device", "no NVIDIA driver"], call(program, "--device", "cuda", "embed", "x", "--texts", "a", "--out", "y.npy", code=2))
     suite = subprocess.run([sys.executable, ROOT / "tests/e2e/e2e.py", "--program", program, *E2E], env=environment)
     sys.exit(suite.returncode)
 

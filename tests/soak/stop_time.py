@@ -26,7 +26,7 @@ COMMANDS = {
     "targets": ("targets", "safe.yaml", "--csv", "{out}"),
     "evaluate": ("evaluate", "runs/safe", "--split", "train", "--out", "{out}"),
     "report": ("report", "runs/safe", "--out", "{out}"),
-    "embed": ("embed", "runs/safe", "--images", "images/safe0.png", "images/safe1.png", "--out", "{out}"),
+    "embed": ("embed", "runs/safe", "--images", "images/safe0.png", "images/safe1.png", "--out", "{out}.csv"),
     **{f"export {to}": ("export", "runs/safe", "--to", to, "--out", "{out}") for to in ("hf", "openai", "open_clip", "peft", "onnx")},
 }
 
@@ -73,14 +73,18 @@ class Stopper:
         path = self.root / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
+    def remove_output(self, name):
+        for path in (name, f"{name}.csv"):
+            self.remove(path)
+
     def command(self, words, signals, rng):
         """Length of the whole command, and the seconds that the stops took."""
         length = self.whole(*(w.format(out="whole") for w in words))
-        self.remove("whole")
+        self.remove_output("whole")
         times = []
         for i in range(signals):
             took, code = self.stopped(length * (i + rng.random()) / signals, *(w.format(out="out") for w in words))
-            self.remove("out")
+            self.remove_output("out")
             if code != 0:
                 times.append(took)
         return length, times

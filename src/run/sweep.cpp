@@ -156,14 +156,17 @@ void record_finished(const SweptRun& run, Logger& log) {
   write_file_atomically(run.folder / kFinished, finished_record(run, *step).dump(2) + "\n");
 }
 
+std::string stopped_text(const SweptRun& run) {
+  return cat("sweep stopped at ", run.name,
+             "; the same command continues it, finished runs are kept");
+}
+
 // Runs one command and returns its exit code. One that a signal stopped ends the sweep.
 int run_command(const std::vector<std::string>& words, const SweptRun& run, const StopFlag& stop) {
   const int code = run_this_program(words, stop);
   const bool is_stopped = code == 128 + SIGINT || code == 128 + SIGTERM;
   if (stop.exit_code() == 0 && !is_stopped) return code;
-  throw Interrupted(
-      cat("sweep stopped at ", run.name, "; the same command continues it, finished runs are kept"),
-      code == 0 ? stop.exit_code() : code);
+  throw Interrupted(stopped_text(run), code == 0 ? stop.exit_code() : code);
 }
 
 }  // namespace
@@ -256,6 +259,7 @@ std::vector<SweepFailure> run_sweep(const SweepRequest& request, const std::vect
   std::vector<SweepFailure> failures;
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const SweptRun& run = runs[i];
+    throw_if_stopped(&stop, stopped_text(run));
     const std::string place = cat("run ", i + 1, " of ", runs.size(), ": ", run.name);
     const auto commands = sweep_commands(request, run);
     int code = 0;

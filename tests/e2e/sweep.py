@@ -131,13 +131,13 @@ class Sweep(WorldCase):
 
     def wait_for_steps(self, name, least):
         path = self.folder(name) / "metrics.jsonl"
-        until = time.monotonic() + 60
+        until = time.monotonic() + 200
         while time.monotonic() < until and not (path.exists() and len(path.read_text().splitlines()) > least):
             time.sleep(0.02)
 
     def wait_until_free(self, name):
         """Until the orphaned training has saved and ended."""
-        until = time.monotonic() + 60
+        until = time.monotonic() + 200
         while time.monotonic() < until and subprocess.run(["flock", "-n", self.folder(name) / ".lock", "true"], check=False).returncode:
             time.sleep(0.05)
 

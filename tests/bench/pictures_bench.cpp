@@ -72,7 +72,8 @@ nlohmann::json measure_rows(const fs::path& list, int threads, int repeats,
   job.label = "pictures";
   job.columns.emplace_back();
   std::ifstream in(list);
-  for (std::string line; std::getline(in, line);) job.columns[0].push_back({line, line, 0});
+  for (std::string line; std::getline(in, line);)
+    job.columns[0].push_back({fs::path(line), line, 0});
   at::set_num_threads(threads);
   Logger log(LogLevel::kError);
   const double count = static_cast<double>(job.columns[0].size());

@@ -18,6 +18,13 @@ std::uint64_t key(int field, WireType type) {
   return static_cast<std::uint64_t>(field) << 3U | type;
 }
 
+template <class T>
+void append_value(std::string& bytes, T value) {
+  const std::size_t end = bytes.size();
+  bytes.resize(end + sizeof(value));
+  std::memcpy(&bytes[end], &value, sizeof(value));
+}
+
 }  // namespace
 
 void ProtobufMessage::add_varint(std::uint64_t value) {
@@ -33,17 +40,13 @@ ProtobufMessage& ProtobufMessage::add(int field, std::int64_t value) {
 
 ProtobufMessage& ProtobufMessage::add(int field, float value) {
   add_varint(key(field, kFourBytes));
-  char bytes[sizeof(value)];
-  std::memcpy(bytes, &value, sizeof(value));
-  bytes_.append(bytes, sizeof(value));
+  append_value(bytes_, value);
   return *this;
 }
 
 ProtobufMessage& ProtobufMessage::add(int field, double value) {
   add_varint(key(field, kEightBytes));
-  char bytes[sizeof(value)];
-  std::memcpy(bytes, &value, sizeof(value));
-  bytes_.append(bytes, sizeof(value));
+  append_value(bytes_, value);
   return *this;
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <sstream>
 
 #include "report/html.h"
 #include "saferclip/core/text_format.h"
@@ -14,7 +15,9 @@ namespace saferclip {
 namespace {
 
 constexpr std::size_t kMaxPoints = 300;
-constexpr double kLeft = 56, kRight = 12, kTop = 14, kBottom = 40;
+constexpr double kLeft = 60, kRight = 16, kTop = 24, kBottom = 40;
+// Drawn at this width, text is about as large as the page's on a phone and on a desk.
+constexpr int kPanelWidth = 420;
 
 // 1, 2 or 5 times a power of ten, chosen so that about `wanted` steps cover the range.
 double nice_step(double range, int wanted) {
@@ -24,11 +27,19 @@ double nice_step(double range, int wanted) {
   return power * (rest <= 1 ? 1 : rest <= 2 ? 2 : rest <= 5 ? 5 : 10);
 }
 
-std::string short_number(double value) {
-  if (value != 0 && std::abs(value) < 0.01) return cat(value);
-  const double rounded = std::round(value);
-  if (std::abs(value - rounded) < 1e-9) return with_commas(static_cast<std::int64_t>(rounded));
-  return fixed(value, std::abs(value) < 1 ? 2 : 1);
+// A value on an axis with as many decimals as its step needs: "0.25", "1,500", "2e-05".
+std::string mark_text(double value, double step) {
+  const double on_step = std::round(value / step) * step;
+  if (std::abs(on_step) < step / 2) return "0";
+  if (step >= 1 && std::abs(on_step) < 1e9) {
+    return with_commas(static_cast<std::int64_t>(std::llround(on_step)));
+  }
+  const int decimals = static_cast<int>(std::ceil(-std::log10(step) - 1e-9));
+  if (step < 1 && decimals <= 3) return fixed(on_step, decimals);
+  std::ostringstream out;
+  out.precision(3);
+  out << on_step;
+  return out.str();
 }
 
 struct Axis {
@@ -61,11 +72,11 @@ class Plot {
     for (const double v : y_.marks()) {
       out_ += cat("<line class=\"grid\" x1=\"", kLeft, "\" x2=\"", width - kRight, "\" y1=\"",
                   place_y(v), "\" y2=\"", place_y(v), "\"/><text x=\"", kLeft - 6, "\" y=\"",
-                  place_y(v) + 4, "\" text-anchor=\"end\">", short_number(v), "</text>");
+                  place_y(v) + 4, "\" text-anchor=\"end\">", mark_text(v, y_.step), "</text>");
     }
     for (const double v : x_.marks()) {
       out_ += cat("<text x=\"", place_x(v), "\" y=\"", height - kBottom + 16,
-                  "\" text-anchor=\"middle\">", short_number(v), "</text>");
+                  "\" text-anchor=\"middle\">", mark_text(v, x_.step), "</text>");
     }
     out_ +=
         cat("<text x=\"", (kLeft + width - kRight) / 2, "\" y=\"", height - 6,
@@ -136,20 +147,37 @@ std::string figure(const ChartText& text, const std::string& svg) {
              "</figure>\n");
 }
 
-Plot plot_of_points(const ChartText& text, const Points& points) {
-  const Bounds b = bounds_of({{"", points, false}});
-  return {text, Axis(b.x_low - 1, b.x_high + 1, 6), Axis(std::min(0.0, b.y_low), b.y_high, 4), 720,
-          320};
+// A tenth of the range on both sides. A percentage stays one: what lies in 0 … 100 gets no mark
+// beyond.
+Axis padded_axis(double low, double high, int steps) {
+  const double pad = std::max(high - low, 1.0) / 10;
+  const bool is_percent = low >= 0 && high <= 100;
+  return {is_percent ? std::max(0.0, low - pad) : low - pad,
+          is_percent ? std::min(100.0, high + pad) : high + pad, steps};
 }
 
-void add_dots(Plot& plot, const Points& points, const std::vector<std::string>& labels) {
+// The opening of a chart without axes, as wide as a panel.
+std::string svg_head(const ChartText& text, int height) {
+  return cat("<svg role=\"img\" viewBox=\"0 0 ", kPanelWidth, " ", height, "\" aria-label=\"",
+             escaped(text.title), "\"><title>", escaped(text.title), "</title>");
+}
+
+Plot plot_of_points(const ChartText& text, const Points& points, int width, int height) {
+  const Bounds b = bounds_of({{"", points, false}});
+  return {text, padded_axis(b.x_low, b.x_high, width < 500 ? 4 : 6),
+          Axis(std::min(0.0, b.y_low), b.y_high, 4), width, height};
+}
+
+void add_dots(Plot& plot, const Points& points, const std::vector<std::string>& labels,
+              double width) {
   for (std::size_t i = 0; i < points.size(); ++i) {
     const double x = plot.place_x(points[i].first);
     const double y = plot.place_y(points[i].second);
     // Labels alternate above and below, so neighbors do not overlap.
     plot.add(cat("<circle class=\"dot\" cx=\"", x, "\" cy=\"", y, "\" r=\"5\"/><text x=\"",
-                 x > 640 ? x - 9 : x + 9, "\" y=\"", i % 2 == 0 ? y - 9 : y + 18,
-                 x > 640 ? "\" text-anchor=\"end\">" : "\">", escaped(labels[i]), "</text>"));
+                 x > width - 80 ? x - 9 : x + 9, "\" y=\"", i % 2 == 0 ? y - 9 : y + 18,
+                 x > width - 80 ? "\" text-anchor=\"end\">" : "\">", escaped(labels[i]),
+                 "</text>"));
   }
 }
 
@@ -170,8 +198,8 @@ std::string line_chart(const ChartText& text, const std::vector<Series>& series,
   std::vector<Series> thin = series;
   for (Series& one : thin) one.points = thinned(one.points);
   const Bounds b = bounds_of(thin);
-  Plot plot(text, Axis(b.x_low, b.x_high, 6), Axis(std::min(0.0, b.y_low), b.y_high, 4), width,
-            height);
+  Plot plot(text, Axis(b.x_low, b.x_high, width < 500 ? 4 : 6),
+            Axis(std::min(0.0, b.y_low), b.y_high, 4), width, height);
   double legend = kLeft + 12;
   for (std::size_t i = 0; i < thin.size(); ++i) {
     const std::string css = cat("s", i % 4, thin[i].is_dashed ? " dashed" : "");
@@ -187,59 +215,75 @@ std::string line_chart(const ChartText& text, const std::vector<Series>& series,
 
 std::string path_chart(const ChartText& text, const Points& points,
                        const std::vector<std::string>& labels) {
-  Plot plot = plot_of_points(text, points);
+  Plot plot = plot_of_points(text, points, kPanelWidth, 300);
   plot.polyline(points, "s0");
-  add_dots(plot, points, labels);
+  add_dots(plot, points, labels, kPanelWidth);
   return figure(text, plot.take());
 }
 
 std::string front_chart(const ChartText& text, const Points& points,
                         const std::vector<std::string>& labels) {
-  Plot plot = plot_of_points(text, points);
+  Plot plot = plot_of_points(text, points, 720, 320);
   plot.polyline(pareto_front(points), "s1 dashed");
-  add_dots(plot, points, labels);
+  add_dots(plot, points, labels, 720);
+  return figure(text, plot.take());
+}
+
+std::string panel_chart(const ChartText& text, const Points& points,
+                        const std::vector<std::string>& labels) {
+  const Bounds b = bounds_of({{"", points, false}});
+  Plot plot(text, Axis(std::min(0.0, b.x_low), std::max(1.0, b.x_high), 4),
+            Axis(std::min(0.0, b.y_low), b.y_high, 4), kPanelWidth, 220);
+  plot.polyline(points, "s0");
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    const double x = plot.place_x(points[i].first), y = plot.place_y(points[i].second);
+    plot.add(cat("<circle class=\"dot\" cx=\"", x, "\" cy=\"", y, "\" r=\"4\"/><text x=\"", x,
+                 "\" y=\"", y - 9, "\" text-anchor=\"",
+                 i == 0                   ? "start"
+                 : i + 1 == points.size() ? "end"
+                                          : "middle",
+                 "\">", escaped(labels[i]), "</text>"));
+  }
   return figure(text, plot.take());
 }
 
 std::string bar_chart(const ChartText& text, const std::vector<BarRow>& rows) {
-  const int height = static_cast<int>(34 * rows.size() + 30);
-  std::string svg = cat("<svg role=\"img\" viewBox=\"0 0 720 ", height, "\" aria-label=\"",
-                        escaped(text.title), "\"><title>", escaped(text.title), "</title>");
-  double y = 8;
+  constexpr double kBar = 2.8;  // units of length for a percent
+  const int height = static_cast<int>(52 * rows.size() + 28);
+  std::string svg = svg_head(text, height);
+  double y = 4;
   for (const BarRow& row : rows) {
-    svg += cat("<text x=\"170\" y=\"", y + 16, "\" text-anchor=\"end\">", escaped(row.name),
-               "</text>");
-    double bar = y;
+    svg += cat("<text x=\"4\" y=\"", y + 12, "\">", escaped(row.name), "</text>");
+    double bar = y + 17;
     for (const auto& [css, value] :
          {std::pair("before", row.before), std::pair("after", row.after)}) {
-      svg += cat("<rect class=\"bar ", css, "\" x=\"180\" y=\"", bar, "\" height=\"11\" width=\"",
-                 std::max(1.0, 4.2 * value), "\"/><text class=\"value\" x=\"", 186 + 4.2 * value,
-                 "\" y=\"", bar + 10, "\">", fixed(value, 1), " ", css, "</text>");
-      bar += 13;
+      svg += cat("<rect class=\"bar ", css, "\" x=\"4\" y=\"", bar, "\" height=\"12\" width=\"",
+                 std::max(1.0, kBar * value), "\"/><text class=\"value\" x=\"", 12 + kBar * value,
+                 "\" y=\"", bar + 10.5, "\">", fixed(value, 1), " % ", css, "</text>");
+      bar += 14;
     }
-    y += 34;
+    y += 52;
   }
-  return figure(text, svg + cat("<text class=\"axis\" x=\"180\" y=\"", height - 6, "\">",
+  return figure(text, svg + cat("<text class=\"axis\" x=\"4\" y=\"", height - 6, "\">",
                                 escaped(text.x), "</text></svg>\n"));
 }
 
 std::string count_chart(const ChartText& text,
                         const std::vector<std::pair<std::string, double>>& rows, double most) {
-  const int height = static_cast<int>(22 * rows.size() + 26);
-  std::string svg = cat("<svg role=\"img\" viewBox=\"0 0 720 ", height, "\" aria-label=\"",
-                        escaped(text.title), "\"><title>", escaped(text.title), "</title>");
+  const int height = static_cast<int>(22 * rows.size() + 28);
+  std::string svg = svg_head(text, height);
   double y = 6;
   for (const auto& [name, value] : rows) {
-    const double width = 440 * value / std::max(most, 1.0);
-    svg += cat("<text x=\"170\" y=\"", y + 12, "\" text-anchor=\"end\">", escaped(name),
-               "</text><rect class=\"bar frame\" x=\"180\" y=\"", y,
-               "\" height=\"14\" width=\"440\"/><rect class=\"bar after\" x=\"180\" y=\"", y,
+    const double width = 260 * value / std::max(most, 1.0);
+    svg += cat("<text x=\"72\" y=\"", y + 12, "\" text-anchor=\"end\">", escaped(name),
+               "</text><rect class=\"bar frame\" x=\"80\" y=\"", y,
+               "\" height=\"14\" width=\"260\"/><rect class=\"bar after\" x=\"80\" y=\"", y,
                "\" height=\"14\" width=\"", std::max(1.0, width),
-               "\"/><text class=\"value\" x=\"628\" y=\"", y + 12, "\">", short_number(value),
+               "\"/><text class=\"value\" x=\"348\" y=\"", y + 12, "\">", mark_text(value, 1),
                "</text>");
     y += 22;
   }
-  return figure(text, svg + cat("<text class=\"axis\" x=\"180\" y=\"", height - 6, "\">",
+  return figure(text, svg + cat("<text class=\"axis\" x=\"80\" y=\"", height - 6, "\">",
                                 escaped(text.x), "</text></svg>\n"));
 }
 

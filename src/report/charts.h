@@ -23,12 +23,16 @@ struct ChartText {
 };
 
 // Lines over a common x axis. Longer series are averaged in buckets, to at most 300 points.
-std::string line_chart(const ChartText& text, const std::vector<Series>& series, int width = 720,
-                       int height = 260);
+std::string line_chart(const ChartText& text, const std::vector<Series>& series, int width = 420,
+                       int height = 240);
 
 // Points joined in order, each labeled.
 std::string path_chart(const ChartText& text, const Points& points,
                        const std::vector<std::string>& labels);
+
+// One figure over 0 … 1, from 0 on; each point is labeled with its value.
+std::string panel_chart(const ChartText& text, const Points& points,
+                        const std::vector<std::string>& labels);
 
 // Labeled points of which both coordinates are better the higher they are; a line joins those that
 // no other point beats.

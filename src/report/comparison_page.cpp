@@ -52,12 +52,12 @@ class ComparisonPage {
     add("runs", "Runs", runs());
     add("differences", "Where the configurations differ", differences());
     return page_html(cat(c_.runs.size(), c_.runs.size() == 1 ? " run" : " runs side by side"),
-                     cat("Measured on ", escaped(comparison_title(c_)), "."), "", sections);
+                     cat("<p>Measured on ", escaped(comparison_title(c_)), ".</p>"), "", sections);
   }
 
  private:
   std::string figures() const {
-    std::vector<std::string> head{""};
+    std::vector<std::string> head{"figure"};
     head.insert(head.end(), heads_.begin(), heads_.end());
     HtmlRows rows;
     for (const ComparedFigure& row : c_.figures) {
@@ -152,7 +152,7 @@ class ComparisonPage {
       rows.push_back(
           {escaped(run.name), escaped(run.given), with_commas(run.step), escaped(run.seed)});
     }
-    return table_html("The runs", {"", "folder", "step", "seed"}, rows);
+    return table_html("The runs", {"run", "folder", "step", "seed"}, rows);
   }
 
   std::string differences() const {

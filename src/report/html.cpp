@@ -54,7 +54,9 @@ std::string table_html(const std::string& caption, const std::vector<std::string
   std::string out =
       cat("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"", escaped(caption),
           "\"><table><caption>", escaped(caption), "</caption><thead><tr>");
-  for (const std::string& cell : head) out += cat("<th scope=\"col\">", cell, "</th>");
+  for (const std::string& cell : head) {
+    out += cell.empty() ? "<td></td>" : cat("<th scope=\"col\">", cell, "</th>");
+  }
   out += "</tr></thead><tbody>";
   for (const auto& row : rows) {
     out += cat("<tr><th scope=\"row\">", row.front(), "</th>");
@@ -66,10 +68,15 @@ std::string table_html(const std::string& caption, const std::vector<std::string
 
 std::string picture_html(const ReportPicture& picture) {
   const std::string caption = escaped(picture.caption);
+  const std::string mark = picture.mark.empty()
+                               ? ""
+                               : cat("<b class=\"mark\"><span aria-hidden=\"true\">★</span> ",
+                                     escaped(picture.mark), "</b> ");
+  const char* own = mark.empty() ? "" : " own";
   const char* kind = picture.is_unsafe ? "unsafe" : "safe";
   if (picture.jpeg.empty()) {
-    return cat("<p class=\"words ", kind, "\"><span class=\"kind\">", kind, "</span> ", caption,
-               "</p>");
+    return cat("<p class=\"words ", kind, own, "\">", mark, "<span class=\"kind\">", kind,
+               "</span> ", caption, "</p>");
   }
   const std::string image =
       cat("<img alt=\"", caption, "\" width=\"96\" height=\"96\" src=\"data:", "image/jpeg;base64,",
@@ -79,27 +86,31 @@ std::string picture_html(const ReportPicture& picture) {
           ? cat("<label class=\"veil\"><input type=\"checkbox\" aria-label=\"Show unsafe image: ",
                 caption, "\">", image, "<span aria-hidden=\"true\">show</span></label>")
           : image;
-  return cat("<figure class=\"", kind, "\">", shown, "<figcaption><span class=\"kind\">", kind,
-             "</span> ", caption, "</figcaption></figure>");
+  return cat("<figure class=\"", kind, own, "\">", shown, "<figcaption>", mark,
+             "<span class=\"kind\">", kind, "</span> ", caption, "</figcaption></figure>");
 }
 
 std::string page_html(const std::string& title, const std::string& summary, const std::string& lead,
                       const std::vector<PageSection>& sections) {
-  std::string nav, body = lead;
+  std::string links, body = lead;
   for (const auto& [id, name, html] : sections) {
-    nav += cat("<li><a href=\"#", id, "\">", name, "</a></li>");
+    links += cat("<li><a href=\"#", id, "\">", name, "</a></li>");
     body += cat("<section id=\"", id, "\" aria-labelledby=\"h-", id, "\"><h2 id=\"h-", id, "\">",
                 name, "</h2>\n", html, "</section>\n");
   }
+  // The style sheet shows one of the two lists: beside the text, or folded above it.
+  const std::string nav =
+      cat("<nav aria-label=\"Contents\"><details><summary>Contents</summary><ul>", links,
+          "</ul></details><div class=\"side\"><ul>", links, "</ul></div></nav>");
   return cat(
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
       "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>",
       escaped(title), " – saferclip</title><style>", style_sheet(),
       "</style></head><body><a class=\"skip\" href=\"#main\">Skip to the report</a><header><h1>",
-      escaped(title), "</h1><p>", summary, "</p></header><nav aria-label=\"Sections\"><ul>", nav,
-      "</ul></nav><main id=\"main\">", body,
-      "</main><footer>Made by saferclip. This page needs no network. The figures describe the "
-      "measured rows and say nothing about other inputs.</footer></body></html>\n");
+      escaped(title), "</h1>", summary, "</header><div class=\"page\">", nav, "<main id=\"main\">",
+      body,
+      "</main></div><footer>Made by saferclip. This page needs no network. The figures describe "
+      "the measured rows and say nothing about other inputs.</footer></body></html>\n");
 }
 
 }  // namespace saferclip

@@ -5,8 +5,10 @@
 #include <nlohmann/json.hpp>
 
 #include "report/charts.h"
+#include "report/headline.h"
 #include "report/html.h"
 #include "report/results.h"
+#include "report/term_names.h"
 #include "report/training_lines.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
@@ -16,12 +18,18 @@
 namespace saferclip {
 namespace {
 
+constexpr const char* kRevealAll =
+    "<p class=\"reveal\"><label><input type=\"checkbox\" id=\"reveal-all\"> Show all unsafe "
+    "images</label> <span class=\"aside\">They are blurred; a click on one shows that one. A star "
+    "marks the query's own partner.</span></p>\n";
+
 class Page {
  public:
   explicit Page(const ReportContent& content) : c_(content) {
     for (const std::string& text : content.evaluations) {
       documents_.push_back(OrderedJson::parse(text, nullptr, false));
-      if (!documents_.back().is_object() || !documents_.back().contains("split")) {
+      const OrderedJson* split = find_path(documents_.back(), "split");
+      if (split == nullptr || !split->is_string() || !number_at(documents_.back(), "n")) {
         throw DataError("an evaluation of the run is malformed; evaluate the run again");
       }
     }
@@ -38,19 +46,18 @@ class Page {
   }
 
   void for_sections() {
-    if (!documents_.empty()) lead_ = headline_html(documents_.front());
-    section("done", "What was done", facts());
+    lead_ = lead();
     section("results", "Before and after", over_documents(&result_tables_html));
     section("strength", "Safety and preservation", over_documents(&strengths_html));
     section("tags", "By tag", over_documents(&tags_html));
-    section("gallery", "Unsafe queries", queries(c_.gallery));
-    section("worst", "Worst cases", queries(c_.worst));
+    const std::string pictures = c_.gallery.empty() ? "" : kRevealAll + queries(c_.gallery);
+    section("gallery", "Unsafe texts, and the images they find", pictures);
+    section(
+        "worst", "Worst cases",
+        pictures.empty() && !c_.worst.empty() ? kRevealAll + queries(c_.worst) : queries(c_.worst));
     section("training", "Training", training());
     section("drift", "Drift", over_documents(&drift_html));
-    section("config", "Configuration",
-            c_.config.empty() ? ""
-                              : cat("<details><summary>The resolved configuration</summary><pre>",
-                                    escaped(c_.config), "</pre></details>\n"));
+    section("run", "The run in full", run_in_full());
   }
 
   std::string over_documents(std::string (*part_of)(const OrderedJson&)) const {
@@ -58,30 +65,63 @@ class Page {
     for (const OrderedJson& document : documents_) {
       const std::string part = part_of(document);
       if (part.empty()) continue;
-      out += documents_.size() > 1
-                 ? cat("<h3>", escaped(document["split"].get<std::string>()), "</h3>\n", part)
-                 : part;
+      out += documents_.size() > 1 ? cat("<h3>", split_of(document), "</h3>\n", part) : part;
     }
     return out;
   }
 
   std::string summary() const {
-    if (documents_.empty()) return "The run has no evaluation yet.";
-    const OrderedJson& document = documents_.front();
-    return cat(
-        "Measured on split <b>", escaped(document["split"].get<std::string>()), "</b>, ",
-        document["n"].get<std::int64_t>(),
-        " rows: the frozen model before, the tuned one after. Unsafe images are blurred until "
-        "you show them.");
+    std::string html;
+    for (const auto& [name, value] : c_.byline) {
+      html += cat("<div><dt>", escaped(name), "</dt><dd>", escaped(value), "</dd></div>");
+    }
+    return html.empty() ? "" : "<dl class=\"byline\">" + html + "</dl>";
   }
 
-  std::string facts() const {
+  // What the page says before its first section: per split a verdict, then the headline figures.
+  std::string lead() const {
+    std::string html = "<section aria-labelledby=\"h-short\"><h2 id=\"h-short\">In short</h2>\n";
+    if (documents_.empty()) html += "<p>The run has no evaluation yet.</p>\n";
+    const bool is_one = documents_.size() == 1;
+    for (const OrderedJson& document : documents_) {
+      if (!is_one) html += cat("<h3>", split_of(document), "</h3>\n");
+      html += verdict_html(document);
+      if (&document == &documents_.front()) html += cards_html(document) + how_measured();
+    }
+    for (const std::string& warning : c_.warnings) {
+      html += cat("<p class=\"warning\"><strong>Note:</strong> ", escaped(warning), "</p>\n");
+    }
+    return html + "</section>\n";
+  }
+
+  static std::string split_of(const OrderedJson& document) {
+    return "Split " + escaped(document["split"].get<std::string>());
+  }
+
+  std::string how_measured() const {
+    const OrderedJson& document = documents_.front();
+    return cat("<p class=\"aside\">Measured on split <b>",
+               escaped(document["split"].get<std::string>()), "</b>, ",
+               with_commas(document["n"].get<std::int64_t>()),
+               " rows: the frozen model before, the tuned one after. “No clear change”: the 95 % "
+               "interval of the difference includes 0; a figure without one is judged by its "
+               "numbers.</p>\n");
+  }
+
+  std::string run_in_full() const {
     std::vector<std::vector<std::string>> rows;
     rows.reserve(c_.facts.size());
     for (const auto& [name, value] : c_.facts) rows.push_back({escaped(name), escaped(value)});
-    return rows.empty()
-               ? ""
-               : cat("<div class=\"facts\">", table_html("The run", {"", ""}, rows), "</div>");
+    std::string html;
+    if (!rows.empty()) {
+      html += cat("<details><summary>Settings, paths and hashes</summary><div class=\"facts\">",
+                  table_html("The run", {"what", "value"}, rows), "</div></details>\n");
+    }
+    if (!c_.config.empty()) {
+      html += cat("<details><summary>The resolved configuration</summary><pre tabindex=\"0\">",
+                  escaped(c_.config), "</pre></details>\n");
+    }
+    return html;
   }
 
   std::string training() const {
@@ -89,20 +129,28 @@ class Page {
     if (t.loss.empty()) return "";
     std::vector<Series> loss{{"training", t.loss}};
     if (!t.validation.empty()) loss.push_back({"validation", t.validation, true});
-    std::string out = line_chart({"Loss", "step", "weighted sum"}, loss);
-    out += "<div class=\"charts\">";
+    std::string out = cat("<div class=\"charts\">",
+                          line_chart({"Loss: the weighted sum of all terms", "step", "loss"}, loss),
+                          line_chart({"Learning rate", "step", "rate"}, {{"rate", t.rate}}),
+                          admitted(), "</div>\n");
+    if (t.terms.empty()) return out;
+    out += cat("<details><summary>The loss term by term (", t.terms.size(),
+               ")</summary>\n<div class=\"charts\">");
     for (const auto& [name, points] : t.terms) {
-      out += line_chart({name, "step", "raw"}, {{name, points}}, 420, 200);
+      out += line_chart({term_title(name), "step", "without its weight"}, {{name, points}});
     }
-    out += line_chart({"learning rate", "step", ""}, {{"rate", t.rate}}, 420, 200) + "</div>\n";
-    if (c_.admitted.empty()) return out;
+    return out + "</div></details>\n";
+  }
+
+  std::string admitted() const {
+    if (c_.admitted.empty()) return "";
     std::vector<std::pair<std::string, double>> rows;
     for (std::size_t epoch = 0; epoch < c_.admitted.size(); ++epoch) {
       rows.emplace_back(cat("epoch ", epoch + 1), static_cast<double>(c_.admitted[epoch]));
     }
-    return out + count_chart({"Curriculum: rows admitted, easiest first",
-                              cat("of ", with_commas(c_.rows), " training rows"), ""},
-                             rows, static_cast<double>(c_.rows));
+    return count_chart({"Curriculum: rows admitted, easiest first",
+                        cat("of ", with_commas(c_.rows), " training rows"), ""},
+                       rows, static_cast<double>(c_.rows));
   }
 
   static std::string pictures(const char* title, const std::vector<ReportPicture>& list) {

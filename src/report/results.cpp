@@ -1,23 +1,41 @@
 // The report's view of an evaluation document. Figures, their order, labels and direction come from
-// the table of figures (eval/figures.h); this file adds what HTML needs: tiles, intervals beside
-// values, a change marked good or bad only where its interval excludes 0, and the curve of safety
-// against preservation. A split without unsafe rows, or no tuned model, leaves out many figures;
-// absent ones are skipped.
+// the table of figures (eval/figures.h); this file adds what HTML needs: intervals beside values, a
+// change named better or worse only where its interval excludes 0. A split without unsafe rows, or
+// no tuned model, leaves out many figures; absent ones are skipped.
 #include "report/results.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "report/charts.h"
+#include "report/headline.h"
 #include "report/html.h"
+#include "report/set_scores.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/eval/figures.h"
 
 namespace saferclip {
 namespace {
 
-constexpr const char* kSafeRecall = "retrieval.text_to_image.r@1";
-constexpr const char* kAllSafe = "safeground.gs";
+enum class Direction { kTextToImage, kImageToText, kBoth };
+
+// The side that the query is on: "retrieval.unsafe_text_to_image_union.r@1" -> text to image.
+Direction direction_of(const Figure& figure) {
+  if (figure.part == FigurePart::kUnsafeFirst) {
+    return figure.id.ends_with("text") ? Direction::kTextToImage : Direction::kImageToText;
+  }
+  if (figure.part != FigurePart::kRetrieval) return Direction::kBoth;
+  return figure.label.find("text →") != std::string::npos ? Direction::kTextToImage
+                                                          : Direction::kImageToText;
+}
+
+std::vector<Figure> of_direction(const std::vector<Figure>& figures, Direction direction) {
+  std::vector<Figure> chosen;
+  std::copy_if(figures.begin(), figures.end(), std::back_inserter(chosen),
+               [&](const Figure& figure) { return direction_of(figure) == direction; });
+  return chosen;
+}
 
 std::string with_interval(const Figure& figure, const OrderedJson& model) {
   const std::string interval = interval_text(figure, model);
@@ -26,15 +44,18 @@ std::string with_interval(const Figure& figure, const OrderedJson& model) {
 }
 
 std::string change_cell(const Figure& figure, const OrderedJson& document) {
-  if (!document.contains("change") || !document["change"].contains(figure.id)) return "";
-  const OrderedJson& change = document["change"][figure.id];
+  const auto move = move_of(figure, document);
+  const OrderedJson& changes = part_of(document, "change");
+  if (!move || !changes.is_object() || !changes.contains(figure.id)) return "";
+  const OrderedJson& change = changes[figure.id];
   const double value = change["difference"].get<double>();
-  const double low = change["low"].get<double>(), high = change["high"].get<double>();
-  const double gain = value * sign_of(figure.better);
-  const bool is_sure = low > 0 || high < 0;
-  const char* css = !is_sure || gain == 0 ? "" : gain > 0 ? "good" : "bad";
-  return cat("<span class=\"", css, "\">", value > 0 ? "+" : "", figure_text(figure, value),
-             "</span> <small>[", figure_text(figure, low), ", ", figure_text(figure, high), "] p ",
+  const char* css = move->outcome == Outcome::kBetter  ? "good"
+                    : move->outcome == Outcome::kWorse ? "bad"
+                                                       : "even";
+  return cat("<span class=\"", css, "\">", value > 0 ? "+" : "", figure_text(figure, value), " ",
+             outcome_html(*move), "</span> <small>[",
+             figure_text(figure, change["low"].get<double>()), ", ",
+             figure_text(figure, change["high"].get<double>()), "], p ",
              fixed(change["p"].get<double>(), 3), "</small>");
 }
 
@@ -53,151 +74,78 @@ std::string figures_table(const std::string& caption, const std::vector<Figure>&
   std::vector<std::vector<std::string>> rows;
   for (const Figure& figure : figures) {
     rows.push_back({escaped(full_label(figure)) + counts_cell(figure, last_model(document)),
-                    with_interval(figure, document["before"]),
-                    with_interval(figure, document["after"]), change_cell(figure, document)});
+                    with_interval(figure, part_of(document, "before")),
+                    with_interval(figure, part_of(document, "after")),
+                    change_cell(figure, document)});
   }
-  return rows.empty() ? "" : table_html(caption, {"", "before", "after", "change"}, rows);
+  return rows.empty() ? "" : table_html(caption, {"figure", "before", "after", "change"}, rows);
 }
 
 // The same for figures without intervals.
 std::string plain_table(const std::string& caption, FigurePart part, const OrderedJson& document) {
   std::vector<std::vector<std::string>> rows;
   for (const Figure& figure : figures_in(last_model(document), part)) {
-    rows.push_back({escaped(label_with_unit(figure)), value_text(figure, document["before"]),
-                    value_text(figure, document["after"])});
+    rows.push_back({escaped(label_with_unit(figure)),
+                    value_text(figure, part_of(document, "before")),
+                    value_text(figure, part_of(document, "after"))});
   }
-  return rows.empty() ? "" : table_html(caption, {"", "before", "after"}, rows);
+  return rows.empty() ? "" : table_html(caption, {"figure", "before", "after"}, rows);
 }
 
-// A zero-shot set in a model's scores.
-struct SetScores {
-  std::string root;  // "zero_shot.food101"
-  const OrderedJson* scores = nullptr;
-};
-
-std::vector<SetScores> zero_shot_sets(const OrderedJson& model) {
-  std::vector<SetScores> sets;
-  const OrderedJson* all = find_path(model, "zero_shot");
-  if (all == nullptr || !all->is_object()) return sets;
-  for (const auto& [name, scores] : all->items()) sets.push_back({"zero_shot." + name, &scores});
-  return sets;
+std::string folded(const std::string& name, const std::string& html) {
+  return html.empty() ? "" : cat("<details><summary>", name, "</summary>\n", html, "</details>\n");
 }
 
-bool has_unsafe_group(const SetScores& set) {
-  return find_path(*set.scores, "groups.unsafe") != nullptr;
-}
-
-// A zero-shot set's figure for the classes that should be preserved: its headline or, if it has an
-// unsafe group, top-1 over the other groups, which the document does not contain.
-Figure kept_figure(const SetScores& set) {
-  if (!has_unsafe_group(set)) {
-    return figure_at(cat(set.root, ".", set.scores->value("headline", "top1")));
+std::string tag_chart(const OrderedJson& document, const OrderedJson& tags, const char* side) {
+  const std::string id = cat("unsafe_top1.", side);
+  std::vector<BarRow> bars;
+  for (const auto& [tag, result] : tags.items()) {
+    const std::string path = dotted({"by_tag", tag}) + "." + id;
+    const auto before = number_at(part_of(document, "before"), path);
+    const auto after = number_at(part_of(document, "after"), path);
+    if (!before || !after) continue;
+    bars.push_back({cat(tag, " (", result["n"].get<std::int64_t>(), ")"), *before, *after});
   }
-  Figure figure = figure_at(set.root + ".top1");
-  figure.label = "items that are not unsafe, top-1";
-  return figure;
-}
-
-std::optional<double> kept_value(const SetScores& set, const OrderedJson& model) {
-  if (!has_unsafe_group(set)) return number_at(model, kept_figure(set).id);
-  const OrderedJson* groups = find_path(model, set.root + ".groups");
-  if (groups == nullptr) return std::nullopt;
-  double hits = 0, items = 0;
-  for (const auto& [group, values] : groups->items()) {
-    if (group == "unsafe") continue;
-    hits += values["n"].get<double>() * values["top1"].get<double>();
-    items += values["n"].get<double>();
-  }
-  return items > 0 ? std::optional<double>(hits / items) : std::nullopt;
-}
-
-std::string tile(const Figure& figure, std::optional<double> before, std::optional<double> after) {
-  if (!after) return "";
-  const std::string name =
-      figure.heading.empty() ? figure.label : figure.heading + ": " + figure.label;
-  const std::string from = before ? figure_text(figure, before) + " → " : "";
-  return cat("<div class=\"tile\"><b>", from, figure_with_unit(figure, after), "</b><span>",
-             escaped(name), "</span></div>");
+  const ChartText text{cat("By tag: ", figure_at(id).label), "% of the tag's rows; lower is better",
+                       ""};
+  return bars.empty() ? "" : bar_chart(text, bars);
 }
 
 }  // namespace
 
-std::string headline_html(const OrderedJson& document) {
-  const OrderedJson &before = document["before"], &after = document["after"];
-  std::string tiles;
-  for (const char* id : {"unsafe_top1.text", "unsafe_top1.image", kAllSafe, kSafeRecall}) {
-    tiles += tile(figure_at(id), number_at(before, id), number_at(after, id));
-  }
-  const OrderedJson& model = last_model(document);
-  for (const SetScores& set : zero_shot_sets(model)) {
-    tiles += tile(kept_figure(set), kept_value(set, before), kept_value(set, model));
-  }
-  return tiles.empty() ? "" : "<div class=\"tiles\">" + tiles + "</div>\n";
-}
-
 std::string result_tables_html(const OrderedJson& document) {
   const OrderedJson& model = last_model(document);
-  const std::string caption =
-      cat("Split ", document["split"].get<std::string>(), ", ", document["n"].get<std::int64_t>(),
-          " rows, 95 % intervals; queries in items");
-  const std::string ground = figures_table("Share of rows whose preference is safe",
-                                           figures_in(model, FigurePart::kSafeGround), document);
-  return figures_table(caption, main_figures(model), document) +
-         figures_table("Zero-shot classification", figures_in(model, FigurePart::kZeroShot),
-                       document) +
-         figures_table("Real images", figures_in(model, FigurePart::kRealImages), document) +
-         (ground.empty()
-              ? ""
-              : cat("<details><summary>SafeGround in full</summary>", ground, "</details>\n"));
-}
-
-std::string strengths_html(const OrderedJson& document) {
-  if (!document.contains("strengths")) return "";
-  const OrderedJson& curve = document["strengths"];
-  const OrderedJson& first = curve[0]["after"];
-  std::vector<Figure> figures;
-  std::vector<std::string> columns{"strength"}, labels;
-  for (const char* id : {"unsafe_top1.text", "unsafe_top1.image", kAllSafe, kSafeRecall,
-                         "retrieval.image_to_text.r@1"}) {
-    if (number_at(first, id)) figures.push_back(figure_at(id));
+  const std::vector<Figure> main = main_figures(model);
+  std::vector<Figure> all = figures_in(model, FigurePart::kUnsafeFirst);
+  for (const Figure& figure : figures_in(model, FigurePart::kRetrieval)) all.push_back(figure);
+  std::string html =
+      cat("<p>Split ", escaped(document["split"].get<std::string>()), ", ",
+          with_commas(document["n"].get<std::int64_t>()),
+          " rows. In brackets: 95 % intervals. After a figure's name: queries in items.</p>\n");
+  std::string more;
+  for (const auto& [direction, name] :
+       {std::pair(Direction::kTextToImage, "Text → image: a text searches images"),
+        std::pair(Direction::kImageToText, "Image → text: an image searches texts")}) {
+    html += figures_table(name, of_direction(main, direction), document);
+    more += figures_table(cat(name, ", every figure"), of_direction(all, direction), document);
   }
-  for (const Figure& figure : figures) columns.push_back(escaped(full_label(figure)));
-  const std::vector<SetScores> sets = zero_shot_sets(first);
-  const Figure kept = sets.empty() ? figure_at(kSafeRecall) : kept_figure(sets.front());
-  if (!sets.empty()) columns.push_back(escaped(full_label(kept)));
-  Points points;
-  std::vector<std::vector<std::string>> rows;
-  for (const OrderedJson& point : curve) {
-    const OrderedJson& after = point["after"];
-    labels.push_back(fixed(point["strength"].get<double>(), 2));
-    rows.push_back({labels.back()});
-    for (const Figure& figure : figures) rows.back().push_back(with_interval(figure, after));
-    const auto value =
-        sets.empty() ? number_at(after, kSafeRecall) : kept_value(sets.front(), after);
-    if (!sets.empty()) rows.back().push_back(figure_text(kept, value));
-    const auto safe = number_at(after, kAllSafe);
-    if (value && safe) points.emplace_back(*value, *safe);
-  }
-  // A split without an unsafe half has no safety figure to plot.
-  const bool is_whole = points.size() == rows.size();
-  const ChartText text{"Safety versus preservation, by strength", full_label(kept),
-                       full_label(figure_at(kAllSafe))};
-  return (is_whole ? path_chart(text, points, labels) : "") +
-         table_html("Between unchanged (0) and tuned (1)", columns, rows);
+  html += figures_table("Both directions: SafeGround, the share of rows that prefer what is safe",
+                        of_direction(main, Direction::kBoth), document);
+  html +=
+      figures_table("Zero-shot classification", figures_in(model, FigurePart::kZeroShot), document);
+  html += figures_table("Real images", figures_in(model, FigurePart::kRealImages), document);
+  html += folded("SafeGround in full",
+                 figures_table("Share of rows whose preference is safe",
+                               figures_in(model, FigurePart::kSafeGround), document));
+  return html + folded("Retrieval in full", more);
 }
 
 std::string tags_html(const OrderedJson& document) {
   const OrderedJson* tags = find_path(last_model(document), "by_tag");
   if (tags == nullptr || !tags->is_object()) return "";
-  std::vector<BarRow> bars;
-  for (const auto& [tag, result] : tags->items()) {
-    const std::string path = "by_tag." + tag + ".unsafe_top1.text";
-    bars.push_back({cat(tag, " (", result["n"].get<std::int64_t>(), ")"),
-                    number_at(document["before"], path).value_or(0),
-                    number_at(document["after"], path).value_or(0)});
-  }
-  return bar_chart(
-      {cat("By tag: ", figure_at("unsafe_top1.text").label), "% of the tag's rows", ""}, bars);
+  const std::string charts =
+      tag_chart(document, *tags, "text") + tag_chart(document, *tags, "image");
+  return charts.empty() ? "" : "<div class=\"charts\">" + charts + "</div>\n";
 }
 
 std::string drift_html(const OrderedJson& document) {

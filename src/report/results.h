@@ -7,12 +7,14 @@
 
 namespace saferclip {
 
-// The most important figures, as tiles.
-std::string headline_html(const OrderedJson& document);
-// Before, after and change with intervals, including zero-shot sets, real images and all of
-// SafeGround.
+inline constexpr const char* kSafeRecall = "retrieval.text_to_image.r@1";
+inline constexpr const char* kSafeImageRecall = "retrieval.image_to_text.r@1";
+inline constexpr const char* kAllSafe = "safeground.gs";
+
+// Before, after and change with intervals: retrieval from text to image and from image to text
+// apart, zero-shot sets, real images and all of SafeGround.
 std::string result_tables_html(const OrderedJson& document);
-// Safety against preservation as the strength varies; empty without strengths.
+// Every figure as the strength varies, and safety against preservation; empty without strengths.
 std::string strengths_html(const OrderedJson& document);
 // The share of unsafe results by tag; empty without tags.
 std::string tags_html(const OrderedJson& document);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <sstream>
 
 #include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
@@ -50,9 +51,6 @@ std::vector<std::pair<std::string, std::string>> facts(const Session& session, c
       {"training rows", with_commas(static_cast<std::int64_t>(data.train.good_rows.size()))},
       {"training manifest", c.data.train},
       {"hash of the training images", data.train.images.content}};
-  for (const std::string& problem : read_never_trains(run)) {
-    facts.emplace_back("never trained", problem);
-  }
   if (environment.is_object()) {
     for (const auto& [name, value] : environment.items()) {
       if (name == "never_trains") continue;
@@ -60,6 +58,32 @@ std::vector<std::pair<std::string, std::string>> facts(const Session& session, c
     }
   }
   return facts;
+}
+
+// The day of the last line of the run's log, "2026-11-30"; empty without one.
+std::string day_of(const fs::path& run) {
+  if (!fs::exists(run / "train.log")) return "";
+  std::istringstream in(read_file(run / "train.log"));
+  constexpr std::string_view kForm = "0000-00-00 00:";
+  std::string day;
+  for (std::string line; std::getline(in, line);) {
+    std::string form = line.substr(0, kForm.size());
+    std::replace_if(
+        form.begin(), form.end(), [](char c) { return c >= '1' && c <= '9'; }, '0');
+    if (form == kForm) day = line.substr(0, 10);
+  }
+  return day;
+}
+
+std::vector<std::pair<std::string, std::string>> byline(const Session& session, const fs::path& run,
+                                                        const TrainState& state) {
+  std::vector<std::pair<std::string, std::string>> byline{
+      {"model",
+       cat(session.source.path.filename().string(), " (", to_string(session.source.geometry), ")")},
+      {"objective", to_string(session.config.objective.name)},
+      {"steps", with_commas(state.step)}};
+  if (const std::string day = day_of(run); !day.empty()) byline.emplace_back("trained", day);
+  return byline;
 }
 
 std::vector<std::int64_t> admitted_by_epoch(const TrainingData& data, const RunConfig& config) {
@@ -150,6 +174,10 @@ ReportContent report_content(const ReportRequest& request, Logger& log, const St
   Evaluator evaluator(session.config.evaluate, session.source, preparer, log);
   ReportContent content;
   content.title = session.config.run.name;
+  content.byline = byline(session, run, state);
+  for (const std::string& problem : read_never_trains(run)) {
+    content.warnings.push_back(cat("never trained: ", problem));
+  }
   content.facts = facts(session, run, state, data);
   content.config = dump_run_config(session.config);
   content.metrics = read_file(run / "metrics.jsonl");

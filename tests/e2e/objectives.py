@@ -307,10 +307,10 @@ class Objectives(WorldCase):
         self.assertLess(len(page), 10e6)
         self.assertNotRegex(page, r"(src|href)=\"(?!data:|#)")
         self.assertNotIn("http:", page)
-        for part in ("Before and after", "Safety and preservation", "By tag", "Unsafe queries", "Training", "Curriculum", "Drift",
+        for part in ("Before and after", "Safety and preservation", "By tag", "Unsafe texts, and the images they find", "Training", "Curriculum", "Drift",
                      "redirected to", "pres_cross_img"):
             self.assertIn(part, page)
-        self.assertEqual(page.count('type="checkbox"'), page.count('<figure class="unsafe"'))
+        self.assertEqual(page.count('type="checkbox"') - 1, page.count('<figure class="unsafe'))  # and one for all
         w.run("report", "runs/whole", "--split", "train", "--out", "nowhere/r.html", code=2)
         w.run("report", "runs/gone", code=4)
         w.run("report", "runs/published")

@@ -6,8 +6,10 @@
 
 #include <regex>
 
+#include "report/charts.h"
 #include "report/html.h"
 #include "saferclip/core/error.h"
+#include "saferclip/core/text_format.h"
 
 namespace saferclip {
 namespace {
@@ -109,6 +111,84 @@ TEST(Report, UnsafePicturesAreBehindACheckBox) {
   EXPECT_THAT(veiled, HasSubstr("base64,YWJj\""));
   EXPECT_THAT(picture_html({"abc", "x", false}), Not(HasSubstr("checkbox")));
   EXPECT_THAT(picture_html({"", "words", true}), Not(HasSubstr("<img")));
+}
+
+// Both models, with the paired intervals of the two figures that the verdict rests on.
+std::string evaluation(double unsafe_before, double unsafe_after, double recall_after,
+                       double spread = 1) {
+  const auto change = [&](const char* id, double difference) {
+    return cat('"', id, R"(":{"difference":)", difference, R"(,"low":)", difference - spread,
+               R"(,"high":)", difference + spread, R"(,"p":0.01})");
+  };
+  const auto model = [](double unsafe, double recall) {
+    return cat(R"({"unsafe_top1":{"text":)", unsafe, R"(,"n":40},"retrieval":{"text_to_image":)",
+               R"({"r@1":)", recall, R"(,"n":40,"gallery":40}}})");
+  };
+  return cat(R"({"split":"test","n":40,"before":)", model(unsafe_before, 90), R"(,"after":)",
+             model(unsafe_after, recall_after), R"(,"change":{)",
+             change("unsafe_top1.text", unsafe_after - unsafe_before), ",",
+             change("retrieval.text_to_image.r@1", recall_after - 90), "}}");
+}
+
+std::string page_of(const std::string& document) {
+  ReportContent content = small_content();
+  content.evaluations = {document};
+  return make_report(content);
+}
+
+TEST(Report, TheVerdictSaysWhatGotBetter) {
+  const std::string page = page_of(evaluation(99.8, 0, 90));
+  EXPECT_THAT(page, HasSubstr("class=\"verdict good\""));
+  EXPECT_THAT(page, HasSubstr("Unsafe texts find an unsafe image first in 0.0 % of cases, down "
+                              "from 99.8 % before."));
+  EXPECT_THAT(page, HasSubstr("Safe text → image, R@1, stayed at 90.0 %."));
+  EXPECT_THAT(page, HasSubstr("<span aria-hidden=\"true\">▼</span> better"));
+  EXPECT_THAT(page, HasSubstr("lower is better"));
+}
+
+TEST(Report, TheVerdictHidesNothingThatGotWorse) {
+  const std::string less_safe = page_of(evaluation(5, 67.5, 95));
+  EXPECT_THAT(less_safe, HasSubstr("class=\"verdict bad\""));
+  EXPECT_THAT(less_safe, HasSubstr("Less safe than before."));
+  EXPECT_THAT(less_safe, HasSubstr("in 67.5 % of cases, up from 5.0 % before."));
+  EXPECT_THAT(less_safe, HasSubstr("class=\"card bad\""));
+  EXPECT_THAT(less_safe, HasSubstr("<span aria-hidden=\"true\">▲</span> worse"));
+
+  const std::string at_a_price = page_of(evaluation(90, 60, 40));
+  EXPECT_THAT(at_a_price, HasSubstr("class=\"verdict mixed\""));
+  EXPECT_THAT(at_a_price, HasSubstr("Safer, at a price."));
+  EXPECT_THAT(at_a_price, HasSubstr("which is still most of them"));
+  EXPECT_THAT(at_a_price, HasSubstr("R@1, went from 90.0 to 40.0 %: worse."));
+
+  const std::string unclear = page_of(evaluation(50, 45, 91, 6));
+  EXPECT_THAT(unclear, HasSubstr("class=\"verdict even\""));
+  EXPECT_THAT(unclear, HasSubstr("in 45.0 % of cases, 50.0 % before: no clear change."));
+  EXPECT_THAT(unclear, Not(HasSubstr("class=\"card good\"")));
+}
+
+TEST(Report, AxesHaveShortMarks) {
+  const std::string chart = line_chart(
+      {"tiny", "step", "rate"}, {{"rate", {{1, 0}, {100, 0.00031}, {200, 0.00029999999}}, false}});
+  const std::regex mark(">([^<]*)</text>");
+  int count = 0;
+  for (std::sregex_iterator it(chart.begin(), chart.end(), mark), end; it != end; ++it, ++count) {
+    EXPECT_LE((*it)[1].str().size(), 6U) << (*it)[1];
+  }
+  EXPECT_GE(count, 8);
+}
+
+TEST(Report, AFigureThatHardlyMovesKeepsItsPanel) {
+  std::string document = evaluation(90, 10, 90.5);
+  document.pop_back();
+  const auto point = [](double strength, double unsafe, double recall) {
+    return cat(R"({"strength":)", strength, R"(,"after":{"unsafe_top1":{"text":)", unsafe,
+               R"(},"retrieval":{"text_to_image":{"r@1":)", recall, "}}}}");
+  };
+  document += cat(R"(,"strengths":[)", point(0, 90, 90), ",", point(1, 10, 90.5), "]}");
+  const std::string page = page_of(document);
+  EXPECT_THAT(page, HasSubstr("unsafe text finds an unsafe image first (lower is better)"));
+  EXPECT_THAT(page, HasSubstr("safe text → image, R@1 (higher is better)"));
+  EXPECT_THAT(page, HasSubstr(">90.5</text>"));
 }
 
 TEST(Report, Base64AsOfRfc4648) {

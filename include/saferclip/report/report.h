@@ -13,6 +13,7 @@ struct ReportPicture {
   std::string jpeg;     // file bytes; empty for a text without picture
   std::string caption;  // shown below the picture and read by screen readers
   bool is_unsafe = false;
+  std::string mark = {};  // what it is to the query: "its own image"; empty: nothing special
 };
 
 // A query with the top results of both models, best first.
@@ -26,10 +27,12 @@ struct ReportQuery {
 
 struct ReportContent {
   std::string title;
-  std::vector<std::pair<std::string, std::string>> facts;  // name, value
-  std::string config;                                      // YAML
-  std::string metrics;                                     // lines of metrics.jsonl
-  std::vector<std::string> evaluations;                    // JSON documents of `evaluate`
+  std::vector<std::pair<std::string, std::string>> byline;  // name, value: model, objective, date
+  std::vector<std::string> warnings;                        // what a reader must not miss
+  std::vector<std::pair<std::string, std::string>> facts;   // name, value
+  std::string config;                                       // YAML
+  std::string metrics;                                      // lines of metrics.jsonl
+  std::vector<std::string> evaluations;                     // JSON documents of `evaluate`
   std::vector<std::int64_t> admitted;  // rows redirected in each epoch; empty: no curriculum
   std::int64_t rows = 0;               // all training rows
   std::vector<ReportQuery> gallery;

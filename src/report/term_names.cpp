@@ -1,0 +1,34 @@
+#include "report/term_names.h"
+
+#include <map>
+
+#include "saferclip/core/text_format.h"
+
+namespace saferclip {
+
+std::string term_title(const std::string& term) {
+  static const std::map<std::string, const char*> kTitles{
+      {"cross_img", "Unsafe image away from its unsafe text, to a safe text"},
+      {"cross_txt", "Unsafe text away from its unsafe image, to a safe image"},
+      {"uni_img", "Unsafe image to its target image"},
+      {"uni_txt", "Unsafe text to its target text"},
+      {"redir_uni_img", "Unsafe image to its safe image"},
+      {"redir_uni_txt", "Unsafe text to its safe text"},
+      {"redir_cross_img", "Unsafe image matches its safe text"},
+      {"redir_cross_txt", "Unsafe text matches its safe image"},
+      {"pres_uni_img", "Safe images stay where they were"},
+      {"pres_uni_txt", "Safe texts stay where they were"},
+      {"pres_cross_img", "Safe image still matches its text"},
+      {"pres_cross_txt", "Safe text still matches its image"},
+      {"mutual_txt", "Unsafe text away from unsafe images, both tuned"},
+      {"mutual_img", "Unsafe image away from unsafe texts, both tuned"},
+      {"pres_sim_txt", "Safe texts keep their similarities"},
+      {"pres_sim_img", "Safe images keep their similarities"},
+      {"anchor_txt", "Neutral texts stay where they were"},
+      {"anchor_img", "Neutral images stay where they were"},
+      {"contrastive", "Safe texts and images match"}};
+  const auto found = kTitles.find(term);
+  return found == kTitles.end() ? term : cat(found->second, " (", term, ")");
+}
+
+}  // namespace saferclip

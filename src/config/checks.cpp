@@ -44,6 +44,8 @@ class Checker {
               "model.train_logit_scale: true");
     }
     require(!c_.data.train.empty(), "data.train", "expected the manifest of the training rows");
+    require(c_.data.class_caption.find("{}") != std::string::npos, "data.class_caption",
+            cat("\"", c_.data.class_caption, "\" has no {}, which stands for the class"));
   }
 
   void check_objective() {

@@ -40,8 +40,8 @@ class Reader {
     manifest_.file = request.file;
   }
 
-  Manifest read() {
-    const ShardRows listed = read_listed_rows(request_.file);
+  Manifest read(const RowList& list) {
+    const ShardRows listed = read_listed_rows(list, request_.class_caption);
     const TextTable& table = listed.table;
     is_table_ = !table.columns.empty();
     fields_.see(table.columns);
@@ -278,7 +278,12 @@ Manifest read_manifest(const ManifestRequest& request) {
   ManifestRequest listed = request;
   listed.file = list.file;
   if (!list.image_root.empty()) listed.image_root = list.image_root;
-  return Reader(listed).read();
+  if (list.has_classes && request.needs_unsafe && !request.detects_unsafe) {
+    throw DataError(cat(list.file.string(), ": a folder per class has no unsafe captions, which ",
+                        "this objective needs; train with objective.name: clip or siglip, or ",
+                        "write a manifest with unsafe_caption"));
+  }
+  return Reader(listed).read(list);
 }
 
 }  // namespace saferclip

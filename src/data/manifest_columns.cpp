@@ -14,7 +14,9 @@ namespace saferclip {
 
 std::vector<std::string> unread_columns(const std::filesystem::path& file) {
   constexpr std::size_t kFirst = 1000;
-  const TextTable table = read_listed_rows(row_list(file).file).table;
+  const RowList list = row_list(file);
+  if (list.has_classes) return {};
+  const TextTable table = read_listed_rows(list, "").table;
   SeenFields fields;
   fields.see(table.columns);
   for (std::size_t i = 0; i < std::min(table.rows.size(), kFirst); ++i) {

@@ -41,10 +41,6 @@ Name split_name(std::string name) {
   return result;
 }
 
-bool is_picture(const std::string& ending) {
-  return std::find(kPictureEndings.begin(), kPictureEndings.end(), ending) != kPictureEndings.end();
-}
-
 // A sample while its members are read.
 struct Sample {
   std::string key;
@@ -103,7 +99,7 @@ class ShardRowsReader {
            const std::string& ending) {
     const bool is_unsafe = ending.starts_with("unsafe.");
     const std::string kind = is_unsafe ? ending.substr(7) : ending;
-    if (is_picture(kind)) {
+    if (is_picture_ending(kind)) {
       ++pictures_;
       StoredPicture& picture = is_unsafe ? sample.pictures.unsafe : sample.pictures.safe;
       if (!picture.empty()) {
@@ -186,6 +182,10 @@ class ShardRowsReader {
 };
 
 }  // namespace
+
+bool is_picture_ending(const std::string& ending) {
+  return std::find(kPictureEndings.begin(), kPictureEndings.end(), ending) != kPictureEndings.end();
+}
 
 ShardRows read_shard_rows(const std::vector<fs::path>& shards) {
   return ShardRowsReader().read(shards);

@@ -19,9 +19,12 @@ struct ShardPictures {
 
 struct ShardRows {
   TextTable table;                      // line and record: the sample's number, from 1
-  std::vector<ShardPictures> pictures;  // as long as table.rows
+  std::vector<ShardPictures> pictures;  // as long as table.rows, or empty: not in shards
   std::vector<std::string> notes;       // members that are not read, with counts
 };
+
+// Whether a file's ending, in lower case and without the dot, is that of an image that can be read.
+bool is_picture_ending(const std::string& ending);
 
 // Consecutive members of one name up to the first dot are one sample: KEY.jpg (or jpeg, png, webp,
 // bmp, tif, tiff), KEY.txt, KEY.json and, of the unsafe half, KEY.unsafe.jpg and KEY.unsafe.txt.

@@ -40,6 +40,7 @@ ManifestRequest manifest_request(const DataOptions& data, const SplitSource& sou
   request.unsafe_image_template = source.unsafe_image_template;
   request.missing_unsafe_image = data.missing_unsafe_image;
   request.images_outside_root = data.images_outside_root;
+  request.class_caption = data.class_caption;
   request.needs_unsafe = unsafe == UnsafeHalf::kRequired;
   request.detects_unsafe = unsafe == UnsafeHalf::kIfAnyRowHasOne;
   return request;

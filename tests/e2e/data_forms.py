@@ -88,6 +88,68 @@ class ImageFolder(DataForms):
                          r"data.train: .*images: is a folder without metadata")
 
 
+class ClassFolders(DataForms):
+    """torchvision's ImageFolder: a folder of images per class."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        (cls.root / "clip.yaml").write_text("model: {weights: base}\ndata: {train: pets, cache_dir: cache}\nobjective: {name: clip}\n"
+                                            "train: {max_steps: 3, batch_size: 4, precision: fp32}\n")
+
+    def cached(self, cache, train, *settings, code=0):
+        return self.world.run("prepare", "clip.yaml", *sets(f"data.train={train}", f"data.cache_dir={cache}", *settings), code=code).stderr
+
+    def write(self, folder, classes=("red_cat", "blue-dog", "Sun")):
+        """The manifest that says the same."""
+        rows = []
+        for name in sorted(classes):
+            for i in range(4):
+                path = f"{name}/{'deep/' * (i % 2)}{i}.png"
+                (self.root / folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (self.root / folder / path).write_bytes(png(path))
+                words = name.replace("_", " ").replace("-", " ")
+                rows.append(dict(id=path, safe_image=f"{folder}/{path}", safe_caption=f"a photo of a {words}", tag=words.lower()))
+        self.world.write_rows(f"{folder}.jsonl", sorted(rows, key=lambda row: row["id"]))
+
+    def test_prepare_train_and_evaluate_as_the_manifest(self):
+        self.write("pets")
+        (self.root / "pets/Sun/notes.txt").write_text("x")
+        (self.root / "pets/empty").mkdir()
+        said = self.cached("classes", "pets")
+        for words in ("pets: a class folder has no image: empty", r"pets: left out files that are no images: .txt \(1\)", "12 rows"):
+            self.assertRegex(said, words)
+        self.cached("listed", "pets.jsonl")
+        self.assert_same_artifacts("classes", "listed", least=2)
+        for name, data in (("classes", "pets"), ("listed", "pets.jsonl")):
+            self.world.run("train", "clip.yaml", *sets(f"data.train={data}", f"data.validation={data}", f"run.name={name}"))
+        self.assert_same_run("classes", "listed")
+        figures = json.loads(self.world.run("evaluate", "runs/classes", "--split", "validation", "--json").stdout)
+        self.assertEqual(figures["after"]["retrieval"], json.loads(self.world.run("evaluate", "runs/listed", "--split", "validation",
+                                                                                  "--json").stdout)["after"]["retrieval"])
+
+    def test_the_caption_is_an_option(self):
+        self.write("worded")
+        self.cached("worded-cache", "worded", "data.class_caption=a drawing of {}")
+        rows = [row | dict(safe_caption=row["safe_caption"].replace("a photo of a", "a drawing of"))
+                for row in map(json.loads, (self.root / "worded.jsonl").read_text().splitlines())]
+        self.world.write_rows("worded.jsonl", rows)
+        self.cached("worded-list", "worded.jsonl")
+        self.assert_same_artifacts("worded-cache", "worded-list", least=2)
+        self.assertRegex(self.cached("none", "worded", "data.class_caption=a photo", code=2),
+                         r'data.class_caption: "a photo" has no \{\}')
+
+    def test_what_cannot_be_read(self):
+        self.write("splits/train")
+        self.write("splits/test")
+        unsafe = ("objective.name=saferclip",)
+        for folder, settings, words in (("splits", (), "named as splits, not as classes: test, train; name the folder of one split"),
+                                        ("splits/train", unsafe, "a folder per class has no unsafe captions"),
+                                        ("tokenizer", (), "without folders of images, one per class")):
+            self.assertRegex(self.cached("none", folder, *settings, code=3), words)
+            self.assertRegex(self.world.run("config", "check", "clip.yaml", *sets(f"data.train={folder}", *settings), code=2).stderr, words)
+
+
 class Shards(DataForms):
     """Tars as webdataset and img2dataset write them."""
 

@@ -118,6 +118,81 @@ TEST_F(ImageFolder, WithoutMetadataSaysWhatWasLookedFor) {
                                HasSubstr("file_name"), HasSubstr("found: filename, text")));
 }
 
+class ClassFolders : public ImageFolder {
+ protected:
+  ClassFolders() { request_.file = folder_ / "pets"; }
+  void add(const std::string& name) {
+    const std::filesystem::path file = request_.file / name;
+    std::filesystem::create_directories(file.parent_path());
+    write_file_atomically(file, "x");
+  }
+};
+
+TEST_F(ClassFolders, NamesGiveCaptionsAndTags) {
+  for (const char* name : {"hot_air-Balloon/b.PNG", "hot_air-Balloon/a/1.jpg", "cat/1.webp"})
+    add(name);
+  request_.image_root = "elsewhere";
+  const Manifest found = read_manifest(request_);
+  EXPECT_EQ(found.file, request_.file);
+  ASSERT_EQ(found.rows.size(), 3U);
+  EXPECT_THAT(found.problems, ::testing::IsEmpty());
+  EXPECT_THAT(found.notes, ::testing::IsEmpty());
+  EXPECT_FALSE(found.has_unsafe);
+  EXPECT_EQ(found.rows[0].id, "cat/1.webp");
+  EXPECT_EQ(found.rows[0].safe_image, request_.file / "cat/1.webp");
+  EXPECT_EQ(found.rows[0].safe_caption, "a photo of a cat");
+  EXPECT_EQ(found.rows[0].tag, "cat");
+  EXPECT_EQ(found.rows[1].id, "hot_air-Balloon/a/1.jpg");
+  EXPECT_EQ(found.rows[2].safe_caption, "a photo of a hot air Balloon");
+  EXPECT_EQ(found.rows[2].tag, "hot air balloon");
+  EXPECT_TRUE(found.rows[2].unsafe_caption.empty());
+  request_.class_caption = "{}: one {}.";
+  EXPECT_EQ(read_manifest(request_).rows[0].safe_caption, "cat: one cat.");
+  EXPECT_THAT(unread_columns(request_.file), ::testing::IsEmpty());
+}
+
+TEST_F(ClassFolders, WhatIsLeftOutIsCounted) {
+  for (const char* name :
+       {"cat/1.jpg", "cat/1.txt", "cat/2.TXT", "cat/notes", "cat/.hidden.jpg", ".git/1.jpg",
+        "__MACOSX/1.jpg", "loose.jpg", "README.md", "dog/1.txt", "cow/x/1.gif", "_-/1.jpg"})
+    add(name);
+  std::filesystem::create_directory_symlink(request_.file / "cat", request_.file / "cat" / "self");
+  std::filesystem::create_directory(folder_ / "other");
+  write_file_atomically(folder_ / "other" / "1.jpg", "x");
+  std::filesystem::create_directory_symlink(folder_ / "other", request_.file / "outer");
+  const Manifest found = read_manifest(request_);
+  ASSERT_EQ(found.rows.size(), 1U);
+  EXPECT_THAT(found.notes,
+              ElementsAre(HasSubstr("class folders have no image: cow, dog"),
+                          HasSubstr("left out 1 images in no class folder"),
+                          HasSubstr("files that are no images: .gif (1), .md (1), .txt (3), "
+                                    "no extension (1)")));
+  ASSERT_EQ(found.problems.size(), 2U);
+  EXPECT_THAT(found.problems[0].message, HasSubstr("_-/1.jpg: its class has no name"));
+  EXPECT_EQ(found.problems[1].kind, "image outside image_root");
+}
+
+TEST_F(ClassFolders, WhatIsNoClassIsRefused) {
+  std::filesystem::create_directories(request_.file / "cat");
+  add("loose.jpg");
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("without metadata.jsonl or metadata.csv"),
+                               HasSubstr("without folders of images, one per class")));
+  add("train/cat/1.jpg");
+  add("Val/cat/1.jpg");
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("named as splits, not as classes: Val, train"),
+                               HasSubstr("pets/Val")));
+  request_.file /= "train";
+  EXPECT_EQ(read_manifest(request_).rows[0].id, "cat/1.jpg");
+  request_.needs_unsafe = true;
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("has no unsafe captions"), HasSubstr("clip or siglip")));
+  request_.detects_unsafe = true;
+  EXPECT_FALSE(read_manifest(request_).has_unsafe);
+  add("cat/metadata.csv");
+  EXPECT_THAT(refusal(), HasSubstr("folders in it that have one: cat"));
+  std::filesystem::rename(request_.file / "cat/metadata.csv", request_.file / "1.tar");
+  EXPECT_THAT(refusal(), HasSubstr("it has shards"));
+}
+
 TEST_F(Forms, WhatPandasWritesIntoCells) {
   const Manifest found = read(
       "id,safe_caption,safe_image,unsafe_caption\n"

@@ -9,6 +9,8 @@
 
 namespace saferclip {
 
+inline constexpr const char* kClassCaption = "a photo of a {}";
+
 // A named evaluation split. A path alone means `file`.
 struct EvaluationSplitOptions {
   static constexpr const char* kShorthand = "file";
@@ -57,6 +59,7 @@ struct DataOptions {
   std::string train;
   std::string validation;
   std::map<std::string, EvaluationSplitOptions> evaluation;
+  std::string class_caption = kClassCaption;
   std::string image_root;
   bool images_outside_root = false;
   std::string unsafe_image_template;
@@ -70,12 +73,14 @@ struct DataOptions {
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("train",
-                "Manifest of the training rows (JSONL, JSON or CSV), an image folder with "
-                "metadata.jsonl or metadata.csv, or tar shards: shards/{00000..00042}.tar.")
-              .input_path()
-              .may_change_on_resume(),
-          self.train);
+    visit(
+        field("train",
+              "Manifest of the training rows (JSONL, JSON or CSV), an image folder with "
+              "metadata.jsonl or metadata.csv, a folder of one folder of images per class, or tar "
+              "shards: shards/{00000..00042}.tar.")
+            .input_path()
+            .may_change_on_resume(),
+        self.train);
     visit(field("validation",
                 "Manifest, image folder or shards for validation during training; empty: none.")
               .input_path()
@@ -86,6 +91,10 @@ struct DataOptions {
                 "image_root, unsafe_image_template} if its images are elsewhere.")
               .may_change_on_resume(),
           self.evaluation);
+    visit(field("class_caption",
+                "Caption of images in class folders; {} is the folder's name with _ and - as "
+                "blanks."),
+          self.class_caption);
     visit(field("image_root",
                 "Folder that a manifest's relative image paths start from; default: the manifest's "
                 "folder. Of an image folder they start from the folder itself.")

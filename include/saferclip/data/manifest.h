@@ -35,7 +35,7 @@ struct RowProblem {
 };
 
 struct Manifest {
-  std::filesystem::path file;     // of an image folder its metadata; or a pattern of shards
+  std::filesystem::path file;     // of an image folder its metadata, if any; or a pattern of shards
   std::vector<ManifestRow> rows;  // well-formed, in file order
   std::vector<RowProblem> problems;
   std::vector<std::string> notes;     // normalized tags and the like, with counts
@@ -55,13 +55,14 @@ struct ManifestRequest {
   // Overrides needs_unsafe: the unsafe half is needed if any row has an unsafe caption.
   bool detects_unsafe = false;
   MissingUnsafeImage missing_unsafe_image = MissingUnsafeImage::kTextOnly;
-  bool images_outside_root = false;  // false: such an image makes its row bad
+  bool images_outside_root = false;           // false: such an image makes its row bad
+  std::string class_caption = kClassCaption;  // {}: the class, if the rows are class folders'
 };
 
-// Reads the formats of io/text_rows, an image folder's metadata in one of them, or the records of
-// tar shards (`file` may be a pattern, io/shard_paths), with the fields
-// id, safe_caption, safe_image, unsafe_caption, unsafe_image, tag, split, gallery, pair, or ViSU's,
-// NSFWCaps' and image folders' names for them. A list as
+// Reads the formats of io/text_rows, an image folder's metadata in one of them, class folders,
+// which have safe pairs and a tag alone, or the records of tar shards (`file` may be a pattern,
+// io/shard_paths), with the fields id, safe_caption, safe_image, unsafe_caption, unsafe_image, tag,
+// split, gallery, pair, or ViSU's, NSFWCaps' and image folders' names for them. A list as
 // `safe_caption` becomes one row per caption, id#0, id#1, …, with the other fields shared;
 // `unsafe_caption` may then be a list of the same length. Collects every problem of a row; throws
 // DataError when the file cannot be read, when a required field is in no row, and when no row is

@@ -2,8 +2,10 @@
 // decides which: a run or checkpoint folder is exported with what it trained, anything else is
 // converted as it is. Options that mean nothing for plain weights are refused rather than ignored.
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/json_output.h"
 #include "cli/next_step.h"
 #include "cli/weights_arguments.h"
 #include "saferclip/core/error.h"
@@ -23,7 +25,25 @@ struct ExportArguments {
   std::vector<std::string> overrides;
   std::string out;
   ExportForm form;
+  bool json = false;
 };
+
+// `run` is null for plain weights.
+void print_export_json(const ExportArguments& arguments, const ExportedRun* run) {
+  const ExportForm& form = arguments.form;
+  nlohmann::ordered_json document{{"source", arguments.source.path},
+                                  {"path", arguments.out},
+                                  {"format", to_string(form.target)},
+                                  {"dtype", to_string(form.dtype)},
+                                  {"tower", to_string(form.tower)},
+                                  {"strength", form.strength},
+                                  {"step", nullptr},
+                                  {"better_step", nullptr}};
+  if (run != nullptr) document["step"] = run->step;
+  if (run != nullptr && run->better_step) document["better_step"] = *run->better_step;
+  document["files"] = files_json(arguments.out);
+  print_json(document);
+}
 
 void say_after_export(const ExportArguments& arguments, const Session& session, Logger& log) {
   const ExportForm& form = arguments.form;
@@ -49,6 +69,10 @@ int convert_weights(const ExportArguments& arguments, const GlobalOptions& globa
   }
   const Session session = open_plain_weights(arguments.source, globals, log);
   export_base(session, arguments.form, log);
+  if (arguments.json) {
+    print_export_json(arguments, nullptr);
+    return 0;
+  }
   std::cout << "exported " << path << " to " << arguments.out << '\n' << std::flush;
   say_after_export(arguments, session, log);
   return 0;
@@ -60,6 +84,10 @@ int export_checkpoint(const ExportArguments& arguments, const GlobalOptions& glo
   const std::filesystem::path checkpoint = choose_checkpoint(run, arguments.checkpoint, log);
   const Session session = open_run(run.run_folder, arguments.overrides, globals, log);
   const ExportedRun exported = export_run(run, checkpoint, session, arguments.form, log);
+  if (arguments.json) {
+    print_export_json(arguments, &exported);
+    return 0;
+  }
   std::cout << "exported step " << exported.step << " to " << arguments.out << '\n';
   if (exported.better_step) {
     std::cout << "step " << *exported.better_step << " is the best by " << exported.best_metric
@@ -94,6 +122,8 @@ CommandAction add_export_command(CLI::App& command) {
       .add_option("--strength", arguments->form.strength,
                   "Scale the tuning, W0 + s (W - W0): 0 is the base, 1 the tuned model")
       ->check(CLI::Range(0.0, 4.0));
+  command.add_flag("--json", arguments->json,
+                   "Print one JSON document: format, step, files with sizes and sha256");
   command.footer(
       "Examples:\n"
       "  saferclip export runs/safe --to hf --out safe-clip\n"

@@ -2,9 +2,11 @@
 // on a machine other than the one that trains. Warns about what the run would never train and about
 // zero-shot classes that the anchor prompts name.
 #include <iostream>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "cli/commands.h"
+#include "cli/json_output.h"
 #include "cli/next_step.h"
 #include "cli/signals.h"
 #include "saferclip/core/memory.h"
@@ -21,7 +23,26 @@
 namespace saferclip {
 namespace {
 
-void prepare_in(const Session& session, Logger& log, const StopFlag& stop) {
+struct PrepareArguments {
+  ConfigArguments config;
+  bool json = false;
+};
+
+void print_prepared_json(const Session& session, const TrainingData& data,
+                         const Preparer& preparer) {
+  auto artifacts = nlohmann::ordered_json::array();
+  for (const PreparedArtifact& artifact : preparer.artifacts()) {
+    artifacts.push_back({{"kind", artifact.kind},
+                         {"path", artifact.folder.string()},
+                         {"rows", artifact.rows},
+                         {"built", artifact.is_built}});
+  }
+  print_json({{"cache_dir", session.config.data.cache_dir},
+              {"training_rows", data.train.good_rows.size()},
+              {"artifacts", artifacts}});
+}
+
+void prepare_in(const Session& session, bool as_json, Logger& log, const StopFlag& stop) {
   std::optional<Logger::Hush> hush;
   if (!session.processes.is_first()) hush.emplace(log);
   Preparer preparer(session.config.data, session.source, *session.tokenizer, session.device, log,
@@ -44,30 +65,34 @@ void prepare_in(const Session& session, Logger& log, const StopFlag& stop) {
     }
   }
   if (!session.processes.is_first()) return;
+  if (as_json) return print_prepared_json(session, data, preparer);
   std::cout << "prepared " << data.train.good_rows.size() << " training rows in "
             << session.config.data.cache_dir << '\n';
 }
 
-int prepare(const ConfigArguments& arguments, const GlobalOptions& globals, Logger& log) {
+int prepare(const PrepareArguments& arguments, const GlobalOptions& globals, Logger& log) {
   const StopFlag& stop = ask_before_ending(kGrace);
-  RunConfig config = read_run_config(arguments.file, arguments.overrides);
+  RunConfig config = read_run_config(arguments.config.file, arguments.config.overrides);
   const ComputeOptions compute = join_processes(globals, log, stop);
   end_together(compute.processes, log, {}, [&] {
     require_inputs(config);
     const Session session = open_session(std::move(config), compute, log);
     require_equal_processes(session, log);
-    prepare_in(session, log, stop);
+    prepare_in(session, arguments.json, log, stop);
   });
   log.info(cat("peak memory: ", human_bytes(peak_memory_bytes())));
-  if (compute.processes.is_first()) say_next(log, command_text("train", arguments, globals));
+  if (compute.processes.is_first() && !arguments.json)
+    say_next(log, command_text("train", arguments.config, globals));
   return 0;
 }
 
 }  // namespace
 
 CommandAction add_prepare_command(CLI::App& command) {
-  auto arguments = std::make_shared<ConfigArguments>();
-  add_config_arguments(command, *arguments, "CONFIG", "Configuration (YAML or JSON)");
+  auto arguments = std::make_shared<PrepareArguments>();
+  add_config_arguments(command, arguments->config, "CONFIG", "Configuration (YAML or JSON)");
+  command.add_flag("--json", arguments->json,
+                   "Print one JSON document: the artifacts, and which were built");
   command.footer(
       "Example:\n  saferclip prepare configs/saferclip-vit-b32.yaml\n"
       "If interrupted, it resumes where it stopped; what is up to date is not rebuilt.");

@@ -3,8 +3,10 @@
 // atomically, so an interrupted report leaves the old page.
 #include <filesystem>
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/json_output.h"
 #include "cli/next_step.h"
 #include "cli/signals.h"
 #include "saferclip/core/atomic_files.h"
@@ -21,6 +23,7 @@ struct ReportArguments {
   std::string run;
   ReportRequest request;
   std::string out;
+  bool json = false;
 };
 
 int report(ReportArguments arguments, const GlobalOptions& globals, Logger& log) {
@@ -32,6 +35,10 @@ int report(ReportArguments arguments, const GlobalOptions& globals, Logger& log)
       output_file("--out", arguments.out.empty() ? request.run.run_folder / "report.html"
                                                  : fs::path(arguments.out));
   write_file_atomically(out, make_report(report_content(request, log, stop)));
+  if (arguments.json) {
+    print_json({{"path", out.string()}, {"bytes", fs::file_size(out)}});
+    return 0;
+  }
   std::cout << "report: " << out.string() << " (" << human_bytes(fs::file_size(out)) << ")\n"
             << std::flush;
   say_next(log, cat("open ", out.string(), " in a browser"));
@@ -56,6 +63,7 @@ CommandAction add_report_command(CLI::App& command) {
       .add_option("--queries", arguments->request.queries,
                   "Number of unsafe queries in the gallery")
       ->check(CLI::Range(0, 40));
+  command.add_flag("--json", arguments->json, "Print one JSON document: path, bytes");
   command.footer(
       "Examples:\n"
       "  saferclip evaluate runs/mine --split test --strengths 0,0.25,0.5,0.75,1\n"

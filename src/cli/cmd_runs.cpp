@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/json_output.h"
 #include "cli/next_step.h"
 #include "saferclip/core/display.h"
 #include "saferclip/core/text_format.h"
@@ -23,19 +24,6 @@ std::string steps_text(const RunSummary& run) {
 std::string best_text(const RunSummary& run) {
   if (!run.best_value) return "-";
   return cat(fixed(*run.best_value, 4), " at ", with_commas(run.best_step));
-}
-
-nlohmann::ordered_json to_json(const RunSummary& run) {
-  nlohmann::ordered_json json{{"path", run.path.string()}, {"state", to_string(run.state)},
-                              {"step", run.step},          {"planned_steps", nullptr},
-                              {"best", nullptr},           {"bytes", run.bytes}};
-  if (run.planned_steps) json["planned_steps"] = *run.planned_steps;
-  if (run.best_value) {
-    json["best"] = {
-        {"metric", run.best_metric}, {"value", *run.best_value}, {"step", run.best_step}};
-  }
-  if (!run.problem.empty()) json["problem"] = run.problem;
-  return json;
 }
 
 std::string padded(const std::string& text, std::size_t columns) {
@@ -93,8 +81,8 @@ CommandAction add_runs_command(CLI::App& command) {
     }
     if (arguments->json) {
       auto list = nlohmann::ordered_json::array();
-      for (const RunSummary& run : runs) list.push_back(to_json(run));
-      std::cout << list.dump(2) << '\n';
+      for (const RunSummary& run : runs) list.push_back(run_json(run));
+      print_json(list);
     } else if (runs.empty()) {
       std::cout << "no runs below " << arguments->folder << '\n';
     } else {

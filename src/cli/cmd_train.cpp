@@ -2,19 +2,25 @@
 // seconds to take effect before the process is ended; once the steps start it is waited for,
 // because a checkpoint may be half written. --max-time is counted from the start of the command.
 #include <chrono>
+#include <filesystem>
 #include <iostream>
+#include <nlohmann/json.hpp>
 #include <optional>
+#include <vector>
 
 #include "cli/commands.h"
+#include "cli/json_output.h"
 #include "cli/next_step.h"
 #include "cli/signals.h"
 #include "saferclip/core/durations.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/run/run_list.h"
 #include "saferclip/run/run_processes.h"
 #include "saferclip/run/training.h"
 
 namespace saferclip {
+namespace fs = std::filesystem;
 namespace {
 
 struct TrainArguments {
@@ -22,6 +28,7 @@ struct TrainArguments {
   std::string resume;
   bool overwrite = false;
   bool dry_run = false;
+  bool json = false;
   std::string max_time;
 };
 
@@ -49,6 +56,23 @@ std::string planned_command(const TrainArguments& arguments, const GlobalOptions
   return command_text(words, globals);
 }
 
+// What became of a run, and why it ended: `failure` is null if it finished.
+void print_run_json(const fs::path& run, const Error* failure, Logger& log) {
+  const std::vector<RunSummary> found = list_runs(run, log);
+  RunSummary summary;
+  summary.path = run;
+  nlohmann::ordered_json document = run_json(found.empty() ? summary : found.front());
+  const int code = failure == nullptr ? 0 : failure->exit_code();
+  const bool is_stopped = dynamic_cast<const Interrupted*>(failure) != nullptr;
+  document["exit"] = {{"code", code},
+                      {"reason", failure == nullptr   ? "finished"
+                                 : code == kOutOfTime ? "out_of_time"
+                                 : is_stopped         ? "stopped"
+                                                      : "failed"},
+                      {"message", failure == nullptr ? "" : failure->what()}};
+  print_json(document);
+}
+
 int train(const TrainArguments& arguments, const GlobalOptions& globals, Logger& log) {
   const std::optional<SteadyTime> limit = time_limit(arguments.max_time);
   const StopFlag& stop = ask_before_ending(kGrace, limit);
@@ -64,9 +88,22 @@ int train(const TrainArguments& arguments, const GlobalOptions& globals, Logger&
     if (processes.is_first()) say_next(log, planned_command(arguments, globals));
     return 0;
   }
-  const auto run = train_run(std::move(request), log, stop,
-                             [&] { ask_before_ending({}, limit); });  // a save must not be cut
+  fs::path run;
+  try {
+    run = train_run(std::move(request), log, stop, [&](const fs::path& folder) {
+      run = folder;
+      ask_before_ending({}, limit);  // a save must not be cut
+    });
+  } catch (const Error& failure) {
+    const bool has_run = processes.is_first() && !run.empty();
+    if (arguments.json && has_run) print_run_json(run, &failure, log);
+    throw;
+  }
   if (!processes.is_first()) return 0;
+  if (arguments.json) {
+    print_run_json(run, nullptr, log);
+    return 0;
+  }
   std::cout << "run: " << run.string() << '\n' << std::flush;
   say_next(log, command_text({"evaluate", run.string()}, globals));
   return 0;
@@ -85,8 +122,12 @@ CommandAction add_train_command(CLI::App& command) {
   command.add_option("--max-time", arguments->max_time,
                      "Time limit, for batch queues: after this long, save and exit with 75, e.g. "
                      "55m, 1h30m, 1-02:00:00");
-  command.add_flag("--dry-run", arguments->dry_run,
-                   "Prepare and print what would be trained, without training");
+  CLI::Option* plan = command.add_flag("--dry-run", arguments->dry_run,
+                                       "Prepare and print what would be trained, without training");
+  command
+      .add_flag("--json", arguments->json,
+                "Print one JSON document at the end, also of a run that was stopped or failed")
+      ->excludes(plan);
   command.footer(
       "Examples:\n"
       "  saferclip train configs/saferclip-vit-b32.yaml\n"

@@ -64,7 +64,12 @@ saferclip::LogLevel parse_log_level(const std::string& word) {
 }
 
 void add_global_options(CLI::App& app, GlobalOptions& globals) {
-  app.add_option("--log-level", globals.log_level, "debug, info, warn, error or off");
+  CLI::Option* level =
+      app.add_option("--log-level", globals.log_level, "debug, info, warn, error or off");
+  app.add_flag_callback(
+         "--quiet", [&globals] { globals.log_level = "warn"; },
+         "Warnings and errors alone on stderr; stdout stays as it is")
+      ->excludes(level);
   app.add_option("--device", globals.device, "auto, cpu, cuda or cuda:<index>");
   app.add_option("--threads", globals.threads, "CPU threads; 0: LibTorch decides")
       ->check(CLI::NonNegativeNumber);

@@ -13,6 +13,7 @@
 #include "saferclip/core/hash.h"
 #include "saferclip/core/progress.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/prepare/prepare.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
@@ -88,6 +89,21 @@ void build(const ArtifactRequest& request, const fs::path& folder,
   write_artifact_manifest(folder, manifest);
 }
 
+void keep_opened(const ArtifactRequest& request, const fs::path& folder,
+                 const SafetensorsFile& file, bool is_built,
+                 std::vector<PreparedArtifact>& opened) {
+  for (const PreparedArtifact& known : opened) {
+    if (known.folder == folder) return;
+  }
+  PreparedArtifact artifact{request.kind, folder, 0, is_built};
+  for (const auto& [name, entry] : file.entries()) {
+    if (entry.shape.empty()) continue;
+    artifact.rows = entry.shape.front();
+    break;
+  }
+  opened.push_back(std::move(artifact));
+}
+
 }  // namespace
 
 bool is_undamaged(const Relative& relative, Logger& log) {
@@ -128,7 +144,9 @@ SafetensorsFile open_or_build(const ArtifactRequest& request, const Builders& bu
     const Progress waiting(log, cat("waiting for the ", request.kind, " of other processes"));
     processes.barrier(request.kind);
   }
-  return SafetensorsFile::open(folder / kArtifactData);
+  SafetensorsFile file = SafetensorsFile::open(folder / kArtifactData);
+  if (builders.opened != nullptr) keep_opened(request, folder, file, builds, *builders.opened);
+  return file;
 }
 
 }  // namespace saferclip

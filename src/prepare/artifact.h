@@ -31,12 +31,14 @@ struct Relative {
 };
 
 // The processes of a run, and what this one has to do with an artifact.
+struct PreparedArtifact;
 struct Builders {
   Processes processes;
   CacheOwners owners;
   // While an artifact is made: those that write it, each in a folder of its own. The first one's
   // relatives are used.
   std::vector<int> writers = {};
+  std::vector<PreparedArtifact>* opened = nullptr;  // what is opened is added; null: not kept
 
   bool is_first_writer() const { return writers.empty() || writers.front() == processes.rank(); }
 };

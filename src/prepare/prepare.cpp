@@ -250,6 +250,7 @@ ReferenceRequest Preparer::reference_request(const std::string& label, const Bui
 const Builders& Preparer::builders() const {
   if (!builders_) {
     builders_ = std::make_unique<Builders>(processes_, CacheOwners(processes_, data_.cache_dir));
+    builders_->opened = &artifacts_;
   }
   return *builders_;
 }

@@ -259,7 +259,7 @@ StartPoint open_start(const TrainingRequest& request, RunFolder& run, Logger& lo
 }
 
 fs::path run_in_folder(TrainingRequest request, Logger& log, const StopFlag& stop,
-                       const std::function<void()>& before_steps) {
+                       const std::function<void(const fs::path&)>& before_steps) {
   RunFolder run;
   const StartPoint start = open_start(request, run, log);
   const Session session = open_session(std::move(request.config), request.compute, log);
@@ -278,7 +278,7 @@ fs::path run_in_folder(TrainingRequest request, Logger& log, const StopFlag& sto
       remove_stale_temporaries(folder);
     }
   }
-  train_in({run, start, session, log, stop}, before_steps);
+  train_in({run, start, session, log, stop}, [&] { before_steps(run.path); });
   return run.path;
 }
 
@@ -319,7 +319,7 @@ std::string plan_training(TrainingRequest request, Logger& log, const StopFlag& 
 }
 
 fs::path train_run(TrainingRequest request, Logger& log, const StopFlag& stop,
-                   const std::function<void()>& before_steps) {
+                   const std::function<void(const fs::path&)>& before_steps) {
   const Processes processes = request.compute.processes;
   bool has_steps = false;
   fs::path folder;
@@ -330,8 +330,8 @@ fs::path train_run(TrainingRequest request, Logger& log, const StopFlag& stop,
   };
   end_together(processes, log, is_shared, [&] {
     require_sound_request(request);
-    folder = run_in_folder(std::move(request), log, stop, [&] {
-      before_steps();
+    folder = run_in_folder(std::move(request), log, stop, [&](const fs::path& run) {
+      before_steps(run);
       has_steps = true;
     });
   });

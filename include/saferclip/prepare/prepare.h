@@ -3,11 +3,13 @@
 // artifact with the right key is opened, any other is built under a lock.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "saferclip/core/log.h"
 #include "saferclip/core/stop.h"
@@ -30,6 +32,14 @@ struct ReferenceRequest;
 struct SplitNeeds {
   UnsafeHalf unsafe = UnsafeHalf::kNone;
   bool reference = false;  // embeddings of the frozen reference
+};
+
+// What a preparer opened, and whether it had to build it.
+struct PreparedArtifact {
+  std::string kind;
+  std::filesystem::path folder;
+  std::int64_t rows = 0;  // of its first tensor
+  bool is_built = false;  // by this process, not found complete
 };
 
 class Preparer {
@@ -57,6 +67,9 @@ class Preparer {
 
   // Token ids int32 [N, C] of texts, padded with 0. Warns about texts that the context cuts.
   at::Tensor token_ids(const std::vector<std::string>& texts, const std::string& label) const;
+
+  // What the calls so far opened, in their order, each once.
+  const std::vector<PreparedArtifact>& artifacts() const { return artifacts_; }
 
   // For callers that embed or measure on their own.
   const StopFlag* stop() const { return stop_; }
@@ -90,6 +103,7 @@ class Preparer {
   mutable std::unique_ptr<Builders> builders_;  // made when it is first needed
   std::optional<ClipModel> reference_;
   std::string reference_hash_;
+  mutable std::vector<PreparedArtifact> artifacts_;
 };
 
 }  // namespace saferclip

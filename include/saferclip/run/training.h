@@ -24,11 +24,12 @@ struct TrainingRequest {
 // does.
 std::string plan_training(TrainingRequest request, Logger& log, const StopFlag& stop);
 
-// Trains and returns the run folder. `before_steps` is called once everything is prepared: from
-// then on training itself polls `stop`, and ending the process during a save would lose a
+// Trains and returns the run folder. `before_steps` is called with it once everything is prepared:
+// from then on training itself polls `stop`, and ending the process during a save would lose a
 // checkpoint. Throws ConfigError, DataError, WeightsError, NumericError, Interrupted.
-std::filesystem::path train_run(TrainingRequest request, Logger& log, const StopFlag& stop,
-                                const std::function<void()>& before_steps);
+std::filesystem::path train_run(
+    TrainingRequest request, Logger& log, const StopFlag& stop,
+    const std::function<void(const std::filesystem::path&)>& before_steps);
 
 // The validator of the session's configuration, which must have data.validation.
 Validator make_validator(const Session& session, Preparer& preparer, const TrainingData& data,

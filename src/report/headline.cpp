@@ -24,7 +24,7 @@ Outcome outcome_between(const Figure& figure, double before, double after,
     if (low && high && *low <= 0 && *high >= 0) return Outcome::kUnclear;
   }
   const int sign = sign_of(figure.better);
-  if (sign == 0) return Outcome::kUnclear;
+  if (sign == 0) return Outcome::kNeither;
   return (after > before) == (sign > 0) ? Outcome::kBetter : Outcome::kWorse;
 }
 
@@ -156,6 +156,8 @@ std::string outcome_html(const Move& move) {
       return cat("<span aria-hidden=\"true\">", arrow, "</span> better");
     case Outcome::kWorse:
       return cat("<span aria-hidden=\"true\">", arrow, "</span> worse");
+    case Outcome::kNeither:
+      return cat("<span aria-hidden=\"true\">", arrow, "</span> changed");
     case Outcome::kUnclear:
       return "<span aria-hidden=\"true\">≈</span> no clear change";
     case Outcome::kSame:

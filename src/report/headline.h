@@ -10,7 +10,7 @@ namespace saferclip {
 
 // A change for better or worse is a claim, so the interval of the paired difference must exclude 0;
 // a figure without such an interval is judged by its numbers.
-enum class Outcome { kBetter, kWorse, kUnclear, kSame };
+enum class Outcome { kBetter, kWorse, kNeither, kUnclear, kSame };
 
 struct Move {
   Figure figure;

@@ -3,6 +3,7 @@
 // a broken line, since the report may be made while the run writes; a malformed evaluation is an
 // error, since its numbers are the point of the page.
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "report/charts.h"
 #include "report/headline.h"
@@ -50,11 +51,14 @@ class Page {
     section("results", "Before and after", over_documents(&result_tables_html));
     section("strength", "Safety and preservation", over_documents(&strengths_html));
     section("tags", "By tag", over_documents(&tags_html));
-    const std::string pictures = c_.gallery.empty() ? "" : kRevealAll + queries(c_.gallery);
-    section("gallery", "Unsafe texts, and the images they find", pictures);
-    section(
-        "worst", "Worst cases",
-        pictures.empty() && !c_.worst.empty() ? kRevealAll + queries(c_.worst) : queries(c_.worst));
+    std::string reveal = kRevealAll;  // above the first pictures, once
+    const auto gallery = [&](const char* id, const char* name, const auto& list) {
+      if (list.empty()) return;
+      section(id, name, std::exchange(reveal, "") + queries(list));
+    };
+    gallery("gallery", "Unsafe texts, and the images they find", c_.gallery);
+    gallery("images", "Unsafe images, and the texts they find", c_.image_gallery);
+    gallery("worst", "Worst cases", c_.worst);
     section("training", "Training", training());
     section("drift", "Drift", over_documents(&drift_html));
     section("run", "The run in full", run_in_full());
@@ -165,7 +169,7 @@ class Page {
       out += "<article class=\"query\">";
       out += query.query.jpeg.empty()
                  ? cat("<h3>“", escaped(query.query.caption), "”</h3>")
-                 : cat("<h3>", escaped(query.query.caption), "</h3><div class=\"row\">",
+                 : cat("<h3>Image: ", escaped(query.query.caption), "</h3><div class=\"row\">",
                        picture_html(query.query), "</div>");
       if (!query.note.empty()) out += cat("<p>", escaped(query.note), "</p>");
       out += cat("<div class=\"sides\">", pictures("before", query.before),

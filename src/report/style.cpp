@@ -80,7 +80,7 @@ svg .axis{fill:var(--soft)}svg .grid{stroke:var(--line)}
 .row figure{width:80px}.row figcaption{font-size:.72rem;line-height:1.3;color:var(--soft)}
 .row img{display:block;width:80px;height:80px;object-fit:cover;border-radius:6px}
 .mark{color:var(--ink)}.own{outline:3px solid var(--accent);outline-offset:2px;border-radius:6px}
-.row .own{margin:2px 5px}.words.own{padding:0 6px}
+.row .own{margin:2px 5px}.words.own{padding:0 6px}.row .words{flex-basis:100%}
 .reveal{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:10px 16px}
 .reveal label{font-weight:600}.reveal input{width:1.2em;height:1.2em;vertical-align:-.2em}
 .safe>img,.safe .veil img{border:2px solid var(--good)}.unsafe img{border:2px dashed var(--bad)}

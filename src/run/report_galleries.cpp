@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "saferclip/core/text_format.h"
 #include "saferclip/image/image.h"
@@ -21,11 +22,30 @@ namespace {
 constexpr std::int64_t kThumbnail = 96;  // pixels
 constexpr std::int64_t kResults = 5;
 
-// The items of one gallery: each picture by the first row that shows it.
+enum class QueryKind { kSafeText, kUnsafeText, kUnsafeImage };
+
+bool is_unsafe_kind(QueryKind kind) { return kind != QueryKind::kSafeText; }
+
+// What a result is to the query whose own partner it is.
+const char* mark_of(QueryKind kind, bool is_unsafe) {
+  switch (kind) {
+    case QueryKind::kSafeText:
+      return is_unsafe ? "its unsafe partner" : "its own image";
+    case QueryKind::kUnsafeText:
+      return is_unsafe ? "the image it names" : "its safe partner";
+    case QueryKind::kUnsafeImage:
+      break;
+  }
+  return is_unsafe ? "the text that names it" : "its safe partner";
+}
+
+// The items of one gallery: each picture and each caption by the first row that shows it.
 struct Items {
-  std::vector<std::size_t> rows;  // the queries
+  std::vector<std::int64_t> rows;
   std::vector<std::int64_t> safe;
   std::vector<std::int64_t> unsafe;
+  std::vector<std::int64_t> safe_texts;
+  std::vector<std::int64_t> unsafe_texts;
 };
 
 // Queries are the rows with an unsafe picture, or all rows if none has one.
@@ -34,185 +54,254 @@ class Gallery {
   Gallery(const GalleryData& data, const SplitData& pool) : d_(data), pool_(pool) {
     const std::vector<bool>& has = d_.after.has_unsafe_image;
     has_unsafe_ = std::find(has.begin(), has.end(), true) != has.end();
-    std::map<std::pair<std::string, std::int64_t>, std::int64_t> safe, unsafe;
     own_.assign(has.size(), -1);
+    own_unsafe_.assign(has.size(), -1);
     for (std::size_t i = 0; i < has.size(); ++i) {
-      if (has_unsafe_ && !has[i]) continue;
-      const auto row = static_cast<std::int64_t>(i);
-      Items& items = galleries_[gallery_of(i)];
-      items.rows.push_back(i);
-      const auto [own, is_new] =
-          safe.emplace(std::pair(gallery_of(i), d_.after.safe_picture[i]), row);
-      own_[i] = own->second;
-      if (is_new) items.safe.push_back(row);
-      if (has_unsafe_ &&
-          unsafe.emplace(std::pair(gallery_of(i), d_.after.unsafe_picture[i]), row).second) {
-        items.unsafe.push_back(row);
-      }
+      if (!has_unsafe_ || has[i]) add_row(i);
     }
   }
 
-  // Unsafe texts; each concept (pair or tag) appears once before any appears twice.
-  std::vector<ReportQuery> unsafe_texts(std::int64_t count) const {
-    std::vector<std::size_t> chosen;
-    std::map<std::string, int> seen;
-    for (int turn = 0; has_unsafe_ && turn < 3; ++turn) {
-      for (const auto& [name, items] : galleries_) {
-        for (const std::size_t i : items.rows) {
-          const std::string& concept_name =
-              d_.after.pair.empty() ? d_.after.tag[i] : d_.after.pair[i];
-          if (static_cast<std::int64_t>(chosen.size()) >= count || seen[concept_name] > turn)
-            continue;
-          if (std::find(chosen.begin(), chosen.end(), i) != chosen.end()) continue;
-          ++seen[concept_name];
-          chosen.push_back(i);
-        }
+  // Each concept (pair or tag) appears once before any appears twice, and no caption does.
+  std::vector<ReportQuery> unsafe_queries(QueryKind kind, std::int64_t count) const {
+    std::vector<Candidate> all;
+    for (const auto& [name, items] : galleries_) {
+      for (const std::int64_t row : kind == QueryKind::kUnsafeImage ? items.unsafe : items.rows) {
+        if (has_unsafe_) all.push_back({0, row});
       }
     }
     std::vector<ReportQuery> queries;
-    queries.reserve(chosen.size());
-    for (const std::size_t i : chosen) queries.push_back(unsafe_query(i, ""));
+    for (const Candidate& one : without_repeats(all, kind, static_cast<std::size_t>(count))) {
+      queries.push_back(query(one.row, kind, ""));
+    }
     return queries;
   }
 
-  // Unsafe texts that still retrieve an unsafe picture, largest margin first, and safe texts that
-  // lost their own.
+  // Unsafe texts and images that still find something unsafe, largest margin first, and safe texts
+  // that lost their own image.
   std::vector<ReportQuery> worst(std::size_t count) const {
-    std::vector<std::pair<double, std::size_t>> still_unsafe;
-    std::vector<std::size_t> lost;
-    for (const auto& [name, items] : galleries_) {
-      for (const std::size_t i : items.rows) {
-        if (has_unsafe_) {
-          const double lead = unsafe_lead(items, i);
-          if (lead > 0) still_unsafe.emplace_back(-lead, i);
-        }
-        const Result own{own_[i], false};
-        if (first_results(d_.after.safe_text, d_.after, items, i, 1).front() != own &&
-            first_results(d_.before.safe_text, d_.before, items, i, 1).front() == own) {
-          lost.push_back(i);
-        }
-      }
-    }
-    std::sort(still_unsafe.begin(), still_unsafe.end());
     std::vector<ReportQuery> queries;
-    for (std::size_t n = 0; n < std::min(count, still_unsafe.size()); ++n) {
-      queries.push_back(unsafe_query(still_unsafe[n].second,
-                                     cat("Still retrieves an unsafe image, ahead by ",
-                                         fixed(-still_unsafe[n].first, 3), " in cosine.")));
-    }
-    std::sort(lost.begin(), lost.end());
-    for (std::size_t n = 0; n < std::min(count, lost.size()); ++n) {
-      queries.push_back(
-          query(lost[n], false,
-                "A safe text that found its own image before tuning but no longer does."));
-    }
+    const auto add = [&](std::vector<Candidate> list, QueryKind kind, const auto& note) {
+      std::stable_sort(list.begin(), list.end(),
+                       [](const Candidate& a, const Candidate& b) { return a.lead > b.lead; });
+      for (const Candidate& one : without_repeats(list, kind, count)) {
+        queries.push_back(query(one.row, kind, note(one)));
+      }
+    };
+    add(still_unsafe(QueryKind::kUnsafeText), QueryKind::kUnsafeText, [](const Candidate& one) {
+      return cat("Still finds an unsafe image, ahead by ", fixed(one.lead, 3), " in cosine.");
+    });
+    add(still_unsafe(QueryKind::kUnsafeImage), QueryKind::kUnsafeImage, [](const Candidate& one) {
+      return cat("Still finds an unsafe text, ahead by ", fixed(one.lead, 3), " in cosine.");
+    });
+    add(lost(), QueryKind::kSafeText, [](const Candidate&) {
+      return "A safe text that found its own image before tuning but no longer does.";
+    });
     return queries;
   }
 
  private:
-  using Result = std::pair<std::int64_t, bool>;  // row, and whether its unsafe picture is meant
+  using Result = std::pair<std::int64_t, bool>;  // row, and whether its unsafe item is meant
+  struct Candidate {
+    double lead = 0;
+    std::int64_t row = 0;
+  };
 
-  std::string gallery_of(std::size_t i) const {
-    return d_.after.gallery.empty() ? "" : d_.after.gallery[i];
-  }
-  const ManifestRow& manifest_row(std::size_t i) const {
-    return d_.split->manifest.rows[static_cast<std::size_t>(d_.split->good_rows[i])];
+  void add_row(std::size_t i) {
+    const auto row = static_cast<std::int64_t>(i);
+    const std::string gallery = gallery_of(row);
+    Items& items = galleries_[gallery];
+    items.rows.push_back(row);
+    // The first row with the same key, which is added to the list if it is this one.
+    const auto first_row = [&](const std::string& kind, const auto& key,
+                               std::vector<std::int64_t>& list) {
+      const auto [found, is_new] = first_.emplace(cat(kind, '\n', gallery, '\n', key), row);
+      if (is_new) list.push_back(row);
+      return found->second;
+    };
+    own_[i] = first_row("safe", d_.after.safe_picture[i], items.safe);
+    if (!has_unsafe_) return;
+    own_unsafe_[i] = first_row("unsafe", d_.after.unsafe_picture[i], items.unsafe);
+    first_row("safe text", manifest_row(row).safe_caption, items.safe_texts);
+    first_row("unsafe text", manifest_row(row).unsafe_caption, items.unsafe_texts);
   }
 
-  static at::Tensor scores(const at::Tensor& texts, const at::Tensor& pictures,
-                           const std::vector<std::int64_t>& rows, std::size_t query) {
-    return at::mv(select_rows(pictures, rows), texts[static_cast<std::int64_t>(query)]);
+  std::string gallery_of(std::int64_t row) const {
+    return d_.after.gallery.empty() ? "" : d_.after.gallery[static_cast<std::size_t>(row)];
+  }
+  const ManifestRow& manifest_row(std::int64_t row) const {
+    const std::int64_t place = d_.split->good_rows[static_cast<std::size_t>(row)];
+    return d_.split->manifest.rows[static_cast<std::size_t>(place)];
+  }
+  const std::string& concept_of(std::int64_t row) const {
+    return (d_.after.pair.empty() ? d_.after.tag : d_.after.pair)[static_cast<std::size_t>(row)];
+  }
+  const std::string& caption_of(std::int64_t row, bool is_unsafe) const {
+    return is_unsafe ? manifest_row(row).unsafe_caption : manifest_row(row).safe_caption;
   }
 
-  // The cosine margin of an unsafe text's best unsafe picture over its best safe one.
-  double unsafe_lead(const Items& items, std::size_t query) const {
-    const EmbeddingSet& set = d_.after;
-    return scores(set.unsafe_text, set.unsafe_image, items.unsafe, query).max().item<double>() -
-           scores(set.unsafe_text, set.safe_image, items.safe, query).max().item<double>();
-  }
-
-  static std::vector<Result> first_results(const at::Tensor& texts, const EmbeddingSet& set,
-                                           const Items& items, std::size_t query,
-                                           std::int64_t count) {
-    at::Tensor all = scores(texts, set.safe_image, items.safe, query);
-    if (!items.unsafe.empty()) {
-      all = at::cat({all, scores(texts, set.unsafe_image, items.unsafe, query)});
+  std::vector<Candidate> without_repeats(const std::vector<Candidate>& list, QueryKind kind,
+                                         std::size_t count) const {
+    std::vector<Candidate> chosen;
+    std::map<std::string, int> concepts;
+    std::set<std::string> captions;
+    std::size_t before = list.size();
+    for (int turn = 0; chosen.size() != before; ++turn) {
+      before = chosen.size();
+      for (const Candidate& one : list) {
+        if (chosen.size() >= count) return chosen;
+        const std::string& caption = caption_of(one.row, is_unsafe_kind(kind));
+        if (concepts[concept_of(one.row)] > turn || captions.contains(caption)) continue;
+        captions.insert(caption);
+        ++concepts[concept_of(one.row)];
+        chosen.push_back(one);
+      }
     }
-    const at::Tensor order = std::get<1>(all.sort(true, 0, true));
+    return chosen;
+  }
+
+  std::vector<Candidate> still_unsafe(QueryKind kind) const {
+    std::vector<Candidate> list;
+    for (const auto& [name, items] : galleries_) {
+      for (const std::int64_t row : kind == QueryKind::kUnsafeImage ? items.unsafe : items.rows) {
+        if (!has_unsafe_) continue;
+        const auto [safe, unsafe] = scores(d_.after, items, row, kind);
+        const double lead = unsafe.max().item<double>() - safe.max().item<double>();
+        if (lead > 0) list.push_back({lead, row});
+      }
+    }
+    return list;
+  }
+
+  std::vector<Candidate> lost() const {
+    std::vector<Candidate> list;
+    constexpr QueryKind kKind = QueryKind::kSafeText;
+    for (const auto& [name, items] : galleries_) {
+      for (const std::int64_t row : items.rows) {
+        const Result own{own_[static_cast<std::size_t>(row)], false};
+        if (first_results(d_.after, items, row, kKind, 1).front() != own &&
+            first_results(d_.before, items, row, kKind, 1).front() == own) {
+          list.push_back({0, row});
+        }
+      }
+    }
+    std::sort(list.begin(), list.end(),
+              [](const Candidate& a, const Candidate& b) { return a.row < b.row; });
+    return list;
+  }
+
+  // The cosines of a query to the safe and to the unsafe items, in the order of their rows.
+  static std::pair<at::Tensor, at::Tensor> scores(const EmbeddingSet& set, const Items& items,
+                                                  std::int64_t row, QueryKind kind) {
+    if (kind == QueryKind::kUnsafeImage) {
+      const at::Tensor image = set.unsafe_image[row];
+      return {at::mv(select_rows(set.safe_text, items.safe_texts), image),
+              at::mv(select_rows(set.unsafe_text, items.unsafe_texts), image)};
+    }
+    const at::Tensor text =
+        kind == QueryKind::kUnsafeText ? set.unsafe_text[row] : set.safe_text[row];
+    return {at::mv(select_rows(set.safe_image, items.safe), text),
+            items.unsafe.empty() ? at::empty({0}, text.options())
+                                 : at::mv(select_rows(set.unsafe_image, items.unsafe), text)};
+  }
+
+  static std::vector<Result> first_results(const EmbeddingSet& set, const Items& items,
+                                           std::int64_t row, QueryKind kind, std::int64_t count) {
+    const bool is_image = kind == QueryKind::kUnsafeImage;
+    const auto& safe_rows = is_image ? items.safe_texts : items.safe;
+    const auto& unsafe_rows = is_image ? items.unsafe_texts : items.unsafe;
+    const auto [safe, unsafe] = scores(set, items, row, kind);
+    const at::Tensor order = std::get<1>(at::cat({safe, unsafe}).sort(true, 0, true));
     std::vector<Result> results;
     for (std::int64_t n = 0; n < std::min(count, order.numel()); ++n) {
       const auto place = static_cast<std::size_t>(order[n].item<std::int64_t>());
-      const bool is_unsafe = place >= items.safe.size();
-      results.emplace_back(is_unsafe ? items.unsafe[place - items.safe.size()] : items.safe[place],
+      const bool is_unsafe = place >= safe_rows.size();
+      results.emplace_back(is_unsafe ? unsafe_rows[place - safe_rows.size()] : safe_rows[place],
                            is_unsafe);
     }
     return results;
   }
 
-  static ReportPicture picture(const StoredPicture& file, const std::string& caption,
-                               bool is_unsafe) {
+  static std::string thumbnail(const StoredPicture& file) {
     Preprocessing small;
     small.image_size = kThumbnail;
-    return {
-        encode_jpeg(decode_preprocessed(read_stored(file, kMaxPictureBytes), file.name(), small)),
-        caption, is_unsafe};
+    return encode_jpeg(
+        decode_preprocessed(read_stored(file, kMaxPictureBytes), file.name(), small));
   }
 
-  std::vector<ReportPicture> pictures(const std::vector<Result>& results) const {
+  // Pictures are partners by the picture, captions by the picture that is searched with or by
+  // words.
+  bool is_own(std::int64_t row, QueryKind kind, const Result& result) const {
+    const auto i = static_cast<std::size_t>(row), r = static_cast<std::size_t>(result.first);
+    if (kind != QueryKind::kUnsafeImage) {
+      return result.second ? own_unsafe_[r] == own_unsafe_[i] : own_[r] == own_[i];
+    }
+    return own_unsafe_[r] == own_unsafe_[i] ||
+           caption_of(result.first, result.second) == caption_of(row, result.second);
+  }
+
+  std::vector<ReportPicture> items_found(const EmbeddingSet& set, std::int64_t row,
+                                         QueryKind kind) const {
     std::vector<ReportPicture> list;
-    for (const auto& [row, is_unsafe] : results) {
-      const ManifestRow& m = manifest_row(static_cast<std::size_t>(row));
-      list.push_back(picture(is_unsafe ? m.unsafe_image : m.safe_image,
-                             is_unsafe ? m.unsafe_caption : m.safe_caption, is_unsafe));
+    const Items& items = galleries_.at(gallery_of(row));
+    for (const Result& result : first_results(set, items, row, kind, kResults)) {
+      const auto& [found, is_unsafe] = result;
+      const ManifestRow& m = manifest_row(found);
+      const std::string jpeg = kind == QueryKind::kUnsafeImage
+                                   ? ""
+                                   : thumbnail(is_unsafe ? m.unsafe_image : m.safe_image);
+      list.push_back({jpeg, caption_of(found, is_unsafe), is_unsafe,
+                      is_own(row, kind, result) ? mark_of(kind, is_unsafe) : ""});
     }
     return list;
   }
 
-  ReportQuery query(std::size_t i, bool is_unsafe, const std::string& note) const {
-    const Items& items = galleries_.at(gallery_of(i));
-    const auto texts = [&](const EmbeddingSet& set) {
-      return is_unsafe ? set.unsafe_text : set.safe_text;
-    };
-    const ManifestRow& row = manifest_row(i);
+  ReportQuery query(std::int64_t row, QueryKind kind, const std::string& note) const {
     ReportQuery query;
-    query.query = {"", is_unsafe ? row.unsafe_caption : row.safe_caption, is_unsafe};
-    query.before = pictures(first_results(texts(d_.before), d_.before, items, i, kResults));
-    query.after = pictures(first_results(texts(d_.after), d_.after, items, i, kResults));
+    query.query = {kind == QueryKind::kUnsafeImage ? thumbnail(manifest_row(row).unsafe_image) : "",
+                   caption_of(row, is_unsafe_kind(kind)), is_unsafe_kind(kind)};
+    query.before = items_found(d_.before, row, kind);
+    query.after = items_found(d_.after, row, kind);
     query.note = note;
+    if (is_unsafe_kind(kind) && d_.targets.index.defined()) query.target.push_back(target(row));
     return query;
   }
 
-  ReportQuery unsafe_query(std::size_t i, const std::string& note) const {
-    ReportQuery result = query(i, true, note);
-    if (!d_.targets.index.defined()) return result;
-    const std::int64_t row = d_.split->good_rows[i];
+  ReportPicture target(std::int64_t query) const {
+    const std::int64_t row = d_.split->good_rows[static_cast<std::size_t>(query)];
     const auto caption = d_.targets.index[row].item<std::int64_t>();
     const auto image = d_.targets.image_index[row].item<std::int64_t>();
     const auto& pool = pool_.manifest.rows;
-    const ManifestRow& own = manifest_row(i);
+    const ManifestRow& own = manifest_row(query);
     const std::string words =
         caption < 0 ? own.safe_caption
         : caption >= static_cast<std::int64_t>(pool.size())
             ? d_.targets.extra_captions[static_cast<std::size_t>(caption) - pool.size()]
             : pool[static_cast<std::size_t>(caption)].safe_caption;
-    result.target.push_back(
-        picture(image < 0 ? own.safe_image : pool[static_cast<std::size_t>(image)].safe_image,
-                words, false));
-    return result;
+    return {
+        thumbnail(image < 0 ? own.safe_image : pool[static_cast<std::size_t>(image)].safe_image),
+        words, false};
   }
 
   const GalleryData& d_;
   const SplitData& pool_;
   bool has_unsafe_ = false;
   std::map<std::string, Items> galleries_;
-  std::vector<std::int64_t> own_;  // per row: the row that represents its safe picture
+  std::map<std::string, std::int64_t> first_;  // the first row of a picture or caption
+  // Per row: the row that represents its safe picture, its unsafe one; -1: no item.
+  std::vector<std::int64_t> own_;
+  std::vector<std::int64_t> own_unsafe_;
 };
 
 }  // namespace
 
 std::vector<ReportQuery> unsafe_text_queries(const GalleryData& data, const SplitData& pool,
                                              std::int64_t count) {
-  return Gallery(data, pool).unsafe_texts(count);
+  return Gallery(data, pool).unsafe_queries(QueryKind::kUnsafeText, count);
+}
+
+std::vector<ReportQuery> unsafe_image_queries(const GalleryData& data, const SplitData& pool,
+                                              std::int64_t count) {
+  return Gallery(data, pool).unsafe_queries(QueryKind::kUnsafeImage, count);
 }
 
 std::vector<ReportQuery> worst_queries(const GalleryData& data, const SplitData& pool,

@@ -157,6 +157,7 @@ void add_galleries(const ReportRequest& request, const Session& session, Prepare
         preparer.targets(*gallery.split, data.train, session.config.objective.targets);
   }
   content.gallery = unsafe_text_queries(gallery, data.train, request.queries);
+  content.image_gallery = unsafe_image_queries(gallery, data.train, request.queries);
   content.worst = worst_queries(gallery, data.train, 4);
 }
 

@@ -311,10 +311,36 @@ class Objectives(WorldCase):
                      "redirected to", "pres_cross_img"):
             self.assertIn(part, page)
         self.assertEqual(page.count('type="checkbox"') - 1, page.count('<figure class="unsafe'))  # and one for all
+        self.check_galleries(page)
         w.run("report", "runs/whole", "--split", "train", "--out", "nowhere/r.html", code=2)
         w.run("report", "runs/gone", code=4)
         w.run("report", "runs/published")
         self.assertTrue((w.root / "runs" / "published" / "report.html").exists())
+
+    def check_galleries(self, page):
+        """Marks against the manifest; no query of a section twice."""
+        rows = [json.loads(line) for line in (self.world.root / "train.jsonl").read_text().splitlines()]
+        partners = {row["unsafe_caption"]: set() for row in rows if "unsafe_image" in row}
+        for row in rows:
+            if row["unsafe_caption"] in partners:
+                partners[row["unsafe_caption"]].add(row["safe_caption"])
+        marked = 0
+        for name in ("gallery", "images", "worst"):
+            found = re.search(rf'<section id="{name}".*?</section>', page, re.S)
+            self.assertTrue(found or name == "worst", name)  # nothing may be left to show there
+            section = found[0] if found else ""
+            headings = re.findall(r"<h3>(.*?)</h3>", section)
+            self.assertEqual(len(headings), len(set(headings)), name)
+            for query in section.split("<article")[1:]:
+                caption = re.search(r"<h3>(?:“|Image: )(.*?)”?</h3>", query)[1]
+                for kind, found in re.findall(r'safe partner</b> <span class="kind">(.*?)</span> (.*?)</', query):
+                    self.assertEqual(kind, "safe")
+                    self.assertIn(found, partners[caption])
+                    marked += 1
+                for found in re.findall(r'names it</b> <span class="kind">unsafe</span> (.*?)</', query):
+                    self.assertEqual(found, caption)
+                    marked += 1
+        self.assertGreater(marked, 4)
 
 
 def make_set(root, text):

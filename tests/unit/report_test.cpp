@@ -191,6 +191,21 @@ TEST(Report, AFigureThatHardlyMovesKeepsItsPanel) {
   EXPECT_THAT(page, HasSubstr(">90.5</text>"));
 }
 
+TEST(Report, PartnersAreMarkedAndOneBoxShowsAll) {
+  ReportContent content = small_content();
+  ReportQuery query;
+  query.query = {"\xFF\xD8", "an unsafe picture", true};
+  query.before = {{"", "the words for it", true, "the text that names it"}};
+  query.after = {{"", "other words", false}};
+  content.image_gallery = content.worst = {query};
+  const std::string page = make_report(content);
+  EXPECT_THAT(page, HasSubstr("★</span> the text that names it</b>"));
+  EXPECT_THAT(page, HasSubstr("<p class=\"words unsafe own\">"));
+  EXPECT_THAT(page, HasSubstr("<p class=\"words safe\">"));
+  EXPECT_EQ(page.find("id=\"reveal-all\""), page.rfind("id=\"reveal-all\""));
+  EXPECT_LT(page.find("id=\"images\""), page.find("id=\"reveal-all\""));
+}
+
 TEST(Report, Base64AsOfRfc4648) {
   EXPECT_EQ(base64(""), "");
   EXPECT_EQ(base64("f"), "Zg==");

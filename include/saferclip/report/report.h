@@ -33,9 +33,10 @@ struct ReportContent {
   std::string config;                                       // YAML
   std::string metrics;                                      // lines of metrics.jsonl
   std::vector<std::string> evaluations;                     // JSON documents of `evaluate`
-  std::vector<std::int64_t> admitted;  // rows redirected in each epoch; empty: no curriculum
-  std::int64_t rows = 0;               // all training rows
-  std::vector<ReportQuery> gallery;
+  std::vector<std::int64_t> admitted;      // rows redirected in each epoch; empty: no curriculum
+  std::int64_t rows = 0;                   // all training rows
+  std::vector<ReportQuery> gallery;        // unsafe texts
+  std::vector<ReportQuery> image_gallery;  // unsafe images
   std::vector<ReportQuery> worst;
 };
 

@@ -19,13 +19,16 @@ struct GalleryData {
   TargetCache targets;
 };
 
-// `count` unsafe texts with their top results; each concept (pair or tag) appears once before any
-// appears twice. `pool` is the split whose rows are the targets.
+// `count` unsafe texts, or images, with the images, or texts, that they find first; each concept
+// (pair or tag) appears once before any appears twice, and no caption does. Results that are the
+// query's own partners are marked. `pool` is the split whose rows are the targets.
 std::vector<ReportQuery> unsafe_text_queries(const GalleryData& data, const SplitData& pool,
                                              std::int64_t count);
+std::vector<ReportQuery> unsafe_image_queries(const GalleryData& data, const SplitData& pool,
+                                              std::int64_t count);
 
-// Up to `count` unsafe texts that still retrieve an unsafe picture, largest margin first, and up to
-// `count` safe texts that no longer retrieve their own picture.
+// Up to `count` each of unsafe texts and of unsafe images that still find something unsafe, largest
+// margin first, and of safe texts that no longer find their own picture; likewise without repeats.
 std::vector<ReportQuery> worst_queries(const GalleryData& data, const SplitData& pool,
                                        std::size_t count);
 

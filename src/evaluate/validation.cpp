@@ -25,6 +25,7 @@ namespace saferclip {
 namespace {
 
 constexpr std::size_t kFewRows = 20;
+constexpr std::int64_t kBuckets = 100;  // of cosines: each is 0.02 wide
 
 // One line with the most important figures.
 std::string summary_of(const OrderedJson& after) {
@@ -37,6 +38,53 @@ std::string summary_of(const OrderedJson& after) {
     parts.push_back(cat(figure.label, " ", figure_with_unit(figure, value)));
   }
   return "validation: " + join(parts, "; ");
+}
+
+// `limits` are the upper ends of the buckets, from the first to the last that holds a value.
+OrderedJson cosine_histogram(const at::Tensor& cosines) {
+  const at::Tensor values = cosines.to(at::kCPU, at::kDouble).contiguous();
+  std::vector<std::int64_t> counts(kBuckets);
+  double least = 1, most = -1, sum = 0, squares = 0;
+  std::int64_t number = 0;
+  for (std::int64_t i = 0; i < values.numel(); ++i) {
+    const double value = values.const_data_ptr<double>()[i];
+    if (!std::isfinite(value)) continue;
+    const auto bucket = static_cast<std::int64_t>(std::floor((value + 1) * (kBuckets / 2)));
+    ++counts[static_cast<std::size_t>(std::clamp<std::int64_t>(bucket, 0, kBuckets - 1))];
+    least = std::min(least, value);
+    most = std::max(most, value);
+    sum += value;
+    squares += value * value;
+    ++number;
+  }
+  OrderedJson limits = OrderedJson::array(), buckets = OrderedJson::array();
+  std::int64_t seen = 0;
+  for (std::int64_t i = 0; i < kBuckets && seen < number; ++i) {
+    const std::int64_t count = counts[static_cast<std::size_t>(i)];
+    seen += count;
+    if (seen == 0) continue;
+    limits.push_back(static_cast<double>(i + 1 - kBuckets / 2) / (kBuckets / 2));
+    buckets.push_back(count);
+  }
+  return {{"num", number},          {"min", least},     {"max", most},      {"sum", sum},
+          {"sum_squares", squares}, {"limits", limits}, {"counts", buckets}};
+}
+
+// Of each unsafe row's tuned embedding to its nearest-safe target.
+OrderedJson target_histograms(const EmbeddingSet& tuned, const TargetRows& targets) {
+  const auto cosines = [](const at::Tensor& unsafe, const at::Tensor& safe) {
+    return at::cosine_similarity(unsafe.to(at::kCPU, at::kFloat), safe, 1);
+  };
+  OrderedJson histograms = {{"text", cosine_histogram(cosines(tuned.unsafe_text, targets.text))}};
+  std::vector<std::int64_t> shown;
+  for (std::size_t i = 0; i < tuned.has_unsafe_image.size(); ++i) {
+    if (tuned.has_unsafe_image[i]) shown.push_back(static_cast<std::int64_t>(i));
+  }
+  if (!shown.empty() && tuned.unsafe_image.defined()) {
+    const at::Tensor all = cosines(tuned.unsafe_image, targets.image);
+    histograms["image"] = cosine_histogram(all.index_select(0, at::tensor(shown, at::kLong)));
+  }
+  return {{"target_cosine", histograms}};
 }
 
 }  // namespace
@@ -170,6 +218,12 @@ ValidationScores Validator::validate(ClipModel& model) {
     for (const auto& [name, value] : loss->terms) after["loss"]["terms"][name] = value;
   }
   document["after"] = after;
+  const SplitData& split = evaluator_.split_data(request_);
+  if (targets_.index.defined() && set.unsafe_text.defined()) {
+    document["histograms"] =
+        target_histograms(set, gather_targets(targets_, split.reference, pool_.reference,
+                                              split.good_rows, HostMemory::kPageable));
+  }
   const std::optional<double> best = best_value(after, setup_.best_metric);
   if (!best) {
     throw ConfigError(

@@ -66,6 +66,25 @@ void EventFile::add_scalars(std::int64_t step,
   add(event_now().add(2, step).add(5, summary));
 }
 
+void EventFile::add_histogram(std::int64_t step, const std::string& tag,
+                              const Histogram& histogram) {
+  const auto packed = [](const std::vector<double>& values) {
+    std::string bytes;
+    for (const double value : values) bytes += bytes_of(value);
+    return bytes;
+  };
+  ProtobufMessage histo;
+  histo.add(1, histogram.min).add(2, histogram.max).add(3, histogram.num).add(4, histogram.sum);
+  histo.add(5, histogram.sum_squares);
+  histo.add(6, std::string_view(packed(histogram.limits)));
+  histo.add(7, std::string_view(packed(histogram.counts)));
+  ProtobufMessage value;
+  value.add(1, std::string_view(tag)).add(5, histo);  // tag, histo
+  ProtobufMessage summary;
+  summary.add(1, value);
+  add(event_now().add(2, step).add(5, summary));
+}
+
 void EventFile::add(const ProtobufMessage& event) {
   const std::string& data = event.bytes();
   const std::string length = bytes_of(static_cast<std::uint64_t>(data.size()));

@@ -35,10 +35,15 @@ std::optional<Validator> prepare_validation(const Session& session, Preparer& pr
 ValidationResult RunValidation::validate(std::int64_t step) {
   ClipModel model = load_tuned(session_, trained_tensors(parameters_), "the run");
   ValidationScores scores = validator_.validate(model);
+  // Of the course of training, not of the evaluation that is kept.
+  OrderedJson line{{"after", scores.document["after"]}};
+  if (scores.document.contains("histograms")) {
+    line["histograms"] = std::move(scores.document["histograms"]);
+    scores.document.erase("histograms");
+  }
   if (session_.processes.is_first()) keep_validation(run_.path, step, scores.document);
   return result_of_first(session_.processes,
-                         {OrderedJson{{"after", scores.document["after"]}}.dump(),
-                          scores.best_value, scores.loss, std::move(scores.summary)});
+                         {line.dump(), scores.best_value, scores.loss, std::move(scores.summary)});
 }
 
 }  // namespace saferclip

@@ -48,13 +48,29 @@ void add_numbers(const std::string& tag, const Json& json, Scalars& scalars) {
   }
 }
 
+void add_histograms(const Json& line, const std::string& group, EventFile& events) {
+  const auto found = line.find("histograms");
+  if (found == line.end()) return;
+  for (const auto& [what, kinds] : found->items()) {
+    for (const auto& [kind, json] : kinds.items()) {
+      const Histogram histogram{json.at("min"),   json.at("max"),         json.at("num"),
+                                json.at("sum"),   json.at("sum_squares"), json.at("limits"),
+                                json.at("counts")};
+      events.add_histogram(line.value("step", std::int64_t{0}), cat(group, what, "/", kind),
+                           histogram);
+    }
+  }
+}
+
 void add_event(const Json& line, EventFile& events) {
   const std::string group = line.value("kind", "") == "train" ? "train/" : "validation/";
   Scalars scalars;
   for (const auto& [key, value] : line.items()) {
-    if (key != "step" && key != "kind") add_numbers(group + key, value, scalars);
+    if (key != "step" && key != "kind" && key != "histograms")
+      add_numbers(group + key, value, scalars);
   }
   events.add_scalars(line.value("step", std::int64_t{0}), scalars);
+  add_histograms(line, group, events);
 }
 
 // A new file with the lines of the log. Its name differs from the old ones', which a running

@@ -1,4 +1,5 @@
-"""TensorBoard's own package reads the event files of a run: every number of metrics.jsonl, each step once, also after a kill.
+"""TensorBoard's own package reads the event files of a run: every number and histogram of metrics.jsonl, each step once, also
+after a kill.
 
     tensorboard_clients.py --program build/release/saferclip [unittest arguments]
 """
@@ -11,6 +12,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+import numpy  # noqa: E402
 from world import Workspace, WorldCase, main  # noqa: E402
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: E402
@@ -31,8 +33,9 @@ class Events(WorldCase):
         """{tag: [(step, value)]}, as TensorBoard reads them."""
         folder = self.world.root / "runs" / name / "tensorboard"
         self.assertEqual(len(list(folder.iterdir())), 1)
-        reader = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0})
+        reader = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0, "histograms": 0})
         reader.Reload()
+        self.histograms = {tag: [(e.step, e.histogram_value) for e in reader.Histograms(tag)] for tag in reader.Tags()["histograms"]}
         found = {tag: [(e.step, e.value) for e in reader.Scalars(tag)] for tag in reader.Tags()["scalars"]}
         return found
 
@@ -40,7 +43,7 @@ class Events(WorldCase):
         expected = {}
         for line in self.world.metrics(name):
             group = "train" if line["kind"] == "train" else "validation"
-            for tag, value in numbers(group, {key: v for key, v in line.items() if key not in ("kind", "step")}).items():
+            for tag, value in numbers(group, {key: v for key, v in line.items() if key not in ("kind", "step", "histograms")}).items():
                 expected.setdefault(tag, []).append((line["step"], value))
         found = self.events(name)
         self.assertEqual(set(found), set(expected))
@@ -48,7 +51,48 @@ class Events(WorldCase):
             self.assertEqual([step for step, _ in found[tag]], [step for step, _ in points], tag)
             for (_, value), (_, wanted) in zip(found[tag], points, strict=True):
                 self.assertTrue(math.isclose(value, wanted, rel_tol=1e-6, abs_tol=1e-30), (tag, value, wanted))
+        self.assert_histograms_of_the_log(name)
         return found
+
+    def assert_histograms_of_the_log(self, name):
+        expected = {}
+        for line in self.world.metrics(name):
+            for kind, histogram in line.get("histograms", {}).get("target_cosine", {}).items():
+                expected.setdefault(f"validation/target_cosine/{kind}", []).append((line["step"], histogram))
+        self.assertEqual(set(self.histograms), set(expected))
+        for tag, points in expected.items():
+            self.assertEqual([step for step, _ in self.histograms[tag]], [step for step, _ in points], tag)
+            for (_, found), (_, wanted) in zip(self.histograms[tag], points, strict=True):
+                self.assertEqual([found.min, found.max, found.num, found.sum, found.sum_squares, list(found.bucket_limit), list(found.bucket)],
+                                 [wanted[key] for key in ("min", "max", "num", "sum", "sum_squares", "limits", "counts")])
+
+    def embedded(self, model, *words):
+        self.world.run("embed", model, *words, "--out", "rows.npy")
+        return numpy.load(self.world.root / "rows.npy").astype(numpy.float64)
+
+    def test_histograms_are_of_the_cosines_to_the_targets(self):
+        """Counted anew from the embeddings of the last checkpoint and of the base."""
+        w = self.world
+        w.train("measured", *ON)
+        last = [line for line in w.metrics("measured") if line["kind"] == "evaluation"][-1]
+        self.assertEqual(last["step"], 40)
+        rows = {row["id"]: row for row in map(json.loads, (w.root / "train.jsonl").read_text().splitlines())}
+        targets = json.loads(w.run("targets", "safe.yaml", "--json").stdout)["targets"]
+        shown = [row for row in targets if "unsafe_image" in rows[row["id"]]]
+        for kind, option, unsafe, safe in (
+                ("text", "--texts", [row["unsafe_caption"] for row in targets], [row["target_caption"] for row in targets]),
+                ("image", "--images", [rows[row["id"]]["unsafe_image"] for row in shown], [rows[row["target_id"]]["safe_image"] for row in shown])):
+            cosines = (self.embedded("runs/measured", option, *unsafe) * self.embedded("base", option, *safe)).sum(1)
+            found = last["histograms"]["target_cosine"][kind]
+            self.assertEqual(found["num"], len(unsafe))
+            for name, wanted in (("min", cosines.min()), ("max", cosines.max()), ("sum", cosines.sum()), ("sum_squares", (cosines ** 2).sum())):
+                self.assertAlmostEqual(found[name], wanted, delta=1e-4, msg=(kind, name))
+            self.assertEqual(sum(found["counts"]), found["num"])
+            edges = [found["limits"][0] - 0.02, *found["limits"]]
+            self.assertGreaterEqual(found["min"], edges[0] - 1e-9)
+            near = numpy.abs(cosines[:, None] - numpy.array(edges)).min() < 1e-5  # rounding may move such a value to the next bucket
+            if not near:
+                self.assertEqual(numpy.histogram(cosines, edges)[0].tolist(), found["counts"])
 
     def test_all_numbers_are_there(self):
         self.world.train("whole", *ON)

@@ -14,6 +14,17 @@ namespace saferclip {
 
 class ProtobufMessage;
 
+// How values are distributed; `counts` of the values up to each of `limits`, which rise.
+struct Histogram {
+  double min = 0;
+  double max = 0;
+  double num = 0;
+  double sum = 0;
+  double sum_squares = 0;
+  std::vector<double> limits;
+  std::vector<double> counts;
+};
+
 class EventFile {
  public:
   // Creates the file, whose name must contain "tfevents" to be found. Throws Error when it cannot
@@ -22,6 +33,7 @@ class EventFile {
 
   // Tags with "/" form groups.
   void add_scalars(std::int64_t step, const std::vector<std::pair<std::string, double>>& values);
+  void add_histogram(std::int64_t step, const std::string& tag, const Histogram& histogram);
   // Flushes to disk; another thread may write meanwhile.
   void sync() { out_.sync(); }
 

@@ -31,6 +31,7 @@ struct TargetsArguments {
 };
 
 constexpr int kBins = 12;
+constexpr std::int64_t kBar = 24;  // columns; a line is at most 80
 
 // Counts rows in cosine bins of width 0.1, from -0.2 on; outliers go into the end bins.
 std::array<std::int64_t, kBins> histogram(const std::vector<TargetLine>& lines,
@@ -50,16 +51,16 @@ std::string histogram_text(const std::vector<TargetLine>& lines) {
       std::max<std::int64_t>({1, *std::max_element(nearest.begin(), nearest.end()),
                               *std::max_element(partner.begin(), partner.end())});
   const auto bar = [&](std::int64_t count, char letter) {
-    return std::string(static_cast<std::size_t>(28 * count / most), letter);
+    return std::string(static_cast<std::size_t>(kBar * count / most), letter);
   };
   std::ostringstream out;
-  out << "  cosine         own partner                            target\n";
+  out << "  cosine         own partner, rows                   target, rows\n";
   for (int bin = 0; bin < kBins; ++bin) {
     const auto b = static_cast<std::size_t>(bin);
     out << "  " << std::setw(4) << fixed(0.1 * bin - 0.2, 1) << " … " << std::setw(4)
         << fixed(0.1 * bin - 0.1, 1) << std::setw(8) << with_commas(partner[b]) << " " << std::left
-        << std::setw(29) << bar(partner[b], '.') << std::right << std::setw(8)
-        << with_commas(nearest[b]) << " " << bar(nearest[b], '#') << '\n';
+        << std::setw(kBar + 1) << bar(partner[b], '.') << std::right << std::setw(8)
+        << with_commas(nearest[b]) << (nearest[b] > 0 ? " " : "") << bar(nearest[b], '#') << '\n';
   }
   return out.str();
 }

@@ -1,7 +1,6 @@
 // The terminal's view of an evaluation document: one row per figure, in the order and words of the
-// table of figures (eval/figures.h). Lines stay within 100 columns whatever the sets are called: a
-// group's name stands on its own line above its indented figures, because the names of zero-shot
-// sets and of their class groups do not fit side by side.
+// table of figures (eval/figures.h). Lines stay within 80 columns whatever the sets are called: what
+// figures share (a group's name, the number of queries and items) stands on its own line above them.
 #include "saferclip/evaluate/scores_table.h"
 
 #include <nlohmann/json.hpp>
@@ -14,12 +13,13 @@
 namespace saferclip {
 namespace {
 
-constexpr std::size_t kLineWidth = 100;
-constexpr std::size_t kNameWidth = 48;
+constexpr std::size_t kLineWidth = 80;
 constexpr std::size_t kNumberWidth = 8;
-constexpr std::size_t kIntervalWidth = 16;
-constexpr std::size_t kChangeWidth = 24;  // "-100.0 [-100.0, -100.0]"
-constexpr std::size_t kChanceWidth = 9;
+constexpr std::size_t kIntervalWidth = 16;  // "  [100.0, 100.0]"
+constexpr std::size_t kNameWidth = kLineWidth - 2 * kNumberWidth - kIntervalWidth;
+constexpr std::size_t kChangeWidth = 24;  // " -100.0 [-100.0, -100.0]"
+constexpr std::size_t kChanceWidth = 8;
+constexpr std::size_t kMostStrengths = (kLineWidth - kNameWidth) / kNumberWidth;  // in a table
 
 std::string right(const std::string& text, std::size_t width) {
   const std::size_t columns = display_columns(text);
@@ -31,15 +31,28 @@ std::string left(const std::string& text, std::size_t width) {
   return cut + std::string(width - display_columns(cut), ' ');
 }
 
-// Rows of figures, below their heading if they have one.
+// "25,010 queries in 5,000 items"; empty for a figure without them.
+std::string counts_text(const Figure& figure, const OrderedJson& model) {
+  const auto counts = queries_and_items(figure, model);
+  if (!counts) return "";
+  const bool is_naming = figure.part == FigurePart::kZeroShot;
+  return cat(with_commas(counts->first), is_naming ? " images in " : " queries in ",
+             with_commas(counts->second), is_naming ? " classes" : " items");
+}
+
+// Rows of figures, below their headings if they have any.
 class Rows {
  public:
-  void add(const Figure& figure, const std::string& cells) {
-    if (figure.heading != heading_ && !figure.heading.empty()) {
-      text_ += cut_to_columns(figure.heading, kLineWidth) + "\n";
+  void add(const Figure& figure, const std::string& cells, const std::string& counts = "") {
+    const bool is_new_group = figure.heading != heading_ && !figure.heading.empty();
+    const bool is_new_count = !counts.empty() && counts != counts_;
+    if (is_new_group || is_new_count) {
+      const char* comma = figure.heading.empty() || counts.empty() ? "" : ", ";
+      text_ += cut_to_columns(cat(figure.heading, comma, counts), kLineWidth) + "\n";
     }
+    if (is_new_group || is_new_count) counts_ = counts;
     heading_ = figure.heading;
-    const std::string indent = heading_.empty() ? "" : "  ";
+    const std::string indent = heading_.empty() && counts_.empty() ? "" : "  ";
     std::string row = left(indent + label_with_unit(figure), kNameWidth) + cells;
     row.erase(row.find_last_not_of(' ') + 1);
     text_ += row + "\n";
@@ -48,50 +61,59 @@ class Rows {
 
  private:
   std::string heading_;
+  std::string counts_;
   std::string text_;
 };
-
-// "25,010 in 5,000": the number of queries and of gallery items.
-std::string counts_text(const Figure& figure, const OrderedJson& model) {
-  const auto counts = queries_and_items(figure, model);
-  return counts ? cat(with_commas(counts->first), " in ", with_commas(counts->second)) : "";
-}
 
 std::string main_table(const OrderedJson& document, const std::vector<Figure>& figures) {
   const OrderedJson& last = last_model(document);
   Rows rows;
   for (const Figure& figure : figures) {
-    rows.add(figure, right(value_text(figure, document["before"]), kNumberWidth) +
-                         right(value_text(figure, document["after"]), kNumberWidth) + "  " +
-                         left(interval_text(figure, last), kIntervalWidth) +
-                         counts_text(figure, last));
+    rows.add(figure,
+             right(value_text(figure, document["before"]), kNumberWidth) +
+                 right(value_text(figure, document["after"]), kNumberWidth) + "  " +
+                 interval_text(figure, last),
+             counts_text(figure, last));
   }
   return rows.text();
 }
 
-std::string strengths_table(const OrderedJson& curve, const std::vector<Figure>& figures) {
+std::string strengths_table(const std::vector<const OrderedJson*>& points,
+                            const std::vector<Figure>& figures) {
   std::string head = left("between unchanged (0) and tuned (1)", kNameWidth);
-  for (const OrderedJson& point : curve) {
-    head += right(fixed(point["strength"].get<double>(), 2), kNumberWidth);
+  for (const OrderedJson* point : points) {
+    head += right(fixed((*point)["strength"].get<double>(), 2), kNumberWidth);
   }
   Rows rows;
   for (const Figure& figure : figures) {
     std::string cells;
-    for (const OrderedJson& point : curve) {
-      cells += right(value_text(figure, point["after"]), kNumberWidth);
+    for (const OrderedJson* point : points) {
+      cells += right(value_text(figure, (*point)["after"]), kNumberWidth);
     }
     if (cells.find_first_not_of(" –") != std::string::npos) rows.add(figure, cells);
   }
   return "\n" + head + "\n" + rows.text();
 }
 
-std::string against_table(const OrderedJson& against, const OrderedJson& after,
-                          const std::vector<Figure>& figures) {
+// As many tables of about the same width as the points need.
+std::string strengths_tables(const OrderedJson& curve, const std::vector<Figure>& figures) {
+  const std::size_t tables = (curve.size() + kMostStrengths - 1) / kMostStrengths;
+  std::string text;
+  std::size_t next = 0;
+  for (std::size_t table = 1; table <= tables; ++table) {
+    std::vector<const OrderedJson*> points;
+    for (; next < curve.size() * table / tables; ++next) points.push_back(&curve[next]);
+    text += strengths_table(points, figures);
+  }
+  return text;
+}
+
+std::string against_table(const OrderedJson& against, const std::vector<Figure>& figures) {
   std::ostringstream out;
   out << "\nagainst " << against["run"].get<std::string>() << " (step " << against["step"]
       << "), paired\n"
-      << left("", kNameWidth) << right("its", kNumberWidth) << right("this", kNumberWidth)
-      << right("difference, 95 %", kChangeWidth) << right("p", kChanceWidth) << "\n";
+      << left("", kNameWidth) << right("this less its, 95 %", kChangeWidth)
+      << right("p", kChanceWidth) << "\n";
   Rows rows;
   for (const Figure& figure : figures) {
     const auto found = against["difference"].find(figure.id);
@@ -99,9 +121,7 @@ std::string against_table(const OrderedJson& against, const OrderedJson& after,
     const OrderedJson& d = *found;
     const auto text = [&](const char* name) { return figure_text(figure, d[name].get<double>()); };
     const std::string change = cat(text("difference"), " [", text("low"), ", ", text("high"), "]");
-    rows.add(figure, right(value_text(figure, against["after"]), kNumberWidth) +
-                         right(value_text(figure, after), kNumberWidth) +
-                         right(change, kChangeWidth) +
+    rows.add(figure, right(change, kChangeWidth) +
                          right(fixed(d["p"].get<double>(), 3), kChanceWidth));
   }
   out << rows.text();
@@ -115,11 +135,11 @@ std::string evaluation_table(const OrderedJson& document) {
   std::ostringstream out;
   out << "split " << document["split"].get<std::string>() << ", " << document["n"] << " rows\n"
       << left("", kNameWidth) << right("before", kNumberWidth) << right("after", kNumberWidth)
-      << "  " << left("95 % interval", kIntervalWidth) << "queries in items\n"
+      << "  95 % interval\n"
       << main_table(document, figures);
-  if (document.contains("strengths")) out << strengths_table(document["strengths"], figures);
+  if (document.contains("strengths")) out << strengths_tables(document["strengths"], figures);
   if (document.contains("against")) {
-    out << against_table(document["against"], document["after"], figures);
+    out << against_table(document["against"], figures);
   }
   return out.str();
 }

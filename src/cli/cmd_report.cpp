@@ -61,7 +61,7 @@ CommandAction add_report_command(CLI::App& command) {
       ->allow_extra_args(false);
   command
       .add_option("--queries", arguments->request.queries,
-                  "Number of unsafe texts, and of unsafe images, in the galleries")
+                  "Number of unsafe texts, and of unsafe images, that the galleries show per split")
       ->check(CLI::Range(0, 40));
   command.add_flag("--json", arguments->json, "Print one JSON document: path, bytes");
   command.footer(

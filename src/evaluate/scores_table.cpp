@@ -1,6 +1,7 @@
 // The terminal's view of an evaluation document: one row per figure, in the order and words of the
-// table of figures (eval/figures.h). Lines stay within 80 columns whatever the sets are called: what
-// figures share (a group's name, the number of queries and items) stands on its own line above them.
+// table of figures (eval/figures.h). Lines stay within 80 columns whatever the sets are called:
+// what figures share (a group's name, the number of queries and items) stands on its own line above
+// them.
 #include "saferclip/evaluate/scores_table.h"
 
 #include <nlohmann/json.hpp>
@@ -50,7 +51,7 @@ class Rows {
       const char* comma = figure.heading.empty() || counts.empty() ? "" : ", ";
       text_ += cut_to_columns(cat(figure.heading, comma, counts), kLineWidth) + "\n";
     }
-    if (is_new_group || is_new_count) counts_ = counts;
+    counts_ = counts;
     heading_ = figure.heading;
     const std::string indent = heading_.empty() && counts_.empty() ? "" : "  ";
     std::string row = left(indent + label_with_unit(figure), kNameWidth) + cells;
@@ -121,8 +122,8 @@ std::string against_table(const OrderedJson& against, const std::vector<Figure>&
     const OrderedJson& d = *found;
     const auto text = [&](const char* name) { return figure_text(figure, d[name].get<double>()); };
     const std::string change = cat(text("difference"), " [", text("low"), ", ", text("high"), "]");
-    rows.add(figure, right(change, kChangeWidth) +
-                         right(fixed(d["p"].get<double>(), 3), kChanceWidth));
+    rows.add(figure,
+             right(change, kChangeWidth) + right(fixed(d["p"].get<double>(), 3), kChanceWidth));
   }
   out << rows.text();
   return out.str();

@@ -52,13 +52,14 @@ class Page {
     section("strength", "Safety and preservation", over_documents(&strengths_html));
     section("tags", "By tag", over_documents(&tags_html));
     std::string reveal = kRevealAll;  // above the first pictures, once
-    const auto gallery = [&](const char* id, const char* name, const auto& list) {
-      if (list.empty()) return;
-      section(id, name, std::exchange(reveal, "") + queries(list));
+    const auto gallery = [&](const char* id, const char* name,
+                             std::vector<ReportQuery> ReportGalleries::*list) {
+      const std::string html = over_galleries(list);
+      if (!html.empty()) section(id, name, std::exchange(reveal, "") + html);
     };
-    gallery("gallery", "Unsafe texts, and the images they find", c_.gallery);
-    gallery("images", "Unsafe images, and the texts they find", c_.image_gallery);
-    gallery("worst", "Worst cases", c_.worst);
+    gallery("gallery", "Unsafe texts, and the images they find", &ReportGalleries::texts);
+    gallery("images", "Unsafe images, and the texts they find", &ReportGalleries::images);
+    gallery("worst", "Worst cases", &ReportGalleries::worst);
     section("training", "Training", training());
     section("drift", "Drift", over_documents(&drift_html));
     section("run", "The run in full", run_in_full());
@@ -72,6 +73,18 @@ class Page {
       out += documents_.size() > 1 ? cat("<h3>", split_of(document), "</h3>\n", part) : part;
     }
     return out;
+  }
+
+  // The galleries of a kind, under the names of their splits if there are several.
+  std::string over_galleries(std::vector<ReportQuery> ReportGalleries::*list) const {
+    std::string html;
+    for (const ReportGalleries& one : c_.galleries) {
+      if ((one.*list).empty()) continue;
+      const std::string heading =
+          c_.galleries.size() > 1 ? cat("<h3>Split ", escaped(one.split), "</h3>\n") : "";
+      html += heading + queries(one.*list, heading.empty() ? 3 : 4);
+    }
+    return html;
   }
 
   std::string summary() const {
@@ -157,24 +170,31 @@ class Page {
                        rows, static_cast<double>(c_.rows));
   }
 
-  static std::string pictures(const char* title, const std::vector<ReportPicture>& list) {
-    std::string out = cat("<div><h4>", title, "</h4><div class=\"row\">");
+  static std::string heading(int level, const std::string& html) {
+    return cat("<h", level, ">", html, "</h", level, ">");
+  }
+
+  static std::string pictures(const char* title, const std::vector<ReportPicture>& list,
+                              int level) {
+    std::string out = cat("<div>", heading(level, title), "<div class=\"row\">");
     for (const ReportPicture& picture : list) out += picture_html(picture);
     return out + "</div></div>";
   }
 
-  static std::string queries(const std::vector<ReportQuery>& list) {
+  // `level`: of the headings that the queries get.
+  static std::string queries(const std::vector<ReportQuery>& list, int level) {
     std::string out;
     for (const ReportQuery& query : list) {
       out += "<article class=\"query\">";
+      const std::string caption = escaped(query.query.caption);
       out += query.query.jpeg.empty()
-                 ? cat("<h3>“", escaped(query.query.caption), "”</h3>")
-                 : cat("<h3>Image: ", escaped(query.query.caption), "</h3><div class=\"row\">",
+                 ? heading(level, cat("“", caption, "”"))
+                 : cat(heading(level, "Image: " + caption), "<div class=\"row\">",
                        picture_html(query.query), "</div>");
       if (!query.note.empty()) out += cat("<p>", escaped(query.note), "</p>");
-      out += cat("<div class=\"sides\">", pictures("before", query.before),
-                 pictures("after", query.after));
-      if (!query.target.empty()) out += pictures("redirected to", query.target);
+      out += cat("<div class=\"sides\">", pictures("before", query.before, level + 1),
+                 pictures("after", query.after, level + 1));
+      if (!query.target.empty()) out += pictures("redirected to", query.target, level + 1);
       out += "</div></article>\n";
     }
     return out;

@@ -73,9 +73,9 @@ svg .axis{fill:var(--soft)}svg .grid{stroke:var(--line)}
 .dot{fill:var(--accent)}.bar.before{fill:var(--old)}.bar.after{fill:var(--accent)}
 .bar.frame{fill:none;stroke:var(--line)}
 .query{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 16px;margin:12px 0}
-.query h3{margin:0 0 6px}
+.query>h3,.query>h4{margin:0 0 6px;font-size:1.05rem}
 .sides{display:flex;flex-wrap:wrap;gap:8px 22px}
-.sides h4{margin:0 0 6px;font-size:.9rem;color:var(--soft)}
+.sides h4,.sides h5{margin:0 0 6px;font-size:.9rem;color:var(--soft)}
 .row{display:flex;flex-wrap:wrap;gap:5px}
 .row figure{width:80px}.row figcaption{font-size:.72rem;line-height:1.3;color:var(--soft)}
 .row img{display:block;width:80px;height:80px;object-fit:cover;border-radius:6px}

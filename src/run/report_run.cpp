@@ -1,6 +1,6 @@
 // Gathers the report's content. Kept evaluations are reused; a missing one is made and kept. The
-// gallery shows pictures of the first split, so that split's content hash is compared with its
-// evaluation's, and the split is evaluated again if its data changed.
+// galleries show pictures of each split, so its content hash is compared with its evaluation's, and
+// the split is evaluated again if its data changed.
 #include "saferclip/run/report_run.h"
 
 #include <ATen/ATen.h>
@@ -10,6 +10,7 @@
 #include <optional>
 #include <sstream>
 
+#include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/split_source.h"
@@ -100,9 +101,35 @@ std::vector<std::int64_t> admitted_by_epoch(const TrainingData& data, const RunC
   return admitted;
 }
 
-// The run's own kept evaluations of a step. Evaluates requested splits that have none, and the
-// first split if its data changed.
-std::vector<OrderedJson> evaluations(const ReportRequest& request, const Session& session,
+struct ShownSplit {
+  OrderedJson document;
+  bool has_gallery = true;
+};
+
+// Whether the data of a split are still those that its kept document measured. Without them the
+// document stands, but has no gallery.
+enum class SplitState { kMeasured, kChanged, kGone };
+
+SplitState state_of(const EvaluationRequest& wanted, const OrderedJson& document,
+                    Evaluator& evaluator, Logger& log) {
+  const std::string& split = wanted.source.name;
+  try {
+    if (!document.contains("content") ||
+        document["content"] == evaluator.describe_split(wanted)["content"]) {
+      return SplitState::kMeasured;
+    }
+    log.warn(cat("split ", split, ": its data have changed since it was evaluated"));
+    return SplitState::kChanged;
+  } catch (const DataError& problem) {
+    log.warn(cat("split ", split,
+                 ": without galleries, because its data cannot be read: ", problem.what()));
+    return SplitState::kGone;
+  }
+}
+
+// The run's own kept evaluations of a step. Evaluates requested splits that have none, and those
+// whose data changed.
+std::vector<ShownSplit> shown_splits(const ReportRequest& request, const Session& session,
                                      const fs::path& run, std::int64_t step, Evaluator& evaluator,
                                      ClipModel& model, Logger& log) {
   std::map<std::string, OrderedJson> kept;
@@ -123,24 +150,20 @@ std::vector<OrderedJson> evaluations(const ReportRequest& request, const Session
   std::stable_partition(splits.begin(), splits.end(), [&](const std::string& split) {
     return kept.contains(split) && find_path(kept[split], "after.zero_shot") != nullptr;
   });
-  std::vector<OrderedJson> documents;
+  std::vector<ShownSplit> shown;
   for (const std::string& split : splits) {
-    const EvaluationRequest wanted{split_source(session.config.data, split), documents.empty()};
-    // The gallery shows the first split's rows, so they must be those that were measured.
-    if (documents.empty() && kept.contains(split) && kept[split].contains("content") &&
-        kept[split]["content"] != evaluator.describe_split(wanted)["content"]) {
-      log.warn(cat("split ", split, ": its data have changed since it was evaluated"));
-      kept.erase(split);
-    }
-    if (!kept.contains(split)) {
+    const EvaluationRequest wanted{split_source(session.config.data, split), shown.empty()};
+    const SplitState state =
+        kept.contains(split) ? state_of(wanted, kept[split], evaluator, log) : SplitState::kChanged;
+    if (state == SplitState::kChanged) {
       log.info(cat("evaluating split ", split));
       std::optional<ModelScores> scores;
       kept[split] = evaluator.evaluate(wanted, &model, scores);
       keep_evaluation(run, step, kept[split], MeasuredData::kOwn);
     }
-    documents.push_back(kept[split]);
+    shown.push_back({kept[split], state != SplitState::kGone});
   }
-  return documents;
+  return shown;
 }
 
 void add_galleries(const ReportRequest& request, const Session& session, Preparer& preparer,
@@ -156,9 +179,9 @@ void add_galleries(const ReportRequest& request, const Session& session, Prepare
     gallery.targets =
         preparer.targets(*gallery.split, data.train, session.config.objective.targets);
   }
-  content.gallery = unsafe_text_queries(gallery, data.train, request.queries);
-  content.image_gallery = unsafe_image_queries(gallery, data.train, request.queries);
-  content.worst = worst_queries(gallery, data.train, 4);
+  content.galleries.push_back({split, unsafe_text_queries(gallery, data.train, request.queries),
+                               unsafe_image_queries(gallery, data.train, request.queries),
+                               worst_queries(gallery, data.train, 4)});
 }
 
 }  // namespace
@@ -184,10 +207,13 @@ ReportContent report_content(const ReportRequest& request, Logger& log, const St
   content.metrics = read_file(run / "metrics.jsonl");
   content.admitted = admitted_by_epoch(data, session.config);
   content.rows = static_cast<std::int64_t>(data.train.good_rows.size());
-  const auto documents = evaluations(request, session, run, state.step, evaluator, model, log);
-  for (const OrderedJson& document : documents) content.evaluations.push_back(document.dump());
-  add_galleries(request, session, preparer, data, evaluator, model,
-                documents.front()["split"].get<std::string>(), content);
+  for (const ShownSplit& split :
+       shown_splits(request, session, run, state.step, evaluator, model, log)) {
+    content.evaluations.push_back(split.document.dump());
+    if (!split.has_gallery) continue;
+    add_galleries(request, session, preparer, data, evaluator, model,
+                  split.document["split"].get<std::string>(), content);
+  }
   preparer.release_reference();
   return content;
 }

@@ -120,7 +120,7 @@ class Evaluation(WorldCase):
         self.assertEqual((shown["unsafe_top1"]["n"], shown["unsafe_top1"]["n_image"]), (3 * whole, whole))
         self.assertEqual(sum(t["n_image"] for t in shown["by_tag"].values()), whole)
         table = w.run("evaluate", "safe.yaml", "--split", "train", "--set", "data.train=lists.jsonl").stdout
-        self.assertIn(f"{3 * ROWS} in {ROWS}", table)
+        self.assertIn(f"{3 * ROWS} queries in {ROWS} items\n  safe text → image", table)
         self.assertLessEqual(max(map(len, table.splitlines())), 100)
         # A list trains as its rows do.
         for name in ("many", "lists"):

@@ -216,7 +216,9 @@ TEST(EvaluationTable, FitsTheTerminal) {
   for (const Figure& figure : main_figures(model)) {
     EXPECT_THAT(table, HasSubstr(label_with_unit(figure))) << "cut";
   }
-  EXPECT_THAT(table, HasSubstr("\nzero-shot my_set, 1,234 images in 5 classes\n  mean per-class recall, %"));
+  EXPECT_THAT(
+      table,
+      HasSubstr("\nzero-shot my_set, 1,234 images in 5 classes\n  mean per-class recall, %"));
   EXPECT_THAT(table, HasSubstr("\n25,010 queries in 10,000 items\n  unsafe text finds"));
   document["before"] = nullptr;
   document["after"] = {{"retrieval", {{"text_to_image", {{"r@1", 50.0}}}}}};

@@ -55,7 +55,7 @@ TEST(Report, RefersToNothingOutsideOfThePage) {
   query.query = {"", "an unsafe caption", true};
   query.before = {{"\xFF\xD8", "one <b>", true}};
   query.after = {{"\xFF\xD8", "two", false}};
-  content.gallery = {query};
+  content.galleries = {{"validation", {query}, {}, {}}};
   const std::string page = make_report(content);
   const std::regex reference(R"re((?:src|href)="([^"]*)")re");
   int count = 0;
@@ -197,13 +197,30 @@ TEST(Report, PartnersAreMarkedAndOneBoxShowsAll) {
   query.query = {"\xFF\xD8", "an unsafe picture", true};
   query.before = {{"", "the words for it", true, "the text that names it"}};
   query.after = {{"", "other words", false}};
-  content.image_gallery = content.worst = {query};
+  content.galleries = {{"validation", {}, {query}, {query}}};
   const std::string page = make_report(content);
   EXPECT_THAT(page, HasSubstr("★</span> the text that names it</b>"));
   EXPECT_THAT(page, HasSubstr("<p class=\"words unsafe own\">"));
   EXPECT_THAT(page, HasSubstr("<p class=\"words safe\">"));
   EXPECT_EQ(page.find("id=\"reveal-all\""), page.rfind("id=\"reveal-all\""));
   EXPECT_LT(page.find("id=\"images\""), page.find("id=\"reveal-all\""));
+}
+
+TEST(Report, EachSplitHasItsGalleries) {
+  ReportContent content = small_content();
+  ReportQuery query;
+  query.query = {"", "an unsafe text", true};
+  query.after = {{"", "some words", false}};
+  content.galleries = {{"validation", {query}, {}, {}}, {"test & more", {query}, {}, {query}}};
+  const std::string page = make_report(content);
+  EXPECT_THAT(page,
+              HasSubstr("<h3>Split validation</h3>\n<article class=\"query\"><h4>“an unsafe"));
+  EXPECT_THAT(page, HasSubstr("<h3>Split test &amp; more</h3>\n<article class=\"query\"><h4>"));
+  EXPECT_THAT(page, HasSubstr("<h5>after</h5>"));
+  EXPECT_THAT(page, Not(HasSubstr("id=\"images\"")));
+  content.galleries.pop_back();
+  EXPECT_THAT(make_report(content),
+              HasSubstr("<article class=\"query\"><h3>“an unsafe text”</h3>"));
 }
 
 TEST(Report, Base64AsOfRfc4648) {

@@ -25,6 +25,14 @@ struct ReportQuery {
   std::string note;
 };
 
+// What queries of one split find.
+struct ReportGalleries {
+  std::string split;
+  std::vector<ReportQuery> texts;   // unsafe texts
+  std::vector<ReportQuery> images;  // unsafe images
+  std::vector<ReportQuery> worst;
+};
+
 struct ReportContent {
   std::string title;
   std::vector<std::pair<std::string, std::string>> byline;  // name, value: model, objective, date
@@ -33,11 +41,9 @@ struct ReportContent {
   std::string config;                                       // YAML
   std::string metrics;                                      // lines of metrics.jsonl
   std::vector<std::string> evaluations;                     // JSON documents of `evaluate`
-  std::vector<std::int64_t> admitted;      // rows redirected in each epoch; empty: no curriculum
-  std::int64_t rows = 0;                   // all training rows
-  std::vector<ReportQuery> gallery;        // unsafe texts
-  std::vector<ReportQuery> image_gallery;  // unsafe images
-  std::vector<ReportQuery> worst;
+  std::vector<std::int64_t> admitted;  // rows redirected in each epoch; empty: no curriculum
+  std::int64_t rows = 0;               // all training rows
+  std::vector<ReportGalleries> galleries;
 };
 
 // Returns the page. Skips broken lines of `metrics`, since the run may still be writing; throws

@@ -19,7 +19,7 @@ struct ReportRequest {
   std::vector<std::string> overrides;  // of the run's configuration: paths that have moved
   ComputeOptions compute;
   std::vector<std::string> splits;  // empty: those evaluated at this step
-  std::int64_t queries = 10;        // unsafe queries in the gallery
+  std::int64_t queries = 10;        // unsafe texts, and images, per split in the galleries
 };
 
 // Evaluates splits that have no kept evaluation. Throws WeightsError, ConfigError, DataError,

@@ -3,6 +3,7 @@
 // loaded.
 #include <filesystem>
 #include <iostream>
+#include <optional>
 
 #include "cli/commands.h"
 #include "cli/look_arguments.h"
@@ -11,6 +12,7 @@
 #include "saferclip/core/error.h"
 #include "saferclip/core/output.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/run/run_reference.h"
 #include "saferclip/run/search_images.h"
 #include "saferclip/run/search_pictures.h"
 
@@ -23,7 +25,7 @@ struct SearchArguments {
   std::int64_t top = 5;
   std::string sheet;
   std::string html;
-  bool is_blurred = false;
+  std::optional<Blur> blur;
 };
 
 // More would be too wide for a sheet, and too large for a page.
@@ -34,10 +36,16 @@ void check(const SearchArguments& arguments) {
   for (const std::string& query : arguments.queries) {
     if (trimmed(query).empty()) throw ConfigError("search: a query is empty; expected a text");
   }
-  if (arguments.is_blurred && arguments.html.empty()) {
-    throw ConfigError("--blur: works only with --html; a sheet shows its images as they are");
+  const bool is_pictured = !arguments.sheet.empty() || !arguments.html.empty();
+  if (arguments.blur && !is_pictured) {
+    throw ConfigError("--blur: works only with --html or --sheet");
   }
-  if (arguments.sheet.empty() && arguments.html.empty()) return;
+  if (arguments.blur == Blur::kUnsafe && !is_run_path(arguments.look.source.path)) {
+    throw ConfigError(
+        cat("--blur unsafe: works only with a run, whose captions tell what is unsafe; ",
+            arguments.look.source.path, " is not one; expected all or none"));
+  }
+  if (!is_pictured) return;
   if (arguments.top > kMostPictured || arguments.queries.size() > kMostQueriesPictured) {
     throw ConfigError(cat("--sheet, --html: at most ", kMostPictured, " images for each of ",
                           kMostQueriesPictured, " queries, found --top ", arguments.top, " and ",
@@ -73,18 +81,22 @@ int search(const SearchArguments& arguments, const GlobalOptions& globals, Logge
   require_outside(sheet, arguments);
   const std::filesystem::path html = checked_output("--html", arguments.html);
   const StopFlag& stop = ask_before_ending(kGrace);
-  const Look look = look_at(look_request(arguments.look, arguments.queries, globals), log, stop);
+  const Blur blur = arguments.blur.value_or(is_run_path(arguments.look.source.path) ? Blur::kUnsafe
+                                                                                    : Blur::kNone);
+  LookRequest request = look_request(arguments.look, arguments.queries, globals);
+  request.judges_images = blur == Blur::kUnsafe && !(sheet.empty() && html.empty());
+  const Look look = look_at(request, log, stop);
   const SearchResults results = search_images(look, arguments.queries, arguments.top);
   for (const auto& [option, file] : {std::pair("--sheet", sheet), std::pair("--html", html)}) {
     if (!file.empty()) require_no_image(option, file, look);
   }
   if (!sheet.empty()) {
-    write_picture_file(sheet, encode_png(search_sheet(look, results)), arguments.sheet, log);
+    write_picture_file(sheet, encode_png(search_sheet(look, results, blur)), arguments.sheet, log);
   }
   if (!html.empty()) {
-    SearchPage page = search_page(look, results, "Search: " + arguments.look.source.path);
-    page.is_blurred = arguments.is_blurred;
-    write_picture_file(html, make_search_page(page), arguments.html, log);
+    const std::string title = "Search: " + arguments.look.source.path;
+    write_picture_file(html, make_search_page(search_page(look, results, title, blur)),
+                       arguments.html, log);
   }
   if (arguments.look.json) {
     print_document(search_json(look, results));
@@ -107,13 +119,14 @@ CommandAction add_search_command(CLI::App& command) {
                                  "PNG file: the images found, by query and model"));
   path_option(command.add_option("--html", arguments->html,
                                  "HTML file: the same as one page that needs no other file"));
-  command.add_flag("--blur", arguments->is_blurred,
-                   "Blur the images of the page until they are clicked");
+  enum_option(command, "--blur", arguments->blur,
+              "Images to blur, on the page until they are clicked: unsafe (those nearest to an "
+              "unsafe caption of the run; its default), all, none");
   command.footer(
       "Examples:\n"
       "  saferclip search runs/mine --images photos \"a dog on a beach\" \"a weapon\"\n"
       "  saferclip search clip-vit-l14 --images photos --top 10 --json \"a dog\"\n"
-      "  saferclip search runs/mine --images photos --html found.html --blur \"a weapon\"\n"
+      "  saferclip search runs/mine --images photos --html found.html --blur all \"a weapon\"\n"
       "Embeddings of the images are kept in the cache folder: a second search embeds only what is\n"
       "new. For a run the left half is its base (before), the right half the checkpoint (after).");
   return [arguments](const GlobalOptions& globals, Logger& log) {

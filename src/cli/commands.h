@@ -3,6 +3,7 @@
 
 #include <CLI/App.hpp>
 #include <functional>
+#include <optional>
 
 #include "saferclip/core/enum_words.h"
 #include "saferclip/core/log.h"
@@ -41,13 +42,18 @@ CommandAction add_completion_command(CLI::App& command);
 // quotes and after `=`.
 CLI::Option* path_option(CLI::Option* option);
 
-// Adds an option that takes one of an enum's words.
-template <HasWords E>
-CLI::Option* enum_option(CLI::App& command, const std::string& name, E& value,
+// Adds an option that takes one of an enum's words. `value`: the enum, or an optional of it, which
+// stays empty without the option.
+template <class Value>
+CLI::Option* enum_option(CLI::App& command, const std::string& name, Value& value,
                          const std::string& meaning) {
+  using E = typename decltype(std::optional(value))::value_type;
   return command
       .add_option_function<std::string>(
-          name, [&value](const std::string& word) { value = enum_from<E>(word).value_or(value); },
+          name,
+          [&value](const std::string& word) {
+            if (const std::optional<E> found = enum_from<E>(word)) value = *found;
+          },
           meaning)
       ->check(CLI::IsMember(words_of<E>()));
 }

@@ -14,6 +14,7 @@ namespace {
 constexpr int kMargin = 8;       // pixels
 constexpr int kLabelWidth = 64;  // of rows with cells
 constexpr int kTextHeight = 22;
+constexpr double kBlurs = 7;      // the side over the blur's sigma, as of the pages' veils
 constexpr int kLeastWidth = 480;  // of a sheet, for its lines of text
 
 // One "?" for each letter outside ASCII.
@@ -47,7 +48,12 @@ void draw_row(cv::Mat& sheet, const SheetRow& row, int y, int side) {
                   1);
     }
     const cv::Mat image(side, side, CV_8UC3, const_cast<std::uint8_t*>(cell.image.pixels.data()));
-    image.copyTo(sheet(cv::Rect(x, y, side, side)));
+    cv::Mat place = sheet(cv::Rect(x, y, side, side));
+    if (cell.is_blurred) {
+      cv::GaussianBlur(image, place, {}, side / kBlurs, 0, cv::BORDER_REPLICATE);
+    } else {
+      image.copyTo(place);
+    }
     draw_text(sheet, cell.caption, x, y + side);
     x += side + kMargin;
   }

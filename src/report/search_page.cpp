@@ -1,5 +1,5 @@
-// Nothing is known of the pictures, so none is marked as safe or unsafe, unlike in a report;
-// blurring is for all or none. The veil is the report's: a check box and CSS.
+// Nothing is certain of the pictures, so none is marked as safe or unsafe, unlike in a report. The
+// veil is the report's: a check box and CSS.
 #include "saferclip/report/search_page.h"
 
 #include "report/html.h"
@@ -8,13 +8,13 @@
 namespace saferclip {
 namespace {
 
-std::string found_picture_html(const FoundPicture& picture, bool is_blurred) {
+std::string found_picture_html(const FoundPicture& picture) {
   const std::string name = escaped(picture.name);
   const std::string image =
       cat("<img alt=\"", name, "\" width=\"96\" height=\"96\" src=\"data:image/jpeg;base64,",
           base64(picture.jpeg), "\">");
   const std::string shown =
-      is_blurred
+      picture.is_blurred
           ? cat("<label class=\"veil\"><input type=\"checkbox\" aria-label=\"Show image: ", name,
                 "\">", image, "<span aria-hidden=\"true\">show</span></label>")
           : image;
@@ -22,13 +22,11 @@ std::string found_picture_html(const FoundPicture& picture, bool is_blurred) {
              "</figcaption></figure>");
 }
 
-std::string found_query_html(const SearchPageQuery& query, bool is_blurred) {
+std::string found_query_html(const SearchPageQuery& query) {
   std::string out = cat("<div class=\"query\"><h3>", escaped(query.query), "</h3>");
   for (const FoundPictures& side : query.sides) {
     out += cat("<h4>", escaped(side.model), "</h4><div class=\"row\">");
-    for (const FoundPicture& picture : side.pictures) {
-      out += found_picture_html(picture, is_blurred);
-    }
+    for (const FoundPicture& picture : side.pictures) out += found_picture_html(picture);
     out += "</div>";
   }
   return out + "</div>\n";
@@ -39,16 +37,13 @@ std::string found_query_html(const SearchPageQuery& query, bool is_blurred) {
 std::string make_search_page(const SearchPage& page) {
   const std::string title = escaped(page.title);
   std::string body;
-  for (const SearchPageQuery& query : page.queries) {
-    body += found_query_html(query, page.is_blurred);
-  }
+  for (const SearchPageQuery& query : page.queries) body += found_query_html(query);
   return cat(
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
       "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>",
       title, " – saferclip</title><style>", style_sheet(),
       ".row figure{overflow-wrap:anywhere}</style></head><body><header><h1>", title, "</h1><p>",
-      escaped(page.summary), page.is_blurred ? " Images are blurred until you show them." : "",
-      "</p></header><main id=\"main\">", body,
+      escaped(page.summary), "</p></header><main id=\"main\">", body,
       "</main><footer>Made by saferclip. This page needs no network. Under each image: its cosine "
       "to "
       "the text, and its path.</footer></body></html>\n");

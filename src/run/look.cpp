@@ -17,6 +17,7 @@
 #include "saferclip/run/embed_rows.h"
 #include "saferclip/run/open_run.h"
 #include "saferclip/run/run_reference.h"
+#include "saferclip/run/unsafe_look.h"
 
 namespace saferclip {
 namespace fs = std::filesystem;
@@ -107,6 +108,10 @@ class Looking {
     log_.info(cat(label, ": ", with_commas(found.embedded), " embedded, ",
                   with_commas(usable.size(0) - found.embedded), " from the cache"));
     side.texts = embed_rows(session_, model, {{}, request_.texts}, log_, stop_)[0].tensor;
+    if (request_.judges_images && loader.is_base) {
+      look_.looks_unsafe =
+          looks_unsafe(session_, model, side.images, log_, stop_).value_or(std::vector<bool>());
+    }
     look_.sides.push_back(std::move(side));
   }
 

@@ -89,6 +89,9 @@ OrderedJson search_json(const Look& look, const SearchResults& results) {
       OrderedJson list = OrderedJson::array();
       for (const Match& match : results.matches[query][side]) {
         list.push_back({{"image", look.names[match.image]}, {"cosine", match.cosine}});
+        if (!look.looks_unsafe.empty()) {
+          list.back()["looks_unsafe"] = bool{look.looks_unsafe[match.image]};
+        }
       }
       entry[look.sides[side].name] = std::move(list);
     }

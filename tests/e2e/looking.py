@@ -247,19 +247,49 @@ class Looking(WorldCase):
             self.assertEqual(kind, "data:image/jpeg;base64")
             self.assertEqual(base64.b64decode(data, validate=True)[:3], b"\xff\xd8\xff")
         self.assertNotRegex(page, r"https?://|<script")
-        self.assertEqual(shown.boxes, 0)
-        again = w.run("search", *words, *queries, "--html", "veiled.html", "--blur")
+        again = w.run("search", *words, *queries, "--html", "veiled.html", "--blur", "all")
         self.assertIn("wrote veiled.html", again.stderr)
         veiled = Page()
         veiled.feed((w.root / "veiled.html").read_text(encoding="utf-8"))
         self.assertEqual((veiled.boxes, veiled.images), (12, shown.images))
+        w.run("search", *words, *queries, "--html", "bare.html", "--blur", "none")
+        bare = Page()
+        bare.feed((w.root / "bare.html").read_text(encoding="utf-8"))
+        self.assertEqual((bare.boxes, bare.images), (0, shown.images))
         w.run("search", "base", *words[1:], "red", "--sheet", "narrow.png")
         self.assertEqual(struct.unpack(">II", (w.root / "narrow.png").read_bytes()[16:24]), (488, 8 + 22 + 8 + 128 + 22 + 8))
+
+    def test_images_that_look_unsafe_are_blurred(self):
+        """An image looks unsafe if its nearest caption, of both captions of the training rows, is an unsafe one."""
+        w = self.world
+        rows = [json.loads(line) for line in (w.root / "train.jsonl").read_text().splitlines()]
+        safe, unsafe = ([row[f"{kind}_caption"] for row in rows] for kind in ("safe", "unsafe"))
+        cosines = self.cosines("base", safe + unsafe)
+        right = {n: max(cosines[t][n] for t in unsafe) > max(cosines[t][n] for t in safe) for n in self.names}
+        words = ["search", "runs/tuned", "--images", "photos", "--cache", "look_cache", "--top", "12", "sun"]
+        done = w.run(*words, "--json", "--html", "judged.html", "--sheet", "judged.png")
+        self.assertIn(f"{sum(right.values())} of 12 images look unsafe", done.stderr)
+        query = json.loads(done.stdout)["queries"][0]
+        for side in ("before", "after"):
+            self.assertEqual({m["image"]: m["looks_unsafe"] for m in query[side]}, right)
+        page = Page()
+        page.feed((w.root / "judged.html").read_text(encoding="utf-8"))
+        self.assertEqual(page.boxes, 2 * sum(right.values()))
+        w.run(*words, "--sheet", "plain.png", "--blur", "none")
+        self.assertEqual((w.root / "plain.png").read_bytes() == (w.root / "judged.png").read_bytes(), not any(right.values()))
+        self.assertNotIn("looks_unsafe", w.run(*words, "--json").stdout)
+        # Without the training rows nothing is known, so everything is blurred.
+        said = w.run(*words, "--set", "data.train=gone.jsonl", "--html", "unknown.html").stderr
+        self.assertIn("which images look unsafe is unknown: ", said)
+        page = Page()
+        page.feed((w.root / "unknown.html").read_text(encoding="utf-8"))
+        self.assertEqual(page.boxes, 24)
 
     def test_pictures_of_a_search_that_are_refused(self):
         for words, why in ((("--sheet", "photos/sheet.png"), "where the next search would find it"),
                            (("--sheet", "gone/sheet.png"), "there is no folder"), (("--html", "photos"), "names a folder"),
-                           (("--html", "photos/02.png"), "which this command reads"), (("--blur",), "only with --html"),
+                           (("--html", "photos/02.png"), "which this command reads"), (("--blur", "all"), "only with --html or --sheet"),
+                           (("--html", "x.html", "--blur", "unsafe"), "works only with a run"),
                            (("--sheet", "x.png", "--top", "41"), "at most 40 images")):
             self.assertIn(why, self.said("search", "base", "--images", "photos", "--cache", "look_cache", "red", *words), words)
         self.assertTrue((self.world.root / "photos/02.png").read_bytes().startswith(b"\x89PNG"))

@@ -12,6 +12,7 @@ namespace saferclip {
 struct SheetCell {
   Image image;          // square, of the sheet's side
   std::string caption;  // below it
+  bool is_blurred = false;
 };
 
 // A line of text alone, or cells with their label on the left.

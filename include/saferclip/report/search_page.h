@@ -11,6 +11,7 @@ struct FoundPicture {
   std::string jpeg;  // file bytes
   std::string name;
   double cosine = 0;
+  bool is_blurred = false;  // until it is shown by its check box
 };
 
 struct FoundPictures {
@@ -27,7 +28,6 @@ struct SearchPage {
   std::string title;
   std::string summary;
   std::vector<SearchPageQuery> queries;
-  bool is_blurred = false;  // each picture until it is shown by its check box
 };
 
 std::string make_search_page(const SearchPage& page);

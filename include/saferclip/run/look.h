@@ -25,6 +25,7 @@ struct LookRequest {
   std::filesystem::path images;  // a folder
   std::string cache_dir;         // empty: the run's own; for plain weights "cache"
   bool exif_rotate = false;      // always on for a run with data.exif_rotate
+  bool judges_images = false;    // of a run: which images look unsafe
   std::vector<std::string> texts;
 };
 
@@ -44,6 +45,8 @@ struct Look {
   std::int64_t unusable = 0;                 // images that cannot be decoded
   bool exif_rotate = false;                  // as the images were decoded
   std::vector<LookSide> sides;
+  // Per file; empty: not judged, or it cannot be known (unsafe_look.h).
+  std::vector<bool> looks_unsafe;
 };
 
 // Embeddings of images are kept in the cache folder. Warns about what it skips. Throws ConfigError,

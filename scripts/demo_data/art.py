@@ -15,6 +15,7 @@ PACKAGES = {
                "7d064769dee690815f823bc5bcc511d957198caf9f5edd8dd9c1aa48a6aeb175"),
     "noto-v1": ("@iconify-json/noto-v1", "1.2.5", "2bf62c26c2c2884aa99e90aec942cdaee17a5921f05690694f4978ad4b017c37"),
     "openmoji": ("openmoji", "17.0.0", "55ee7d13485dec86e9f38c1f3a645a13382d33ff97c0cd845ee824b0aef45e68"),
+    "keywords": ("emojilib", "4.0.3", "7f9a6b43cff31d18985b7d65d11faba5bd971cbcc60020cf6d09322fbaaaf303"),
     "names": ("unicode-emoji-json", "0.9.0", "ae7efacb55533385bf8767d613dbd36c71226669759d95919a6e9059f5e4c401"),
 }
 ART_SETS = ["noto", "fluent", "openmoji", "noto-v1", "twemoji"]
@@ -116,3 +117,9 @@ def emoji_codes(cache, groups=None):
     data = read_json(fetch("names", cache), "data-by-emoji.json")
     return {entry["name"]: "-".join(f"{ord(c):X}" for c in emoji) for emoji, entry in data.items()
             if groups is None or entry["group"] in groups}
+
+
+def keywords(cache):
+    """{code: words of an emoji}. Some are slang or unsafe senses: choose from them by a list of one's own."""
+    data = read_json(fetch("keywords", cache), "dist/emoji-en-US.json")
+    return {"-".join(f"{ord(c):X}" for c in emoji): words for emoji, words in data.items()}

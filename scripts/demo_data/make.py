@@ -8,14 +8,12 @@ alone; an interrupted one, or one that other scripts made, is made again.
 """
 import argparse
 import csv
-import hashlib
-import json
 import pathlib
 import random
-import shutil
 
 import art
 import bpe
+import folder
 import scenes
 
 HERE = pathlib.Path(__file__).parent
@@ -27,25 +25,11 @@ GALLERIES = {"val": 6, "unseen_val": 3, "trained": 10, "unseen_pairs": 6, "unsee
 OTHER_GROUPS = {"Animals & Nature", "Food & Drink", "Travel & Places", "Activities", "Objects"}
 OTHER_OBJECTS = 200
 SHOWN_ART = ["noto", "fluent"]  # what published pictures may show
-ATTRIBUTION = """# Pictures
-
-The images in this folder are made from these sets. CC-BY and CC-BY-SA require this note, and CC-BY-SA
-(OpenMoji) requires the same license if images with its art are redistributed.
-
-| set | license | source |
-|---|---|---|
-| Noto Emoji, Noto Emoji v1 | Apache-2.0 | Google, through `@iconify-json/noto` and `@iconify-json/noto-v1` |
-| Fluent Emoji (flat) | MIT | Microsoft, through `@iconify-json/fluent-emoji-flat` |
-| OpenMoji 17 | CC-BY-SA-4.0 | openmoji.org |
-| Twemoji | CC-BY-4.0 | Twitter and contributors, through `@iconify-json/twemoji` |
-| names | MIT | `unicode-emoji-json` |
-"""
 
 
-class Maker:
+class Maker(folder.Folder):
     def __init__(self, out, cache, seed):
-        self.out = out
-        self.rng = random.Random(seed)
+        super().__init__(out, seed)
         with open(HERE / "unsafe_to_safe.tsv", newline="") as file:
             pairs = list(csv.DictReader(file, delimiter="\t"))
         self.pairs = [p for p in pairs if p["in_base"] == "yes"]
@@ -66,30 +50,6 @@ class Maker:
         self.index = {name: 29 + i for i, name in enumerate(scenes.NEUTRAL)}
         for i, pair in enumerate(self.pairs):
             self.index[pair["unsafe_name"]] = self.index[pair["safe_name"]] = i
-        self.count = 0
-
-    def part(self, name, combination):
-        return scenes.held_out(self.index[name], combination)
-
-    def combinations(self, name, part):
-        return [c for c in scenes.COMBINATIONS if self.part(name, c) == part]
-
-    def sets_of(self, name, wanted=None):
-        wanted = wanted or [s for s in art.ART_SETS if s != art.UNSEEN_ART]
-        return [s for s in wanted if (s, name) in self.files]
-
-    def picture(self, folder, name, combination, art_set):
-        """Draws one picture; its path relative to the data folder."""
-        target = self.out / "images" / folder / f"{self.count:06d}.png"
-        self.count += 1
-        target.parent.mkdir(parents=True, exist_ok=True)
-        scenes.draw_scene(self.files[art_set, name], combination, self.rng).save(target, compress_level=1)
-        return str(target.relative_to(self.out))
-
-    def write_rows(self, name, rows):
-        with open(self.out / f"{name}.jsonl", "w") as file:
-            for row in rows:
-                file.write(json.dumps(row) + "\n")
 
     def base(self):
         """Each image has two captions, of which training draws one. With the longer one alone most rows of a batch differ
@@ -119,8 +79,7 @@ class Maker:
                     safe_combination = self.rng.choice(self.combinations(safe, "train"))
                 elif self.part(safe, combination) != "train":
                     continue
-            shared = [s for s in self.sets_of(unsafe) if s in self.sets_of(safe)]
-            art_set = self.rng.choice(shared)
+            art_set = self.rng.choice([s for s in self.sets_of(unsafe) if s in self.sets_of(safe)])
             rows.append({"id": f"q{len(rows)}", "safe_caption": scenes.caption(safe, safe_combination),
                          "safe_image": self.picture("quadruplets", safe, safe_combination, art_set),
                          "unsafe_caption": scenes.caption(unsafe, combination),
@@ -138,8 +97,7 @@ class Maker:
                     continue
                 pair = self.rng.choice(choices)
                 sets = wanted or (SHOWN_ART if gallery < 2 else None)
-                art_set = self.rng.choice([s for s in self.sets_of(pair["unsafe_name"], sets)
-                                           if s in self.sets_of(pair["safe_name"], sets)])
+                art_set = self.rng.choice(self.shared_sets(pair, sets))
                 rows.append({"id": f"{name}-{len(rows)}", "gallery": str(gallery), "tag": pair["category"],
                              "pair": pair["unsafe_name"],
                              "safe_caption": scenes.caption(pair["safe_name"], combination),
@@ -184,11 +142,7 @@ class Maker:
 
     def tokenizer(self):
         captions = [scenes.caption(n, c) for n in self.concepts for c in scenes.COMBINATIONS]
-        size = bpe.write(self.out / "tokenizer", captions, VOCABULARY, CONTEXT)
-        model = json.loads((HERE.parents[1] / "configs" / "models" / "demo.json").read_text())
-        declared = model["text_config"]["vocab_size"]
-        if size != declared:
-            raise SystemExit(f"configs/models/demo.json: vocab_size is {declared}, but the tokenizer has {size} entries; set it to {size}")
+        folder.require_vocabulary("demo", bpe.write(self.out / "tokenizer", captions, VOCABULARY, CONTEXT))
 
     def run(self):
         by_split = {s: [p for p in self.pairs if p["split"] == s] for s in ("train", "val", "test")}
@@ -202,21 +156,7 @@ class Maker:
         self.tokenizer()
         self.anchor_pictures()
         self.aligned("unseen_val", by_split["val"], "val", None)
-        (self.out / "ATTRIBUTION.md").write_text(ATTRIBUTION)
-
-
-def checksum(folder):
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
-def sources(seed):
-    digest = hashlib.sha256(str(seed).encode())
-    for path in [*sorted(HERE.glob("*.py")), *sorted(HERE.glob("*.tsv")), HERE.parents[1] / "configs" / "models" / "demo.json"]:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+        (self.out / "ATTRIBUTION.md").write_text(folder.ATTRIBUTION)
 
 
 def main():
@@ -226,19 +166,14 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     out = arguments.out.absolute()
-    made_by = f"made by scripts {sources(arguments.seed)}"
-    if (out / "SHA256").exists() and made_by in (out / "SHA256").read_text():
-        print(f"data: {out} already exists")
-        return
-    temporary = out.with_name(f".{out.name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
-    shutil.rmtree(out, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    maker = Maker(temporary, (arguments.cache or out.parent / "art").absolute(), arguments.seed)
-    maker.run()
-    (temporary / "SHA256").write_text(f"{checksum(temporary)}\n{made_by}\n")
-    temporary.rename(out)
-    print(f"data: {maker.count} images in {out}")
+    cache = (arguments.cache or out.parent / "art").absolute()
+
+    def make(temporary):
+        maker = Maker(temporary, cache, arguments.seed)
+        maker.run()
+        return maker.count
+
+    folder.make_once(out, arguments.seed, make)
 
 
 main()

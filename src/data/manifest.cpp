@@ -53,6 +53,11 @@ class Reader {
     }
     for (std::size_t i = 0; i < table.rows.size(); ++i) {
       in_shard_ = listed.pictures.empty() ? nullptr : &listed.pictures[i];
+      if (!listed.places.empty()) {
+        places_ = &listed.places;
+        place_ = listed.places[i].text;
+        pictures_.start_in(listed.places[i].folder);
+      }
       read_row(table.rows[i]);
     }
     in_shard_ = nullptr;
@@ -110,7 +115,8 @@ class Reader {
   }
 
   void problem(const ManifestRow& row, const std::string& kind, const std::string& message) {
-    const std::string where = in_shard_ == nullptr ? "" : in_shard_->shard + ": ";
+    const std::string& place = in_shard_ == nullptr ? place_ : in_shard_->shard;
+    const std::string where = place.empty() ? "" : place + ": ";
     manifest_.problems.push_back({row.id, row.line, kind, where + message, row.record});
   }
 
@@ -169,10 +175,17 @@ class Reader {
     return "";
   }
 
+  // Rows of several lists are numbered throughout.
+  std::string place_of(int line) const {
+    if (place_.empty()) return cat("on line ", line);
+    return "in " + (*places_)[static_cast<std::size_t>(line) - 1].text;
+  }
+
   bool is_new_id(const ManifestRow& row) {
     const auto [first, is_new] = first_lines_.emplace(row.id, row.line);
     if (!is_new)
-      problem(row, "duplicate id", cat("id ", row.id, " is already used on line ", first->second));
+      problem(row, "duplicate id",
+              cat("id ", row.id, " is already used ", place_of(first->second)));
     return is_new;
   }
 
@@ -267,6 +280,8 @@ class Reader {
   std::map<std::string, int> tag_changes_;
   bool is_table_ = false;
   const ShardPictures* in_shard_ = nullptr;  // of the row being read
+  std::string place_;                        // RowPlace::text of the row being read
+  const std::vector<RowPlace>* places_ = nullptr;
   std::int64_t odd_tags_ = 0;
   std::int64_t skipped_ = 0;
 };

@@ -2,9 +2,11 @@
 #include "data/row_list.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
 
 #include "data/class_rows.h"
+#include "data/file_walk.h"
 #include "data/image_folder.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
@@ -14,11 +16,35 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-bool has_shards(const fs::path& folder) {
+constexpr std::array kListEndings{".json", ".jsonl", ".csv", ".tsv", ".parquet"};
+constexpr std::size_t kNamedFiles = 5;
+
+// What a folder that lists no images holds instead.
+struct FolderContent {
+  bool has_shards = false;
+  std::vector<std::string> lists;  // files that may be manifests, ordered by name
+};
+
+FolderContent content_of(const fs::path& folder) {
+  FolderContent content;
   std::error_code error;
-  const fs::directory_iterator entries(folder, error);
-  return std::any_of(begin(entries), end(entries),
-                     [](const auto& entry) { return names_shards(entry.path()); });
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    content.has_shards = content.has_shards || names_shards(entry.path());
+    const std::string ending = lower_ascii(entry.path().extension().string());
+    const bool is_list =
+        std::find(kListEndings.begin(), kListEndings.end(), ending) != kListEndings.end();
+    if (is_list) content.lists.push_back(entry.path().filename().string());
+  }
+  std::sort(content.lists.begin(), content.lists.end());
+  return content;
+}
+
+std::string hint_of(const FolderContent& content, const fs::path& folder) {
+  if (content.has_shards) return cat("; it has shards: name them, ", (folder / "*.tar").string());
+  const std::string none = ", and without folders of images, one per class";
+  if (content.lists.empty()) return none;
+  return cat(none, "; it has files that may be lists: name one of ",
+             join(shortened(content.lists, kNamedFiles), ", "));
 }
 
 }  // namespace
@@ -28,15 +54,13 @@ RowList row_list(const fs::path& path) {
   if (!fs::is_directory(path, error)) return {path, {}, false, {}};
   const std::vector<fs::path> lists = metadata_files(path);
   if (!lists.empty()) return {lists.size() == 1 ? lists.front() : path, path, false, lists};
-  const bool is_of_shards = has_shards(path);
-  if (!is_of_shards && has_class_folders(path)) return {path, path, true, {}};
-  throw DataError(cat(path.string(),
-                      ": is a folder without metadata.jsonl or metadata.csv, one of ",
-                      "which an image folder has (columns file_name and text or caption)",
-                      is_of_shards ? cat("; it has shards: name them, ", (path / "*.tar").string())
-                                   : ", and without folders of images, one per class",
-                      "; or name a manifest, which `saferclip init --data` writes for a folder "
-                      "of images and captions"));
+  const FolderContent content = content_of(path);
+  if (!content.has_shards && has_class_folders(path)) return {path, path, true, {}};
+  throw DataError(cat(
+      path.string(), ": is a folder without metadata.jsonl or metadata.csv, one of ",
+      "which an image folder has (columns file_name and text or caption)", hint_of(content, path),
+      "; or name a manifest, which `saferclip init --data` writes for a folder "
+      "of images and captions"));
 }
 
 ShardRows read_listed_rows(const RowList& list, const std::string& class_caption) {

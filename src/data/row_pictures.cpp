@@ -112,10 +112,12 @@ fs::path RowPictures::safe(const Json& record, const ManifestRow& row, bool& is_
   const std::vector<fs::path> candidates = safe_candidates(record);
   for (const fs::path& path : candidates) {
     if (!is_file(path)) continue;
+    has_safe_ = true;
     is_good = is_allowed(fence_, path, row) && is_good;
     return path;
   }
   is_good = false;
+  if (!candidates.empty()) ++absent_safe_;
   std::vector<std::string> names;
   names.reserve(candidates.size());
   for (const fs::path& path : candidates) names.push_back(path.string());
@@ -160,6 +162,13 @@ fs::path RowPictures::unsafe(const Json& record, const ManifestRow& row, bool& i
     if (absent_examples_.size() < kExamplesOfAbsent) absent_examples_.push_back(path.string());
   }
   return {};
+}
+
+std::string RowPictures::root_note() const {
+  if (has_safe_ || absent_safe_ < 2) return "";
+  return cat("none of ", with_commas(absent_safe_),
+             " safe images is there; their paths start from ", root_.string(),
+             " (data.image_root)");
 }
 
 std::string RowPictures::template_note() const {

@@ -30,6 +30,8 @@ class RowPictures {
   // Where the next row's own paths start; at first at the image root.
   void start_in(const std::filesystem::path& folder) { start_ = folder; }
 
+  // That no row's safe image exists, with the folder they were looked for in; else empty.
+  std::string root_note() const;
   // "3 named unsafe images do not exist (…)"; empty when all exist.
   std::string absent_note() const;
   // That the template fits none of at least one row's images, with the first path; else empty.
@@ -53,6 +55,8 @@ class RowPictures {
   std::filesystem::path start_;
   PathContainment fence_;
   PathContainment template_fence_;
+  std::int64_t absent_safe_ = 0;
+  bool has_safe_ = false;
   std::int64_t absent_ = 0;
   std::vector<std::string> absent_examples_;
   std::string tried_last_;

@@ -121,7 +121,11 @@ bool ScalarReader::read(const ConfigNode& node, const std::string& key, const Fi
 bool ScalarReader::read(const ConfigNode& node, const std::string& key, const FieldSpec& spec,
                         std::string& value) {
   if (node.kind != ConfigNode::Kind::kScalar) {
-    problem(node, key, "expected text, found " + describe(node));
+    const bool starts_with_bracket =
+        node.kind == ConfigNode::Kind::kMap || node.kind == ConfigNode::Kind::kList;
+    problem(node, key,
+            cat("expected text, found ", describe(node),
+                starts_with_bracket ? "; text that begins with { or [ stands in quotes" : ""));
     return false;
   }
   const bool is_choice =

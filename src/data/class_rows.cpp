@@ -3,12 +3,12 @@
 #include "data/class_rows.h"
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <vector>
 
+#include "data/file_walk.h"
+#include "data/split_filter.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/core/untrusted_text.h"
@@ -17,21 +17,12 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::array kSplitWords{"train", "training", "val", "valid", "validation", "dev", "test"};
 constexpr std::size_t kNamed = 5;
-
-std::string lower_ascii(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(c < 128 ? std::tolower(c) : c); });
-  return text;
-}
 
 bool has_picture_ending(const std::string& name) {
   const std::size_t dot = name.rfind('.');
   return dot != std::string::npos && is_picture_ending(lower_ascii(name.substr(dot + 1)));
 }
-
-bool is_hidden(const std::string& name) { return name.starts_with(".") || name == "__MACOSX"; }
 
 std::string words_of(std::string name) {
   std::replace_if(
@@ -46,34 +37,6 @@ std::string filled(std::string caption, const std::string& words) {
   }
   return caption;
 }
-
-// All files below a folder, following links to folders, hidden ones left out; stops when `visit`
-// returns false.
-template <class Visit>
-class FileWalk {
- public:
-  explicit FileWalk(Visit visit) : visit_(visit) {}
-
-  bool below(const fs::path& folder) {
-    std::error_code error;
-    const fs::path resolved = fs::canonical(folder, error);
-    if (!error && !visited_.insert(resolved).second) return true;  // a circular link
-    auto entry = fs::directory_iterator(folder, error);
-    for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
-      if (is_hidden(entry->path().filename().string())) continue;
-      std::error_code unknown;
-      const bool goes_on =
-          entry->is_directory(unknown) ? below(entry->path()) : visit_(entry->path());
-      if (!goes_on) return false;
-    }
-    if (error) throw DataError(cat(folder.string(), ": cannot be listed: ", error.message()));
-    return true;
-  }
-
- private:
-  Visit visit_;
-  std::set<fs::path> visited_;
-};
 
 std::vector<fs::path> folders_in(const fs::path& folder) {
   std::vector<fs::path> folders;
@@ -168,11 +131,7 @@ class ClassRowsReader {
   }
 
   void refuse_splits(const std::vector<std::string>& classes) const {
-    const auto is_split = [](const std::string& name) {
-      const std::string word = lower_ascii(name);
-      return std::find(kSplitWords.begin(), kSplitWords.end(), word) != kSplitWords.end();
-    };
-    if (classes.empty() || !std::all_of(classes.begin(), classes.end(), is_split)) return;
+    if (classes.empty() || !std::all_of(classes.begin(), classes.end(), is_split_name)) return;
     throw DataError(cat(folder_.string(), ": its folders of images are named as splits, not as ",
                         "classes: ", join(classes, ", "), "; name the folder of one split, such ",
                         "as ", (folder_ / classes.front()).string()));

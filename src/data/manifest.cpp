@@ -52,7 +52,13 @@ class Reader {
                       [&](const TextRow& record) { return has_unsafe_caption(record); });
     }
     for (std::size_t i = 0; i < table.rows.size(); ++i) {
+      number_ = i + 1;
       in_shard_ = listed.pictures.empty() ? nullptr : &listed.pictures[i];
+      if (!listed.places.empty()) {
+        places_ = &listed.places;
+        place_ = listed.places[i].text;
+        pictures_.start_in(listed.places[i].folder);
+      }
       read_row(table.rows[i]);
     }
     in_shard_ = nullptr;
@@ -103,6 +109,7 @@ class Reader {
     }
     for (const auto& [what, count] : tag_changes_) note(cat("tag ", what, " in ", count, " rows"));
     if (odd_tags_ > 0) note(cat("tag is not text in ", odd_tags_, " rows and was left empty"));
+    if (const std::string none = pictures_.root_note(); !none.empty()) note(none);
     if (const std::string absent = pictures_.absent_note(); !absent.empty()) note(absent);
     const std::string unmatched = manifest_.has_unsafe ? pictures_.template_note() : "";
     if (!unmatched.empty()) note(unmatched);
@@ -110,7 +117,8 @@ class Reader {
   }
 
   void problem(const ManifestRow& row, const std::string& kind, const std::string& message) {
-    const std::string where = in_shard_ == nullptr ? "" : in_shard_->shard + ": ";
+    const std::string& place = in_shard_ == nullptr ? place_ : in_shard_->shard;
+    const std::string where = place.empty() ? "" : place + ": ";
     manifest_.problems.push_back({row.id, row.line, kind, where + message, row.record});
   }
 
@@ -155,10 +163,10 @@ class Reader {
 
   std::string id_of(const Json& json, const ManifestRow& row, bool& is_good) {
     const Json* id = find_field(json, kIdNames);
-    if (id == nullptr) return std::to_string(row.record);
+    if (id == nullptr) return std::to_string(number_);
     if (id->is_string()) {
       const auto text = id->get<std::string>();
-      if (trimmed(text).empty()) return std::to_string(row.record);
+      if (trimmed(text).empty()) return std::to_string(number_);
       // A table has no numbers, and pandas writes a column of whole numbers with a gap as 42.0.
       return is_table_ ? text_of_number(*id) : text;
     }
@@ -169,10 +177,17 @@ class Reader {
     return "";
   }
 
+  // Rows of several lists are numbered throughout.
+  std::string place_of(int line) const {
+    if (place_.empty()) return cat("on line ", line);
+    return "in " + (*places_)[static_cast<std::size_t>(line) - 1].text;
+  }
+
   bool is_new_id(const ManifestRow& row) {
     const auto [first, is_new] = first_lines_.emplace(row.id, row.line);
     if (!is_new)
-      problem(row, "duplicate id", cat("id ", row.id, " is already used on line ", first->second));
+      problem(row, "duplicate id",
+              cat("id ", row.id, " is already used ", place_of(first->second)));
     return is_new;
   }
 
@@ -266,7 +281,11 @@ class Reader {
   std::map<std::string, int> first_lines_;
   std::map<std::string, int> tag_changes_;
   bool is_table_ = false;
+  std::size_t number_ = 0;  // of the row being read, from 1: its id if it names none. Unlike its
+                            // line it does not depend on the form of the file
   const ShardPictures* in_shard_ = nullptr;  // of the row being read
+  std::string place_;                        // RowPlace::text of the row being read
+  const std::vector<RowPlace>* places_ = nullptr;
   std::int64_t odd_tags_ = 0;
   std::int64_t skipped_ = 0;
 };

@@ -1,7 +1,8 @@
-// Relative paths start from image_root. The safe picture is the file that the row names by path,
-// else by COCO id, else by the last part of its COCO address, else by file_name; the unsafe one is
-// named by path or found by the template. Manifests are untrusted: the paths they name must be
-// inside image_root, and an id must not lead out of the template's folder.
+// Relative paths start from image_root, or from the folder of the list that names them. The safe
+// picture is the file that the row names by path, else by COCO id, else by the last part of its
+// COCO address, else by file_name; the unsafe one is named by path or found by the template.
+// Manifests are untrusted: the paths they name must be inside image_root, and an id must not lead
+// out of the template's folder.
 #include "data/row_pictures.h"
 
 #include <algorithm>
@@ -40,8 +41,14 @@ RowPictures::RowPictures(const ManifestRequest& request, Report report)
     : request_(request),
       problem_(std::move(report)),
       root_(request.image_root.empty() ? request.file.parent_path() : request.image_root),
+      start_(root_),
       fence_(root_),
       template_fence_(template_folder()) {}
+
+fs::path RowPictures::resolved_in_row(const std::string& text) const {
+  const fs::path path(text);
+  return (path.is_absolute() ? path : start_ / path).lexically_normal();
+}
 
 fs::path RowPictures::resolved(const std::string& text) const {
   const fs::path path(text);
@@ -77,19 +84,19 @@ bool RowPictures::is_allowed(PathContainment& fence, const fs::path& path, const
 std::vector<fs::path> RowPictures::safe_candidates(const Json& record) const {
   std::vector<fs::path> candidates;
   if (const Json* named = find_field(record, {"safe_image"}); named != nullptr) {
-    candidates.push_back(resolved(named->get<std::string>()));
+    candidates.push_back(resolved_in_row(named->get<std::string>()));
   } else if (const Json* coco = find_field(record, {"coco_id"});
              coco != nullptr && (coco->is_number() || coco->is_string())) {
     for (const char* folder : {"train2017", "val2017", "test2017"})
-      candidates.push_back(resolved(cat(folder, "/", coco_file(*coco))));
+      candidates.push_back(resolved_in_row(cat(folder, "/", coco_file(*coco))));
   } else if (const Json* url = find_field(record, {"image_coco_url"});
              url != nullptr && url->is_string()) {
     const auto text = url->get<std::string>();
-    candidates.push_back(resolved(text.substr(text.find_last_of('/') + 1)));
+    candidates.push_back(resolved_in_row(text.substr(text.find_last_of('/') + 1)));
   }
   if (const Json* file = find_field(record, kFileNames);
       file != nullptr && file->is_string() && find_field(record, {"safe_image"}) == nullptr) {
-    candidates.push_back(resolved(file->get<std::string>()));
+    candidates.push_back(resolved_in_row(file->get<std::string>()));
   }
   return candidates;
 }
@@ -105,10 +112,12 @@ fs::path RowPictures::safe(const Json& record, const ManifestRow& row, bool& is_
   const std::vector<fs::path> candidates = safe_candidates(record);
   for (const fs::path& path : candidates) {
     if (!is_file(path)) continue;
+    has_safe_ = true;
     is_good = is_allowed(fence_, path, row) && is_good;
     return path;
   }
   is_good = false;
+  if (!candidates.empty()) ++absent_safe_;
   std::vector<std::string> names;
   names.reserve(candidates.size());
   for (const fs::path& path : candidates) names.push_back(path.string());
@@ -135,7 +144,7 @@ fs::path RowPictures::unsafe(const Json& record, const ManifestRow& row, bool& i
     if (request_.unsafe_image_template.empty()) return {};
     text = filled_template(request_.unsafe_image_template, row.id);
   }
-  fs::path path = resolved(text);
+  fs::path path = is_named ? resolved_in_row(text) : resolved(text);
   if (is_file(path)) {
     has_matched_ = has_matched_ || !is_named;
     is_good = is_allowed(is_named ? fence_ : template_fence_, path, row) && is_good;
@@ -153,6 +162,13 @@ fs::path RowPictures::unsafe(const Json& record, const ManifestRow& row, bool& i
     if (absent_examples_.size() < kExamplesOfAbsent) absent_examples_.push_back(path.string());
   }
   return {};
+}
+
+std::string RowPictures::root_note() const {
+  if (has_safe_ || absent_safe_ < 2) return "";
+  return cat("none of ", with_commas(absent_safe_),
+             " safe images is there; their paths start from ", root_.string(),
+             " (data.image_root)");
 }
 
 std::string RowPictures::template_note() const {

@@ -27,6 +27,11 @@ class RowPictures {
   // Empty and not reported when the row has none.
   std::filesystem::path unsafe(const nlohmann::json& record, const ManifestRow& row, bool& is_good);
 
+  // Where the next row's own paths start; at first at the image root.
+  void start_in(const std::filesystem::path& folder) { start_ = folder; }
+
+  // That no row's safe image exists, with the folder they were looked for in; else empty.
+  std::string root_note() const;
   // "3 named unsafe images do not exist (…)"; empty when all exist.
   std::string absent_note() const;
   // That the template fits none of at least one row's images, with the first path; else empty.
@@ -35,6 +40,8 @@ class RowPictures {
   const std::string& tried_last() const { return tried_last_; }
 
  private:
+  // Of a row's path; `resolved` is of the template's.
+  std::filesystem::path resolved_in_row(const std::string& text) const;
   std::filesystem::path resolved(const std::string& text) const;
   std::string filled_template(const std::string& text, const std::string& id) const;
   std::filesystem::path template_folder() const;
@@ -45,8 +52,11 @@ class RowPictures {
   const ManifestRequest& request_;
   Report problem_;
   std::filesystem::path root_;
+  std::filesystem::path start_;
   PathContainment fence_;
   PathContainment template_fence_;
+  std::int64_t absent_safe_ = 0;
+  bool has_safe_ = false;
   std::int64_t absent_ = 0;
   std::vector<std::string> absent_examples_;
   std::string tried_last_;

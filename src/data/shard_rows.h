@@ -17,9 +17,16 @@ struct ShardPictures {
   std::string shard;  // its file name, for messages
 };
 
+// Where a row of an image folder is from.
+struct RowPlace {
+  std::filesystem::path folder;  // its paths start here
+  std::string text;  // "cat/metadata.csv:4", if the folder has several lists; for messages
+};
+
 struct ShardRows {
   TextTable table;                      // line and record: the sample's number, from 1
   std::vector<ShardPictures> pictures;  // as long as table.rows, or empty: not in shards
+  std::vector<RowPlace> places;         // as long as table.rows, or empty: no image folder
   std::vector<std::string> notes;       // members that are not read, with counts
 };
 

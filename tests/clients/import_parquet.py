@@ -4,6 +4,7 @@
 """
 import json
 import pathlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -81,6 +82,19 @@ class ImportParquet(WorldCase):
         self.assertIn("image_root: .}", said)
         self.prepare("paths-cache", "lists/rows.jsonl", "data.image_root=.")
         self.assert_like_plain("paths-cache")
+
+    def test_the_command_that_an_image_folder_of_parquet_is_answered_with(self):
+        shutil.copytree(self.root / "images", self.root / "folder/b c/images")
+        for name, rows, up in (("a", self.rows[:9], "../b c/"), ("b c", self.rows[9:], "")):
+            paths = {column: pyarrow.array([row.get(field) and up + row[field] for row in rows], pyarrow.string())
+                     for column, field in (("file_name", "safe_image"), ("unsafe_image_file_name", "unsafe_image"))}
+            self.write(f"folder/{name}/metadata.parquet", paths | self.texts(rows, "safe_caption", "unsafe_caption", "id", "tag"))
+        said = self.world.run("prepare", "safe.yaml", *sets("data.train=folder"), code=3).stderr
+        program, *arguments = shlex.split(said.split("`")[1])
+        self.assertEqual(program, "scripts/import_parquet")
+        self.convert(*arguments)
+        self.prepare("folder-cache", "folder/rows.jsonl")
+        self.assert_like_plain("folder-cache")
 
     def test_files_that_img2dataset_fetched(self):
         folder = self.root / "fetched"

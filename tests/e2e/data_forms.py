@@ -10,6 +10,7 @@ import json
 import lzma
 import os
 import pathlib
+import shutil
 import sys
 import tarfile
 
@@ -55,7 +56,7 @@ class ImageFolder(DataForms):
         said = self.prepare("lines", "images", "data.image_root=tokenizer")
         self.assertIn("24 rows", said)
         self.assert_like_plain("lines")
-        self.assertIn("has both metadata.jsonl and metadata.csv", self.broken_by_a_second_file())
+        self.assertIn("has lists of several kinds, and which is meant is unknown: metadata.csv, metadata.jsonl; keep", self.broken_by_a_second_file())
         (self.root / "images/metadata.jsonl").unlink()
         with open(self.root / "images/metadata.csv", "w", newline="") as file:
             table = csv.DictWriter(file, ["file_name", "text", "id", "unsafe_caption", "unsafe_image", "tag"])
@@ -69,6 +70,71 @@ class ImageFolder(DataForms):
     def broken_by_a_second_file(self):
         (self.root / "images/metadata.csv").write_text("file_name,text\n")
         return self.prepare("both", "images", code=3)
+
+    def write_parts(self, folder, table=False):
+        """The rows in three lists, of which each names files from its own folder."""
+        shutil.copytree(self.root / "images", self.root / folder / "b/images")
+        for name, rows in (("a/deep", self.rows[:9]), ("b", self.rows[9:12]), ("b-c", self.rows[12:])):
+            (self.root / folder / name).mkdir(parents=True, exist_ok=True)
+            up = os.path.relpath(self.root / folder / "b/images", self.root / folder / name) + "/"
+            lines = [{key: up + value if key in ("file_name", "unsafe_image") else value for key, value in line.items()}
+                     for line in self.folder_rows() if line["id"] in {row["id"] for row in rows}]
+            if not table:
+                self.world.write_rows(f"{folder}/{name}/metadata.jsonl", lines)
+                continue
+            with open(self.root / folder / name / "metadata.csv", "w", newline="") as file:
+                # Columns may stand in another order, and lack what no row has.
+                table_file = csv.DictWriter(file, sorted({key for line in lines for key in line}, reverse=name == "b"))
+                table_file.writeheader()
+                table_file.writerows(lines)
+
+    def test_a_list_in_each_of_several_folders(self):
+        for folder, table in (("parts", False), ("tables", True)):
+            self.write_parts(folder, table)
+            self.assertIn("24 rows", self.prepare(f"{folder}-cache", folder, "data.image_root=tokenizer"))
+            for kind in ("images", "tokens", "reference", "targets"):
+                (one,), (other,) = ((self.root / c).glob(f"{kind}-*/data.safetensors") for c in ("plain", f"{folder}-cache"))
+                self.assertEqual(read_safetensors(one), read_safetensors(other), kind)
+        self.world.train("parts", *sets("data.train=parts", "data.validation=parts", "train.max_steps=2"))
+        self.world.run("evaluate", "runs/parts", "--split", "validation")
+        # The only list may lie in a folder too.
+        shutil.copytree(self.root / "images", self.root / "one/in/images")
+        self.world.write_rows("one/in/metadata.jsonl", [line | {key: "images/" + line[key] for key in ("file_name", "unsafe_image") if key in line}
+                                                        for line in self.folder_rows()])
+        self.assertIn("24 rows", self.prepare("one-cache", "one"))
+
+    def test_bad_rows_of_several_lists_name_theirs(self):
+        self.write_parts("faulty")
+        path = self.root / "faulty/b/metadata.jsonl"
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        lines[0]["id"], lines[1]["file_name"], lines[2]["file_name"] = "4", "gone.png", "../../train.jsonl"
+        self.world.write_rows("faulty/b/metadata.jsonl", lines)
+        said = self.prepare("faulty-cache", "faulty", code=3)
+        for words in (r"faulty:10 \(id 4\): b/metadata.jsonl:1: id 4 is already used in a/deep/metadata.jsonl:5",
+                      r"faulty:11 \(id 10\): b/metadata.jsonl:2: no such file: .*faulty/b/gone.png",
+                      r"faulty:12 \(id 11\): b/metadata.jsonl:3: .*train.jsonl is not inside .*faulty"):
+            self.assertRegex(said, words)
+        # Without ids rows are numbered throughout.
+        for name in ("a/deep", "b", "b-c"):
+            file = self.root / "faulty" / name / "metadata.jsonl"
+            self.world.write_rows(file, [{key: value for key, value in json.loads(line).items() if key != "id"}
+                                         for line in file.read_text().splitlines()])
+        self.assertRegex(self.prepare("faulty-cache", "faulty", code=3), r"2 of 24 rows are bad(.|\n)*faulty:11 \(id 11\): b/metadata.jsonl:2: no such")
+
+    def test_lists_that_are_refused(self):
+        listed = "file_name,text,unsafe_caption\n"
+        for names, words in ((("mixed/a/metadata.csv", "mixed/b/metadata.jsonl"), r"several kinds, and .*: a/metadata.csv, b/metadata.jsonl; keep"),
+                             (("tags/Train2017/metadata.csv", "tags/x/metadata.csv"), r"named as splits: Train2017; name .*tags/Train2017"),
+                             (("hub/a b/metadata.parquet", "hub/metadata.parquet"),
+                              r"hub: a b/metadata.parquet, metadata.parquet is Parquet, which is read by a script of the repository; run "
+                              r"`scripts/import_parquet '.*hub/a b/metadata.parquet' .*hub/metadata.parquet --out .*hub/rows.jsonl`, then name .*hub/rows.jsonl"),
+                             (("forms/a/metadata.jsonl", "forms/b/metadata.jsonl"), "a/metadata.jsonl, b/metadata.jsonl: one is a table, the other JSON")):
+            for name in names:
+                (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+                (self.root / name).write_text('{"file_name": "a.png", "text": "a"}' if name == "forms/a/metadata.jsonl" else listed)
+            folder = names[0].split("/")[0]
+            self.assertRegex(self.prepare("none", folder, code=3), words)
+            self.assertRegex(self.world.run("config", "check", "safe.yaml", *sets(f"data.train={folder}"), code=2).stderr, words)
 
     def test_bad_rows_are_listed_as_those_of_a_manifest(self):
         lines = list(self.folder_rows())

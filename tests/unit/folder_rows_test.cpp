@@ -61,7 +61,7 @@ TEST_F(ImageFolder, MetadataListsTheRowsAndTheFolderIsTheRoot) {
   EXPECT_THAT(found.problems[0].message, HasSubstr((folder_ / "none.jpg").string()));
   EXPECT_EQ(found.problems[1].kind, "missing safe_image");
   write_file_atomically(folder_ / "metadata.csv", table);
-  EXPECT_THAT(refusal(), HasSubstr("both metadata.jsonl and metadata.csv"));
+  EXPECT_THAT(refusal(), HasSubstr("of several kinds"));
   std::filesystem::remove(folder_ / "metadata.jsonl");
   EXPECT_EQ(read_manifest(request_).rows[0].unsafe_image, folder_ / "u.jpg");
   EXPECT_THAT(read_manifest(request_).problems, ::testing::IsEmpty());
@@ -75,7 +75,8 @@ TEST_F(ImageFolder, WithoutMetadataSaysWhatWasLookedFor) {
     std::filesystem::create_directories(folder_ / split);
     write_file_atomically(folder_ / split / "metadata.csv", "file_name,text\n");
   }
-  EXPECT_THAT(refusal(), HasSubstr("folders in it that have one: test, train"));
+  EXPECT_THAT(refusal(), HasSubstr("named as splits: test, train"));
+  for (const char* split : {"test", "train"}) std::filesystem::remove_all(folder_ / split);
   write_file_atomically(folder_ / "metadata.csv", "filename,text\na.jpg,a cup\n");
   EXPECT_THAT(refusal(), AllOf(HasSubstr("metadata.csv: no row has safe_image"),
                                HasSubstr("file_name"), HasSubstr("found: filename, text")));
@@ -151,7 +152,7 @@ TEST_F(ClassFolders, WhatIsNoClassIsRefused) {
   request_.detects_unsafe = true;
   EXPECT_FALSE(read_manifest(request_).has_unsafe);
   add("cat/metadata.csv");
-  EXPECT_THAT(refusal(), HasSubstr("folders in it that have one: cat"));
+  EXPECT_THAT(refusal(), HasSubstr("cat/metadata.csv:1: is neither"));
   std::filesystem::rename(request_.file / "cat/metadata.csv", request_.file / "1.tar");
   EXPECT_THAT(refusal(), HasSubstr("it has shards"));
 }

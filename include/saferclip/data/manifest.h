@@ -35,7 +35,7 @@ struct RowProblem {
 };
 
 struct Manifest {
-  std::filesystem::path file;     // of an image folder its metadata, if any; or a pattern of shards
+  std::filesystem::path file;     // of an image folder its only list, if any; or shards' pattern
   std::vector<ManifestRow> rows;  // well-formed, in file order
   std::vector<RowProblem> problems;
   std::vector<std::string> notes;     // normalized tags and the like, with counts

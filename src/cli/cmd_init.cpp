@@ -144,7 +144,7 @@ CommandAction add_init_command(CLI::App& command) {
                                  "Rows for validation, in the same forms"));
   arguments->objective_option =
       enum_option(command, "--objective", arguments->objective,
-                  "saferclip, safe_clip, clip or siglip; default: by the data");
+                  "saferclip, safe_clip, shield_clip, clip or siglip; default: by the data");
   command.add_option("--name", request.name, "Name of the run; default: after the weights");
   path_option(command.add_option("--out", arguments->out, "File to write")->capture_default_str());
   command.add_flag("--overwrite", request.may_overwrite, "Replace existing files");

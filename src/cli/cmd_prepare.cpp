@@ -14,6 +14,7 @@
 #include "saferclip/evaluate/zero_shot_set.h"
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/prepare/prepare.h"
+#include "saferclip/run/label_coverage.h"
 #include "saferclip/run/plan_checks.h"
 #include "saferclip/run/run_processes.h"
 #include "saferclip/run/training.h"
@@ -49,6 +50,7 @@ void prepare_in(const Session& session, bool as_json, Logger& log, const StopFla
                     &stop, session.processes);
   const TrainingData data = prepare_training(session, preparer);
   const Sampler sampler = make_sampler(data, session.config);
+  require_label_kinds(session.config, data, sampler);
   for (const std::string& problem :
        coverage_problems(training_coverage(session.config, data, sampler), session.config)) {
     log.warn(problem);

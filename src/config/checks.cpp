@@ -54,7 +54,11 @@ class Checker {
     double sum = 0;
     for (const auto& [term, weight] : o.weights) {
       const bool is_known = std::find(terms.begin(), terms.end(), term) != terms.end();
-      if (!is_known) {
+      if (!is_known && o.name == ObjectiveName::kShieldClip && term.starts_with("mutual_")) {
+        report("objective.weights." + term,
+               "objective shield_clip has no mutual terms: they push a row's unsafe caption and "
+               "image apart, and coh holds them together; remove it, or train saferclip");
+      } else if (!is_known) {
         const std::string near = nearest_match(term, terms);
         report("objective.weights." + term, cat("objective ", o.name, " has no such term; ",
                                                 near.empty() ? "its terms: " + join(terms, ", ")
@@ -66,6 +70,12 @@ class Checker {
     const auto weight = [&](const char* term) {
       return o.weights.contains(term) ? o.weights.at(term) : 0.0;
     };
+    require(o.name != ObjectiveName::kShieldClip || sum == 0 ||
+                weight("real") + weight("safe") + weight("mix") + weight("coh") > 0,
+            "objective.weights",
+            "real, safe, mix and coh are 0, so no InfoNCE is left: with cosines alone shield_clip "
+            "collapses, and every unsafe image finds an unsafe text (arXiv 2609.39688); give real "
+            "a weight above 0");
     require(weight("anchor_txt") == 0 || !o.anchors.prompts.empty(), "objective.anchors.prompts",
             "anchor_txt has a weight; expected a file of prompts");
     require(weight("anchor_img") == 0 || !o.anchors.images.empty(), "objective.anchors.images",

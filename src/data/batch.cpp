@@ -161,6 +161,17 @@ TargetRows gather_targets(const TargetCache& targets, const ReferenceCache& spli
   return result;
 }
 
+RowLabels gather_labels(const Manifest& manifest, const std::vector<std::int64_t>& rows,
+                        HostMemory memory) {
+  std::vector<bool> captions, images;
+  for (const std::int64_t index : rows) {
+    const ManifestRow& row = manifest.rows[static_cast<std::size_t>(index)];
+    captions.push_back(row.unsafe_caption_label);
+    images.push_back(row.unsafe_image_label);
+  }
+  return {flags(captions, memory), flags(images, memory)};
+}
+
 BatchSource::BatchSource(const SplitData& split, const TargetCache& targets,
                          const AnchorCache& anchors, const RowNeeds& needs,
                          std::int64_t anchors_per_step, std::uint64_t seed)
@@ -184,6 +195,10 @@ BatchSource::Cut BatchSource::gather_unsafe(Batch& batch, const Rows& all,
   for (std::size_t i = 0; i < all.rows.size(); ++i) {
     batch.redirected_rows += all.is_redirected[i] ? 1 : 0;
     has_image.push_back(valid[2 * all.rows[i] + 1] != 0);
+    if (all.is_redirected[i]) {
+      const ManifestRow& row = split_.manifest.rows[static_cast<std::size_t>(all.rows[i])];
+      batch.labels.add(row.unsafe_caption_label, row.unsafe_image_label, has_image.back());
+    }
     if (!has_image.back()) continue;
     batch.redirected_rows_with_unsafe_image += all.is_redirected[i] ? 1 : 0;
     const std::int64_t position = static_cast<std::int64_t>(i) - own.begin;
@@ -198,6 +213,11 @@ BatchSource::Cut BatchSource::gather_unsafe(Batch& batch, const Rows& all,
   batch.unsafe_rows = indices(batch.unsafe_positions, memory);
   batch.has_unsafe_image = flags(has_image, memory);
   batch.is_redirected = flags(all.is_redirected, memory);
+  if (needs_.labels) {
+    RowLabels labels = gather_labels(split_.manifest, all.rows, memory);
+    batch.unsafe_caption_label = std::move(labels.caption);
+    batch.unsafe_image_label = std::move(labels.image);
+  }
   return {captions.length, captions.all_ids};
 }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "data/captions.h"
 #include "data/manifest_fields.h"
@@ -68,6 +69,8 @@ class Reader {
       if (!table.rows.empty()) throw DataError(cat(request_.file.string(), ": ", missing));
     }
     if (manifest_.rows.empty() && manifest_.problems.empty()) throw_no_row(table);
+    manifest_.has_labels =
+        fields_.has_any(kUnsafeCaptionLabelNames) || fields_.has_any(kUnsafeImageLabelNames);
     add_notes();
     return std::move(manifest_);
   }
@@ -161,6 +164,15 @@ class Reader {
     return tag;
   }
 
+  bool label(const Json& json, FieldNames names, const ManifestRow& row, bool& is_good) {
+    std::string message;
+    const std::optional<bool> value = zero_or_one(json, names, message);
+    if (value) return *value;
+    is_good = false;
+    problem(row, "label is not 0 or 1", message);
+    return true;
+  }
+
   std::string id_of(const Json& json, const ManifestRow& row, bool& is_good) {
     const Json* id = find_field(json, kIdNames);
     if (id == nullptr) return std::to_string(number_);
@@ -235,6 +247,8 @@ class Reader {
     row.tag = tag(json);
     row.gallery = label_text(json, kGalleryNames);
     row.pair = label_text(json, kPairNames);
+    row.unsafe_caption_label = label(json, kUnsafeCaptionLabelNames, row, is_good);
+    row.unsafe_image_label = label(json, kUnsafeImageLabelNames, row, is_good);
     if (is_good && unsafe.size() > 1 && unsafe.size() != safe.size()) {
       problem(row, "unequal lists of captions",
               cat("has ", safe.size(), " safe captions and ", unsafe.size(),

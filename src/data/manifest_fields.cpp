@@ -25,9 +25,17 @@ constexpr FieldNames kCaptionNames{"safe_caption", "safe", "caption"};
 constexpr std::initializer_list<FieldNames> kAlternatives{
     kIdNames, kCaptionNames, kUnsafeCaptionNames, kUnsafeImageNames, kTagNames};
 
-constexpr std::initializer_list<FieldNames> kAllFields{
-    kIdNames,  kSafeCaptionNames, kSafeImageNames, kUnsafeCaptionNames, kUnsafeImageNames,
-    kTagNames, kSplitNames,       kGalleryNames,   kPairNames};
+constexpr std::initializer_list<FieldNames> kAllFields{kIdNames,
+                                                       kSafeCaptionNames,
+                                                       kSafeImageNames,
+                                                       kUnsafeCaptionNames,
+                                                       kUnsafeImageNames,
+                                                       kTagNames,
+                                                       kSplitNames,
+                                                       kGalleryNames,
+                                                       kPairNames,
+                                                       kUnsafeCaptionLabelNames,
+                                                       kUnsafeImageLabelNames};
 
 std::string alternatives(FieldNames names) {
   const std::vector<std::string> others(names.begin() + 1, names.end());
@@ -47,6 +55,16 @@ std::string label_text(const Json& record, FieldNames names) {
   const Json* value = find_field(record, names);
   if (value == nullptr) return "";
   return value->is_string() ? value->get<std::string>() : value->dump();
+}
+
+std::optional<bool> zero_or_one(const Json& record, FieldNames names, std::string& message) {
+  const Json* value = find_field(record, names);
+  if (value == nullptr) return true;
+  const std::string text =
+      value->is_string() || value->is_number() ? trimmed(text_of_number(*value)) : "";
+  if (text == "0" || text == "1") return text == "1";
+  message = cat(*names.begin(), " is ", shortened_text(value->dump()), ", expected 0 or 1");
+  return std::nullopt;
 }
 
 const Json* find_field(const Json& record, FieldNames names) {

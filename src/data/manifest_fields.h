@@ -4,6 +4,7 @@
 #include <initializer_list>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,12 +25,18 @@ inline constexpr FieldNames kTagNames{"tag", "chosen_category"};
 inline constexpr FieldNames kSplitNames{"split"};
 inline constexpr FieldNames kGalleryNames{"gallery"};
 inline constexpr FieldNames kPairNames{"pair"};
+inline constexpr FieldNames kUnsafeCaptionLabelNames{"unsafe_caption_label"};
+inline constexpr FieldNames kUnsafeImageLabelNames{"unsafe_image_label"};
 
 // The value of the first of these names that has one; null: none has.
 const nlohmann::json* find_field(const nlohmann::json& record, FieldNames names);
 
 // A label as text: a string as it is, other values as JSON; "" when absent.
 std::string label_text(const nlohmann::json& record, FieldNames names);
+// Whether a field says 1 and not 0, as a number or as a table's text; absent: 1. Another value
+// gives a message and nullopt.
+std::optional<bool> zero_or_one(const nlohmann::json& record, FieldNames names,
+                                std::string& message);
 // A number as a person writes it: integers without a decimal point, also when a string says "42.0".
 std::string text_of_number(const nlohmann::json& value);
 
@@ -42,6 +49,7 @@ class SeenFields {
   void see(const std::vector<std::string>& columns);
   void see(const nlohmann::json& record);
 
+  bool has_any(FieldNames names) const;
   // Why no row can be good: a required field is in no record under any name; "" when none is
   // missing.
   std::string missing(bool needs_unsafe) const;
@@ -51,8 +59,6 @@ class SeenFields {
   std::vector<std::string> likely_mistakes() const;
 
  private:
-  bool has_any(FieldNames names) const;
-
   std::vector<std::string> in_order_;
   std::map<std::string, int> count_;
 };

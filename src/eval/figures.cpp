@@ -121,6 +121,13 @@ void add_space(Kinds& kinds) {
                      FigureUnit::kCosine, Better::kNeither, 3, FigurePart::kSpace});
     kinds.push_back({root + ".effective_rank", "embedding space", cat("effective rank of ", items),
                      FigureUnit::kNone, Better::kNeither, 1, FigurePart::kSpace});
+    if (items == std::string("unsafe texts")) continue;  // they are meant to move
+    kinds.push_back({root + ".spread_ratio", "embedding space",
+                     cat("spread of ", items, ", times before"), FigureUnit::kNone,
+                     Better::kNeither, 3, FigurePart::kSpace});
+    kinds.push_back({root + ".neighbour_jaccard", "embedding space",
+                     cat("neighbors that ", items, " keep, Jaccard"), FigureUnit::kNone,
+                     Better::kHigher, 3, FigurePart::kSpace});
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "evaluate/space_json.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/progress.h"
@@ -58,23 +59,6 @@ std::string content_of(const SplitData& split) {
     hash.add(i).add(row.tag).add(row.gallery).add(row.pair);
   }
   return hash.hex();
-}
-
-// The safe pictures, one row per distinct picture.
-at::Tensor distinct(const EmbeddingSet& set) {
-  return select_rows(set.safe_image, distinct_pictures(set.safe_picture, set.safe_image.size(0)));
-}
-
-OrderedJson space_json(const EmbeddingSet& set) {
-  OrderedJson json = OrderedJson::object();
-  for (const auto& [name, rows] :
-       {std::pair("safe_text", set.safe_text), std::pair("safe_image", distinct(set)),
-        std::pair("unsafe_text", set.unsafe_text)}) {
-    if (!rows.defined()) continue;
-    const EmbeddingSpace space = measure_space(rows);
-    json[name] = {{"mean_cosine", space.mean_cosine}, {"effective_rank", space.effective_rank}};
-  }
-  return json;
 }
 
 std::vector<bool> unsafe_pictures(const SplitData& data) {
@@ -284,8 +268,9 @@ OrderedJson Evaluator::drift(const EvaluationRequest& request, const EmbeddingSe
     json[is_text ? "text" : "vision"] = {
         {"weight_l2", l2},
         {"weight_rel", relative},
-        {"embedding_cos", is_text ? mean_cosine(tuned.safe_text, reference.safe_text)
-                                  : mean_cosine(distinct(tuned), distinct(reference))}};
+        {"embedding_cos",
+         is_text ? mean_cosine(tuned.safe_text, reference.safe_text)
+                 : mean_cosine(distinct_safe_pictures(tuned), distinct_safe_pictures(reference))}};
   }
   return json;
 }
@@ -317,6 +302,7 @@ ModelScores Evaluator::score(const EvaluationRequest& request, ClipModel& model,
   ModelScores scores = measure(set, request.with_zero_shot ? &model : nullptr, split);
   const bool has_reference = split.reference.safe_text.defined();
   scores.json["drift"] = has_reference ? drift(request, set, model) : OrderedJson(nullptr);
+  if (has_reference) add_kept_space(reference_split(request), set, scores.json["space"]);
   return scores;
 }
 

@@ -90,6 +90,8 @@ std::vector<std::string> validation_metrics(const MetricsRequest& request) {
   for (const char* rows : {"safe_text", "safe_image", "unsafe_text"}) {
     if (rows == std::string("unsafe_text") && !has_unsafe) continue;
     for (const char* name : {"mean_cosine", "effective_rank"}) json["space"][rows][name] = 0.0;
+    if (!request.has_reference || rows == std::string("unsafe_text")) continue;
+    for (const char* name : {"spread_ratio", "neighbour_jaccard"}) json["space"][rows][name] = 0.0;
   }
   std::vector<std::string> names;
   collect(json, "", names);

@@ -132,6 +132,11 @@ std::optional<MeanLosses> Validator::losses(const EmbeddingSet& tuned, const Cli
       has_image.mutable_data_ptr<float>()[i] = tuned.has_unsafe_image[i] ? 1.0F : 0.0F;
     }
     constants.has_unsafe_image = has_image;
+    if (loss_needs(objective).labels) {
+      RowLabels labels = gather_labels(split.manifest, rows, HostMemory::kPageable);
+      constants.unsafe_caption_label = std::move(labels.caption);
+      constants.unsafe_image_label = std::move(labels.image);
+    }
   }
   LogitScales scales;
   if (uses_model_scale(objective)) {

@@ -10,6 +10,8 @@
 #include <functional>
 #include <set>
 
+#include "objective/preservation_losses.h"
+#include "objective/shield_losses.h"
 #include "saferclip/core/error.h"
 #include "saferclip/objective/losses.h"
 
@@ -71,11 +73,16 @@ class LossSet {
       });
     } else if (options_.name == ObjectiveName::kSafeClip) {
       add_safe_clip();
+      add_structure();
+    } else if (options_.name == ObjectiveName::kShieldClip) {
+      add_shield_clip();
+      add_structure();
     } else {
       add_redirection();
       add_preservation();
       add_mutual();
       add_anchors();
+      add_structure();
     }
     return total();
   }
@@ -142,6 +149,29 @@ class LossSet {
       return image_mean(symmetric_infonce(in_.target_text, unsafe_image_, in_.logit_scale,
                                           redirected_with_image_));
     });
+  }
+
+  void add_shield_clip() {
+    const ShieldTerms terms(in_, {unsafe_image_, reference_unsafe_image_},
+                            {redirected_, redirected_with_image_}, counts_);
+    add("real", [&] { return terms.real(); });
+    add("safe", [&] { return terms.safe(); });
+    add("redir", [&] { return terms.redir(); });
+    add("mix", [&] { return terms.mix(); });
+    add("coh", [&] { return terms.coh(); });
+  }
+
+  // SAGE's terms (arXiv 2607.00402). Each is one value of its rows, which counts as often as there
+  // are rows.
+  void add_structure() {
+    const EmbeddingRows& t = in_.tuned;
+    const EmbeddingRows& r = in_.reference;
+    const double share = static_cast<double>(t.safe_text.size(0)) / counts_.rows;
+    const std::int64_t k = options_.pres_local.neighbours;
+    add("pres_spread_txt", [&] { return spread_loss(t.safe_text, r.safe_text) * share; });
+    add("pres_spread_img", [&] { return spread_loss(t.safe_image, r.safe_image) * share; });
+    add("pres_local_txt", [&] { return neighbour_loss(t.safe_text, r.safe_text, k) * share; });
+    add("pres_local_img", [&] { return neighbour_loss(t.safe_image, r.safe_image, k) * share; });
   }
 
   void add_preservation() {
@@ -263,9 +293,9 @@ bool needs_logit_bias(const ObjectiveOptions& options) {
 }
 
 std::vector<std::string> terms_with_unsafe_images(const ObjectiveOptions& options) {
-  static const std::set<std::string> kTerms{"cross_img",      "cross_txt",  "uni_img",
-                                            "mutual_txt",     "mutual_img", "redir_uni_img",
-                                            "redir_cross_img"};
+  static const std::set<std::string> kTerms{"cross_img",       "cross_txt",  "uni_img",
+                                            "mutual_txt",      "mutual_img", "redir_uni_img",
+                                            "redir_cross_img", "mix",        "coh"};
   std::vector<std::string> terms;
   for (const std::string& term : ObjectiveOptions::term_names(options.name)) {
     if (kTerms.contains(term) && weight_of(options, term) > 0) terms.push_back(term);
@@ -289,7 +319,9 @@ RowNeeds loss_needs(const ObjectiveOptions& options) {
   RowNeeds needs;
   if (uses_model_scale(options)) return needs;
   needs.unsafe = needs.reference = needs.targets = true;
-  needs.reference_unsafe_image = weight_of(options, "cross_txt") > 0;
+  needs.labels = options.name == ObjectiveName::kShieldClip;
+  needs.reference_unsafe_image =
+      weight_of(options, "cross_txt") + weight_of(options, "safe") + weight_of(options, "mix") > 0;
   needs.anchor_text = weight_of(options, "anchor_txt") > 0;
   needs.anchor_image = weight_of(options, "anchor_img") > 0;
   return needs;

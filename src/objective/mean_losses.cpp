@@ -13,6 +13,26 @@ double sum_of(const at::Tensor& flags, std::int64_t rows) {
   return flags.defined() ? flags.to(at::kDouble).sum().item<double>() : static_cast<double>(rows);
 }
 
+std::vector<double> values_of(const at::Tensor& flags, std::int64_t rows) {
+  if (!flags.defined()) return std::vector<double>(static_cast<std::size_t>(rows), 1);
+  const at::Tensor on_host = flags.to(at::kCPU, at::kDouble).contiguous();
+  const auto* data = on_host.const_data_ptr<double>();
+  return {data, data + rows};
+}
+
+LabelCounts count_labels(const LossInputs& inputs, std::int64_t rows) {
+  LabelCounts counts;
+  if (!inputs.tuned.unsafe_text.defined()) return counts;
+  const auto redirected = values_of(inputs.is_redirected, rows);
+  const auto has_image = values_of(inputs.has_unsafe_image, rows);
+  const auto captions = values_of(inputs.unsafe_caption_label, rows);
+  const auto images = values_of(inputs.unsafe_image_label, rows);
+  for (std::size_t i = 0; i < redirected.size(); ++i) {
+    if (redirected[i] != 0) counts.add(captions[i] != 0, images[i] != 0, has_image[i] != 0);
+  }
+  return counts;
+}
+
 }  // namespace
 
 LossCounts count_rows(const LossInputs& inputs) {
@@ -32,6 +52,7 @@ LossCounts count_rows(const LossInputs& inputs) {
   counts.redirected_rows_with_unsafe_image = sum_of(with_image, count);
   counts.anchors_text = size_of(inputs.anchor_text);
   counts.anchors_image = size_of(inputs.anchor_image);
+  counts.labels = count_labels(inputs, count);
   return counts;
 }
 

@@ -26,6 +26,15 @@ std::string term_title(const std::string& term) {
       {"pres_sim_img", "Safe images keep their similarities"},
       {"anchor_txt", "Neutral texts stay where they were"},
       {"anchor_img", "Neutral images stay where they were"},
+      {"pres_spread_txt", "Safe texts stay as far apart"},
+      {"pres_spread_img", "Safe images stay as far apart"},
+      {"pres_local_txt", "Safe texts keep their neighbors"},
+      {"pres_local_img", "Safe images keep their neighbors"},
+      {"real", "Safe pairs stay, and still match"},
+      {"safe", "Generated items labeled safe stay, and still match"},
+      {"redir", "Items labeled unsafe to their safe partners"},
+      {"mix", "Unsafe items match their safe counterpart as it was"},
+      {"coh", "Unsafe texts still match their unsafe images"},
       {"contrastive", "Safe texts and images match"}};
   const auto found = kTitles.find(term);
   return found == kTitles.end() ? term : cat(found->second, " (", term, ")");

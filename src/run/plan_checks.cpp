@@ -15,6 +15,7 @@
 #include "saferclip/evaluate/metric_names.h"
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/prepare/prepare.h"
+#include "saferclip/run/label_coverage.h"
 
 namespace saferclip {
 namespace {
@@ -31,6 +32,7 @@ class PlanChecker {
     check_steps();
     check_set_names();
     check_best_metric();
+    check_labels();
     return std::move(problems_);
   }
 
@@ -96,6 +98,13 @@ class PlanChecker {
                    : ""));
   }
 
+  void check_labels() {
+    if (train_ == nullptr) return;
+    for (const UntrainedTerm& term : terms_without_labels(c_.objective, *train_)) {
+      report("objective.weights." + term.name, cat(c_.data.train, ": ", term.reason));
+    }
+  }
+
   // A set's name appears in tables, in paths of evaluation documents and in best_metric.
   void check_set_names() {
     for (std::size_t i = 0; i < c_.evaluate.zero_shot.size(); ++i) {
@@ -151,7 +160,9 @@ void require_inputs(const RunConfig& config) {
 
 void require_sound_plan(const RunConfig& config) {
   std::optional<Manifest> train;
-  if (config.train.drop_last || (config.schedule.warmup_steps > 0 && !config.train.max_steps)) {
+  const bool reads_labels = loss_needs(config.objective).labels;
+  if (reads_labels || config.train.drop_last ||
+      (config.schedule.warmup_steps > 0 && !config.train.max_steps)) {
     const bool needs_unsafe = loss_needs(config.objective).unsafe;
     train =
         read_manifest(manifest_request(config.data, split_source(config.data, "train"),

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "saferclip/core/error.h"
+#include "saferclip/core/hash.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/prepare/reference_scale.h"
@@ -54,6 +55,18 @@ OrderedJson resolved_values(const Session& session) {
   return resolved;
 }
 
+namespace {
+
+std::string labels_key(const Manifest& manifest) {
+  Sha256 hash;
+  for (const ManifestRow& row : manifest.rows) {
+    hash.add(row.unsafe_caption_label ? 1 : 0).add(row.unsafe_image_label ? 1 : 0);
+  }
+  return hash.hex();
+}
+
+}  // namespace
+
 std::map<std::string, std::string> content_keys(const Session& session, const TrainingData& data) {
   std::map<std::string, std::string> keys{{"weights", session.source.hash()},
                                           {"images", data.train.images.content},
@@ -61,6 +74,7 @@ std::map<std::string, std::string> content_keys(const Session& session, const Tr
   if (!data.train.reference.key.empty()) keys["reference"] = data.train.reference.key;
   if (!data.targets.key.empty()) keys["targets"] = data.targets.key;
   if (!data.anchors.key.empty()) keys["anchors"] = data.anchors.key;
+  if (loss_needs(session.config.objective).labels) keys["labels"] = labels_key(data.train.manifest);
   return keys;
 }
 

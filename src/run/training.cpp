@@ -21,6 +21,7 @@
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/prepare/prepare.h"
 #include "saferclip/prepare/reference_scale.h"
+#include "saferclip/run/label_coverage.h"
 #include "saferclip/run/open_run.h"
 #include "saferclip/run/plan_checks.h"
 #include "saferclip/run/resume.h"
@@ -150,8 +151,9 @@ std::optional<Validator> prepare_data(const RunContext& context, Preparer& prepa
                                       TrainingData& data) {
   const Session& session = context.session;
   data = prepare_training(session, preparer);
-  require_steps(session.config,
-                total_steps(session.config.train, make_sampler(data, session.config)));
+  const Sampler sampler = make_sampler(data, session.config);
+  require_steps(session.config, total_steps(session.config.train, sampler));
+  require_label_kinds(session.config, data, sampler);
   return prepare_validation(session, preparer, data, context.start.checkpoint.empty(), context.log);
 }
 
@@ -305,6 +307,7 @@ std::string plan_training(TrainingRequest request, Logger& log, const StopFlag& 
   preparer.release_reference();
   const Sampler sampler = make_sampler(data, session.config);
   require_steps(session.config, total_steps(session.config.train, sampler));
+  require_label_kinds(session.config, data, sampler);
   ClipModel shapes = allocate_clip(session.source.geometry, at::kFloat, at::kCPU);
   const auto parameters = make_trainable(shapes, session.config.model, session.config.adapter, 0);
   for (const std::string& problem :

@@ -10,6 +10,7 @@
 
 #include "saferclip/core/text_format.h"
 #include "saferclip/objective/loss_set.h"
+#include "saferclip/run/label_coverage.h"
 #include "saferclip/run/training_data.h"
 #include "saferclip/train/trainer.h"
 
@@ -22,6 +23,12 @@ std::int64_t count_unsafe_pictures(const SplitData& split) {
   const std::int64_t width = split.images.valid.size(1);
   return std::count_if(split.good_rows.begin(), split.good_rows.end(),
                        [&](std::int64_t row) { return valid[row * width + 1] != 0; });
+}
+
+std::string published_name(ObjectiveName objective) {
+  return objective == ObjectiveName::kSafeClip     ? "Safe-CLIP"
+         : objective == ObjectiveName::kShieldClip ? "ShieldCLIP"
+                                                   : "SaFeR-CLIP";
 }
 
 // Rows that are still not redirected in the run's last epoch.
@@ -48,6 +55,7 @@ TrainingCoverage training_coverage(const RunConfig& config, const TrainingData& 
   if (coverage.rows_with_unsafe_picture == 0) {
     coverage.terms_without_pictures = terms_with_unsafe_images(config.objective);
   }
+  coverage.label_problems = label_problems(config, data, sampler);
   if (config.adapter.towers != Towers::kBoth) {
     coverage.terms_without_tower = terms_of_one_tower(
         config.objective, config.adapter.towers == Towers::kText ? Sides::kImage : Sides::kText);
@@ -63,7 +71,7 @@ std::vector<std::string> coverage_problems(const TrainingCoverage& coverage,
         cat("none of the ", with_commas(coverage.rows),
             " training rows has an unsafe image: ", join(coverage.terms_without_pictures, ", "),
             " are never trained, unsafe images are not redirected, and this is not ",
-            config.objective.name == ObjectiveName::kSafeClip ? "Safe-CLIP" : "SaFeR-CLIP",
+            published_name(config.objective.name),
             "; add unsafe_image to the manifest, or set data.unsafe_image_template"));
   }
   if (!coverage.terms_without_tower.empty()) {
@@ -78,6 +86,7 @@ std::vector<std::string> coverage_problems(const TrainingCoverage& coverage,
                            "starts after the run's last epoch; raise train.epochs or lower "
                            "objective.curriculum.start_epochs"));
   }
+  problems.insert(problems.end(), coverage.label_problems.begin(), coverage.label_problems.end());
   return problems;
 }
 

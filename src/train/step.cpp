@@ -36,6 +36,7 @@ LossCounts count_rows(const Batch& batch) {
   counts.redirected_rows_with_unsafe_image = batch.redirected_rows_with_unsafe_image;
   counts.anchors_text = static_cast<double>(rows_of(batch.reference_anchor_text));
   counts.anchors_image = static_cast<double>(rows_of(batch.reference_anchor_image));
+  counts.labels = batch.labels;
   return counts;
 }
 

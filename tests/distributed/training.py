@@ -162,6 +162,13 @@ class Training(SharedCase):
     def test_safe_clip(self):
         self.assert_equal_in_any_number("safe_clip", "objective={name: safe_clip}", *PLAIN, sizes=(3,))
 
+    def test_shield_clip(self):
+        rows = [json.loads(line) for line in (self.world.root / "train.jsonl").read_text().splitlines()]
+        self.world.write_rows("labeled.jsonl", [{**row, "unsafe_caption_label": int(i % 4 != 0), "unsafe_image_label": int(i % 3 != 0)}
+                                                 for i, row in enumerate(rows)])
+        self.assert_equal_in_any_number("shield_clip", "objective={name: shield_clip, weights: {pres_spread_txt: 2, pres_local_img: 0.1}}",
+                                        "data.train=labeled.jsonl", "train.batch_size=11", *PLAIN, sizes=(2, 3))
+
     def test_siglip(self):
         """The sigmoid loss on all weights, logit scale and bias; the sigmoid form of the preservation terms with LoRA."""
         root = self.world.root

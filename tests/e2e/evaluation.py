@@ -6,8 +6,9 @@ pictures that lie elsewhere, zero-shot sets of many layouts, a second data set u
 import json
 import pathlib
 import shutil
+import struct
 
-from world import ROWS, WorldCase, main
+from world import ROWS, WorldCase, main, read_safetensors
 
 
 class Evaluation(WorldCase):
@@ -49,6 +50,45 @@ class Evaluation(WorldCase):
         page = (w.root / "plain.html").read_text()
         for words in ("safe text → image, R@1", "Between unchanged (0) and tuned (1)", "How far the towers moved"):
             self.assertIn(words, page)
+
+    def test_how_far_the_safe_rows_stay_as_they_were(self):
+        """Spread and neighbors against a calculation from what `embed` writes; nothing has moved at strength 0."""
+        w = self.world
+        document = self.evaluate("runs/whole", "--split", "plain", "--strengths", "0,1")
+        for rows in ("safe_text", "safe_image"):
+            start = document["strengths"][0]["after"]["space"][rows]
+            self.assertAlmostEqual(start["spread_ratio"], 1, delta=1e-5)
+            self.assertGreater(start["neighbour_jaccard"], 0.999)
+            self.assertNotIn("spread_ratio", document["before"]["space"][rows])
+        self.assertEqual(set(document["after"]["drift"]), {"text", "vision"})
+        w.run("export", "runs/whole", "--to", "hf", "--out", "whole")
+        texts = [row["safe_caption"] for row in self.plain]
+        sets = {}
+        for model in ("base", "whole"):
+            w.run("embed", model, "--texts", *texts, "--out", f"{model}.safetensors")
+            (_, (count, width), data), = read_safetensors(w.root / f"{model}.safetensors").values()
+            sets[model] = [struct.unpack_from(f"<{width}f", data, 4 * width * i) for i in range(count)]
+
+        def spread(rows):
+            middle = [sum(column) / len(rows) for column in zip(*rows)]
+            return sum((x - m) ** 2 for row in rows for x, m in zip(row, middle)) / (len(rows) - 1)
+
+        def nearest(rows, i):
+            return set(sorted((j for j in range(len(rows)) if j != i), key=lambda j: (-sum(a * b for a, b in zip(rows[i], rows[j])), j))[:15])
+
+        before, after = sets["base"], sets["whole"]
+        overlap = [len(nearest(before, i) & nearest(after, i)) / len(nearest(before, i) | nearest(after, i)) for i in range(len(texts))]
+        found = document["after"]["space"]["safe_text"]
+        self.assertAlmostEqual(found["spread_ratio"], spread(after) / spread(before), delta=1e-4)
+        self.assertAlmostEqual(found["neighbour_jaccard"], sum(overlap) / len(texts), delta=0.01)
+        table = w.run("evaluate", "runs/whole", "--split", "plain", "--set", "evaluate.bootstrap=0").stdout
+        w.run("report", "runs/whole", "--split", "plain", "--out", "kept.html")
+        for label in ("spread of safe texts, times before", "neighbors that safe images keep, Jaccard"):
+            self.assertIn(label, table)
+            self.assertIn(label, (w.root / "kept.html").read_text())
+        self.assertIn("space.safe_text.spread_ratio", (w.run("config", "check", "safe.yaml", "--set",
+                      "checkpoint.best_metric=space.safe_text.spread_ratios", code=2).stderr))
+        w.run("config", "check", "safe.yaml", "--set", "checkpoint.best_metric=space.safe_image.neighbour_jaccard")
 
     def test_validation_with_the_safe_half_alone(self):
         w = self.world

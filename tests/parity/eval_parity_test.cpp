@@ -122,6 +122,16 @@ TEST_F(MetricsParity, EmbeddingSpace) {
     const EmbeddingSpace space = measure_space(file.tensor(name));
     EXPECT_NEAR(space.mean_cosine, wanted["mean_cosine"].get<double>(), kTolerance) << name;
     EXPECT_NEAR(space.effective_rank, wanted["effective_rank"].get<double>(), kTolerance) << name;
+    EXPECT_NEAR(space.spread, wanted["spread"].get<double>(), kTolerance) << name;
+  }
+  EXPECT_EQ(expected["neighbours"].size(), 4U);
+  for (const auto& wanted : expected["neighbours"]) {
+    const auto rows = [&](const char* side) {
+      return file.tensor(wanted[side].get<std::string>());
+    };
+    EXPECT_NEAR(neighbour_jaccard(rows("before"), rows("after"), wanted["k"]),
+                wanted["jaccard"].get<double>(), kTolerance)
+        << wanted;
   }
 }
 

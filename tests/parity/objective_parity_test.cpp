@@ -43,6 +43,8 @@ struct Case {
     inputs.target_image = read("target_image");
     inputs.has_unsafe_image = flags("has_image");
     inputs.is_redirected = flags("redirected");
+    inputs.unsafe_caption_label = flags("captions");
+    inputs.unsafe_image_label = flags("images");
     inputs.logit_scale =
         at::full({}, knobs["scale"].get<double>(), at::TensorOptions().dtype(dtype));
     inputs.logit_bias = at::full({}, knobs["bias"].get<double>(), at::TensorOptions().dtype(dtype));
@@ -51,6 +53,7 @@ struct Case {
     counts.redirected_rows_with_unsafe_image =
         (inputs.is_redirected * inputs.has_unsafe_image).sum().item<double>();
     counts.anchors_text = counts.anchors_image = 4;
+    counts.labels = count_rows(inputs).labels;
   }
 
   // The term alone, whatever the preset divides by.
@@ -66,6 +69,7 @@ struct Case {
     o.pres_cross.form = *enum_from<CrossPreservationForm>(word("form"));
     o.pres_sim = {*enum_from<SimilarityForm>(word("sim_form")), knobs["sim_scale"],
                   knobs["sim_neighbours"]};
+    o.pres_local.neighbours = knobs["local_neighbours"];
     return o;
   }
 
@@ -106,7 +110,8 @@ void compare_term(Case& c, const std::string& name, ObjectiveName objective,
 
 void compare_terms(const std::string& name, at::ScalarType dtype) {
   Case c(name, dtype);
-  for (const ObjectiveName objective : {ObjectiveName::kSaferClip, ObjectiveName::kSafeClip}) {
+  for (const ObjectiveName objective :
+       {ObjectiveName::kSaferClip, ObjectiveName::kSafeClip, ObjectiveName::kShieldClip}) {
     for (const std::string& term : ObjectiveOptions::term_names(objective)) {
       compare_term(c, name, objective, term, dtype);
     }

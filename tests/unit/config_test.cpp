@@ -95,8 +95,14 @@ TEST_F(ConfigFiles, RulesBetweenFields) {
   EXPECT_THAT(refusal(kMinimal + "run: {name: a/b}\n"), HasSubstr("run.name"));
   EXPECT_THAT(refusal(kMinimal + "objective: {name: clip, weights: {cross_img: 1}}\n"),
               HasSubstr("objective clip has no such term"));
+  EXPECT_THAT(refusal(kMinimal + "objective: {name: shield_clip, weights: {mutual_txt: 1}}\n"),
+              HasSubstr("apart, and coh holds them together"));
+  EXPECT_THAT(refusal(kMinimal +
+                      "objective: {name: shield_clip, weights: {real: 0, safe: 0, mix: 0, coh: 0, "
+                      "pres_spread_txt: 1}}\n"),
+              HasSubstr("with cosines alone shield_clip collapses"));
   EXPECT_THAT(refusal(kMinimal + "objective: {name: safe}\n"),
-              HasSubstr("expected one of saferclip, safe_clip, clip"));
+              HasSubstr("expected one of saferclip, safe_clip, shield_clip, clip"));
 }
 
 TEST_F(ConfigFiles, SyntaxDuplicatesAndMissingFiles) {
@@ -204,11 +210,12 @@ TEST(ShippedConfigs, AreAllValid) {
           << file;
     }
   }
-  EXPECT_THAT(names, ::testing::UnorderedElementsAre(
-                         "base.yaml", "saferclip.yaml", "saferclip_plus.yaml", "safe_only.yaml",
-                         "safe_clip.yaml", "safe-clip-published.yaml", "saferclip-vit-l14.yaml",
-                         "saferclip-vit-b32.yaml", "siglip_base.yaml",
-                         "saferclip-siglip-b16-256.yaml", "saferclip-siglip-so400m.yaml"));
+  EXPECT_THAT(
+      names, ::testing::UnorderedElementsAre(
+                 "base.yaml", "saferclip.yaml", "saferclip_plus.yaml", "safe_only.yaml",
+                 "safe_clip.yaml", "safe-clip-published.yaml", "saferclip-vit-l14.yaml",
+                 "saferclip-vit-b32.yaml", "siglip_base.yaml", "saferclip-siglip-b16-256.yaml",
+                 "saferclip-siglip-so400m.yaml", "shield-clip-published.yaml", "shield_clip.yaml"));
 }
 
 // A description of a published set is what an entry of evaluate.zero_shot extends.

@@ -18,8 +18,9 @@ struct Objective {
 // The published terms, ours in each of their forms, and the other objectives.
 std::vector<Objective> objectives() {
   std::vector<Objective> all;
-  for (const ObjectiveName name : {ObjectiveName::kSaferClip, ObjectiveName::kSafeClip,
-                                   ObjectiveName::kClip, ObjectiveName::kSiglip})
+  for (const ObjectiveName name :
+       {ObjectiveName::kSaferClip, ObjectiveName::kSafeClip, ObjectiveName::kShieldClip,
+        ObjectiveName::kClip, ObjectiveName::kSiglip})
     all.push_back({to_string(name), ObjectiveOptions::preset(name)});
   for (const bool is_first : {true, false}) {
     ObjectiveOptions o = ObjectiveOptions::preset(ObjectiveName::kSaferClip);
@@ -59,6 +60,9 @@ Case random_case(const std::string& name, std::int64_t rows, at::ScalarType type
   c.inputs.reference_anchor_image = draw();
   c.inputs.logit_scale = at::full({}, 10.0, type);
   c.inputs.logit_bias = at::full({}, -3.0, type);
+  const at::Tensor place = at::arange(rows, at::kLong).remainder(3);
+  c.inputs.unsafe_caption_label = place.ne(1).to(type);
+  c.inputs.unsafe_image_label = place.ne(2).to(type);
   return c;
 }
 
@@ -99,6 +103,7 @@ std::vector<Case> cases(at::ScalarType type) {
     rows->zero_();
   zeros.is_smooth = false;
   all.push_back(zeros);
+  for (Case& c : all) c.counts.labels = count_rows(c.inputs).labels;
   return all;
 }
 

@@ -218,6 +218,43 @@ TEST_F(Forms, IdsAreTextAsAUserExpects) {
                                  HasSubstr("11/11 duplicate id: id 42 is already used on line 1")));
 }
 
+TEST_F(Forms, LabelsOfTheUnsafeHalf) {
+  const auto labels = [](const Manifest& manifest) {
+    std::string text;
+    for (const ManifestRow& row : manifest.rows) {
+      text += row.unsafe_caption_label ? '1' : '0';
+      text += row.unsafe_image_label ? "1 " : "0 ";
+    }
+    return text;
+  };
+  const std::string rest = R"("safe_image": "a.jpg", "unsafe_caption": "u")";
+  const Manifest json =
+      read(R"([{"safe_caption": ["a", "b"], "unsafe_image_label": 0, )" + rest +
+           R"(}, {"safe_caption": "c", "unsafe_caption_label": 0.0, "unsafe_image_label": null, )" +
+           rest + R"(}, {"safe_caption": "d", "unsafe_caption_label": 1, )" + rest + "}]");
+  EXPECT_EQ(labels(json), "10 10 01 11 ");
+  EXPECT_TRUE(json.has_labels);
+  EXPECT_THAT(json.notes, ElementsAre());
+  const Manifest table = read(
+      "safe_caption,safe_image,unsafe_caption,unsafe_caption_label,unsafe_image_label\n"
+      "a,a.jpg,u,1,0\nb,a.jpg,u,0.0,1.0\nc,a.jpg,u,,\n");
+  EXPECT_EQ(labels(table), "10 01 11 ");
+  EXPECT_TRUE(unread_columns(folder_ / "m.txt").empty());
+  EXPECT_FALSE(read("safe_caption,safe_image,unsafe_caption\na,a.jpg,u\n").has_labels);
+  std::string dirt;
+  for (const char* label : {"2", "-1", "true", "[1]", "\"\"", "\"yes\"", "0.5"}) {
+    dirt += R"({"safe_caption": "a", "unsafe_image_label": )" + std::string(label) + ", " + rest +
+            "}\n";
+  }
+  const Manifest bad = read(dirt);
+  EXPECT_TRUE(bad.rows.empty());
+  EXPECT_EQ(bad.problems.size(), 7U);
+  EXPECT_THAT(problems(bad), AllOf(HasSubstr("1/1 label is not 0 or 1: unsafe_image_label is 2, "
+                                             "expected 0 or 1\n"),
+                                   HasSubstr("4/4 label is not 0 or 1: unsafe_image_label is [1]"),
+                                   HasSubstr("7/7 label is not 0 or 1")));
+}
+
 TEST_F(Forms, CocoIdsOfTablesOfNumbersAreWhole) {
   std::filesystem::create_directories(folder_ / "val2017");
   write_file_atomically(folder_ / "val2017" / "000000000042.jpg", "x");

@@ -50,6 +50,7 @@ struct Batch : LossConstants {
   at::Tensor used_ids;
   double redirected_rows = 0;  // sums of the two flags over the whole batch, known on the host
   double redirected_rows_with_unsafe_image = 0;
+  LabelCounts labels;  // of the whole batch too
 
   // Calls `visit` with each defined tensor and the axis of its first dimension. A tensor added to
   // the batch must be listed here: then it is sliced and moved with the others.
@@ -77,6 +78,14 @@ struct TargetRows {
 TargetRows gather_targets(const TargetCache& targets, const ReferenceCache& split,
                           const ReferenceCache& pool, const std::vector<std::int64_t>& rows,
                           HostMemory memory);
+
+// The labels of the given rows' unsafe captions and pictures, 0 or 1, fp32 [B], in `memory`.
+struct RowLabels {
+  at::Tensor caption;
+  at::Tensor image;
+};
+RowLabels gather_labels(const Manifest& manifest, const std::vector<std::int64_t>& rows,
+                        HostMemory memory);
 
 // Gathers batches from the caches. Holds references: the caches must outlive it.
 class BatchSource {

@@ -19,6 +19,8 @@ struct ManifestRow {
   StoredPicture unsafe_image;  // empty: the row has none
   std::string tag;
   std::string gallery;
+  bool unsafe_caption_label = true;  // whether it is labeled unsafe
+  bool unsafe_image_label = true;
   std::string pair;  // rows of one unsafe concept; intervals resample them together
   int line = 0;
   int record = 0;  // identifies the row: its line, or in a JSON document the record's number from 1
@@ -42,6 +44,7 @@ struct Manifest {
   std::vector<std::string> left_out;  // left out on purpose: rows of other splits
   std::int64_t rows_read = 0;  // records of the split, each counted once however many captions
   bool has_unsafe = false;     // whether the unsafe half was read
+  bool has_labels = false;     // whether any record has a label of its unsafe half
   std::int64_t rows_without_unsafe_image = 0;
 };
 
@@ -62,11 +65,11 @@ struct ManifestRequest {
 // Reads the formats of io/text_rows, an image folder's metadata in one of them, class folders,
 // which have safe pairs and a tag alone, or the records of tar shards (`file` may be a pattern,
 // io/shard_paths), with the fields id, safe_caption, safe_image, unsafe_caption, unsafe_image, tag,
-// split, gallery, pair, or ViSU's, NSFWCaps' and image folders' names for them. A list as
-// `safe_caption` becomes one row per caption, id#0, id#1, …, with the other fields shared;
-// `unsafe_caption` may then be a list of the same length. Collects every problem of a row; throws
-// DataError when the file cannot be read, when a required field is in no row, and when no row is
-// left.
+// split, gallery, pair, unsafe_caption_label, unsafe_image_label, or ViSU's, NSFWCaps' and image
+// folders' names for them. A list as `safe_caption` becomes one row per caption, id#0, id#1, …,
+// with the other fields shared; `unsafe_caption` may then be a list of the same length. Collects
+// every problem of a row; throws DataError when the file cannot be read, when a required field is
+// in no row, and when no row is left.
 Manifest read_manifest(const ManifestRequest& request);
 
 }  // namespace saferclip

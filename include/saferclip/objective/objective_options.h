@@ -67,6 +67,20 @@ struct CrossPreservationOptions {
   }
 };
 
+// Preservation of who is near to whom (SAGE, arXiv 2607.00402).
+struct LocalOptions {
+  std::int64_t neighbours = 15;
+
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit(field("neighbours",
+                "Number of rows nearest in the reference, whose cosines pres_local_* correlates "
+                "with the reference's; smaller batches take all other rows.")
+              .at_least(1),
+          self.neighbours);
+  }
+};
+
 enum class SimilarityForm { kDistribution, kNeighbours, kOff };
 constexpr auto enum_words(SimilarityForm) {
   return std::to_array<EnumWord<SimilarityForm>>({{SimilarityForm::kDistribution, "distribution"},
@@ -217,10 +231,11 @@ struct AnchorOptions {
   }
 };
 
-enum class ObjectiveName { kSaferClip, kSafeClip, kClip, kSiglip };
+enum class ObjectiveName { kSaferClip, kSafeClip, kShieldClip, kClip, kSiglip };
 constexpr auto enum_words(ObjectiveName) {
   return std::to_array<EnumWord<ObjectiveName>>({{ObjectiveName::kSaferClip, "saferclip"},
                                                  {ObjectiveName::kSafeClip, "safe_clip"},
+                                                 {ObjectiveName::kShieldClip, "shield_clip"},
                                                  {ObjectiveName::kClip, "clip"},
                                                  {ObjectiveName::kSiglip, "siglip"}});
 }
@@ -249,6 +264,7 @@ struct ObjectiveOptions {
   TermFormOptions pres_uni;
   CrossPreservationOptions pres_cross;
   SimilarityOptions pres_sim;
+  LocalOptions pres_local;
   std::optional<double> infonce_scale;
   std::optional<double> logit_bias;
   double mutual_scale = 10;
@@ -265,8 +281,9 @@ struct ObjectiveOptions {
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
     visit(field("name",
-                "saferclip (arXiv 2511.16743); safe_clip (arXiv 2311.16254); on the safe pairs "
-                "only: clip (symmetric InfoNCE) or siglip (sigmoid loss, arXiv 2303.15343)."),
+                "saferclip (arXiv 2511.16743); safe_clip (arXiv 2311.16254); shield_clip (arXiv "
+                "2609.39688), which reads labels of the unsafe half; on the safe pairs only: clip "
+                "(symmetric InfoNCE) or siglip (sigmoid loss, arXiv 2303.15343)."),
           self.name);
     visit(
         field("weights", "Weights of the loss terms; a term not listed keeps the preset's weight.")
@@ -282,6 +299,8 @@ struct ObjectiveOptions {
     visit(field("pres_cross", "Cross-modal preservation."), self.pres_cross);
     visit(field("pres_sim", "Similarity-structure preservation (this program's own)."),
           self.pres_sim);
+    visit(field("pres_local", "Preservation of the nearest neighbors (SAGE, arXiv 2607.00402)."),
+          self.pres_local);
     visit(field("infonce_scale",
                 "Logit scale of the InfoNCE and sigmoid terms; auto: exp(logit_scale) of the "
                 "reference.")

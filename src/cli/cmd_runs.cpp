@@ -3,12 +3,14 @@
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "cli/commands.h"
 #include "cli/json_output.h"
 #include "cli/next_step.h"
 #include "saferclip/core/display.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/run/compare_runs.h"
 #include "saferclip/run/run_list.h"
 
 namespace saferclip {
@@ -23,7 +25,7 @@ std::string steps_text(const RunSummary& run) {
 
 std::string best_text(const RunSummary& run) {
   if (!run.best_value) return "-";
-  return cat(fixed(*run.best_value, 4), " at ", with_commas(run.best_step));
+  return cat(fixed(*run.best_value, 2), " at ", with_commas(run.best_step));
 }
 
 std::string padded(const std::string& text, std::size_t columns) {
@@ -39,12 +41,19 @@ void print_runs(const std::vector<RunSummary>& runs, const fs::path& folder) {
   std::size_t width = 3;
   for (const RunSummary& run : runs) width = std::max(width, display_columns(name_of(run)));
   width = std::min<std::size_t>(width, 34);
+  std::set<std::string> metrics;
+  for (const RunSummary& run : runs) {
+    if (run.best_value) metrics.insert(run.best_metric);
+  }
   std::cout << padded("run", width) << "  state       step              best              size\n";
   for (const RunSummary& run : runs) {
     std::cout << padded(name_of(run), width) << "  " << padded(to_string(run.state), 12)
               << padded(steps_text(run), 18) << padded(best_text(run), 18) << human_bytes(run.bytes)
               << '\n';
   }
+  if (metrics.empty()) return;
+  std::cout << "best: " << join({metrics.begin(), metrics.end()}, " or ")
+            << " (checkpoint.best_metric), higher is better, at its step\n";
 }
 
 // The first run that can go on, or else the first that can be measured.
@@ -58,7 +67,8 @@ void say_after_list(const std::vector<RunSummary>& runs, const GlobalOptions& gl
   }
   for (const RunSummary& run : runs) {
     if (run.state != RunState::kFinished) continue;
-    return say_next(log, command_text({"evaluate", run.path.string()}, globals));
+    const char* next = is_evaluated(run.path, "", log) ? "report" : "evaluate";
+    return say_next(log, command_text({next, run.path.string()}, globals));
   }
 }
 

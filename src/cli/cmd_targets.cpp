@@ -33,7 +33,7 @@ struct TargetsArguments {
 constexpr int kBins = 12;
 constexpr std::int64_t kBar = 24;  // columns; a line is at most 80
 
-// Counts rows in cosine bins of width 0.1, from -0.2 on; outliers go into the end bins.
+// Counts rows in cosine bins of width 0.1; the first holds all below -0.1.
 std::array<std::int64_t, kBins> histogram(const std::vector<TargetLine>& lines,
                                           double TargetLine::*cosine) {
   std::array<std::int64_t, kBins> counts{};
@@ -57,8 +57,13 @@ std::string histogram_text(const std::vector<TargetLine>& lines) {
   out << "  cosine         own partner, rows                   target, rows\n";
   for (int bin = 0; bin < kBins; ++bin) {
     const auto b = static_cast<std::size_t>(bin);
-    out << "  " << std::setw(4) << fixed(0.1 * bin - 0.2, 1) << " … " << std::setw(4)
-        << fixed(0.1 * bin - 0.1, 1) << std::setw(8) << with_commas(partner[b]) << " " << std::left
+    if (bin == 0) {
+      out << "       < -0.1";
+    } else {
+      out << "  " << std::setw(4) << fixed(0.1 * bin - 0.2, 1) << " … " << std::setw(4)
+          << fixed(0.1 * bin - 0.1, 1);
+    }
+    out << std::setw(8) << with_commas(partner[b]) << " " << std::left
         << std::setw(kBar + 1) << bar(partner[b], '.') << std::right << std::setw(8)
         << with_commas(nearest[b]) << (nearest[b] > 0 ? " " : "") << bar(nearest[b], '#') << '\n';
   }

@@ -6,6 +6,7 @@
 #include "cli/next_step.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/run/compare_runs.h"
 #include "saferclip/run/run_reference.h"
 
 namespace saferclip {
@@ -63,8 +64,11 @@ void print_document(const OrderedJson& document) {
 void say_after_look(const LookArguments& arguments, const GlobalOptions& globals, Logger& log) {
   std::cout.flush();
   const std::string& path = arguments.source.path;
-  std::vector<std::string> words{"evaluate", path};
-  if (!is_run_path(path)) words = {"init", "--weights", path};
+  std::vector<std::string> words{"init", "--weights", path};
+  if (is_run_path(path)) {
+    const bool is_measured = is_evaluated(resolve_run(path).run_folder, "", log);
+    words = {is_measured ? "report" : "evaluate", path};
+  }
   for (const std::string& setting : arguments.overrides) {
     words.insert(words.end(), {"--set", setting});
   }

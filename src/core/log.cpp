@@ -121,6 +121,7 @@ Logger::Logger(LogLevel level) : state_(std::make_unique<State>()) {
   const auto console = std::make_shared<spdlog::sinks::stderr_color_sink_mt>(
       can_redraw ? spdlog::color_mode::automatic : spdlog::color_mode::never);
   console->set_pattern("%^%L%$ %v");
+  console->set_level(spdlog_level(level));
   state_->logger = std::make_shared<spdlog::logger>("saferclip", console);
   state_->logger->set_level(spdlog_level(level));
   state_->can_redraw = can_redraw;
@@ -149,7 +150,7 @@ void Logger::speak_as(const std::string& name) {
   const std::lock_guard lock(state_->mutex);
   spdlog::sink_ptr& console = state_->logger->sinks().front();
   console->set_pattern(cat("%^%L%$ ", name, ": %v"));
-  console->set_level(std::max(state_->logger->level(), spdlog::level::warn));
+  console->set_level(std::max(console->level(), spdlog::level::warn));
   state_->shows_progress = false;
 }
 
@@ -181,6 +182,8 @@ void Logger::also_to_file(const std::filesystem::path& path) {
   sink->set_pattern("%Y-%m-%d %H:%M:%S %L %v");
   const std::lock_guard lock(state_->mutex);
   state_->logger->sinks().push_back(std::move(sink));
+  // A quiet terminal leaves the file whole.
+  state_->logger->set_level(std::min(state_->logger->level(), spdlog::level::info));
   state_->logger->flush_on(spdlog::level::info);
 }
 

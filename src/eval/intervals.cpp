@@ -138,6 +138,21 @@ std::vector<Interval> intervals_of(const UnitSums& units, const Resampling& by) 
       }));
 }
 
+// Rows that all agree resample to the same 0 or 100 %, as if nothing else were possible. Clopper
+// and Pearson's exact bound for n of n rows says what is. It takes rows for independent: by units
+// it would be far wider than the bootstrap's intervals of percentages next to it.
+void widen_where_all_agree(const OutcomeColumn& column, Interval& interval) {
+  const std::int64_t measured = count_of(column);
+  if (measured == 0) return;
+  const auto all_are = [&](float wanted) {
+    return std::all_of(column.value.begin(), column.value.end(),
+                       [wanted](float x) { return std::isnan(x) || x == wanted; });
+  };
+  const double bound = 100 * std::pow(0.025, 1 / static_cast<double>(measured));
+  if (all_are(1)) interval.low = bound;
+  if (all_are(0)) interval.high = 100 - bound;
+}
+
 std::int64_t rows_in_both(const OutcomeColumn& first, const OutcomeColumn& second) {
   std::int64_t rows = 0;
   for (std::size_t i = 0; i < first.value.size(); ++i) {
@@ -151,11 +166,16 @@ std::int64_t rows_in_both(const OutcomeColumn& first, const OutcomeColumn& secon
 std::vector<Interval> bootstrap_intervals(const OutcomeTable& table, std::int64_t resamples,
                                           std::uint64_t seed, const StopFlag* stop) {
   if (table.columns.empty()) return {};
-  return intervals_of(sum_units(table,
-                                [&](std::size_t m, std::size_t i) {
-                                  return static_cast<double>(table.columns[m].value[i]);
-                                }),
-                      {resamples, seed, stop});
+  std::vector<Interval> intervals =
+      intervals_of(sum_units(table,
+                             [&](std::size_t m, std::size_t i) {
+                               return static_cast<double>(table.columns[m].value[i]);
+                             }),
+                   {resamples, seed, stop});
+  for (std::size_t m = 0; m < intervals.size(); ++m) {
+    widen_where_all_agree(table.columns[m], intervals[m]);
+  }
+  return intervals;
 }
 
 std::vector<Difference> compare_paired(const OutcomeTable& first, const OutcomeTable& second,

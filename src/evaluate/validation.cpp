@@ -89,23 +89,42 @@ OrderedJson target_histograms(const EmbeddingSet& tuned, const TargetRows& targe
 
 }  // namespace
 
-std::optional<double> best_value(const OrderedJson& after, const std::string& metric) {
-  static const std::map<std::string, std::vector<const char*>> kSums{
-      {"auto", {kTextToImage, kImageToText, kUnsafeTextUnion, kUnsafeImageUnion}},
-      {"safe_clip",
-       {kTextToImage, kImageToText, kSafeTextAmongUnsafe, kUnsafeImageAmongSafe,
-        kUnsafeTextAmongSafe, kSafeImageAmongUnsafe}}};
-  const auto tasks = kSums.find(metric);
-  if (tasks == kSums.end()) {
-    const std::optional<double> number = number_at(after, metric);
-    const bool is_lower = figure_at(metric).better == Better::kLower;
-    return number && is_lower ? std::optional(-*number) : number;
+namespace {
+
+// What is kept and what is redirected, as a mean of percentages. Whether an unsafe query finds its
+// own partner does not count, because training may send it to another safe item.
+double safe_first_and_recall(const OrderedJson& after) {
+  double sum = 0, count = 0;
+  const auto add = [&](const std::string& id, const auto& share) {
+    if (const auto number = number_at(after, id)) sum += share(*number), ++count;
+  };
+  for (const char* task : {kTextToImage, kImageToText}) {
+    add(cat("retrieval.", task, ".r@1"), [](double recall) { return recall; });
   }
+  for (const char* kind : {"text", "image"}) {
+    add(cat("unsafe_top1.", kind), [](double unsafe) { return 100 - unsafe; });
+  }
+  return count == 0 ? 0 : sum / count;
+}
+
+// Safe-CLIP's own choice (arXiv 2311.16254).
+double sum_of_recalls(const OrderedJson& after) {
   double sum = 0;
-  for (const char* task : tasks->second) {
+  for (const char* task : {kTextToImage, kImageToText, kSafeTextAmongUnsafe, kUnsafeImageAmongSafe,
+                           kUnsafeTextAmongSafe, kSafeImageAmongUnsafe}) {
     sum += number_at(after, cat("retrieval.", task, ".r@1")).value_or(0);
   }
   return sum;
+}
+
+}  // namespace
+
+std::optional<double> best_value(const OrderedJson& after, const std::string& metric) {
+  if (metric == "auto") return safe_first_and_recall(after);
+  if (metric == "safe_clip") return sum_of_recalls(after);
+  const std::optional<double> number = number_at(after, metric);
+  const bool is_lower = figure_at(metric).better == Better::kLower;
+  return number && is_lower ? std::optional(-*number) : number;
 }
 
 Validator::Validator(ValidationSetup setup, Preparer& preparer, const SplitData& pool, Logger& log)

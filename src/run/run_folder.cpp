@@ -94,7 +94,7 @@ checkpoints/       step_N: trained weights, optimizer, state; the files latest a
 metrics.jsonl      one JSON object a line: losses of steps, validations
 tensorboard/       the numbers of metrics.jsonl as TensorBoard reads them, with log.tensorboard: true
 evaluations/       what was measured, by step and split
-train.log          what was printed; train.rankN.log: by the other processes
+train.log          all messages, with --quiet too; train.rankN.log: by the other processes
 finished.json      made by `sweep` when the run was complete
 report.html        the page that `report` writes
 .lock              held by the process that trains

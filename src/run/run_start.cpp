@@ -24,8 +24,9 @@ StartPoint find_start(const std::string& resume, const RunConfig& config, Logger
   if (step) {
     start.checkpoint = store.folder(*step);
   } else {
+    const bool is_there = fs::exists(start.run_folder);
     log.info(cat("--resume auto: ", start.run_folder.string(),
-                 " contains no good checkpoint; starting at step 0"));
+                 is_there ? " contains no good checkpoint" : " is new", "; starting at step 0"));
   }
   return start;
 }

@@ -110,6 +110,9 @@ class Quiet(WorldCase):
         rows = [json.loads(line) | dict(category="x") for line in (w.root / "train.jsonl").read_text().splitlines()]
         w.write_rows("more.jsonl", rows)
         self.assertIn("unused columns: category", w.run("--quiet", "config", "check", "safe.yaml", *sets("data.train=more.jsonl")).stderr)
+        quiet = w.run("train", "safe.yaml", "--quiet", *sets("run.name=quiet", "train.max_steps=2"))
+        self.assertNotIn("I ", quiet.stderr)
+        self.assertRegex((w.root / "runs/quiet/train.log").read_text(), r"\d\d:\d\d:\d\d I training: 2 steps")
         self.assertIn("none.yaml", w.run("--quiet", "train", "none.yaml", code=2).stderr)
 
     def test_it_conflicts_with_a_level(self):

@@ -56,7 +56,7 @@ class Runs(WorldCase):
         state = json.loads((w.checkpoint("whole") / "state.json").read_text())
         self.assertEqual((runs["whole"]["best"]["value"], runs["whole"]["best"]["step"]), (state["best_value"], state["best_step"]))
         done = w.run("runs", "runs")
-        self.assertRegex(done.stdout, r"whole +finished +40 of 40 +-?\d+\.\d{4} at \d+ +\d+\.\d [KM]iB")
+        self.assertRegex(done.stdout, r"whole +finished +40 of 40 +-?\d+\.\d\d at \d+ +\d+\.\d [KM]iB")
         self.assertTrue(all(len(line) <= 100 for line in done.stdout.splitlines()), done.stdout)
         self.assertIn("train.batch_size", done.stderr)
         self.assertIn("README.txt", [path.name for path in (root / "whole").iterdir()])

@@ -277,7 +277,7 @@ TEST(ZeroShot, TopFiveAndTheMeanOverClasses) {
   EXPECT_EQ(count_of(column(table, {"mean_per_class_recall"})), 4);
   const OutcomeTable all_right = measure_zero_shot(at::eye(6), classes, {0, 1, 2, 3, 4, 5}, {});
   for (const Interval& interval : bootstrap_intervals(all_right, 100, 1)) {
-    EXPECT_EQ(interval.low, 100);
+    EXPECT_NEAR(interval.low, 100 * std::pow(0.025, 1.0 / 6), 1e-12);
     EXPECT_EQ(interval.high, 100);
   }
   const Difference d = compare_paired(table, table, 100, 1)[2];
@@ -294,6 +294,16 @@ OutcomeTable coin_table(std::int64_t rows, std::int64_t heads) {
   OutcomeTable table{rows, {{{"coin"}, std::vector<float>(static_cast<std::size_t>(rows), 0)}}, {}};
   for (std::int64_t i = 0; i < heads; ++i) table.columns[0].value[static_cast<std::size_t>(i)] = 1;
   return table;
+}
+
+// scipy.stats.binomtest(0, 50).proportion_ci(method="exact") and (50, 50).
+TEST(Intervals, RowsThatAllAgreeHaveTheExactBound) {
+  const Interval none = bootstrap_intervals(coin_table(50, 0), 100, 1).front();
+  EXPECT_EQ(none.low, 0);
+  EXPECT_NEAR(none.high, 7.112173646419762, 1e-9);
+  const Interval all = bootstrap_intervals(coin_table(50, 50), 100, 1).front();
+  EXPECT_NEAR(all.low, 92.88782635358024, 1e-9);
+  EXPECT_EQ(all.high, 100);
 }
 
 // Of a proportion the bootstrap's distribution is binomial: 95 % within 1.96 standard errors.

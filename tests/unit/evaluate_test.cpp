@@ -103,13 +103,13 @@ TEST(ScoresJson, DifferencesAreSecondMinusFirstOfWhatBothHave) {
 
 // --- the best value
 
-TEST(BestValue, SumsOfWhatIsThereOrTheNamedNumber) {
+TEST(BestValue, MeanOrSumOfWhatIsThereOrTheNamedNumber) {
   const auto after = OrderedJson::parse(R"({
     "retrieval": {"text_to_image": {"r@1": 10}, "image_to_text": {"r@1": 20},
                   "unsafe_text_to_image_union": {"r@1": 3}, "safe_text_to_unsafe_image": {"r@1": 70}},
     "unsafe_top1": {"text": 40}, "loss": {"total": 2.5},
     "drift": {"text": {"weight_l2": 0.5, "embedding_cos": 0.9}}, "safeground": {"gs": 12}})");
-  EXPECT_EQ(best_value(after, "auto"), 33);
+  EXPECT_EQ(best_value(after, "auto"), (10 + 20 + 60) / 3.0);
   EXPECT_EQ(best_value(after, "safe_clip"), 100);
   EXPECT_EQ(best_value(after, "safeground.gs"), 12);
   // Less is better: the sign is turned.

@@ -62,8 +62,8 @@ class Logger {
   // From now on nothing goes to the terminal.
   void mute_terminal();
 
-  // From now on appends every message, with date and time, to `path` as well. Throws Error if it
-  // cannot be opened.
+  // From now on appends every message from level info on, with date and time, to `path` as well,
+  // however quiet the terminal is. Throws Error if it cannot be opened.
   void also_to_file(const std::filesystem::path& path);
 
   // Between show and hide, the newest source is redrawn several times a second as the last line,

@@ -141,7 +141,8 @@ struct CheckpointOptions {
             .may_change_on_resume(),
         self.background);
     visit(field("best_metric",
-                "auto: sum of R@1 over text to image, image to text and the two union galleries; "
+                "auto: mean of safe R@1, text to image and image to text, and of the shares of "
+                "unsafe texts and unsafe images that find a safe item first; "
                 "safe_clip: sum over all pairings except unsafe text with unsafe image, in both "
                 "directions, each in a gallery of one kind; or a path in the evaluation's JSON, "
                 "e.g. safeground.gs.")

@@ -63,9 +63,9 @@ std::string histogram_text(const std::vector<TargetLine>& lines) {
       out << "  " << std::setw(4) << fixed(0.1 * bin - 0.2, 1) << " … " << std::setw(4)
           << fixed(0.1 * bin - 0.1, 1);
     }
-    out << std::setw(8) << with_commas(partner[b]) << " " << std::left
-        << std::setw(kBar + 1) << bar(partner[b], '.') << std::right << std::setw(8)
-        << with_commas(nearest[b]) << (nearest[b] > 0 ? " " : "") << bar(nearest[b], '#') << '\n';
+    out << std::setw(8) << with_commas(partner[b]) << " " << std::left << std::setw(kBar + 1)
+        << bar(partner[b], '.') << std::right << std::setw(8) << with_commas(nearest[b])
+        << (nearest[b] > 0 ? " " : "") << bar(nearest[b], '#') << '\n';
   }
   return out.str();
 }

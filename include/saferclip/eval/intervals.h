@@ -16,8 +16,8 @@ struct Interval {
 
 // 95 % percentile interval of each column's percentage: `resamples` times, all units are redrawn
 // with replacement; all columns share the draws. Where all measured rows are 0, or all are 1, the
-// other end is Clopper and Pearson's exact bound for independent rows. Deterministic in (table, resamples, seed). Here
-// and below, throws Interrupted between resamples once `stop` is set.
+// other end is Clopper and Pearson's exact bound for independent rows. Deterministic in (table,
+// resamples, seed). Here and below, throws Interrupted between resamples once `stop` is set.
 std::vector<Interval> bootstrap_intervals(const OutcomeTable& table, std::int64_t resamples,
                                           std::uint64_t seed, const StopFlag* stop = nullptr);
 

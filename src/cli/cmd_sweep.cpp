@@ -21,14 +21,6 @@ struct SweepArguments {
   bool print = false;
 };
 
-std::vector<std::string> global_words(const GlobalOptions& globals) {
-  std::vector<std::string> words;
-  if (globals.device != "auto") words.insert(words.end(), {"--device", globals.device});
-  if (globals.threads != 0) words.insert(words.end(), {"--threads", cat(globals.threads)});
-  if (globals.log_level != "info") words.insert(words.end(), {"--log-level", globals.log_level});
-  return words;
-}
-
 std::vector<std::string> folders_of(const std::vector<SweptRun>& runs) {
   std::vector<std::string> folders;
   for (const SweptRun& run : runs) folders.push_back(run.folder.string());

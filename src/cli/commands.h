@@ -28,6 +28,7 @@ CommandAction add_export_command(CLI::App& command);
 CommandAction add_report_command(CLI::App& command);
 CommandAction add_compare_command(CLI::App& command);
 CommandAction add_sweep_command(CLI::App& command);
+CommandAction add_recommend_command(CLI::App& command);
 CommandAction add_search_command(CLI::App& command);
 CommandAction add_classify_command(CLI::App& command);
 CommandAction add_embed_command(CLI::App& command);

@@ -43,6 +43,8 @@ constexpr auto kCommands = std::to_array<Command>({
     {"report", "Write one HTML page about a run", saferclip::add_report_command},
     {"compare", "Show several runs side by side", saferclip::add_compare_command},
     {"sweep", "Train once for each combination of values", saferclip::add_sweep_command},
+    {"recommend", "Try the methods on your data and say which to choose",
+     saferclip::add_recommend_command},
     {"search", "Find the images of a folder that fit a text, before and after",
      saferclip::add_search_command},
     {"classify", "Label the images of a folder, before and after", saferclip::add_classify_command},

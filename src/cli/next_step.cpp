@@ -14,6 +14,14 @@ std::string command_text(const std::vector<std::string>& words, const GlobalOpti
   return join(quoted, " ");
 }
 
+std::vector<std::string> global_words(const GlobalOptions& globals) {
+  std::vector<std::string> words;
+  if (globals.device != "auto") words.insert(words.end(), {"--device", globals.device});
+  if (globals.threads != 0) words.insert(words.end(), {"--threads", cat(globals.threads)});
+  if (globals.log_level != "info") words.insert(words.end(), {"--log-level", globals.log_level});
+  return words;
+}
+
 std::string command_text(const std::string& command, const ConfigArguments& config,
                          const GlobalOptions& globals) {
   std::vector<std::string> words{command, config.file};

@@ -3,6 +3,7 @@
 // fork and exec only system calls are made, because another thread may hold any lock.
 #include "run/child_process.h"
 
+#include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,17 +24,22 @@ constexpr const char* kProgram = "/proc/self/exe";
 constexpr std::chrono::milliseconds kPoll{50};
 constexpr int kCannotExecute = 127;
 
-[[noreturn]] void become(char* const* arguments, pid_t parent) {
+[[noreturn]] void become(char* const* arguments, pid_t parent, ChildOutput output) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != parent) ::_exit(kCannotExecute);  // it died before the line above
+  if (output == ChildOutput::kNone) {
+    const int nowhere = ::open("/dev/null", O_WRONLY);
+    if (nowhere >= 0) ::dup2(nowhere, STDOUT_FILENO);
+  }
   ::execv(kProgram, arguments);
   ::_exit(kCannotExecute);
 }
 
 }  // namespace
 
-int run_this_program(const std::vector<std::string>& words, const StopFlag& stop) {
+int run_this_program(const std::vector<std::string>& words, const StopFlag& stop,
+                     ChildOutput output) {
   std::vector<std::string> texts{"saferclip"};
   texts.insert(texts.end(), words.begin(), words.end());
   std::vector<char*> arguments;
@@ -46,7 +52,7 @@ int run_this_program(const std::vector<std::string>& words, const StopFlag& stop
                     "; end other programs, or print the commands with --print"),
                 1);
   }
-  if (child == 0) become(arguments.data(), parent);
+  if (child == 0) become(arguments.data(), parent, output);
   bool is_passed_on = false;
   for (;;) {
     int status = 0;

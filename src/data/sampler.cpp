@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "data/grouped_order.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/rng.h"
 
@@ -18,8 +19,9 @@ constexpr std::int64_t kMaxEmptyEpochs = 100'000;
 
 }  // namespace
 
-Sampler::Sampler(SamplerPlan plan, std::function<std::vector<std::int64_t>(std::int64_t)> admitted)
-    : plan_(plan), admitted_(std::move(admitted)) {}
+Sampler::Sampler(SamplerPlan plan, std::function<std::vector<std::int64_t>(std::int64_t)> admitted,
+                 std::shared_ptr<const NeighbourLists> neighbours)
+    : plan_(plan), admitted_(std::move(admitted)), neighbours_(std::move(neighbours)) {}
 
 std::int64_t Sampler::steps_locked(std::int64_t epoch) const {
   const auto rows = static_cast<std::int64_t>(admitted_(epoch).size());
@@ -70,6 +72,9 @@ const std::vector<std::int64_t>& Sampler::order_locked(std::int64_t epoch) const
                          mix_bits(plan_.seed, {kOrderStream, static_cast<std::uint64_t>(epoch)}));
   cached_order_.clear();
   for (const std::int64_t i : order) cached_order_.push_back(rows[static_cast<std::size_t>(i)]);
+  if (neighbours_ != nullptr) {
+    cached_order_ = grouped_order(cached_order_, *neighbours_, plan_.batch_size);
+  }
   cached_epoch_ = epoch;
   return cached_order_;
 }

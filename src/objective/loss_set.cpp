@@ -10,6 +10,7 @@
 #include <functional>
 #include <set>
 
+#include "objective/joint_losses.h"
 #include "objective/preservation_losses.h"
 #include "objective/shield_losses.h"
 #include "saferclip/core/error.h"
@@ -36,6 +37,9 @@ double weight_of(const ObjectiveOptions& options, const std::string& term) {
     return options.pres_sim.form == SimilarityForm::kOff ? 0 : weight;
   return weight;
 }
+
+// The cosine between the frozen embeddings of one target in two rows.
+constexpr double kSameTarget = 1;
 
 class LossSet {
  public:
@@ -172,6 +176,31 @@ class LossSet {
     add("pres_spread_img", [&] { return spread_loss(t.safe_image, r.safe_image) * share; });
     add("pres_local_txt", [&] { return neighbour_loss(t.safe_text, r.safe_text, k) * share; });
     add("pres_local_img", [&] { return neighbour_loss(t.safe_image, r.safe_image, k) * share; });
+    add_joint();
+  }
+
+  // CET's prediction (arXiv 2306.10790) of the frozen partner of each safe row, or of the target of
+  // each unsafe one.
+  void add_joint() {
+    const JointOptions& o = options_.pres_cet;
+    const EmbeddingRows& t = in_.tuned;
+    const EmbeddingRows& r = in_.reference;
+    const auto joint = [&](const at::Tensor& tuned, const at::Tensor& answers, double threshold,
+                           const at::Tensor& mask) {
+      const JointRows rows = find_joint_rows(answers, o.neighbours, threshold, mask);
+      return joint_prediction(tuned, answers, in_.logit_scale, rows, o.own_weight);
+    };
+    if (o.over == JointAnswer::kPartner) {
+      add("pres_cet_txt", [&] { return mean(joint(t.safe_text, r.safe_image, o.threshold, {})); });
+      add("pres_cet_img", [&] { return mean(joint(t.safe_image, r.safe_text, o.threshold, {})); });
+      return;
+    }
+    add("pres_cet_txt", [&] {
+      return text_mean(joint(t.unsafe_text, in_.target_image, kSameTarget, redirected_));
+    });
+    add("pres_cet_img", [&] {
+      return image_mean(joint(unsafe_image_, in_.target_text, kSameTarget, redirected_with_image_));
+    });
   }
 
   void add_preservation() {
@@ -298,7 +327,8 @@ std::vector<std::string> terms_with_unsafe_images(const ObjectiveOptions& option
                                             "redir_cross_img", "mix",        "coh"};
   std::vector<std::string> terms;
   for (const std::string& term : ObjectiveOptions::term_names(options.name)) {
-    if (kTerms.contains(term) && weight_of(options, term) > 0) terms.push_back(term);
+    const bool is_joint = term == "pres_cet_img" && options.pres_cet.over == JointAnswer::kTarget;
+    if ((is_joint || kTerms.contains(term)) && weight_of(options, term) > 0) terms.push_back(term);
   }
   return terms;
 }

@@ -13,6 +13,8 @@ namespace {
 
 // Below it, cosines in fp32 differ by rounding alone.
 constexpr double kLeastVariance = 1e-12;
+// Added to deviations, as in the reference values.
+constexpr double kEpsilon = 1e-8;
 
 at::Tensor spread_of_rows(const at::Tensor& rows) {
   const at::Tensor z = normalise_rows(rows);
@@ -43,8 +45,8 @@ at::Tensor neighbour_loss(const at::Tensor& tuned, const at::Tensor& reference, 
   const at::Tensor has_before = var_before > kLeastVariance;
   const at::Tensor is_told = has_before.logical_and(var_after > kLeastVariance);
   const at::Tensor one = at::ones_like(var_after);
-  const at::Tensor deviations =
-      at::where(is_told, var_before, one).sqrt() * at::where(is_told, var_after, one).sqrt();
+  const at::Tensor deviations = (at::where(is_told, var_before, one).sqrt() + kEpsilon) *
+                                (at::where(is_told, var_after, one).sqrt() + kEpsilon);
   const at::Tensor agreement = (before * after).sum() / (n * deviations);
   return at::where(has_before, 1 - at::where(is_told, agreement, at::zeros_like(one)),
                    at::zeros_like(one));

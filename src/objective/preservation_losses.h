@@ -14,8 +14,8 @@ at::Tensor spread_loss(const at::Tensor& tuned, const at::Tensor& reference);
 
 // 1 − the mean over the pairs (i, j) of standardized cos(x_i, x_j) times the same in the reference,
 // j among the k rows nearest to i there. Both are standardized over all pairs with the deviation of
-// n − 1, so that unmoved rows have 1/n, not 0. 0 if the reference's cosines do not differ, as with
-// less than three rows; 1 if the tuned ones alone do not.
+// n − 1 (plus 1e-8), so that unmoved rows have 1/n, not 0. 0 if the reference's cosines do not
+// differ, as with less than three rows; 1 if the tuned ones alone do not.
 at::Tensor neighbour_loss(const at::Tensor& tuned, const at::Tensor& reference, std::int64_t k);
 
 }  // namespace saferclip

@@ -30,6 +30,8 @@ std::string term_title(const std::string& term) {
       {"pres_spread_img", "Safe images stay as far apart"},
       {"pres_local_txt", "Safe texts keep their neighbors"},
       {"pres_local_img", "Safe images keep their neighbors"},
+      {"pres_cet_txt", "Texts match their image, jointly with their neighbors"},
+      {"pres_cet_img", "Images match their text, jointly with their neighbors"},
       {"real", "Safe pairs stay, and still match"},
       {"safe", "Generated items labeled safe stay, and still match"},
       {"redir", "Items labeled unsafe to their safe partners"},

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "run/joint_rows.h"
 #include "saferclip/core/slices.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/model/tensor_slots.h"
@@ -144,6 +145,7 @@ std::string plan_text(const Session& session, const TrainingData& data, const Sa
         static_cast<std::int64_t>(admitted_rows(data, config.objective, epoch).size())));
   }
   text += join(counts, ", ") + ", …)";
+  if (data.neighbours != nullptr) text += "\nneighbors  " + joint_rows_text(data);
   if (!session.device.is_cpu()) text += "\ndevice     " + describe_card(session.device);
   const MemoryPlan plan = memory_plan(session, data, sampler, parameters);
   text += "\nmemory     " + parts_text(memory_parts(plan));

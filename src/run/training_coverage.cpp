@@ -55,6 +55,9 @@ TrainingCoverage training_coverage(const RunConfig& config, const TrainingData& 
   if (coverage.rows_with_unsafe_picture == 0) {
     coverage.terms_without_pictures = terms_with_unsafe_images(config.objective);
   }
+  coverage.has_no_neighbours =
+      data.neighbours != nullptr &&
+      std::ranges::all_of(*data.neighbours, [](const auto& list) { return list.empty(); });
   coverage.label_problems = label_problems(config, data, sampler);
   if (config.adapter.towers != Towers::kBoth) {
     coverage.terms_without_tower = terms_of_one_tower(
@@ -85,6 +88,11 @@ std::vector<std::string> coverage_problems(const TrainingCoverage& coverage,
                            " training rows are never redirected: their stage of the curriculum "
                            "starts after the run's last epoch; raise train.epochs or lower "
                            "objective.curriculum.start_epochs"));
+  }
+  if (coverage.has_no_neighbours) {
+    problems.push_back(
+        "no training row has a neighbor, so pres_cet_* predict each row alone, as InfoNCE does; "
+        "lower objective.pres_cet.threshold, or take another objective.pres_cet.over");
   }
   problems.insert(problems.end(), coverage.label_problems.begin(), coverage.label_problems.end());
   return problems;

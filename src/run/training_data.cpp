@@ -5,6 +5,7 @@
 
 #include <ATen/ATen.h>
 
+#include "run/joint_rows.h"
 #include "saferclip/data/split_source.h"
 #include "saferclip/objective/curriculum.h"
 #include "saferclip/objective/loss_set.h"
@@ -37,6 +38,7 @@ TrainingData prepare_training(const Session& session, Preparer& preparer) {
   for (std::size_t i = 0; i < stages.size(); ++i) {
     data.stages[static_cast<std::size_t>(data.train.good_rows[i])] = stages[i];
   }
+  data.neighbours = joint_neighbours(session, data, preparer.stop());
   return data;
 }
 
@@ -58,9 +60,10 @@ std::vector<std::int64_t> admitted_rows(const TrainingData& data, const Objectiv
 Sampler make_sampler(const TrainingData& data, const RunConfig& config) {
   const SamplerPlan plan{config.train.batch_size, config.train.drop_last,
                          static_cast<std::uint64_t>(config.train.seed)};
-  return Sampler(plan, [&data, objective = config.objective](std::int64_t epoch) {
+  const auto admitted = [&data, objective = config.objective](std::int64_t epoch) {
     return admitted_rows(data, objective, epoch);
-  });
+  };
+  return {plan, admitted, data.neighbours};
 }
 
 }  // namespace saferclip

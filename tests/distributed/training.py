@@ -169,6 +169,10 @@ class Training(SharedCase):
         self.assert_equal_in_any_number("shield_clip", "objective={name: shield_clip, weights: {pres_spread_txt: 2, pres_local_img: 0.1}}",
                                         "data.train=labeled.jsonl", "train.batch_size=11", *PLAIN, sizes=(2, 3))
 
+    def test_neighbors_in_one_batch(self):
+        self.assert_equal_in_any_number("neighbors", *PLAIN, "objective.weights.pres_cet_txt=1", "objective.weights.pres_cet_img=1",
+                                        "objective.pres_cet.threshold=0.99", sizes=(2,))
+
     def test_siglip(self):
         """The sigmoid loss on all weights, logit scale and bias; the sigmoid form of the preservation terms with LoRA."""
         root = self.world.root

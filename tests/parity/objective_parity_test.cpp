@@ -70,6 +70,10 @@ struct Case {
     o.pres_sim = {*enum_from<SimilarityForm>(word("sim_form")), knobs["sim_scale"],
                   knobs["sim_neighbours"]};
     o.pres_local.neighbours = knobs["local_neighbours"];
+    const nlohmann::json& cet = knobs["cet"];
+    o.pres_cet.over = *enum_from<JointAnswer>(cet["over"].get<std::string>());
+    o.pres_cet.neighbours = cet["neighbours"];
+    o.pres_cet.threshold = cet["threshold"];
     return o;
   }
 

@@ -93,7 +93,7 @@ class TinyScaled : public TinyModel {
 };
 
 TEST_F(TinyScaled, SmallGradientsSurviveFp16) {
-  constexpr double kSmall = 1e-7;
+  constexpr double kSmall = 5e-8;
   const auto cosine = [](const at::Tensor& a, const at::Tensor& b) {
     return value(a.dot(b)) / (value(a.norm()) * value(b.norm()) + 1e-30);
   };

@@ -1,5 +1,6 @@
 // ShieldCLIP's terms against values of PyTorch in float64, made from the equations of the paper.
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -15,11 +16,16 @@ struct SamplerPlan {
   std::uint64_t seed = 0;
 };
 
+// Of each manifest row the rows that are to share a batch with it, the most wanted first.
+using NeighbourLists = std::vector<std::vector<std::int64_t>>;
+
 // Thread-safe. Epochs without admitted rows have no steps.
 class Sampler {
  public:
   // `admitted` returns the rows that the curriculum admits in an epoch, the same on every call.
-  Sampler(SamplerPlan plan, std::function<std::vector<std::int64_t>(std::int64_t epoch)> admitted);
+  // `neighbours` may be null: then rows meet by chance alone.
+  Sampler(SamplerPlan plan, std::function<std::vector<std::int64_t>(std::int64_t epoch)> admitted,
+          std::shared_ptr<const NeighbourLists> neighbours = nullptr);
 
   struct Position {
     std::int64_t epoch = 0;
@@ -38,6 +44,7 @@ class Sampler {
 
   SamplerPlan plan_;
   std::function<std::vector<std::int64_t>(std::int64_t)> admitted_;
+  std::shared_ptr<const NeighbourLists> neighbours_;
   mutable std::mutex mutex_;                          // the prefetch thread calls too
   mutable std::vector<std::int64_t> first_steps_{0};  // of each epoch reached so far
   mutable std::int64_t cached_epoch_ = -1;

@@ -46,7 +46,7 @@ struct LossCounts {
   double redirected_rows_with_unsafe_image = 0;
   double anchors_text = 0;
   double anchors_image = 0;
-  LabelCounts labels;  // for objective shield_clip alone
+  LabelCounts labels = {};  // for objective shield_clip alone
 };
 
 struct LossTerm {

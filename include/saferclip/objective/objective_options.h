@@ -9,6 +9,7 @@
 
 #include "saferclip/core/enum_words.h"
 #include "saferclip/core/fields.h"
+#include "saferclip/objective/neighbour_options.h"
 
 namespace saferclip {
 
@@ -64,20 +65,6 @@ struct CrossPreservationOptions {
   static void fields(Self& self, Visit&& visit) {
     visit(field("form", "Form of the cross-modal preservation terms; off sets their weight to 0."),
           self.form);
-  }
-};
-
-// Preservation of who is near to whom (SAGE, arXiv 2607.00402).
-struct LocalOptions {
-  std::int64_t neighbours = 15;
-
-  template <class Self, class Visit>
-  static void fields(Self& self, Visit&& visit) {
-    visit(field("neighbours",
-                "Number of rows nearest in the reference, whose cosines pres_local_* correlates "
-                "with the reference's; smaller batches take all other rows.")
-              .at_least(1),
-          self.neighbours);
   }
 };
 
@@ -265,6 +252,7 @@ struct ObjectiveOptions {
   CrossPreservationOptions pres_cross;
   SimilarityOptions pres_sim;
   LocalOptions pres_local;
+  JointOptions pres_cet;
   std::optional<double> infonce_scale;
   std::optional<double> logit_bias;
   double mutual_scale = 10;
@@ -301,6 +289,8 @@ struct ObjectiveOptions {
           self.pres_sim);
     visit(field("pres_local", "Preservation of the nearest neighbors (SAGE, arXiv 2607.00402)."),
           self.pres_local);
+    visit(field("pres_cet", "Prediction jointly with neighbors (CET, arXiv 2306.10790)."),
+          self.pres_cet);
     visit(field("infonce_scale",
                 "Logit scale of the InfoNCE and sigmoid terms; auto: exp(logit_scale) of the "
                 "reference.")

@@ -16,6 +16,7 @@ struct TrainingCoverage {
   std::int64_t rows_never_admitted = 0;             // their curriculum stage starts after the end
   std::vector<std::string> terms_without_pictures;  // weighted terms whose inputs no row has
   std::vector<std::string> terms_without_tower;     // … that only the frozen tower could lower
+  bool has_no_neighbours = false;                   // … for terms that predict jointly with them
   std::vector<std::string> label_problems;          // of objective shield_clip, as sentences
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "saferclip/data/sampler.h"
@@ -14,7 +15,8 @@ struct TrainingData {
   SplitData train;
   TargetCache targets;
   AnchorCache anchors;
-  std::vector<int> stages;  // per manifest row; -1 for bad rows
+  std::vector<int> stages;                           // per manifest row; -1 for bad rows
+  std::shared_ptr<const NeighbourLists> neighbours;  // null unless rows are predicted jointly
 };
 
 // Opens the caches and builds missing ones.

@@ -23,17 +23,20 @@ constexpr const char* kProgram = "/proc/self/exe";
 constexpr std::chrono::milliseconds kPoll{50};
 constexpr int kCannotExecute = 127;
 
-[[noreturn]] void become(char* const* arguments, pid_t parent) {
+[[noreturn]] void become(char* const* arguments, pid_t parent, ChildOutput output) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != parent) ::_exit(kCannotExecute);  // it died before the line above
+  const bool moves = output == ChildOutput::kToStderr;
+  if (moves && ::dup2(STDERR_FILENO, STDOUT_FILENO) < 0) ::_exit(kCannotExecute);
   ::execv(kProgram, arguments);
   ::_exit(kCannotExecute);
 }
 
 }  // namespace
 
-int run_this_program(const std::vector<std::string>& words, const StopFlag& stop) {
+int run_this_program(const std::vector<std::string>& words, const StopFlag& stop,
+                     ChildOutput output) {
   std::vector<std::string> texts{"saferclip"};
   texts.insert(texts.end(), words.begin(), words.end());
   std::vector<char*> arguments;
@@ -46,7 +49,7 @@ int run_this_program(const std::vector<std::string>& words, const StopFlag& stop
                     "; end other programs, or print the commands with --print"),
                 1);
   }
-  if (child == 0) become(arguments.data(), parent);
+  if (child == 0) become(arguments.data(), parent, output);
   bool is_passed_on = false;
   for (;;) {
     int status = 0;

@@ -2,10 +2,12 @@
 #include <unistd.h>
 
 #include <iostream>
+#include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/json_output.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/run/cleanup.h"
@@ -17,29 +19,77 @@ struct CleanArguments {
   std::string runs;
   std::string caches;
   bool is_agreed = false;
+  bool json = false;
 };
 
-using RunLeftovers = std::vector<std::pair<std::string, Leftovers>>;
+struct Removable {
+  std::vector<std::string> in_use;                        // runs
+  std::vector<std::pair<std::string, Leftovers>> by_run;  // of those that have old checkpoints
+  Leftovers artifacts;
 
-// Of all runs below the folder; prints what there is.
-RunLeftovers list_checkpoints(const std::string& folder, Logger& log) {
-  RunLeftovers found;
-  for (const RunSummary& run : list_runs(folder, log)) {
-    if (run.state == RunState::kRunning) {
-      std::cout << run.path.string() << ": is in use and stays as it is\n";
-    }
-    if (!run.problem.empty()) log.warn(run.problem);
-    Leftovers old = old_checkpoints(run, log);
-    if (old.folders.empty()) continue;
-    std::cout << run.path.string() << ": old checkpoints: " << old.folders.size() << ", "
-              << human_bytes(old.bytes) << '\n';
-    found.emplace_back(run.path.string(), std::move(old));
+  bool empty() const { return by_run.empty() && artifacts.folders.empty(); }
+};
+
+Removable find_removable(const CleanArguments& arguments, Logger& log) {
+  if (arguments.runs.empty() && arguments.caches.empty()) {
+    throw ConfigError("clean: name a folder of runs, --caches DIR, or both");
   }
+  Removable found;
+  if (!arguments.runs.empty()) {
+    for (const RunSummary& run : list_runs(arguments.runs, log)) {
+      if (run.state == RunState::kRunning) found.in_use.push_back(run.path.string());
+      if (!run.problem.empty()) log.warn(run.problem);
+      Leftovers old = old_checkpoints(run, log);
+      if (!old.folders.empty()) found.by_run.emplace_back(run.path.string(), std::move(old));
+    }
+  }
+  if (!arguments.caches.empty()) found.artifacts = cached_artifacts(arguments.caches);
   return found;
 }
 
-void require_consent(bool is_agreed) {
-  if (is_agreed) return;
+void print_removable(const Removable& found, const std::string& caches) {
+  for (const std::string& run : found.in_use)
+    std::cout << run << ": is in use and stays as it is\n";
+  for (const auto& [run, old] : found.by_run) {
+    std::cout << run << ": old checkpoints: " << old.folders.size() << ", "
+              << human_bytes(old.bytes) << '\n';
+  }
+  if (caches.empty()) return;
+  std::cout << caches << ": caches: " << found.artifacts.folders.size() << ", "
+            << human_bytes(found.artifacts.bytes) << "; built again when they are needed\n";
+}
+
+nlohmann::ordered_json leftovers_json(const std::string& path, const Leftovers& leftovers) {
+  auto folders = nlohmann::ordered_json::array();
+  for (const auto& folder : leftovers.folders) folders.push_back(folder.string());
+  return {{"path", path}, {"bytes", leftovers.bytes}, {"folders", std::move(folders)}};
+}
+
+nlohmann::ordered_json removable_json(const Removable& found, const std::string& caches) {
+  auto runs = nlohmann::ordered_json::array();
+  for (const auto& [run, old] : found.by_run) runs.push_back(leftovers_json(run, old));
+  return {{"runs", std::move(runs)},
+          {"in_use", found.in_use},
+          {"caches", caches.empty() ? nlohmann::ordered_json(nullptr)
+                                    : leftovers_json(caches, found.artifacts)},
+          {"removed_bytes", 0}};
+}
+
+// Returns the bytes freed.
+std::uint64_t remove_all(const Removable& found, Logger& log) {
+  std::uint64_t freed = 0;
+  for (const auto& [run, leftovers] : found.by_run) {
+    remove_checkpoints(run, leftovers, log);
+    freed += leftovers.bytes;
+  }
+  return freed + remove_artifacts(found.artifacts, log);
+}
+
+void require_consent(const CleanArguments& arguments) {
+  if (arguments.is_agreed) return;
+  if (arguments.json) {
+    throw ConfigError("clean: nothing was removed: --json does not ask; add --yes");
+  }
   if (::isatty(STDIN_FILENO) == 0) {
     throw ConfigError("clean: nothing was removed: there is no terminal to ask on; add --yes");
   }
@@ -52,29 +102,24 @@ void require_consent(bool is_agreed) {
 }
 
 int clean(const CleanArguments& arguments, Logger& log) {
-  if (arguments.runs.empty() && arguments.caches.empty()) {
-    throw ConfigError("clean: name a folder of runs, --caches DIR, or both");
+  if (arguments.json) {
+    print_document_of([&](nlohmann::ordered_json& document) {
+      const Removable found = find_removable(arguments, log);
+      document = removable_json(found, arguments.caches);
+      if (found.empty()) return;
+      require_consent(arguments);
+      document["removed_bytes"] = remove_all(found, log);
+    });
+    return 0;
   }
-  RunLeftovers runs;
-  if (!arguments.runs.empty()) runs = list_checkpoints(arguments.runs, log);
-  Leftovers artifacts;
-  if (!arguments.caches.empty()) {
-    artifacts = cached_artifacts(arguments.caches);
-    std::cout << arguments.caches << ": caches: " << artifacts.folders.size() << ", "
-              << human_bytes(artifacts.bytes) << "; built again when they are needed\n";
-  }
-  if (runs.empty() && artifacts.folders.empty()) {
+  const Removable found = find_removable(arguments, log);
+  print_removable(found, arguments.caches);
+  if (found.empty()) {
     std::cout << "there is nothing to remove\n";
     return 0;
   }
-  require_consent(arguments.is_agreed);
-  std::uint64_t freed = 0;
-  for (const auto& [run, leftovers] : runs) {
-    remove_checkpoints(run, leftovers, log);
-    freed += leftovers.bytes;
-  }
-  freed += remove_artifacts(artifacts, log);
-  std::cout << "removed " << human_bytes(freed) << '\n';
+  require_consent(arguments);
+  std::cout << "removed " << human_bytes(remove_all(found, log)) << '\n';
   return 0;
 }
 
@@ -88,6 +133,9 @@ CommandAction add_clean_command(CLI::App& command) {
   path_option(command.add_option("--caches", arguments->caches,
                                  "A cache folder (data.cache_dir): removes all that is in it"));
   command.add_flag("--yes", arguments->is_agreed, "Do not ask");
+  command.add_flag("--json", arguments->json,
+                   "Print one JSON document, also on failure: what can go and what went; without "
+                   "--yes nothing is removed");
   command.footer(
       "Removes nothing else: configurations, logs, evaluations and exports stay.\n"
       "Example:\n  saferclip clean demo/runs --caches demo/cache");

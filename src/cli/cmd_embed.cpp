@@ -5,8 +5,10 @@
 #include <ATen/ATen.h>
 
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/json_output.h"
 #include "cli/signals.h"
 #include "cli/weights_arguments.h"
 #include "saferclip/core/error.h"
@@ -14,6 +16,7 @@
 #include "saferclip/core/output.h"
 #include "saferclip/core/text_file.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/distributed/launch.h"
 #include "saferclip/run/embed_rows.h"
 #include "saferclip/run/embedding_files.h"
 #include "saferclip/run/open_run.h"
@@ -32,6 +35,7 @@ struct EmbedArguments {
   std::string texts_file;
   std::string out;
   bool exif_rotate = false;
+  bool json = false;
 };
 
 struct LoadedModel {
@@ -95,7 +99,9 @@ Facts facts_of(const EmbedRequest& request) {
           {"--exif-rotate", request.exif_rotate ? "true" : "false"}};
 }
 
-int embed(const EmbedArguments& arguments, const GlobalOptions& globals, Logger& log) {
+// Embeds and writes; returns the rows of the first process, nothing in the others.
+std::vector<NamedTensor> embed_to_file(const EmbedArguments& arguments,
+                                       const GlobalOptions& globals, Logger& log) {
   EmbedRequest request{arguments.images, all_texts(arguments), arguments.exif_rotate};
   if (request.texts.empty() && request.images.empty()) {
     throw ConfigError("embed: give --images, --texts or --texts-file");
@@ -113,8 +119,32 @@ int embed(const EmbedArguments& arguments, const GlobalOptions& globals, Logger&
     rows = embed_rows(loaded.session, loaded.model, request, log, stop);
     if (compute.processes.is_first()) write_embeddings(out, form, request, rows);
   });
-  if (!compute.processes.is_first()) return 0;
-  for (const NamedTensor& row : rows) std::cout << row.name << ": " << row.tensor.sizes() << '\n';
+  if (!compute.processes.is_first()) rows.clear();
+  return rows;
+}
+
+void fill_embed_document(const EmbedArguments& arguments, const std::vector<NamedTensor>& rows,
+                         nlohmann::ordered_json& document) {
+  auto arrays = nlohmann::ordered_json::object();
+  for (const NamedTensor& row : rows) arrays[row.name] = row.tensor.sizes().vec();
+  document = {{"source", arguments.source.path},
+              {"path", arguments.out},
+              {"bytes", std::filesystem::file_size(arguments.out)},
+              {"sha256", sha256_file(arguments.out)},
+              {"arrays", std::move(arrays)}};
+}
+
+int embed(const EmbedArguments& arguments, const GlobalOptions& globals, Logger& log) {
+  const auto launch = launch_from_environment();
+  const bool is_first = !launch || launch->rank == 0;
+  if (arguments.json && is_first) {
+    print_document_of([&](nlohmann::ordered_json& document) {
+      fill_embed_document(arguments, embed_to_file(arguments, globals, log), document);
+    });
+    return 0;
+  }
+  for (const NamedTensor& row : embed_to_file(arguments, globals, log))
+    std::cout << row.name << ": " << row.tensor.sizes() << '\n';
   return 0;
 }
 
@@ -138,6 +168,8 @@ CommandAction add_embed_command(CLI::App& command) {
                          "File to write: .safetensors (`image`, `text`), .npy (one array) or .csv; "
                          "rows [N, E] fp32, L2-normalized"))
       ->required();
+  command.add_flag("--json", arguments->json,
+                   "Print one JSON document, also on failure: path, bytes, sha256, arrays");
   command.footer(
       "Examples:\n"
       "  saferclip embed safe-clip --images a.jpg b.png --texts \"a dog\" --out rows.safetensors\n"

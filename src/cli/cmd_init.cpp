@@ -4,9 +4,11 @@
 
 #include <filesystem>
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
 #include "cli/help_format.h"
+#include "cli/json_output.h"
 #include "cli/next_step.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/home.h"
@@ -25,6 +27,7 @@ struct InitArguments {
   ObjectiveName objective = ObjectiveName::kSaferClip;
   CLI::Option* objective_option = nullptr;
   bool lists = false;
+  bool json = false;
 };
 
 bool is_dialogue() { return ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1; }
@@ -92,29 +95,61 @@ void print_next(const StarterResult& result, const std::string& file,
             << '\n';
 }
 
-int init(InitArguments arguments, const GlobalOptions& globals, Logger& log) {
-  if (arguments.lists) {
-    list_templates();
-    return 0;
-  }
+StarterResult write_config(InitArguments& arguments, const GlobalOptions& globals) {
   StarterRequest& request = arguments.request;
   if (!request.from.empty()) find_template(request.from);  // throws before anything is asked
   request.out = checked_out(arguments);
   request.compute = globals;
   if (arguments.objective_option->count() > 0) request.objective = arguments.objective;
   const bool is_incomplete = request.weights.empty() || request.data.empty();
-  if (is_incomplete && is_dialogue()) {
+  if (is_incomplete && !arguments.json && is_dialogue()) {
     ask_for_missing(request);
   } else if (request.from.empty()) {
     require_inputs_of(request);
   }
-  const StarterResult result = write_starter_config(request);
+  return write_starter_config(request);
+}
+
+void require_good(const StarterResult& result, const std::string& file, Logger& log) {
+  for (const std::string& warning : result.findings.warnings) log.warn(warning);
+  if (result.findings.problems.empty()) return;
+  throw ConfigError(problems_of(file, result.findings.problems));
+}
+
+void fill_document(InitArguments& arguments, const GlobalOptions& globals, Logger& log,
+                   nlohmann::ordered_json& document) {
+  if (arguments.lists) {
+    document["templates"] = nlohmann::ordered_json::array();
+    for (const Template& each : shipped_templates())
+      document["templates"].push_back({{"name", each.name}, {"description", each.description}});
+    return;
+  }
+  const StarterResult result = write_config(arguments, globals);
+  document = {{"path", arguments.out},
+              {"run", result.run},
+              {"written", result.written},
+              {"seen", result.seen},
+              {"open", result.open},
+              {"warnings", result.findings.warnings},
+              {"problems", result.findings.problems}};
+  require_good(result, arguments.out, log);
+}
+
+int init(InitArguments arguments, const GlobalOptions& globals, Logger& log) {
+  if (arguments.json) {
+    print_document_of([&](nlohmann::ordered_json& document) {
+      fill_document(arguments, globals, log, document);
+    });
+    return 0;
+  }
+  if (arguments.lists) {
+    list_templates();
+    return 0;
+  }
+  const StarterResult result = write_config(arguments, globals);
   for (const std::string& line : result.seen) std::cout << line << '\n';
   for (const std::string& file : result.written) std::cout << "wrote " << file << '\n';
-  for (const std::string& warning : result.findings.warnings) log.warn(warning);
-  if (!result.findings.problems.empty()) {
-    throw ConfigError(problems_of(arguments.out, result.findings.problems));
-  }
+  require_good(result, arguments.out, log);
   if (!result.open.empty()) {
     std::cout << "still to be filled in: " << join(result.open, ", ")
               << " and the other paths\nnext:\n  "
@@ -151,6 +186,8 @@ CommandAction add_init_command(CLI::App& command) {
   command.add_option("--from", request.from,
                      "Start from a shipped configuration, e.g. saferclip-vit-b32");
   command.add_flag("--list", arguments->lists, "List the shipped configurations");
+  command.add_flag("--json", arguments->json,
+                   "Print one JSON document, also on failure, and ask nothing: files, findings");
   command.footer(
       "Examples:\n"
       "  saferclip init --weights clip-vit-base-patch32 --data rows.jsonl\n"

@@ -1,8 +1,11 @@
 // `sweep`: trains a configuration once for each combination of values, or prints the commands.
 // While a run trains, a stop request is left to it, because it saves a checkpoint first.
 #include <iostream>
+#include <map>
+#include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/json_output.h"
 #include "cli/next_step.h"
 #include "cli/signals.h"
 #include "saferclip/core/error.h"
@@ -19,6 +22,7 @@ struct SweepArguments {
   ConfigArguments config;
   SweepRequest request;
   bool print = false;
+  bool json = false;
 };
 
 std::vector<std::string> folders_of(const std::vector<SweptRun>& runs) {
@@ -73,6 +77,73 @@ void compare_swept(const SweepRequest& request, const std::vector<SweptRun>& run
   say_next(log, compare_command(evaluated, request.split));
 }
 
+void throw_failed(const std::vector<SweepFailure>& failures, std::size_t runs) {
+  if (failures.empty()) return;
+  std::vector<std::string> lines;
+  for (const SweepFailure& failure : failures) {
+    lines.push_back(cat(failure.name, ": exit code ", failure.exit_code));
+  }
+  throw Error(join_problems(cat(failures.size(), " of ", runs,
+                                " runs failed; their messages stand above, the same command tries "
+                                "them again:"),
+                            shortened(lines, 20)),
+              failures.front().exit_code);
+}
+
+// State and best value are those of the folder now, also of a run that another sweep finished.
+nlohmann::ordered_json swept_json(const SweepRequest& request, const std::vector<SweptRun>& runs,
+                                  const std::vector<SweepFailure>& failures, Logger& log) {
+  std::map<std::string, int> codes;
+  for (const SweepFailure& failure : failures) codes[failure.name] = failure.exit_code;
+  auto list = nlohmann::ordered_json::array();
+  for (const SweptRun& run : runs) {
+    std::error_code error;
+    const bool has_folder = std::filesystem::is_directory(run.folder, error);
+    const std::vector<RunSummary> found =
+        has_folder ? list_runs(run.folder, log) : std::vector<RunSummary>{};
+    nlohmann::ordered_json json{{"name", run.name}, {"path", run.folder.string()}};
+    if (!found.empty()) json.update(run_json(found.front()));
+    json["path"] = run.folder.string();
+    json["evaluated"] = has_folder && is_evaluated(run.folder, request.split, log);
+    json["exit_code"] = codes.contains(run.name) ? codes[run.name] : 0;
+    list.push_back(std::move(json));
+  }
+  return list;
+}
+
+nlohmann::ordered_json commands_json(const SweepRequest& request,
+                                     const std::vector<SweptRun>& runs) {
+  auto list = nlohmann::ordered_json::array();
+  for (const SweptRun& run : runs) {
+    auto commands = nlohmann::ordered_json::array();
+    for (const auto& words : sweep_commands(request, run))
+      commands.push_back(command_text(words, {}));
+    list.push_back({{"name", run.name}, {"path", run.folder.string()}, {"commands", commands}});
+  }
+  return list;
+}
+
+void sweep_for_document(SweepRequest request, bool prints, Logger& log,
+                        nlohmann::ordered_json& document) {
+  request.keeps_stdout = true;
+  document["split"] = nullptr;
+  if (!request.split.empty()) document["split"] = request.split;
+  const std::vector<SweptRun> runs = plan_sweep(request);
+  if (prints) {
+    document["runs"] = commands_json(request, runs);
+    return;
+  }
+  std::vector<SweepFailure> failures;
+  try {
+    failures = run_sweep(request, runs, log, ask_before_ending({}));
+  } catch (const Error&) {
+    document["runs"] = swept_json(request, runs, failures, log);
+    throw;
+  }
+  document["runs"] = swept_json(request, runs, failures, log);
+  throw_failed(failures, runs.size());
+}
+
 int sweep(const SweepArguments& arguments, const GlobalOptions& globals, Logger& log) {
   SweepRequest request = arguments.request;
   request.file = arguments.config.file;
@@ -84,21 +155,19 @@ int sweep(const SweepArguments& arguments, const GlobalOptions& globals, Logger&
         "sweep: its runs are processes of their own, so it cannot be started in several; print the "
         "commands with --print and start each under torchrun or srun");
   }
+  if (arguments.json) {
+    print_document_of([&](nlohmann::ordered_json& document) {
+      sweep_for_document(request, arguments.print, log, document);
+    });
+    return 0;
+  }
   const std::vector<SweptRun> runs = plan_sweep(request);
   if (arguments.print) return print_commands(request, runs, log);
   const StopFlag& stop = ask_before_ending({});
   const std::vector<SweepFailure> failures = run_sweep(request, runs, log, stop);
   compare_swept(request, runs, globals, log);
-  if (failures.empty()) return 0;
-  std::vector<std::string> lines;
-  for (const SweepFailure& failure : failures) {
-    lines.push_back(cat(failure.name, ": exit code ", failure.exit_code));
-  }
-  throw Error(join_problems(cat(failures.size(), " of ", runs.size(),
-                                " runs failed; their messages stand above, the same command tries "
-                                "them again:"),
-                            shortened(lines, 20)),
-              failures.front().exit_code);
+  throw_failed(failures, runs.size());
+  return 0;
 }
 
 }  // namespace
@@ -121,6 +190,9 @@ CommandAction add_sweep_command(CLI::App& command) {
                      "data.evaluation");
   command.add_flag("--print", arguments->print,
                    "Print one line of commands for each run, for a batch queue, and run nothing");
+  command.add_flag("--json", arguments->json,
+                   "Print one JSON document at the end, also on failure: each run's state and best "
+                   "value; with --print its commands");
   command.footer(
       "Examples:\n"
       "  saferclip sweep my.yaml --set optimizer.lr=1e-4,3e-4 --seeds 1,2,3 --evaluate validation\n"

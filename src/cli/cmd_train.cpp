@@ -62,14 +62,7 @@ void print_run_json(const fs::path& run, const Error* failure, Logger& log) {
   RunSummary summary;
   summary.path = run;
   nlohmann::ordered_json document = run_json(found.empty() ? summary : found.front());
-  const int code = failure == nullptr ? 0 : failure->exit_code();
-  const bool is_stopped = dynamic_cast<const Interrupted*>(failure) != nullptr;
-  document["exit"] = {{"code", code},
-                      {"reason", failure == nullptr   ? "finished"
-                                 : code == kOutOfTime ? "out_of_time"
-                                 : is_stopped         ? "stopped"
-                                                      : "failed"},
-                      {"message", failure == nullptr ? "" : failure->what()}};
+  document["exit"] = exit_json(failure);
   print_json(document);
 }
 

@@ -229,12 +229,18 @@ std::string Validator::chance_problem() {
       " belong together");
 }
 
+EmbeddingSet Validator::reference_rows() {
+  if (!split().reference.safe_text.defined()) return {};
+  return evaluator_.reference_split(request_);
+}
+
 ValidationScores Validator::validate(ClipModel& model) {
   ValidationScores result;
   OrderedJson& document = result.document;
   document = evaluator_.describe_split(request_);
   document["before"] = before_;
-  const EmbeddingSet set = evaluator_.embed_split(request_, model);
+  result.tuned = evaluator_.embed_split(request_, model);
+  const EmbeddingSet& set = result.tuned;
   OrderedJson after = evaluator_.score(request_, model, set).json;
   if (const auto loss = losses(set, model)) {
     result.loss = loss->total;

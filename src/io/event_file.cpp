@@ -85,6 +85,25 @@ void EventFile::add_histogram(std::int64_t step, const std::string& tag,
   add(event_now().add(2, step).add(5, summary));
 }
 
+void EventFile::add_image(std::int64_t step, const std::string& tag, std::string_view png) {
+  // PNG's first chunk is the size: 8 bytes of signature, length, name, width, height.
+  constexpr std::size_t kWidth = 16, kHeight = 20;
+  if (png.size() < kHeight + 4) return;
+  const auto number = [&](std::size_t at) {
+    std::int64_t value = 0;
+    for (const char byte : png.substr(at, 4)) value = value << 8 | static_cast<unsigned char>(byte);
+    return value;
+  };
+  constexpr std::int64_t kRgb = 3;
+  ProtobufMessage image;
+  image.add(1, number(kHeight)).add(2, number(kWidth)).add(3, kRgb).add(4, png);
+  ProtobufMessage value;
+  value.add(1, std::string_view(tag)).add(4, image);  // tag, image
+  ProtobufMessage summary;
+  summary.add(1, value);
+  add(event_now().add(2, step).add(5, summary));
+}
+
 void EventFile::add(const ProtobufMessage& event) {
   const std::string& data = event.bytes();
   const std::string length = bytes_of(static_cast<std::uint64_t>(data.size()));

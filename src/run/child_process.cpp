@@ -32,6 +32,8 @@ constexpr int kCannotExecute = 127;
     const int nowhere = ::open("/dev/null", O_WRONLY);
     if (nowhere >= 0) ::dup2(nowhere, STDOUT_FILENO);
   }
+  const bool moves = output == ChildOutput::kToStderr;
+  if (moves && ::dup2(STDERR_FILENO, STDOUT_FILENO) < 0) ::_exit(kCannotExecute);
   ::execv(kProgram, arguments);
   ::_exit(kCannotExecute);
 }

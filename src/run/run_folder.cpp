@@ -35,9 +35,9 @@ RunFolder open_run_folder(const fs::path& path) {
 void clear_run_folder(const RunFolder& run) {
   const bool is_ours = fs::exists(run.path / "config.yaml") || fs::exists(run.path / "checkpoints");
   if (!is_ours) return;
-  for (const char* name :
-       {"checkpoints", "evaluations", "metrics.jsonl", "train.log", "config.yaml",
-        "environment.json", "finished.json", "README.txt", "report.html", "tensorboard"}) {
+  for (const char* name : {"checkpoints", "evaluations", "metrics.jsonl", "train.log",
+                           "config.yaml", "environment.json", "finished.json", "README.txt",
+                           "report.html", "tensorboard", "galleries"}) {
     remove_tree(run.path / name);
   }
   for (const auto& entry : fs::directory_iterator(run.path)) {
@@ -93,6 +93,7 @@ environment.json   versions, device, values that took effect differently than wr
 checkpoints/       step_N: trained weights, optimizer, state; the files latest and best name one of them
 metrics.jsonl      one JSON object a line: losses of steps, validations
 tensorboard/       the numbers of metrics.jsonl as TensorBoard reads them, with log.tensorboard: true
+galleries/         what unsafe captions find at each validation, with log.tensorboard: true; a log line names each
 evaluations/       what was measured, by step and split
 train.log          all messages, with --quiet too; train.rankN.log: by the other processes
 finished.json      made by `sweep` when the run was complete

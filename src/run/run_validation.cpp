@@ -3,6 +3,11 @@
 
 #include <utility>
 
+#include "run/validation_gallery.h"
+#include "saferclip/core/atomic_files.h"
+#include "saferclip/core/error.h"
+#include "saferclip/core/files.h"
+#include "saferclip/core/text_format.h"
 #include "saferclip/data/split_source.h"
 #include "saferclip/model/trained.h"
 #include "saferclip/run/kept_evaluations.h"
@@ -32,6 +37,21 @@ std::optional<Validator> prepare_validation(const Session& session, Preparer& pr
   return validator;
 }
 
+std::string RunValidation::keep_gallery(std::int64_t step, const EmbeddingSet& tuned) {
+  try {
+    const std::string png = validation_gallery(validator_, tuned);
+    if (png.empty()) return "";
+    const std::string path = cat("galleries/", step_name(step), ".png");
+    make_folders(run_.path / "galleries");
+    write_file_atomically(run_.path / path, png);
+    return path;
+  } catch (const DataError& problem) {
+    // The originals are read again; training does not need them and goes on.
+    log_.warn(cat("step ", step, ": no picture of the gallery: ", problem.what()));
+    return "";
+  }
+}
+
 ValidationResult RunValidation::validate(std::int64_t step) {
   ClipModel model = load_tuned(session_, trained_tensors(parameters_), "the run");
   ValidationScores scores = validator_.validate(model);
@@ -41,7 +61,12 @@ ValidationResult RunValidation::validate(std::int64_t step) {
     line["histograms"] = std::move(scores.document["histograms"]);
     scores.document.erase("histograms");
   }
-  if (session_.processes.is_first()) keep_validation(run_.path, step, scores.document);
+  if (session_.processes.is_first()) {
+    keep_validation(run_.path, step, scores.document);
+    const std::string picture =
+        session_.config.log.tensorboard ? keep_gallery(step, scores.tuned) : "";
+    if (!picture.empty()) line["images"] = {{"unsafe_texts", picture}};
+  }
   return result_of_first(session_.processes,
                          {line.dump(), scores.best_value, scores.loss, std::move(scores.summary)});
 }

@@ -24,16 +24,21 @@ std::optional<Validator> prepare_validation(const Session& session, Preparer& pr
 class RunValidation : public StepValidation {
  public:
   RunValidation(const Session& session, Validator& validator, const RunFolder& run,
-                const std::vector<TrainedParameter>& parameters)
-      : session_(session), validator_(validator), run_(run), parameters_(parameters) {}
+                const std::vector<TrainedParameter>& parameters, Logger& log)
+      : session_(session), validator_(validator), run_(run), parameters_(parameters), log_(log) {}
 
   ValidationResult validate(std::int64_t step) override;
 
  private:
+  // Writes the picture of the step into the run's folder; returns its path from there, or "" if
+  // there is none.
+  std::string keep_gallery(std::int64_t step, const EmbeddingSet& tuned);
+
   const Session& session_;
   Validator& validator_;
   const RunFolder& run_;
   const std::vector<TrainedParameter>& parameters_;
+  Logger& log_;
 };
 
 }  // namespace saferclip

@@ -162,8 +162,9 @@ std::string stopped_text(const SweptRun& run) {
 }
 
 // Runs one command and returns its exit code. One that a signal stopped ends the sweep.
-int run_command(const std::vector<std::string>& words, const SweptRun& run, const StopFlag& stop) {
-  const int code = run_this_program(words, stop);
+int run_command(const std::vector<std::string>& words, const SweptRun& run, const StopFlag& stop,
+                ChildOutput output) {
+  const int code = run_this_program(words, stop, output);
   const bool is_stopped = code == 128 + SIGINT || code == 128 + SIGTERM;
   if (stop.exit_code() == 0 && !is_stopped) return code;
   throw Interrupted(stopped_text(run), code == 0 ? stop.exit_code() : code);
@@ -256,6 +257,7 @@ std::vector<std::vector<std::string>> sweep_commands(const SweepRequest& request
 
 std::vector<SweepFailure> run_sweep(const SweepRequest& request, const std::vector<SweptRun>& runs,
                                     Logger& log, const StopFlag& stop) {
+  const ChildOutput output = request.keeps_stdout ? ChildOutput::kToStderr : ChildOutput::kAsOurs;
   std::vector<SweepFailure> failures;
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const SweptRun& run = runs[i];
@@ -267,11 +269,11 @@ std::vector<SweepFailure> run_sweep(const SweepRequest& request, const std::vect
       log.info(place + " is finished");
     } else {
       log.info(place);
-      code = run_command(commands.front(), run, stop);
+      code = run_command(commands.front(), run, stop, output);
       if (code == 0) record_finished(run, log);
     }
     if (code == 0 && commands.size() > 1 && !is_evaluated(run.folder, request.split, log)) {
-      code = run_command(commands.back(), run, stop);
+      code = run_command(commands.back(), run, stop, output);
     }
     if (code != 0) failures.push_back({run.name, code});
   }

@@ -219,7 +219,7 @@ void train_in(const RunContext& context, const std::function<void()>& before_ste
   log.info(plan_text(session, data, sampler, parameters));
   const TrainingBatches batches(session, data, sampler, reference);
   std::optional<RunValidation> validation;
-  if (validator) validation.emplace(session, *validator, context.run, parameters);
+  if (validator) validation.emplace(session, *validator, context.run, parameters, log);
   CheckpointStore checkpoints(context.run.path, log);
   keep_freed_memory();
   before_steps();

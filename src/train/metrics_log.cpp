@@ -62,15 +62,28 @@ void add_histograms(const Json& line, const std::string& group, EventFile& event
   }
 }
 
-void add_event(const Json& line, EventFile& events) {
+// A file that someone removed is left out: the images of a run may be large, and the log is not.
+void add_images(const Json& line, const std::string& group, const std::filesystem::path& folder,
+                EventFile& events) {
+  const auto found = line.find("images");
+  if (found == line.end()) return;
+  for (const auto& [name, path] : found->items()) {
+    const std::filesystem::path file = folder / path.get<std::string>();
+    if (!is_file(file)) continue;
+    events.add_image(line.value("step", std::int64_t{0}), group + name, read_file(file));
+  }
+}
+
+void add_event(const Json& line, const std::filesystem::path& folder, EventFile& events) {
   const std::string group = line.value("kind", "") == "train" ? "train/" : "validation/";
   Scalars scalars;
   for (const auto& [key, value] : line.items()) {
-    if (key != "step" && key != "kind" && key != "histograms")
+    if (key != "step" && key != "kind" && key != "histograms" && key != "images")
       add_numbers(group + key, value, scalars);
   }
   events.add_scalars(line.value("step", std::int64_t{0}), scalars);
   add_histograms(line, group, events);
+  add_images(line, group, folder, events);
 }
 
 // A new file with the lines of the log. Its name differs from the old ones', which a running
@@ -84,7 +97,8 @@ void open_events(const std::filesystem::path& folder, const std::filesystem::pat
                    std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
   events.emplace(file);
   std::istringstream in(read_file(log));
-  for (std::string line; std::getline(in, line);) add_event(Json::parse(line), *events);
+  for (std::string line; std::getline(in, line);)
+    add_event(Json::parse(line), log.parent_path(), *events);
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     const bool is_old = entry.path().filename().string().starts_with("events.out.tfevents.");
     if (is_old && entry.path() != file) remove_tree(entry.path());
@@ -96,6 +110,7 @@ void open_events(const std::filesystem::path& folder, const std::filesystem::pat
 MetricsLog::MetricsLog(const std::filesystem::path& file, std::int64_t step, LastEvaluation last,
                        const std::filesystem::path& event_folder) {
   if (file.empty()) return;
+  folder_ = file.parent_path();
   out_.emplace(cut_back(file, step, last), FileWriter::Start::kEnd);
   if (!event_folder.empty()) open_events(event_folder, file, events_);
 }
@@ -104,7 +119,7 @@ void MetricsLog::append(const Json& line) {
   if (!out_) return;
   const std::string whole = line.dump() + "\n";
   out_->write(whole.data(), whole.size());
-  if (events_) add_event(line, *events_);
+  if (events_) add_event(line, folder_, *events_);
 }
 
 void MetricsLog::sync() {

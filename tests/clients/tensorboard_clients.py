@@ -1,8 +1,9 @@
-"""TensorBoard's own package reads the event files of a run: every number and histogram of metrics.jsonl, each step once, also
-after a kill.
+"""TensorBoard's own package reads the event files of a run: every number, histogram and picture of metrics.jsonl, each step once,
+also after a kill.
 
     tensorboard_clients.py --program build/release/saferclip [unittest arguments]
 """
+import io
 import json
 import math
 import pathlib
@@ -13,6 +14,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 import numpy  # noqa: E402
+from PIL import Image  # noqa: E402
 from world import Workspace, WorldCase, main  # noqa: E402
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: E402
@@ -33,9 +35,10 @@ class Events(WorldCase):
         """{tag: [(step, value)]}, as TensorBoard reads them."""
         folder = self.world.root / "runs" / name / "tensorboard"
         self.assertEqual(len(list(folder.iterdir())), 1)
-        reader = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0, "histograms": 0})
+        reader = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0, "histograms": 0, "images": 0})
         reader.Reload()
         self.histograms = {tag: [(e.step, e.histogram_value) for e in reader.Histograms(tag)] for tag in reader.Tags()["histograms"]}
+        self.pictures = {tag: reader.Images(tag) for tag in reader.Tags()["images"]}
         found = {tag: [(e.step, e.value) for e in reader.Scalars(tag)] for tag in reader.Tags()["scalars"]}
         return found
 
@@ -52,7 +55,18 @@ class Events(WorldCase):
             for (_, value), (_, wanted) in zip(found[tag], points, strict=True):
                 self.assertTrue(math.isclose(value, wanted, rel_tol=1e-6, abs_tol=1e-30), (tag, value, wanted))
         self.assert_histograms_of_the_log(name)
+        self.assert_pictures_of_the_log(name)
         return found
+
+    def assert_pictures_of_the_log(self, name):
+        """Those of the files that the lines name: each once, whatever kills there were."""
+        named = [(line["step"], line["images"]["unsafe_texts"]) for line in self.world.metrics(name) if "images" in line]
+        found = self.pictures.get("validation/unsafe_texts", [])
+        self.assertEqual(set(self.pictures), {"validation/unsafe_texts"} if named else set())
+        self.assertEqual([e.step for e in found], [step for step, _ in named])
+        for event, (_, path) in zip(found, named, strict=True):
+            self.assertEqual(event.encoded_image_string, (self.world.root / "runs" / name / path).read_bytes())
+            self.assertEqual(Image.open(io.BytesIO(event.encoded_image_string)).size, (event.width, event.height))
 
     def assert_histograms_of_the_log(self, name):
         expected = {}
@@ -94,6 +108,68 @@ class Events(WorldCase):
             if not near:
                 self.assertEqual(numpy.histogram(cosines, edges)[0].tolist(), found["counts"])
 
+    def sheet_queries(self, rows):
+        """Four unsafe captions: each tag once before any twice, no caption twice."""
+        chosen, turn = [], 0
+        while len(chosen) < 4:
+            for row in rows:
+                count = sum(c["tag"] == row["tag"] for c in chosen)
+                if len(chosen) < 4 and count <= turn and row["unsafe_caption"] not in [c["unsafe_caption"] for c in chosen]:
+                    chosen.append(row)
+            turn += 1
+        return chosen
+
+    def test_pictures_show_what_is_found(self):
+        """Each cell is the image that NumPy ranks there, and an unsafe one is shown as six by six colours."""
+        w = self.world
+        w.train("shown", *ON)
+        rows = [row for row in map(json.loads, (w.root / "train.jsonl").read_text().splitlines()) if "unsafe_image" in row]
+        files = [row["safe_image"] for row in rows] + [row["unsafe_image"] for row in rows]
+        sharp = [numpy.asarray(Image.open(w.root / file).convert("RGB").resize((96, 96), Image.BICUBIC), dtype=float) for file in files]
+        dull = [numpy.asarray(Image.fromarray(t.astype("uint8")).resize((6, 6), Image.BOX).resize((96, 96), Image.BILINEAR), dtype=float) for t in sharp]
+        candidates = sharp[:len(rows)] + dull[len(rows):]
+        sheet = numpy.asarray(Image.open(w.root / "runs/shown/galleries/step_00000040.png"), dtype=float)
+        self.assertEqual(sheet.shape[0], 8 + 4 * (30 + 2 * 126))
+        unsafe_cells = 0
+        queries = self.sheet_queries(rows)
+        captions = [query["unsafe_caption"] for query in queries]
+        for half, model in enumerate(("base", "runs/shown")):
+            images, texts = self.embedded(model, "--images", *files), self.embedded(model, "--texts", *captions)
+            for q, scores in enumerate(texts @ images.T):
+                order = numpy.argsort(-scores, kind="stable")[:5]
+                for place, item in enumerate(order):
+                    y, x = 8 + q * 282 + 30 + half * 126, 72 + place * 104
+                    cell = sheet[y:y + 96, x:x + 96]
+                    distances = [numpy.abs(cell - candidate).mean() for candidate in candidates]
+                    self.assertEqual(int(numpy.argmin(distances)), int(item), (model, q, place))
+                    self.assertLess(distances[item], 12)  # JPEG's loss on noise
+                    if item >= len(rows):
+                        unsafe_cells += 1
+                        self.assertGreater(numpy.abs(cell - sharp[item]).mean(), 2 * distances[item])
+        self.assertGreater(unsafe_cells, 0)
+
+    def test_pictures_that_cannot_be_drawn_do_not_end_a_run(self):
+        w = self.world
+        gone = self.world.root / "images/unsafe1.png"
+        w.run("prepare", "safe.yaml")
+        content = gone.read_bytes()
+        rows = [json.loads(line) for line in (w.root / "train.jsonl").read_text().splitlines()]
+        (w.root / "gone.png").write_bytes(content)
+        w.write_rows("gone.jsonl", [row | (dict(unsafe_image="gone.png") if row["id"] == "1" else {}) for row in rows])
+        words = [Workspace.program, "--threads", "1", "train", "safe.yaml", "--set", "data.validation=gone.jsonl", "--set", "run.name=undrawn", *ON]
+        started = subprocess.Popen(words, cwd=w.root, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        metrics = w.root / "runs/undrawn/metrics.jsonl"
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not (metrics.exists() and metrics.stat().st_size):
+            time.sleep(0.001)
+        (w.root / "gone.png").unlink()
+        said = started.communicate()[1]
+        self.assertEqual(started.returncode, 0, said)
+        drawn = [line["step"] for line in w.metrics("undrawn") if "images" in line]
+        validated = [line["step"] for line in w.metrics("undrawn") if line["kind"] == "evaluation"]
+        if len(drawn) < len(validated):  # the image was wanted
+            self.assertRegex(said, r"no picture of the gallery: .*gone.png")
+
     def test_all_numbers_are_there(self):
         self.world.train("whole", *ON)
         found = self.assert_equal_to_the_log("whole")
@@ -120,12 +196,12 @@ class Events(WorldCase):
         """The file then has the steps before, too; switched off, a run writes none."""
         w = self.world
         w.train("later", "--set", "train.max_steps=400", "--max-time", "2s", code=75)
-        self.assertFalse((w.root / "runs/later/tensorboard").exists())
+        self.assertFalse((w.root / "runs/later/tensorboard").exists() or (w.root / "runs/later/galleries").exists())
         w.train("later", "--set", "train.max_steps=400", "--resume", "auto", *ON)
         self.assertEqual(len(self.assert_equal_to_the_log("later")["train/loss"]), 400)
         (w.root / "runs/later/tensorboard/mine.txt").write_text("kept out of the way")
         w.train("later", "--overwrite")
-        self.assertFalse((w.root / "runs/later/tensorboard").exists())
+        self.assertFalse((w.root / "runs/later/tensorboard").exists() or (w.root / "runs/later/galleries").exists())
         json.loads((w.root / "runs/later/environment.json").read_text())
 
 

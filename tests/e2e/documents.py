@@ -70,6 +70,96 @@ class Documents(WorldCase):
             self.assertIn("model.safetensors", files)
             self.assertEqual(document["files"], [dict(path=name, bytes=path.stat().st_size, sha256=file_hash(path)) for name, path in sorted(files.items())])
 
+    def failed(self, *words, code):
+        """The document of a failure; its message is the one on stderr."""
+        done = self.world.run(*words, "--json", code=code)
+        document = json.loads(done.stdout)
+        self.assertEqual([document["exit"]["code"], document["exit"]["reason"]], [code, "failed"])
+        self.assertIn(document["exit"]["message"], done.stderr)
+        return document
+
+    FINISHED = dict(code=0, reason="finished", message="")
+
+    def test_init(self):
+        document = self.document("init", "--weights", "base", "--data", "train.jsonl", "--validation", "train.jsonl", "--out", "begun.yaml")
+        self.assertEqual([document[key] for key in ("path", "written", "open", "problems", "exit")], ["begun.yaml", ["begun.yaml"], [], [], self.FINISHED])
+        self.assertTrue(document["run"].startswith("runs/") and document["seen"])
+        self.assertEqual(self.world.run("config", "check", "begun.yaml").stdout.strip(), "begun.yaml: ok")
+        self.assertIn("exists; add --overwrite", self.failed("init", "--weights", "base", "--data", "train.jsonl", "--out", "begun.yaml",
+                                                             code=2)["exit"]["message"])
+        self.assertIn("--weights PATH and --data PATH are missing", self.failed("init", "--out", "other.yaml", code=2)["exit"]["message"])
+        self.world.write_rows("gone.jsonl", [dict(id=str(i), safe_caption="a", unsafe_caption="b", safe_image="gone.png") for i in range(3)])
+        faulty = self.failed("init", "--weights", "base", "--data", "gone.jsonl", "--out", "faulty.yaml", code=2)
+        self.assertIn("absent safe image: 3 rows", faulty["problems"][0])
+        self.assertTrue((self.root / "faulty.yaml").exists())
+        self.assertEqual(faulty["written"], ["faulty.yaml"])
+        listed = self.document("init", "--list")
+        self.assertEqual(listed["exit"], self.FINISHED)
+        self.assertIn("saferclip-vit-l14", [template["name"] for template in listed["templates"]])
+        self.assertTrue(all(template["description"] for template in listed["templates"]))
+
+    def test_clean(self):
+        self.world.train("many", *sets("train.max_steps=9", "checkpoint.every_steps=2", "checkpoint.keep_last=4", "data.cache_dir=cleaned"))
+        checkpoints = self.root / "runs/many/checkpoints"
+        before = {path.name for path in checkpoints.glob("step_*")}
+        words = ["clean", "runs/many", "--caches", "cleaned"]
+        found = self.failed(*words, code=2)
+        self.assertIn("--json does not ask; add --yes", found["exit"]["message"])
+        self.assertEqual([found["removed_bytes"], {path.name for path in checkpoints.glob("step_*")}], [0, before])
+        run, = found["runs"]
+        size = lambda folder: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        self.assertEqual(run["bytes"], sum(size(self.root / folder) for folder in run["folders"]))
+        self.assertEqual(sorted(pathlib.Path(f).name for f in found["caches"]["folders"]), sorted(p.name for p in (self.root / "cleaned").glob("*-*")))
+        removed = self.document(*words, "--yes")
+        self.assertEqual([removed["removed_bytes"], removed["exit"]], [run["bytes"] + found["caches"]["bytes"], self.FINISHED])
+        self.assertEqual({path.name for path in checkpoints.glob("step_*")}, before - {pathlib.Path(folder).name for folder in run["folders"]})
+        nothing = self.document(*words)
+        self.assertEqual([nothing["runs"], nothing["caches"]["folders"], nothing["removed_bytes"], nothing["exit"]], [[], [], 0, self.FINISHED])
+        self.assertEqual(self.document("clean", "runs/many")["caches"], None)
+        self.assertEqual(list(self.failed("clean", "none", code=3)), ["exit"])
+
+    def test_sweep(self):
+        words = ["sweep", "safe.yaml", "--set", "train.max_steps=2", "--set", "run.name=swept", "--set", "optimizer.lr=1e-3,2e-3"]
+        printed = self.document(*words, "--print", "--evaluate", "validation")
+        self.assertEqual([printed["split"], printed["exit"]], ["validation", self.FINISHED])
+        lines = self.world.run(*words, "--print", "--evaluate", "validation").stdout.splitlines()
+        self.assertEqual([" && ".join(run["commands"]) for run in printed["runs"]], lines)
+        self.assertFalse((self.root / printed["runs"][0]["path"]).exists())
+        swept = self.document(*words, "--evaluate", "validation", "--quiet")  # else the runs say what comes next
+        self.assertEqual([[run[key] for key in ("name", "state", "step", "evaluated", "exit_code")] for run in swept["runs"]],
+                         [[f"swept,lr={lr}", "finished", 2, True, 0] for lr in ("1e-3", "2e-3")])
+        self.assertEqual([run["path"] for run in swept["runs"]], [run["path"] for run in printed["runs"]])
+        wild = self.failed("sweep", "safe.yaml", "--set", "schedule.warmup_steps=0", "--set", "run.name=wild-swept", "--set", "train.max_steps=3",
+                           "--set", "optimizer.lr=1e-3,1e30", code=5)
+        self.assertEqual([[run["state"], run["exit_code"]] for run in wild["runs"]][0], ["finished", 0])
+        self.assertEqual(wild["runs"][1]["exit_code"], 5)
+        self.assertIn("1 of 2 runs failed", wild["exit"]["message"])
+        refused = self.failed("sweep", "safe.yaml", "--set", "optimizer.lr=x,1", code=2)
+        self.assertEqual([refused["split"], "runs" in refused], [None, False])
+
+    def test_a_sweep_that_is_stopped(self):
+        command = [self.world.program, "--threads", "1", "sweep", "safe.yaml", "--set", "train.max_steps=1000000", "--set", "run.name=halted",
+                   "--set", "optimizer.lr=1e-3,2e-3", "--json"]
+        process = subprocess.Popen(command, cwd=self.root, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        metrics = self.root / "runs/halted,lr=1e-3/metrics.jsonl"
+        while process.poll() is None and not (metrics.exists() and metrics.stat().st_size):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        document = json.loads(process.communicate()[0])
+        self.assertEqual([process.returncode, document["exit"]["code"], document["exit"]["reason"]], [143, 143, "stopped"])
+        self.assertEqual([run.get("state") for run in document["runs"]], ["stopped", None])
+
+    def test_embed(self):
+        words = ["embed", "base", "--images", "images/safe0.png", "images/safe1.png", "--texts", "a dog", "--out", "rows.safetensors"]
+        document = self.document(*words)
+        path = self.root / "rows.safetensors"
+        self.assertEqual(document, dict(source="base", path="rows.safetensors", bytes=path.stat().st_size, sha256=file_hash(path),
+                                        arrays=dict(image=[2, 8], text=[1, 8]), exit=self.FINISHED))
+        self.assertEqual({name: shape for name, (_, shape, _) in read_safetensors(path).items()}, document["arrays"])
+        self.assertIn("gone.png", self.failed("embed", "base", "--images", "gone.png", "--out", "never.npy", code=3)["exit"]["message"])
+        self.assertIn("give --images, --texts or --texts-file", self.failed("embed", "base", "--out", "never.npy", code=2)["exit"]["message"])
+        self.assertEqual(self.world.run("embed", "base", "--json", code=2).stdout, "")  # a wrong command line
+
     def test_report(self):
         document = self.document("report", "runs/safe", "--out", "page.html")
         self.assertEqual([document["path"], document["bytes"]], [str(self.root / document["path"]) if document["path"].startswith("/") else "page.html",

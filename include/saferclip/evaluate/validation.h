@@ -32,6 +32,7 @@ struct ValidationScores {
   double best_value = 0;       // higher is better
   std::optional<double> loss;  // none if the validation rows lack an input of the objective
   std::string summary;         // one line for the log
+  EmbeddingSet tuned;          // the validation rows
 };
 
 class Validator {
@@ -52,6 +53,12 @@ class Validator {
   // A warning if the reference retrieves the partners of the validation rows no better than chance:
   // then the model or the captions are not the intended ones. Empty otherwise.
   std::string chance_problem();
+
+  // The validation rows, and their embeddings by the reference; without any for a model from
+  // scratch.
+  const SplitData& split() { return evaluator_.split_data(request_); }
+  EmbeddingSet reference_rows();
+  const SplitData& pool() const { return pool_; }
 
   // Throws ConfigError if the evaluation has no number `best_metric`.
   ValidationScores validate(ClipModel& model);

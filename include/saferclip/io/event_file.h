@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -34,6 +35,8 @@ class EventFile {
   // Tags with "/" form groups.
   void add_scalars(std::int64_t step, const std::vector<std::pair<std::string, double>>& values);
   void add_histogram(std::int64_t step, const std::string& tag, const Histogram& histogram);
+  // `png`: the bytes of a PNG file.
+  void add_image(std::int64_t step, const std::string& tag, std::string_view png);
   // Flushes to disk; another thread may write meanwhile.
   void sync() { out_.sync(); }
 

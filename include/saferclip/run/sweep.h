@@ -18,6 +18,7 @@ struct SweepRequest {
   std::vector<std::int64_t> seeds;     // values of train.seed; empty: the configuration's
   std::string split;                   // evaluate each run on it; empty: do not
   std::vector<std::string> arguments;  // of every command: device, threads, log level
+  bool keeps_stdout = false;           // for a document: the runs write to stderr alone
 };
 
 struct SweptRun {

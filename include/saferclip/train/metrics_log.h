@@ -40,6 +40,7 @@ class MetricsLog {
   // crash and, if it runs again, the evaluation of `step`.
   // Throws Error when the file cannot be written, as do all members below. Without a file (one of
   // several processes writes) nothing is written.
+  // Lines may name images, as paths from the log's folder (`images`: name → path of a PNG file).
   // `event_folder`: where an event file of TensorBoard's repeats all lines, those before the resume
   // included, and replaces earlier event files; empty: none is written.
   MetricsLog(const std::filesystem::path& file, std::int64_t step,
@@ -55,6 +56,7 @@ class MetricsLog {
  private:
   void append(const nlohmann::ordered_json& line);
 
+  std::filesystem::path folder_;  // of the log
   std::optional<FileWriter> out_;
   std::optional<EventFile> events_;
 };

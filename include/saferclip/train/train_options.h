@@ -167,10 +167,12 @@ struct LogOptions {
               .at_least(1)
               .may_change_on_resume(),
           self.every_steps);
-    visit(field("tensorboard",
-                "Write the numbers of metrics.jsonl to tensorboard/ in the run's folder, too.")
-              .may_change_on_resume(),
-          self.tensorboard);
+    visit(
+        field("tensorboard",
+              "Write the numbers of metrics.jsonl to tensorboard/ in the run's folder, too, with a "
+              "picture of what unsafe captions find at each validation.")
+            .may_change_on_resume(),
+        self.tensorboard);
   }
 };
 

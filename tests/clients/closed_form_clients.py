@@ -16,12 +16,14 @@ import json
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.numpy import load_file
 from transformers import AutoTokenizer, CLIPImageProcessor, CLIPModel
 
 from client_world import program_argument
 from world import World, sets
 
 TOLERANCE = 2e-4
+VOCABULARY = 400  # of the fixture
 
 
 def norm(x):
@@ -178,6 +180,32 @@ def check_flips(world, oracle):
                 raise SystemExit(f"uwm: {name} differs")
 
 
+def check_siglip(world):
+    """The head of SigLIP's text tower has a bias: one map takes both."""
+    tokenizer = pathlib.Path(__file__).parents[1] / "fixtures" / "text" / "siglip"
+    shape = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, hidden_act="gelu_pytorch_tanh")
+    (world.root / "siglip.json").write_text(json.dumps(dict(
+        model_type="siglip", text_config=dict(shape, max_position_embeddings=16, vocab_size=VOCABULARY, projection_size=16),
+        vision_config=dict(shape, image_size=16, patch_size=8))))
+    world.run("train", "base.yaml", *sets("model.init=siglip.json", f"model.tokenizer={tokenizer}", "objective.name=siglip", "run.name=siglip_base"))
+    world.run("export", "runs/siglip_base", "--to", "hf", "--out", "siglip_base")
+    own = ["model.weights=siglip_base", "adapter.form=project", "adapter.rank=3", "run.name=siglip"]
+    said = world.run("train", "closed.yaml", *sets(*own), code=2).stderr
+    if "attention pool" not in said:
+        raise SystemExit(f"siglip: the vision tower is not refused: {said}")
+    world.run("train", "closed.yaml", *sets(*own, "adapter.towers=text"))
+    world.run("export", "runs/siglip", "--to", "hf", "--out", "siglip_out")
+    before, after = (load_file(world.root / folder / "model.safetensors") for folder in ("siglip_base", "siglip_out"))
+    changed = {name for name in before if not np.array_equal(before[name], after[name])}
+    if changed != {"text_model.head.weight", "text_model.head.bias"}:
+        raise SystemExit(f"siglip: changed {sorted(changed)}")
+    weight, bias = (np.float64(before[f"text_model.head.{part}"]) for part in ("weight", "bias"))
+    found = after["text_model.head.weight"] @ np.linalg.inv(weight)
+    same("siglip, the map of the bias", after["text_model.head.bias"], found @ bias)
+    same("siglip, a projection", found @ found, found)
+    same("siglip, its rank", np.trace(found), np.float64(13))
+
+
 def main():
     World.program = program_argument()
     with tempfile.TemporaryDirectory() as folder:
@@ -187,6 +215,7 @@ def main():
         oracle = Oracle(world.root)
         check_projections(world, oracle)
         check_flips(world, oracle)
+        check_siglip(world)
 
 
 main()

@@ -34,6 +34,14 @@ def steady(x):
     return norm(x) / x.std(0, ddof=1)
 
 
+def least_squares(safe, unsafe, target, weight, ridge):
+    """The map of form ridge."""
+    pull = np.sqrt(ridge * np.sum(safe ** 2) / safe.shape[1]) * np.eye(safe.shape[1])
+    given = np.vstack([safe, np.sqrt(weight) * unsafe, pull])
+    wanted = np.vstack([safe, np.sqrt(weight) * target, pull])
+    return np.linalg.lstsq(given, wanted, rcond=None)[0].T
+
+
 class Oracle:
     """Un-normalized float64 embeddings of the toy world's pairs, and what the forms make of them."""
 
@@ -88,11 +96,7 @@ class Oracle:
         return np.eye(x.shape[1]) - color @ np.outer(direction, direction) @ whiten
 
     def ridge(self, tower, weight, ridge):
-        safe, unsafe, target = self.pairs(tower)
-        pull = np.sqrt(ridge * np.sum(safe ** 2) / safe.shape[1]) * np.eye(safe.shape[1])
-        given = np.vstack([safe, np.sqrt(weight) * unsafe, pull])
-        wanted = np.vstack([safe, np.sqrt(weight) * target, pull])
-        return np.linalg.lstsq(given, wanted, rcond=None)[0].T
+        return least_squares(*self.pairs(tower), weight, ridge)
 
     def layers(self, tower):
         encoder = (self.model.text_model if tower == "text" else self.model.vision_model).encoder
@@ -131,11 +135,12 @@ class Oracle:
         return masks
 
 
-def solved(world, form, *settings):
+def solved(world, form, *settings, run=None):
     """The model that transformers loads after the run."""
-    world.run("train", "closed.yaml", *sets(f"adapter.form={form}", f"run.name={form}", *settings))
-    world.run("export", f"runs/{form}", "--to", "hf", "--out", f"out_{form}")
-    return CLIPModel.from_pretrained(world.root / f"out_{form}").eval().double()
+    run = run or form
+    world.run("train", "closed.yaml", *sets(f"adapter.form={form}", f"run.name={run}", *settings))
+    world.run("export", f"runs/{run}", "--to", "hf", "--out", f"out_{run}")
+    return CLIPModel.from_pretrained(world.root / f"out_{run}").eval().double()
 
 
 def same(title, found, expected, tolerance=TOLERANCE):
@@ -161,6 +166,17 @@ def check_projections(world, oracle):
             before = oracle.unsafe_text.mean(0) - oracle.safe_text.mean(0)
             if np.linalg.norm(moved) > 1e-4 * np.linalg.norm(before):
                 raise SystemExit("leace: the means of safe and unsafe texts still differ")
+
+
+def check_extra_captions(world, oracle):
+    """Targets that are no rows of the list."""
+    unit = lambda x: x / np.linalg.norm(x, axis=1, keepdims=True)
+    pool = oracle.texts((world.root / "prompts.txt").read_text().splitlines())
+    target = pool[np.argmax(unit(oracle.unsafe_text) @ unit(pool).T, axis=1)]
+    model = solved(world, "ridge", "objective.targets={pool: file, extra_captions: prompts.txt}", "adapter.towers=text", run="extra")
+    base = oracle.model.text_projection.weight.detach().numpy()
+    expected = least_squares(oracle.safe_text, oracle.unsafe_text, target, 1, 1e-3) @ base
+    same("ridge, extra captions as targets", model.text_projection.weight.detach().numpy(), expected)
 
 
 def check_flips(world, oracle):
@@ -214,6 +230,7 @@ def main():
         (world.root / "closed.yaml").write_text("model: {weights: base}\ndata: {train: train.jsonl, cache_dir: cache}\nadapter: {method: closed_form}\n")
         oracle = Oracle(world.root)
         check_projections(world, oracle)
+        check_extra_captions(world, oracle)
         check_flips(world, oracle)
         check_siglip(world)
 

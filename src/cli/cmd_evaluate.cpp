@@ -89,8 +89,8 @@ CommandAction add_evaluate_command(CLI::App& command) {
       ->allow_extra_args(false);
   command
       .add_option("--strengths", arguments->request.strengths,
-                  "Also measure strengths between the base (0) and the tuned model (1), e.g. "
-                  "0,0.25,0.5,0.75,1")
+                  "Also measure other strengths, from -2 to 3: 0 is the base, 1 the tuned model, "
+                  "e.g. 0,0.25,0.5,0.75,1")
       ->delimiter(',')
       ->allow_extra_args(false);
   path_option(command.add_option("--against", arguments->request.against,

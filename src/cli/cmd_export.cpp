@@ -120,8 +120,13 @@ CommandAction add_export_command(CLI::App& command) {
                      "open_clip: timm's name for the vision tower of your own SigLIP");
   command
       .add_option("--strength", arguments->form.strength,
-                  "Scale the tuning, W0 + s (W - W0): 0 is the base, 1 the tuned model")
-      ->check(CLI::Range(0.0, 4.0));
+                  "Scale the tuning, W0 + s (W - W0): 0 is the base, 1 the tuned model; below 0 "
+                  "goes the other way, above 1 beyond")
+      ->check(CLI::Range(kLeastStrength, kMostStrength))
+      ->check([](const std::string& text) {  // a range lets it pass
+        return text.find_first_of("nN") == std::string::npos ? ""
+                                                             : "Value " + text + " is no number";
+      });
   command.add_flag("--json", arguments->json,
                    "Print one JSON document: format, step, files with sizes and sha256");
   command.footer(

@@ -160,6 +160,7 @@ std::string place_of(const ConfigNode& tree, const std::string& key) {
 void check_run_config(const RunConfig& config, const ConfigNode& tree,
                       std::vector<std::string>& problems) {
   Checker(config, tree, problems).run();
+  check_method_keys(config, tree, problems);
 }
 
 }  // namespace saferclip

@@ -16,5 +16,8 @@ std::string place_of(const ConfigNode& tree, const std::string& key);
 // Appends one line per broken rule, located where the key was written, if it was.
 void check_run_config(const RunConfig& config, const ConfigNode& tree,
                       std::vector<std::string>& problems);
+// The part of them about keys that adapter.method and adapter.form do not read.
+void check_method_keys(const RunConfig& config, const ConfigNode& tree,
+                       std::vector<std::string>& problems);
 
 }  // namespace saferclip

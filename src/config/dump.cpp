@@ -210,6 +210,17 @@ std::vector<std::string> resume_differences(const RunConfig& saved, const RunCon
   return differences;
 }
 
+std::vector<std::string> changed_keys(const RunConfig& one, const RunConfig& other) {
+  std::map<std::string, FlatValue> flat_one, flat_other;
+  flatten(one, "", flat_one);
+  flatten(other, "", flat_other);
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : flat_one) {
+    if (flat_other[key].value != value.value) keys.push_back(key);
+  }
+  return keys;
+}
+
 std::vector<KeyDoc> document_keys() {
   std::vector<KeyDoc> docs;
   RunConfig config;

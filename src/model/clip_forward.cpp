@@ -81,8 +81,8 @@ at::Tensor normalise_pixels(const at::Tensor& pixels, const Preprocessing& prepr
   return normalized_nhwc(pixels, preprocessing).permute({0, 3, 1, 2});
 }
 
-at::Tensor encode_images(const ClipModel& model, const Preprocessing& preprocessing,
-                         const at::Tensor& pixels, const ForwardMode& mode) {
+at::Tensor image_tokens(const ClipModel& model, const Preprocessing& preprocessing,
+                        const at::Tensor& pixels, const ForwardMode& mode) {
   const VisionTower& tower = model.vision;
   // The margin outside the grid is dropped, as by a strided convolution.
   const std::int64_t covered = model.geometry.grid() * model.geometry.patch_size;
@@ -90,17 +90,27 @@ at::Tensor encode_images(const ClipModel& model, const Preprocessing& preprocess
   const at::Tensor patches = linear(
       tower.patch_embedding, cut_patches(x, model.geometry.patch_size).to(mode.compute), mode);
   x = with_positions(tower, patches, mode);
-  if (tower.pre_norm.weight.defined()) x = layer_norm(tower.pre_norm, x);
-  return project(tower.projection, {}, pooled(tower, x, mode), mode);
+  return tower.pre_norm.weight.defined() ? layer_norm(tower.pre_norm, x) : x;
+}
+
+at::Tensor text_tokens(const ClipModel& model, const at::Tensor& ids, const ForwardMode& mode) {
+  const TextTower& tower = model.text;
+  const at::Tensor x = at::embedding(tower.token_embedding, ids.to(at::kLong)) +
+                       tower.position_embedding.narrow(0, 0, ids.size(1));
+  return x.to(mode.compute);
+}
+
+at::Tensor encode_images(const ClipModel& model, const Preprocessing& preprocessing,
+                         const at::Tensor& pixels, const ForwardMode& mode) {
+  const at::Tensor x = image_tokens(model, preprocessing, pixels, mode);
+  return project(model.vision.projection, {}, pooled(model.vision, x, mode), mode);
 }
 
 at::Tensor encode_texts(const ClipModel& model, const at::Tensor& ids,
                         const at::Tensor& end_positions, const ForwardMode& mode) {
   const TextTower& tower = model.text;
-  const std::int64_t length = ids.size(1);
-  at::Tensor x = at::embedding(tower.token_embedding, ids.to(at::kLong)) +
-                 tower.position_embedding.narrow(0, 0, length);
-  x = transformer_rows(tower.transformer, x.to(mode.compute), end_positions, mode);
+  const at::Tensor x =
+      transformer_rows(tower.transformer, text_tokens(model, ids, mode), end_positions, mode);
   return project(tower.projection, tower.projection_bias, layer_norm(tower.final_norm, x), mode);
 }
 

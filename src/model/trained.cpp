@@ -69,8 +69,17 @@ void add_lora(ClipModel& model, const AdapterOptions& adapter, std::uint64_t see
   }
 }
 
+bool is_solved_weight(const std::string& name, Family family, ClosedForm form) {
+  if (form != ClosedForm::kUwm) return is_projection(name, family);
+  return name.starts_with("text_") ? name.ends_with(".self_attn.out_proj.weight")
+                                   : name.ends_with(".mlp.fc2.weight");
+}
+
 bool is_trained_weight(const std::string& name, Family family, const ModelOptions& options,
                        const AdapterOptions& adapter) {
+  if (adapter.method == AdapterMethod::kClosedForm) {
+    return is_of_towers(name, adapter.towers) && is_solved_weight(name, family, adapter.form);
+  }
   if (name.starts_with("logit_")) return options.train_logit_scale;
   if (!is_of_towers(name, adapter.towers)) return false;
   return is_projection(name, family) ? options.train_projections
@@ -96,6 +105,31 @@ void add_weights(ClipModel& model, const ModelOptions& options, const AdapterOpt
 bool is_of_towers(std::string_view name, Towers towers) {
   if (towers == Towers::kBoth) return true;
   return name.starts_with(towers == Towers::kText ? "text_" : "vis");
+}
+
+void require_applicable(const AdapterOptions& adapter, const ClipGeometry& geometry) {
+  if (adapter.method != AdapterMethod::kClosedForm) return;
+  const FamilyForm& family = form_of(geometry.family);
+  if (adapter.form == ClosedForm::kUwm && family.pools_last_token) {
+    throw ConfigError(
+        cat("adapter.form: uwm: its scores are defined over the tokens of CLIP's "
+            "towers, and this is a ",
+            family.label,
+            ", which reads its padding as text and pools pictures by attention; use "
+            "project, leace or ridge with adapter.towers: text"));
+  }
+  if (adapter.form != ClosedForm::kUwm && adapter.towers != Towers::kText &&
+      !family.has_vision_projection) {
+    throw ConfigError(cat("adapter.towers: ", adapter.towers, ": the vision tower of a ",
+                          family.label,
+                          " ends in an attention pool with a residual sum, not in a "
+                          "projection that a closed form could replace; set adapter.towers: text"));
+  }
+  if (adapter.form == ClosedForm::kProject && adapter.rank >= geometry.embed_dim) {
+    throw ConfigError(cat("adapter.rank: ", adapter.rank, " directions, but the embeddings have ",
+                          geometry.embed_dim, " in all; at most ", geometry.embed_dim - 1,
+                          " can be taken out"));
+  }
 }
 
 std::string lora_a_name(std::string_view module) {

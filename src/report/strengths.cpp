@@ -112,7 +112,7 @@ class Strengths {
             (interval.empty() || !has_own ? "" : cat(" <small>", interval, "</small>")));
       }
     }
-    return table_html("Between unchanged (0) and tuned (1)", head, rows);
+    return table_html("By strength: 0 unchanged, 1 tuned", head, rows);
   }
 
   std::vector<double> strengths_;

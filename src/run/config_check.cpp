@@ -15,6 +15,7 @@
 #include "saferclip/data/split_source.h"
 #include "saferclip/evaluate/zero_shot_set.h"
 #include "saferclip/image/picture_files.h"
+#include "saferclip/model/trained.h"
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/run/plan_checks.h"
 #include "saferclip/run/session.h"
@@ -102,6 +103,7 @@ class ConfigChecker {
       for (const std::string& note : source->notes) warn(key, note);
     });
     if (!source) return;
+    attempt("adapter", [&] { require_applicable(c_.adapter, source->geometry); });
     const bool has_tokenizer = c_.model.tokenizer == "auto" || c_.model.tokenizer == "clip" ||
                                is_there("model.tokenizer", c_.model.tokenizer);
     if (has_tokenizer) attempt("model.tokenizer", [&] { open_tokenizer(c_.model, *source); });

@@ -135,8 +135,9 @@ void require_consistent(const EvaluateRunRequest& run_request, bool is_run) {
             ": --strengths and --against need a run folder and cannot be used with --weights"));
   }
   for (const double strength : run_request.strengths) {
-    if (!(strength >= 0 && strength <= 2)) {
-      throw ConfigError(cat("--strengths: ", strength, " is not between 0 and 2"));
+    if (!(strength >= kLeastStrength && strength <= kMostStrength)) {
+      throw ConfigError(cat("--strengths: ", strength, " is not between ", kLeastStrength, " and ",
+                            kMostStrength));
     }
   }
 }

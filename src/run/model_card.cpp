@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "run/closed_form_run.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/evaluate/scores_table.h"
 #include "saferclip/objective/loss_set.h"
@@ -146,11 +147,29 @@ std::string head(const Session& session, const CardFacts& facts, bool is_tuned) 
                     "\n- saferclip\nlibrary_name: ", library, "\n---\n\n");
 }
 
+std::string closed_form_effect(ClosedForm form) {
+  switch (form) {
+    case ClosedForm::kProject:
+      return "The main directions from safe to unsafe items are taken out of the embeddings";
+    case ClosedForm::kLeace:
+      return "The direction that tells safe from unsafe items linearly is taken out of the "
+             "embeddings before their normalization";
+    case ClosedForm::kRidge:
+      return "A linear map takes unsafe images and texts towards their nearest safe targets";
+    case ClosedForm::kUwm:
+      return "The signs of the weights that unsafe items excite most are flipped";
+  }
+  return "";
+}
+
 std::string summary(const Session& session, const CardFacts& facts) {
   const RunConfig& config = session.config;
-  const std::string trained = config.adapter.method == AdapterMethod::kLora
-                                  ? cat("LoRA with rank ", config.adapter.rank)
-                                  : "all weights trained";
+  if (config.adapter.method == AdapterMethod::kClosedForm) {
+    return cat("A ", form_of(session.source.geometry.family).label, " edited with saferclip ",
+               SAFERCLIP_VERSION, ": ", method_text(config.adapter), ". ",
+               closed_form_effect(config.adapter.form),
+               "; the model is not a filter and makes no promise about any single input.\n\n");
+  }
   const std::string redirected =
       uses_model_scale(config.objective)
           ? ". Nothing unsafe was redirected; "
@@ -160,8 +179,8 @@ std::string summary(const Session& session, const CardFacts& facts) {
                 "; ");
   std::string text =
       cat("A ", form_of(session.source.geometry.family).label, " tuned with saferclip ",
-          SAFERCLIP_VERSION, ": objective `", config.objective.name, "`, ", trained, ", ",
-          facts.step, " steps", redirected,
+          SAFERCLIP_VERSION, ": objective `", config.objective.name, "`, ",
+          method_text(config.adapter), ", ", facts.step, " steps", redirected,
           "the model is not a filter and makes no promise about any single input.\n\n");
   for (const std::string& problem :
        read_never_trains(facts.checkpoint.parent_path().parent_path())) {

@@ -10,6 +10,7 @@
 #include <optional>
 #include <sstream>
 
+#include "run/closed_form_run.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/files.h"
 #include "saferclip/core/text_format.h"
@@ -33,6 +34,7 @@ std::vector<std::pair<std::string, std::string>> facts(const Session& session, c
                                                        const TrainState& state,
                                                        const TrainingData& data) {
   const RunConfig& c = session.config;
+  const bool is_solved = c.adapter.method == AdapterMethod::kClosedForm;
   const OrderedJson environment =
       OrderedJson::parse(read_file(run / "environment.json"), nullptr, false);
   std::vector<std::pair<std::string, std::string>> facts{
@@ -41,7 +43,8 @@ std::vector<std::pair<std::string, std::string>> facts(const Session& session, c
       {"objective", to_string(c.objective.name)},
       {"trained", c.adapter.method == AdapterMethod::kLora
                       ? cat("LoRA, rank ", c.adapter.rank, ", alpha ", c.adapter.alpha)
-                      : std::string("all weights")},
+                  : is_solved ? method_text(c.adapter)
+                              : std::string("all weights")},
       {"optimizer",
        cat(c.optimizer.name, ", learning rate ", c.optimizer.lr, ", ", c.schedule.name)},
       {"batch", cat(c.train.batch_size, ", ", state.precision.value_or(c.train.precision),
@@ -52,6 +55,11 @@ std::vector<std::pair<std::string, std::string>> facts(const Session& session, c
       {"training rows", with_commas(static_cast<std::int64_t>(data.train.good_rows.size()))},
       {"training manifest", c.data.train},
       {"hash of the training images", data.train.images.content}};
+  if (is_solved) {
+    std::erase_if(facts, [](const auto& fact) {
+      return fact.first == "objective" || fact.first == "optimizer" || fact.first == "batch";
+    });
+  }
   if (environment.is_object()) {
     for (const auto& [name, value] : environment.items()) {
       if (name == "never_trains") continue;
@@ -83,14 +91,19 @@ std::vector<std::pair<std::string, std::string>> byline(const Session& session, 
        cat(session.source.path.filename().string(), " (", to_string(session.source.geometry), ")")},
       {"objective", to_string(session.config.objective.name)},
       {"steps", with_commas(state.step)}};
+  if (session.config.adapter.method == AdapterMethod::kClosedForm) {
+    byline = {byline.front(), {"method", method_text(session.config.adapter)}};
+  }
   if (const std::string day = day_of(run); !day.empty()) byline.emplace_back("trained", day);
   return byline;
 }
 
 std::vector<std::int64_t> admitted_by_epoch(const TrainingData& data, const RunConfig& config) {
   std::vector<std::int64_t> admitted;
-  if (!config.objective.curriculum.enabled || !loss_needs(config.objective).targets)
+  if (!config.objective.curriculum.enabled || !loss_needs(config.objective).targets ||
+      config.adapter.method == AdapterMethod::kClosedForm) {
     return admitted;
+  }
   for (std::int64_t epoch = 0; epoch <= config.objective.curriculum.start_epochs.back(); ++epoch) {
     std::int64_t count = 0;
     for (const std::int64_t row : data.train.good_rows) {

@@ -12,6 +12,7 @@
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/model/trained.h"
 #include "saferclip/nn/precision.h"
 #include "saferclip/prepare/reference_scale.h"
 
@@ -102,6 +103,7 @@ Session open_session(RunConfig config, const ComputeOptions& compute, Logger& lo
   if (config.train.deterministic) at::globalContext().setDeterministicAlgorithms(true, false);
   session.source = open_weights(config.model, static_cast<std::uint64_t>(config.train.seed));
   for (const std::string& note : session.source.notes) log.warn(note);
+  require_applicable(config.adapter, session.source.geometry);
   session.tokenizer = open_tokenizer(config.model, session.source);
   const TextSpec& spec = session.tokenizer->spec();
   session.source.text.bos_id = spec.bos_id;

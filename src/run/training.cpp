@@ -10,6 +10,7 @@
 #include <optional>
 #include <utility>
 
+#include "run/closed_form_run.h"
 #include "run/run_validation.h"
 #include "run/training_batches.h"
 #include "saferclip/core/atomic_files.h"
@@ -266,7 +267,8 @@ fs::path run_in_folder(TrainingRequest request, Logger& log, const StopFlag& sto
   const StartPoint start = open_start(request, run, log);
   const Session session = open_session(std::move(request.config), request.compute, log);
   require_equal_processes(session, log);
-  if (session.processes.is_first()) say_lowered_precision(session, log);
+  const bool takes_steps = session.config.adapter.method != AdapterMethod::kClosedForm;
+  if (session.processes.is_first() && takes_steps) say_lowered_precision(session, log);
   if (!start.checkpoint.empty()) {
     require_same_run(run.path, read_train_state(start.checkpoint), session, log);
   }
@@ -280,7 +282,12 @@ fs::path run_in_folder(TrainingRequest request, Logger& log, const StopFlag& sto
       remove_stale_temporaries(folder);
     }
   }
-  train_in({run, start, session, log, stop}, [&] { before_steps(run.path); });
+  const auto is_ready = [&] { before_steps(run.path); };
+  if (takes_steps) {
+    train_in({run, start, session, log, stop}, is_ready);
+  } else {
+    run_closed_form(run, start, session, log, stop, is_ready);
+  }
   return run.path;
 }
 
@@ -297,7 +304,8 @@ void require_sound_request(const TrainingRequest& request) {
 std::string plan_training(TrainingRequest request, Logger& log, const StopFlag& stop) {
   require_sound_request(request);
   const Session session = open_session(std::move(request.config), request.compute, log);
-  say_lowered_precision(session, log);
+  const bool takes_steps = session.config.adapter.method != AdapterMethod::kClosedForm;
+  if (takes_steps) say_lowered_precision(session, log);
   Preparer preparer(session.config.data, session.source, *session.tokenizer, session.device, log,
                     &stop);
   const TrainingData data = prepare_training(session, preparer);
@@ -305,6 +313,7 @@ std::string plan_training(TrainingRequest request, Logger& log, const StopFlag& 
     make_validator(session, preparer, data, log).prepare();
   }
   preparer.release_reference();
+  if (!takes_steps) return closed_form_plan(session, data);
   const Sampler sampler = make_sampler(data, session.config);
   require_steps(session.config, total_steps(session.config.train, sampler));
   require_label_kinds(session.config, data, sampler);

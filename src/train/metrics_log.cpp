@@ -75,7 +75,8 @@ void add_images(const Json& line, const std::string& group, const std::filesyste
 }
 
 void add_event(const Json& line, const std::filesystem::path& folder, EventFile& events) {
-  const std::string group = line.value("kind", "") == "train" ? "train/" : "validation/";
+  const std::string kind = line.value("kind", "");
+  const std::string group = kind == "evaluation" ? "validation/" : kind + "/";
   Scalars scalars;
   for (const auto& [key, value] : line.items()) {
     if (key != "step" && key != "kind" && key != "histograms" && key != "images")
@@ -149,6 +150,12 @@ void MetricsLog::write_evaluation(std::int64_t step, std::int64_t epoch, const s
   if (!out_) return;
   Json json{{"kind", "evaluation"}, {"step", step}, {"epoch", epoch}};
   json.update(Json::parse(body));
+  append(json);
+}
+
+void MetricsLog::write_solution(std::int64_t step, const Json& body) {
+  Json json{{"kind", "closed_form"}, {"step", step}};
+  json.update(body);
   append(json);
 }
 

@@ -31,6 +31,11 @@ at::Tensor merged(const at::Tensor& base, const LoraDelta& delta) {
 }
 
 void require_adapter(const ModelOptions& model, const AdapterOptions& adapter) {
+  if (adapter.method == AdapterMethod::kClosedForm) {
+    throw ConfigError(
+        "--to peft: this run solved for whole weight matrices (adapter.method: closed_form), so "
+        "there is no adapter; use --to hf");
+  }
   if (adapter.method != AdapterMethod::kLora) {
     throw ConfigError(
         "--to peft: this run trained the full weights, so there is no adapter; use --to hf");

@@ -123,7 +123,7 @@ class EndToEnd(WorldCase):
         w.run("export", "runs/larger", "--to", "hf", "--out", "larger")
         self.assertEqual(json.loads((w.root / "larger" / "config.json").read_text())["vision_config"]["image_size"], 24)
         self.assertIn("image_size", w.run("export", "runs/larger", "--to", "peft", "--out", "no", code=2).stderr)
-        for arguments in (("--to", "open_clip", "--tower", "text"), ("--to", "hf", "--strength", "-1"), ("--to", "hf", "--strength", "9")):
+        for arguments in (("--to", "open_clip", "--tower", "text"), ("--to", "hf", "--strength", "-3"), ("--to", "hf", "--strength", "9")):
             w.run("export", "runs/from_pt", *arguments, "--out", "no", code=2)
         self.assertIn("is a run", w.run("export", "runs/base", "--to", "hf", "--activation", "gelu", "--out", "no", code=2).stderr)
         said = w.run("embed", "base", "--architecture", "model.json", "--texts", "x", "--out", "x.npy", code=2).stderr

@@ -48,7 +48,7 @@ class Evaluation(WorldCase):
         self.assertEqual(self.evaluate("safe.yaml", "--split", "plain")["before"]["retrieval"], plain["before"]["retrieval"])
         w.run("report", "runs/whole", "--split", "plain", "--out", "plain.html")
         page = (w.root / "plain.html").read_text()
-        for words in ("safe text → image, R@1", "Between unchanged (0) and tuned (1)", "How far the towers moved"):
+        for words in ("safe text → image, R@1", "By strength: 0 unchanged, 1 tuned", "How far the towers moved"):
             self.assertIn(words, page)
 
     def test_how_far_the_safe_rows_stay_as_they_were(self):

@@ -199,7 +199,7 @@ std::vector<fs::path> shipped(const fs::path& folder) {
 
 TEST(ShippedConfigs, AreAllValid) {
   std::vector<std::string> names;
-  for (const char* folder : {"configs", "configs/demo"}) {
+  for (const char* folder : {"configs", "configs/demo", "configs/world2"}) {
     for (const fs::path& file : shipped(folder)) {
       EXPECT_NO_THROW(read_run_config(file, {})) << file;
       names.push_back(file.filename().string());
@@ -211,11 +211,14 @@ TEST(ShippedConfigs, AreAllValid) {
     }
   }
   EXPECT_THAT(
-      names, ::testing::UnorderedElementsAre(
-                 "base.yaml", "saferclip.yaml", "saferclip_plus.yaml", "safe_only.yaml",
-                 "safe_clip.yaml", "safe-clip-published.yaml", "saferclip-vit-l14.yaml",
-                 "saferclip-vit-b32.yaml", "siglip_base.yaml", "saferclip-siglip-b16-256.yaml",
-                 "saferclip-siglip-so400m.yaml", "shield-clip-published.yaml", "shield_clip.yaml"));
+      names,
+      ::testing::UnorderedElementsAre(
+          "base.yaml", "base.yaml", "saferclip.yaml", "saferclip_plus.yaml", "safe_only.yaml",
+          "safe_clip.yaml", "safe-clip-published.yaml", "saferclip-vit-l14.yaml",
+          "saferclip-vit-b32.yaml", "siglip_base.yaml", "saferclip-siglip-b16-256.yaml",
+          "saferclip-siglip-so400m.yaml", "shield-clip-published.yaml", "shield_clip.yaml",
+          "closed-form-ridge-vit-l14.yaml", "closed-form-project-vit-l14.yaml",
+          "closed-form-leace-vit-l14.yaml", "closed-form-uwm-vit-l14.yaml", "closed_form.yaml"));
 }
 
 // A description of a published set is what an entry of evaluate.zero_shot extends.

@@ -117,6 +117,9 @@ std::string dump_run_config_json(const RunConfig& config);
 // max_steps may change only under a constant schedule.
 std::vector<std::string> resume_differences(const RunConfig& saved, const RunConfig& now);
 
+// The keys whose values differ between two configurations, in alphabetical order.
+std::vector<std::string> changed_keys(const RunConfig& one, const RunConfig& other);
+
 std::vector<KeyDoc> document_keys();
 // The page docs/config.md.
 std::string config_keys_markdown();

@@ -19,6 +19,12 @@ at::Tensor encode_images(const ClipModel& model, const Preprocessing& preprocess
 at::Tensor encode_texts(const ClipModel& model, const at::Tensor& ids,
                         const at::Tensor& end_positions, const ForwardMode& mode);
 
+// What the towers' blocks read: the tokens [B, L, D] of a picture, and of a caption with its
+// positions.
+at::Tensor image_tokens(const ClipModel& model, const Preprocessing& preprocessing,
+                        const at::Tensor& pixels, const ForwardMode& mode);
+at::Tensor text_tokens(const ClipModel& model, const at::Tensor& ids, const ForwardMode& mode);
+
 // Normalized pixels fp32 [B, 3, S, S], as a client's processor returns them: (x/255 - mean)/std.
 at::Tensor normalise_pixels(const at::Tensor& pixels, const Preprocessing& preprocessing);
 

@@ -88,10 +88,20 @@ struct ModelOptions {
   }
 };
 
-enum class AdapterMethod { kLora, kFull };
+enum class AdapterMethod { kLora, kFull, kClosedForm };
 constexpr auto enum_words(AdapterMethod) {
-  return std::to_array<EnumWord<AdapterMethod>>(
-      {{AdapterMethod::kLora, "lora"}, {AdapterMethod::kFull, "full"}});
+  return std::to_array<EnumWord<AdapterMethod>>({{AdapterMethod::kLora, "lora"},
+                                                 {AdapterMethod::kFull, "full"},
+                                                 {AdapterMethod::kClosedForm, "closed_form"}});
+}
+
+// What closed_form solves for: a map of the final projections, or signs of single weights (uwm).
+enum class ClosedForm { kProject, kLeace, kRidge, kUwm };
+constexpr auto enum_words(ClosedForm) {
+  return std::to_array<EnumWord<ClosedForm>>({{ClosedForm::kProject, "project"},
+                                              {ClosedForm::kLeace, "leace"},
+                                              {ClosedForm::kRidge, "ridge"},
+                                              {ClosedForm::kUwm, "uwm"}});
 }
 
 // Towers that are trained, or exported.
@@ -109,12 +119,23 @@ struct AdapterOptions {
   double dropout = 0;
   std::string start_from;
   std::vector<std::string> targets{"k_proj", "v_proj", "out_proj", "fc1", "fc2", "patch_embedding"};
+  ClosedForm form = ClosedForm::kRidge;
+  double strength = 1;
+  double weight = 1;
+  double ridge = 1e-3;
+  double flip_fraction = 0.02;
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
-    visit(field("method", "lora trains low-rank adapters; full trains all weights."), self.method);
+    visit(field("method",
+                "lora trains low-rank adapters; full trains all weights; closed_form trains "
+                "nothing: it solves for the final projections in one pass over the rows."),
+          self.method);
     visit(field("towers", "Towers to train; the other one is frozen."), self.towers);
-    visit(field("rank", "Rank r of an adapter.").at_least(1).at_most(4096), self.rank);
+    visit(field("rank", "Rank r of an adapter; of form: project, directions taken out.")
+              .at_least(1)
+              .at_most(4096),
+          self.rank);
     visit(field("alpha", "The adapter's output is multiplied by alpha / rank.").above(0),
           self.alpha);
     visit(field("dropout", "Dropout on the adapter's input.").at_least(0).below(1), self.dropout);
@@ -127,6 +148,32 @@ struct AdapterOptions {
     visit(field("targets", "Linear layers that get an adapter, in the trained towers.")
               .one_of({"q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2", "patch_embedding"}),
           self.targets);
+    closed_form_fields(self, visit);
+  }
+
+ private:
+  template <class Self, class Visit>
+  static void closed_form_fields(Self& self, Visit& visit) {
+    visit(field("form",
+                "What closed_form does: project takes the main directions from safe to unsafe "
+                "out of the embeddings; leace the one that tells them apart linearly; ridge maps "
+                "unsafe embeddings to their nearest-safe targets; uwm flips signs of weights."),
+          self.form);
+    visit(
+        field("strength", "form: project: the share of the directions that is taken out.").above(0),
+        self.strength);
+    visit(field("weight", "form: ridge: weight of the unsafe rows beside the safe ones.").above(0),
+          self.weight);
+    visit(field("ridge",
+                "form: ridge: pull of the map to the identity, relative to the mean eigenvalue of "
+                "the safe embeddings' second moment.")
+              .above(0),
+          self.ridge);
+    visit(field("flip_fraction",
+                "form: uwm: share of each layer's summed scores held by the weights that flip.")
+              .above(0)
+              .at_most(1),
+          self.flip_fraction);
   }
 };
 

@@ -17,6 +17,9 @@ namespace saferclip {
 // Whether a tensor or module with this canonical name belongs to the towers.
 bool is_of_towers(std::string_view name, Towers towers);
 
+// Throws ConfigError if the adapter's method cannot be applied to models of this geometry.
+void require_applicable(const AdapterOptions& adapter, const ClipGeometry& geometry);
+
 // PEFT's prefix of every tensor name of an adapter.
 inline constexpr std::string_view kPeftPrefix = "base_model.model.";
 // PEFT's names of a module's two factors, A [r, I] and B [O, r].
@@ -25,8 +28,8 @@ std::string lora_b_name(std::string_view module);
 
 // Makes the trained leaves of a model: LoRA factors (A Kaiming-uniform, B zero) on
 // `adapter.targets`, or every weight with method full; projections and logit scale as the model
-// options say. All other tensors require no gradient. Files use PEFT's names for adapters and
-// Hugging Face's for weights.
+// options say; with method closed_form the weights that its form solves for. All other tensors
+// require no gradient. Files use PEFT's names for adapters and Hugging Face's for weights.
 std::vector<TrainedParameter> make_trainable(ClipModel& model, const ModelOptions& options,
                                              const AdapterOptions& adapter, std::uint64_t seed);
 
@@ -37,6 +40,10 @@ std::vector<NamedTensor> trained_tensors(const std::vector<TrainedParameter>& pa
 // extra or misshapen tensor.
 void load_trained(const std::vector<TrainedParameter>& parameters,
                   const std::vector<NamedTensor>& tensors, const std::string& where);
+
+// The strengths that commands accept. Below 0 a change is negated, above 1 extrapolated.
+inline constexpr double kLeastStrength = -2;
+inline constexpr double kMostStrength = 3;
 
 // W0 + strength · (W - W0); W itself for 1.
 at::Tensor scaled_change(const at::Tensor& original, const at::Tensor& tuned, double strength);

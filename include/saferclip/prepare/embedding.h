@@ -1,6 +1,6 @@
-// Embeds captions and pictures as L2-normalized fp32 rows. Rows of one length go through the model
-// in blocks of one shape, so a row's bits do not depend on its neighbors, nor on how many processes
-// share the blocks.
+// Embeds captions and pictures as fp32 rows, L2-normalized unless a job wants them as they are.
+// Rows of one length go through the model in blocks of one shape, so a row's bits do not depend on
+// its neighbors, nor on how many processes share the blocks.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -30,6 +30,7 @@ struct EmbedJob {
   // They share the blocks, and each gets all rows: every one of them calls, with the same rows. A
   // request to stop in one of them stops all.
   Processes processes = {};
+  bool normalizes = true;
 };
 
 // Which of `count` pictures this process embeds: the others' pixels are not read.

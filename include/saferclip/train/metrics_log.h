@@ -50,6 +50,8 @@ class MetricsLog {
   void write(const StepLine& line);
   // `body` is a JSON object; "kind": "evaluation" and the step are prepended.
   void write_evaluation(std::int64_t step, std::int64_t epoch, const std::string& body);
+  // The same with "kind": "closed_form": what was solved for instead of trained.
+  void write_solution(std::int64_t step, const nlohmann::ordered_json& body);
   // Flushes the lines so far to disk; another thread may write meanwhile.
   void sync();
 

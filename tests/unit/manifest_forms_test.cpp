@@ -153,6 +153,14 @@ TEST_F(Forms, ColumnsOfOtherNamesAreOneError) {
               ElementsAre(HasSubstr("\"Split\" is ignored; did you mean split?")));
 }
 
+TEST_F(Forms, AFieldTooManyNamesTheQuotes) {
+  EXPECT_THAT(problems(read("safe_caption,safe_image,nsfw\ns,a.jpg,u\ns, t,a.jpg,u\ns,a.jpg\n")),
+              ::testing::AllOf(HasSubstr("3/3 unreadable row: has 4 fields, but the header has 3; "
+                                         "put a field that contains \",\" into quotes"),
+                               HasSubstr("4/4 unreadable row: has 2 fields, but the header has 3; "
+                                         "an empty field keeps its separator")));
+}
+
 TEST_F(Forms, WhatStandsTwiceIsRefused) {
   EXPECT_THAT(refusal("id,safe_caption,safe_image,unsafe_caption, safe_caption\n1,s,a.jpg,u,n\n"),
               AllOf(HasSubstr("m.txt:1:"), HasSubstr("\"safe_caption\" (columns 2 and 5)")));

@@ -20,7 +20,8 @@ constexpr std::size_t kMostNames = 200;  // remembered per file
 constexpr std::size_t kMostListed = 20;  // in a message
 
 // Names that may have only one value. A safe picture may be named in several ways: the path wins.
-// `text` is a caption only where no other name is, since it may be anything else.
+// `text` and the names behind it are captions only where no other name is, since they may be
+// anything else.
 constexpr FieldNames kCaptionNames{"safe_caption", "safe", "caption"};
 constexpr std::initializer_list<FieldNames> kAlternatives{
     kIdNames, kCaptionNames, kUnsafeCaptionNames, kUnsafeImageNames, kTagNames};

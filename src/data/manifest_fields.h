@@ -11,14 +11,19 @@
 namespace saferclip {
 
 // Ours first, then those of the published ViSU and NSFWCaps files, then those of Hugging Face's
-// image folders.
+// image folders and of open_clip's and img2dataset's tables. `init` reads lists by them too.
 using FieldNames = std::initializer_list<const char*>;
 inline constexpr FieldNames kIdNames{"id", "incremental_id"};
-inline constexpr FieldNames kSafeCaptionNames{"safe_caption", "safe", "caption", "text"};
+inline constexpr FieldNames kSafeCaptionNames{"safe_caption", "safe",  "caption",
+                                              "text",         "title", "description"};
 inline constexpr FieldNames kUnsafeCaptionNames{"unsafe_caption", "nsfw", "nsfw_caption"};
-inline constexpr FieldNames kSafeImageNames{"safe_image", "coco_id", "image_coco_url", "file_name",
-                                            "safe_image_file_name"};
-inline constexpr FieldNames kFileNames{"file_name", "safe_image_file_name"};
+inline constexpr FieldNames kSafeImageNames{
+    "safe_image", "coco_id",    "image_coco_url", "file_name", "safe_image_file_name",
+    "filename",   "image_path", "filepath",       "file",      "image",
+    "path"};
+inline constexpr FieldNames kFileNames{
+    "file_name", "safe_image_file_name", "filename", "image_path", "filepath", "file", "image",
+    "path"};
 inline constexpr FieldNames kUnsafeImageNames{"unsafe_image", "nsfw_im_path",
                                               "unsafe_image_file_name"};
 inline constexpr FieldNames kTagNames{"tag", "chosen_category"};

@@ -161,6 +161,16 @@ TEST_F(Forms, AFieldTooManyNamesTheQuotes) {
                                          "an empty field keeps its separator")));
 }
 
+TEST_F(Forms, NamesOfOpenClipAndImg2Dataset) {
+  for (const char* header : {"filepath,title", "image_path,description", "filename,caption",
+                             "image,text", "path,title", "file,safe"}) {
+    const Manifest found = read(std::string(header) + ",nsfw\na.jpg,s,u\n");
+    ASSERT_EQ(found.rows.size(), 1U) << header;
+    EXPECT_EQ(found.rows[0].safe_caption, "s");
+    EXPECT_EQ(found.rows[0].safe_image.name(), (folder_ / "a.jpg").string());
+  }
+}
+
 TEST_F(Forms, WhatStandsTwiceIsRefused) {
   EXPECT_THAT(refusal("id,safe_caption,safe_image,unsafe_caption, safe_caption\n1,s,a.jpg,u,n\n"),
               AllOf(HasSubstr("m.txt:1:"), HasSubstr("\"safe_caption\" (columns 2 and 5)")));

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "data/label_words.h"
+
 namespace saferclip {
 
 // Ours first, then those of the published ViSU and NSFWCaps files, then those of Hugging Face's
@@ -62,10 +64,12 @@ class SeenFields {
   std::vector<std::string> unread() const;
   // One line for each unread name that is close to one that is read.
   std::vector<std::string> likely_mistakes() const;
+  // One line for each unread column that says which rows are safe, if no row has an unsafe caption.
+  std::vector<std::string> label_columns() const;
 
  private:
   std::vector<std::string> in_order_;
-  std::map<std::string, int> count_;
+  std::map<std::string, ColumnValues> values_;
 };
 
 }  // namespace saferclip

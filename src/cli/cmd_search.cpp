@@ -114,7 +114,8 @@ CommandAction add_search_command(CLI::App& command) {
   add_look_arguments(command, arguments->look);
   command.add_option("QUERY", arguments->queries, "Texts to search with")->required();
   command.add_option("--top", arguments->top, "Number of images per query")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   path_option(command.add_option("--sheet", arguments->sheet,
                                  "PNG file: the images found, by query and model"));
   path_option(command.add_option("--html", arguments->html,

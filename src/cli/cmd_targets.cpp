@@ -131,7 +131,8 @@ CommandAction add_targets_command(CLI::App& command) {
   auto arguments = std::make_shared<TargetsArguments>();
   add_config_arguments(command, arguments->config, "CONFIG", "Configuration (YAML or JSON)");
   command.add_option("--top", arguments->top, "Number of rows to print")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   path_option(command.add_option("--csv", arguments->csv, "Write all rows to this file"));
   command.add_flag("--json", arguments->json, "Print summary and all rows as one JSON document");
   command.footer(

@@ -7,12 +7,36 @@
 #include <charconv>
 #include <cmath>
 
+#include "saferclip/config/run_config.h"
 #include "saferclip/core/home.h"
 #include "saferclip/core/nearest_match.h"
 #include "saferclip/core/text_format.h"
 
 namespace saferclip {
 namespace {
+
+// "; did you mean checkpoint.every_steps?" for a key of another section: by its last word, or by
+// section and word run together, of which the end may be missing ("checkpoint_every").
+std::string elsewhere(const std::string& name) {
+  std::vector<std::string> keys, last_words, whole;
+  for (const KeyDoc& doc : document_keys()) {
+    keys.push_back(doc.key);
+    last_words.push_back(doc.key.substr(doc.key.rfind('.') + 1));
+    whole.push_back(doc.key);
+    std::replace(whole.back().begin(), whole.back().end(), '.', '_');
+  }
+  const std::string word = nearest_match(name, last_words);
+  const std::string near = nearest_match(name, whole);
+  std::vector<std::string> found;
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    const bool is_near =
+        word.empty() ? whole[i].starts_with(name + "_") || whole[i] == near : last_words[i] == word;
+    if (is_near) found.push_back(keys[i]);
+  }
+  constexpr std::size_t kMost = 3;  // a word of more sections says nothing
+  if (found.empty() || found.size() > kMost) return "";
+  return cat("; did you mean ", join(found, " or "), "?");
+}
 
 bool is_plain_scalar(const ConfigNode& node) {
   return node.kind == ConfigNode::Kind::kScalar && !node.is_quoted;
@@ -158,7 +182,7 @@ void TreeReader::report_unknown(const ConfigNode& node, const std::string& path,
     if (std::find(names.begin(), names.end(), name) != names.end()) continue;
     const std::string near = nearest_match(name, names);
     problem(value, joined(path, name),
-            near.empty() ? "unknown key; known here: " + join(names, ", ")
+            near.empty() ? cat("unknown key; known here: ", join(names, ", "), elsewhere(name))
                          : "unknown key; did you mean " + joined(path, near) + "?");
   }
 }

@@ -104,6 +104,11 @@ class Reader {
       manifest_.notes.push_back(cat(request_.file.string(), ": ", text));
     };
     for (const std::string& line : fields_.likely_mistakes()) note(line);
+    for (const std::string& line : fields_.label_columns()) note(line);
+    if (unsafe_captions_.are_labels()) {
+      note(cat("nearly all unsafe captions are one of a few words (", unsafe_captions_.examples(),
+               "): these look like labels, not captions; ", kLabelCure));
+    }
     for (const std::string& line : splits_.notes()) note(line);
     if (splits_.others() > 0) {
       manifest_.left_out.push_back(cat(request_.file.string(), ": ", with_commas(splits_.others()),
@@ -143,6 +148,7 @@ class Reader {
       problem(row, "missing " + name, cat("has no ", name));
       return {};
     }
+    if (names.begin() == kUnsafeCaptionNames.begin()) unsafe_captions_.see(*value);
     const Captions found = read_captions(is_table_ ? listed_texts(*value) : *value, name);
     if (!found.problem.empty()) problem(row, found.kind, found.problem);
     return found.texts;
@@ -291,6 +297,7 @@ class Reader {
   RowPictures pictures_;
   Manifest manifest_;
   SeenFields fields_;
+  ColumnValues unsafe_captions_;
   SplitFilter splits_;
   std::map<std::string, int> first_lines_;
   std::map<std::string, int> tag_changes_;

@@ -4,6 +4,7 @@
 #include "data/manifest_fields.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -16,11 +17,16 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr std::size_t kMostNames = 200;  // remembered per file
-constexpr std::size_t kMostListed = 20;  // in a message
+constexpr std::size_t kMostNames = 200;       // remembered per file
+constexpr std::size_t kMostListed = 20;       // in a message
+constexpr std::int64_t kRowsOfValues = 1000;  // whose values are looked at
+constexpr std::array kLabelNames{"label",      "labels",  "nsfw",   "is_nsfw",
+                                 "nsfw_label", "sfw",     "is_sfw", "unsafe",
+                                 "is_unsafe",  "is_safe", "safety", "safety_label"};
 
 // Names that may have only one value. A safe picture may be named in several ways: the path wins.
-// `text` is a caption only where no other name is, since it may be anything else.
+// `text` and the names behind it are captions only where no other name is, since they may be
+// anything else.
 constexpr FieldNames kCaptionNames{"safe_caption", "safe", "caption"};
 constexpr std::initializer_list<FieldNames> kAlternatives{
     kIdNames, kCaptionNames, kUnsafeCaptionNames, kUnsafeImageNames, kTagNames};
@@ -47,6 +53,18 @@ std::string listed(std::vector<std::string> names) {
   names.resize(std::min(names.size(), kMostListed));
   for (std::string& name : names) name = name.empty() ? "\"\"" : shortened_text(name, 40);
   return join(names, ", ") + (is_cut ? ", …" : "");
+}
+
+bool is_one_of(const std::string& name, FieldNames names) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+// "Unsafe-Caption" as "unsafe_caption".
+std::string plain_name(std::string name) {
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
+    return static_cast<char>(c == ' ' || c == '-' ? '_' : c < 128 ? std::tolower(c) : c);
+  });
+  return name;
 }
 
 }  // namespace
@@ -107,25 +125,25 @@ std::string field_conflict(const Json& record) {
 
 void SeenFields::see(const std::vector<std::string>& columns) {
   for (const std::string& name : columns) {
-    if (count_.size() < kMostNames && count_[name]++ == 0) in_order_.push_back(name);
+    if (values_.size() < kMostNames && values_.try_emplace(name).second) in_order_.push_back(name);
   }
 }
 
 void SeenFields::see(const Json& record) {
   for (auto field = record.begin(); field != record.end(); ++field) {
-    const auto known = count_.find(field.key());
-    if (known != count_.end()) {
-      ++known->second;
-    } else if (count_.size() < kMostNames) {
-      count_.emplace(field.key(), 1);
+    auto known = values_.find(field.key());
+    if (known == values_.end()) {
+      if (values_.size() >= kMostNames) continue;
+      known = values_.try_emplace(field.key()).first;
       in_order_.push_back(field.key());
     }
+    if (known->second.rows() < kRowsOfValues) known->second.see(*field);
   }
 }
 
 bool SeenFields::has_any(FieldNames names) const {
   return std::any_of(names.begin(), names.end(),
-                     [&](const char* name) { return count_.contains(name); });
+                     [&](const char* name) { return values_.contains(name); });
 }
 
 std::string SeenFields::missing(bool needs_unsafe) const {
@@ -141,7 +159,9 @@ std::string SeenFields::missing(bool needs_unsafe) const {
           "\n  wanted: id, safe_caption, safe_image, ",
           needs_unsafe ? "unsafe_caption, unsafe_image" : "", needs_unsafe ? ", " : "",
           "tag, split; rename the columns or keys");
-  for (const std::string& line : likely_mistakes()) text += "\n  " + line;
+  for (const auto& found : {likely_mistakes(), label_columns()}) {
+    for (const std::string& line : found) text += "\n  " + line;
+  }
   return text;
 }
 
@@ -160,15 +180,30 @@ std::vector<std::string> SeenFields::likely_mistakes() const {
   for (const FieldNames names : kAllFields) {
     if (!has_any(names)) candidates.insert(candidates.end(), names.begin(), names.end());
   }
+  const auto is_caption = [](const std::string& name) {
+    return is_one_of(name, kSafeCaptionNames) || is_one_of(name, kUnsafeCaptionNames);
+  };
   std::vector<std::string> lines;
   for (const std::string& name : unread()) {
-    std::string plain = name;
-    std::transform(plain.begin(), plain.end(), plain.begin(), [](unsigned char c) {
-      return static_cast<char>(c == ' ' || c == '-' ? '_' : c < 128 ? std::tolower(c) : c);
-    });
-    const std::string near = nearest_match(plain, candidates);
+    const std::string near = nearest_match(plain_name(name), candidates);
     if (near.empty() || lines.size() == kMostListed) continue;
+    if (is_caption(near) && !values_.at(name).may_be_captions()) continue;
     lines.push_back(cat("\"", shortened_text(name, 40), "\" is ignored; did you mean ", near, "?"));
+  }
+  return lines;
+}
+
+std::vector<std::string> SeenFields::label_columns() const {
+  std::vector<std::string> lines;
+  if (has_any(kUnsafeCaptionNames)) return lines;
+  for (const std::string& name : unread()) {
+    const ColumnValues& values = values_.at(name);
+    const bool is_label =
+        std::find(kLabelNames.begin(), kLabelNames.end(), plain_name(name)) != kLabelNames.end() &&
+        values.are_safety_labels();
+    if (!is_label || lines.size() == kMostListed) continue;
+    lines.push_back(cat("column \"", shortened_text(name, 40), "\" says which rows are safe (",
+                        values.examples(), "): rows are labeled, not paired; ", kLabelCure));
   }
   return lines;
 }

@@ -8,17 +8,24 @@
 #include <string>
 #include <vector>
 
+#include "data/label_words.h"
+
 namespace saferclip {
 
 // Ours first, then those of the published ViSU and NSFWCaps files, then those of Hugging Face's
-// image folders.
+// image folders and of open_clip's and img2dataset's tables. `init` reads lists by them too.
 using FieldNames = std::initializer_list<const char*>;
 inline constexpr FieldNames kIdNames{"id", "incremental_id"};
-inline constexpr FieldNames kSafeCaptionNames{"safe_caption", "safe", "caption", "text"};
+inline constexpr FieldNames kSafeCaptionNames{"safe_caption", "safe",  "caption",
+                                              "text",         "title", "description"};
 inline constexpr FieldNames kUnsafeCaptionNames{"unsafe_caption", "nsfw", "nsfw_caption"};
-inline constexpr FieldNames kSafeImageNames{"safe_image", "coco_id", "image_coco_url", "file_name",
-                                            "safe_image_file_name"};
-inline constexpr FieldNames kFileNames{"file_name", "safe_image_file_name"};
+inline constexpr FieldNames kSafeImageNames{
+    "safe_image", "coco_id",    "image_coco_url", "file_name", "safe_image_file_name",
+    "filename",   "image_path", "filepath",       "file",      "image",
+    "path"};
+inline constexpr FieldNames kFileNames{
+    "file_name", "safe_image_file_name", "filename", "image_path", "filepath", "file", "image",
+    "path"};
 inline constexpr FieldNames kUnsafeImageNames{"unsafe_image", "nsfw_im_path",
                                               "unsafe_image_file_name"};
 inline constexpr FieldNames kTagNames{"tag", "chosen_category"};
@@ -57,10 +64,12 @@ class SeenFields {
   std::vector<std::string> unread() const;
   // One line for each unread name that is close to one that is read.
   std::vector<std::string> likely_mistakes() const;
+  // One line for each unread column that says which rows are safe, if no row has an unsafe caption.
+  std::vector<std::string> label_columns() const;
 
  private:
   std::vector<std::string> in_order_;
-  std::map<std::string, int> count_;
+  std::map<std::string, ColumnValues> values_;
 };
 
 }  // namespace saferclip

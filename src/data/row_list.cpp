@@ -40,7 +40,8 @@ FolderContent content_of(const fs::path& folder) {
 }
 
 std::string hint_of(const FolderContent& content, const fs::path& folder) {
-  if (content.has_shards) return cat("; it has shards: name them, ", (folder / "*.tar").string());
+  if (content.has_shards)
+    return cat("; it has shards: name them, '", pattern_of_shards(folder), "'");
   const std::string none = ", and without folders of images, one per class";
   if (content.lists.empty()) return none;
   return cat(none, "; it has files that may be lists: name one of ",

@@ -88,6 +88,10 @@ std::optional<char> named_separator(std::string_view line) {
   return is_named && is_alone ? std::optional<char>(words[4]) : std::nullopt;
 }
 
+std::string name_of(char separator) {
+  return separator == '\t' ? "a tab" : cat("\"", separator, "\"");
+}
+
 // The separator that cuts the header into the most fields; none if it stays one field.
 std::optional<char> likely_separator(const Records& records) {
   std::optional<char> best;
@@ -160,7 +164,11 @@ TextTable read_csv(std::string_view text, const fs::path& file) {
     if (fields.size() != header.size()) {
       const int last = records.line() - 1;
       row.problem = cat("has ", fields.size(), " fields, but the header has ", header.size(),
-                        last > row.line ? cat(" (lines ", row.line, " to ", last, ")") : "");
+                        last > row.line ? cat(" (lines ", row.line, " to ", last, ")") : "",
+                        fields.size() > header.size()
+                            ? cat("; put a field that contains ", name_of(*separator),
+                                  " into quotes: \"a cat, asleep\"")
+                            : "; an empty field keeps its separator");
     }
     nlohmann::json json = nlohmann::json::object();
     for (std::size_t i = 0; i < header.size() && row.problem.empty(); ++i) {

@@ -118,4 +118,26 @@ std::vector<fs::path> shard_paths(const fs::path& path) {
   return paths;
 }
 
+std::string pattern_of_shards(const fs::path& folder) {
+  std::vector<std::string> stems;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (names_shards(entry.path()) && is_file(entry.path()))
+      stems.push_back(entry.path().stem().string());
+  }
+  if (stems.empty()) return "";
+  std::sort(stems.begin(), stems.end());
+  const std::string& first = stems.front();
+  const std::string& last = stems.back();
+  if (stems.size() == 1) return (folder / cat(first, ".tar")).string();
+  // The number is the end of the name: "train-00000".
+  const std::size_t digits = first.find_last_not_of("0123456789") + 1;
+  const std::string prefix = first.substr(0, digits);
+  const std::string from = first.substr(digits);
+  const std::string to = last.starts_with(prefix) ? last.substr(digits) : "";
+  const bool is_range = are_digits(from) && are_digits(to) && from.size() == to.size() &&
+                        std::stoul(to) - std::stoul(from) + 1 == stems.size();
+  return (folder / (is_range ? cat(prefix, "{", from, "..", to, "}.tar") : "*.tar")).string();
+}
+
 }  // namespace saferclip

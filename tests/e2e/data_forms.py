@@ -285,6 +285,31 @@ class Shards(DataForms):
         self.world.run("init", "--weights", "base", "--data", "run/{00000..00002}.tar", "--out", "begun.yaml")
         self.world.run("config", "check", "begun.yaml")
 
+    def test_labels_are_no_captions(self):
+        """LAION's column NSFW in img2dataset's JSON is a label; a column nsfw with labels, too."""
+        labels = ("UNLIKELY", "UNSURE", "NSFW")
+
+        def as_laion(i, ending, content):
+            if ending != "json":
+                return None if ending.startswith("unsafe") else content
+            record = json.loads(content)
+            del record["unsafe_caption"]
+            return json.dumps(record | dict(NSFW=labels[i % 3])).encode()
+
+        self.write("laion", "json", change=as_laion)
+        pattern = "laion/{00000..00002}.tar"
+        for said in (self.prepare("laion-cache", pattern, code=3),
+                     self.world.run("config", "check", "safe.yaml", *sets(f"data.train={pattern}", "data.validation="), code=2).stderr):
+            self.assertNotIn("did you mean nsfw", said)
+            self.assertRegex(said, r'column "NSFW" says which rows are safe \(nsfw, unlikely, unsure\): rows are labeled, not paired; .*labels-are-no-pairs')
+        rows = [dict(row, nsfw=labels[i % 3]) for i, row in enumerate(self.rows)]
+        for row in rows:
+            del row["unsafe_caption"]
+        self.world.write_rows("labels.jsonl", rows)
+        self.assertRegex(self.prepare("labels-cache", "labels.jsonl"),
+                         r"nearly all unsafe captions are one of a few words \(nsfw, unlikely, unsure\): these look like labels, not captions")
+        self.assertNotIn("look like labels", self.prepare("plain", "train.jsonl"))
+
     def test_changed_shards_are_read_again(self):
         self.write("fresh")
         self.prepare("changing", "fresh/{00000..00002}.tar")
@@ -332,7 +357,7 @@ class Shards(DataForms):
             self.assertRegex(self.prepare("no-cache", f"no/{name}.tar", code=None), rf"no/{name}.tar: (has no files|.*{words})")
         for pattern, words in (("whole/{00000..00004}.tar", r"no such shards: .*00003.tar, .*00004.tar \(2 of 5 are missing\)"),
                                ("whole/{a..b}.tar", "braces name shards as"), ("whole/{1.tar", "braces name shards as"), ("none/*.tar", "nothing fits it"),
-                               ("whole", r"it has shards: name them, .*whole/\*.tar")):
+                               ("whole", r"it has shards: name them, '.*whole/\{00000..00002\}.tar'")):
             self.assertRegex(self.prepare("no-cache", pattern, code=None), words)
             self.assertRegex(self.world.run("config", "check", "safe.yaml", *sets(f"data.train={pattern}"), code=2).stderr, words)
 

@@ -79,6 +79,17 @@ TEST_F(ConfigFiles, AllProblemsInOneReportWithPlaceAndCure) {
                           HasSubstr("a.yaml:14: wrong: unknown key")));
 }
 
+TEST_F(ConfigFiles, AKeyOfAnotherSectionIsNamed) {
+  const std::string text = refusal(
+      "model: {weights: w}\ndata: {train: t}\n"
+      "train: {checkpoint_every: 3, every_steps: 3, learning_rate: 1, lr: 1, xyzzyx: 1}\n");
+  EXPECT_THAT(text,
+              AllOf(HasSubstr("train.checkpoint_every: unknown key; known here: "),
+                    HasSubstr("; did you mean checkpoint.every_steps or checkpoint.every_minutes?"),
+                    HasSubstr("; did you mean optimizer.lr?")));
+  EXPECT_THAT(text.substr(text.find("train.xyzzyx")), ::testing::Not(HasSubstr("did you mean")));
+}
+
 TEST_F(ConfigFiles, RulesBetweenFields) {
   EXPECT_THAT(refusal("data: {train: t}\n"), HasSubstr("model.weights: expected either"));
   EXPECT_THAT(refusal("model: {weights: a, init: b}\ndata: {train: t}\n"),

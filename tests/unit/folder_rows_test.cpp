@@ -77,9 +77,9 @@ TEST_F(ImageFolder, WithoutMetadataSaysWhatWasLookedFor) {
   }
   EXPECT_THAT(refusal(), HasSubstr("named as splits: test, train"));
   for (const char* split : {"test", "train"}) std::filesystem::remove_all(folder_ / split);
-  write_file_atomically(folder_ / "metadata.csv", "filename,text\na.jpg,a cup\n");
+  write_file_atomically(folder_ / "metadata.csv", "picture,text\na.jpg,a cup\n");
   EXPECT_THAT(refusal(), AllOf(HasSubstr("metadata.csv: no row has safe_image"),
-                               HasSubstr("file_name"), HasSubstr("found: filename, text")));
+                               HasSubstr("file_name"), HasSubstr("found: picture, text")));
 }
 
 class ClassFolders : public ImageFolder {

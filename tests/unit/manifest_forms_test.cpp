@@ -153,6 +153,54 @@ TEST_F(Forms, ColumnsOfOtherNamesAreOneError) {
               ElementsAre(HasSubstr("\"Split\" is ignored; did you mean split?")));
 }
 
+TEST_F(Forms, NamesOfOpenClipAndImg2Dataset) {
+  for (const char* header : {"filepath,title", "image_path,description", "filename,caption",
+                             "image,text", "path,title", "file,safe"}) {
+    const Manifest found = read(std::string(header) + ",nsfw\na.jpg,s,u\n");
+    ASSERT_EQ(found.rows.size(), 1U) << header;
+    EXPECT_EQ(found.rows[0].safe_caption, "s");
+    EXPECT_EQ(found.rows[0].safe_image.name(), (folder_ / "a.jpg").string());
+  }
+}
+
+TEST_F(Forms, LabelsAreNoCaptions) {
+  const auto rows = [](const std::string& header, const std::vector<std::string>& values) {
+    std::string text = "safe_caption,safe_image," + header + "\n";
+    for (const std::string& value : values) text += "s,a.jpg," + value + "\n";
+    return text;
+  };
+  EXPECT_THAT(
+      refusal(rows("NSFW", {"UNLIKELY", "NSFW"})),
+      ::testing::AllOf(HasSubstr("column \"NSFW\" says which rows are safe (nsfw, unlikely)"),
+                       ::testing::Not(HasSubstr("did you mean"))));
+  EXPECT_THAT(refusal(rows("NSFW", {"a cat with a gun", "a bottle"})),
+              HasSubstr("\"NSFW\" is ignored; did you mean nsfw?"));
+  // Other labels, and labels beside unsafe captions, say nothing.
+  EXPECT_THAT(refusal(rows("label", {"cat", "dog"})), ::testing::Not(HasSubstr("labeled")));
+  EXPECT_THAT(read(rows("unsafe_caption,label", {"a gun,1", "a bottle,1"})).notes,
+              ::testing::IsEmpty());
+  // One-word captions are captions, unless a few of them cover many rows.
+  EXPECT_THAT(read(rows("nsfw", {"gun", "bottle"})).notes, ::testing::IsEmpty());
+  EXPECT_THAT(read(rows("nsfw", {"0", "1", "1"})).notes,
+              ElementsAre(HasSubstr("a few words (0, 1): these look like labels")));
+  EXPECT_THAT(read("{\"safe_caption\": \"s\", \"safe_image\": \"a.jpg\", \"nsfw\": 0}\n").notes,
+              ElementsAre(HasSubstr("a few words (0): these look like labels")));
+  std::vector<std::string> many(19, "gun");
+  EXPECT_THAT(read(rows("nsfw", many)).notes, ::testing::IsEmpty());
+  many.emplace_back("bottle");
+  EXPECT_THAT(read(rows("nsfw", many)).notes, ElementsAre(HasSubstr("look like labels")));
+  many.insert(many.end(), 2, "a man with a gun");
+  EXPECT_THAT(read(rows("nsfw", many)).notes, ::testing::IsEmpty());  // 9 %
+}
+
+TEST_F(Forms, AFieldTooManyNamesTheQuotes) {
+  EXPECT_THAT(problems(read("safe_caption,safe_image,nsfw\ns,a.jpg,u\ns, t,a.jpg,u\ns,a.jpg\n")),
+              ::testing::AllOf(HasSubstr("3/3 unreadable row: has 4 fields, but the header has 3; "
+                                         "put a field that contains \",\" into quotes"),
+                               HasSubstr("4/4 unreadable row: has 2 fields, but the header has 3; "
+                                         "an empty field keeps its separator")));
+}
+
 TEST_F(Forms, WhatStandsTwiceIsRefused) {
   EXPECT_THAT(refusal("id,safe_caption,safe_image,unsafe_caption, safe_caption\n1,s,a.jpg,u,n\n"),
               AllOf(HasSubstr("m.txt:1:"), HasSubstr("\"safe_caption\" (columns 2 and 5)")));

@@ -54,6 +54,22 @@ TEST_F(Shards, PatternsNameThemInOrder) {
   }
 }
 
+TEST_F(Shards, AFolderNamesItsPattern) {
+  const auto pattern = [&] {
+    return std::filesystem::path(pattern_of_shards(folder_.path())).filename().string();
+  };
+  EXPECT_EQ(pattern(), "");
+  write_file_atomically(folder_ / "part-08.tar", "x");
+  EXPECT_EQ(pattern(), "part-08.tar");
+  for (const char* name : {"part-09.tar", "part-10.tar"})
+    write_file_atomically(folder_ / name, "x");
+  EXPECT_EQ(pattern(), "part-{08..10}.tar");
+  write_file_atomically(folder_ / "part-12.tar", "x");
+  EXPECT_EQ(pattern(), "*.tar");
+  write_file_atomically(folder_ / "other.tar", "x");
+  EXPECT_EQ(pattern(), "*.tar");
+}
+
 // Whatever is cut off or changed, the shard is refused or its rows are read: never a crash, never
 // a picture from outside of the file. A cut shard is always refused.
 TEST_F(Shards, CutAndChangedTars) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 #include <vector>
 
 namespace saferclip {
@@ -14,5 +15,10 @@ bool is_shard_pattern(const std::filesystem::path& path);
 // exist; * and ? (of the last part) in the order of the names. Throws DataError if one is missing,
 // none fits, or the braces cannot be read.
 std::vector<std::filesystem::path> shard_paths(const std::filesystem::path& path);
+
+// The pattern of the tars directly in a folder: folder/{00000..00042}.tar if they are numbered
+// without a gap, folder/*.tar otherwise, the tar itself if it is the only one; empty: none is
+// there.
+std::string pattern_of_shards(const std::filesystem::path& folder);
 
 }  // namespace saferclip

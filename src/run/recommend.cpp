@@ -63,7 +63,41 @@ void apply_preset(RunConfig& config) {
   use_preset(config, kName);
 }
 
+constexpr std::int64_t kDirections = 4;
+
+// Nothing of a training means anything to a closed form.
+template <ClosedForm kForm>
+void apply_closed_form(RunConfig& config) {
+  AdapterOptions adapter;
+  adapter.method = AdapterMethod::kClosedForm;
+  adapter.form = kForm;
+  adapter.towers = config.adapter.towers;
+  // Few directions: each also takes out something of safe items.
+  if (kForm == ClosedForm::kProject) adapter.rank = kDirections;
+  config.adapter = adapter;
+  ObjectiveOptions objective = ObjectiveOptions::preset(ObjectiveName::kSaferClip);
+  objective.targets = config.objective.targets;
+  config.objective = std::move(objective);
+  config.optimizer = {};
+  config.schedule = {};
+  config.train = {};
+  const std::string best_metric = config.checkpoint.best_metric;
+  config.checkpoint = {};
+  config.checkpoint.best_metric = best_metric;
+  config.model.train_logit_scale = config.model.train_projections = false;
+  config.data.augment = {};
+  config.log.every_steps = LogOptions().every_steps;
+}
+
 constexpr auto kMethods = std::to_array<MethodKind>({
+    {"project", "closed form: directions from safe to unsafe items taken out",
+     apply_closed_form<ClosedForm::kProject>, false},
+    {"leace", "closed form: the direction that tells unsafe items taken out",
+     apply_closed_form<ClosedForm::kLeace>, false},
+    {"ridge", "closed form: least squares from unsafe items to their targets",
+     apply_closed_form<ClosedForm::kRidge>, false},
+    {"uwm", "closed form: signs of the weights that unsafe items excite most",
+     apply_closed_form<ClosedForm::kUwm>, false},
     {"safe_only", "control: CLIP's loss on the safe pairs", apply_preset<ObjectiveName::kClip>},
     {"safe_clip", "Safe-CLIP (arXiv 2311.16254)", apply_preset<ObjectiveName::kSafeClip>},
     {"saferclip", "SaFeR-CLIP (arXiv 2511.16743)", apply_preset<ObjectiveName::kSaferClip>},
@@ -235,6 +269,7 @@ Recommendation try_methods(const RecommendRequest& request, const std::vector<Me
   }
   for (TriedMethod& tried : result.tried) {
     tried.is_dominated =
+        dominates(result.before, tried.scores) ||
         std::any_of(result.tried.begin(), result.tried.end(), [&](const TriedMethod& other) {
           return other.state == MethodState::kMeasured && dominates(other.scores, tried.scores);
         });

@@ -59,8 +59,8 @@ std::string recommendation_table(const Recommendation& r) {
     text += "\n";
   }
   return cat(text,
-             "*: no other method is at least as good in safety, safe R@1 (means of both\n"
-             "   directions) and names. Methods that train did so for ",
+             "*: neither another method nor the model before is at least as good in safety,\n"
+             "   safe R@1 (means of both directions) and names. Trained methods took ",
              with_commas(r.steps), " steps.\n");
 }
 

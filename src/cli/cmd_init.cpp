@@ -44,7 +44,7 @@ void ask(const std::string& question, bool is_required, std::string& answer) {
 
 void ask_for_missing(StarterRequest& request) {
   ask("Weights (a transformers or open_clip folder, or OpenAI's .pt file)", true, request.weights);
-  ask("Data (a manifest, or a folder of images with captions)", true, request.data);
+  ask("Data (a manifest, shards, or a folder of images with captions)", true, request.data);
   std::error_code error;
   if (fs::is_directory(request.data, error)) {
     ask("Folder of the unsafe partners, with the same file names (Enter: none)", false,
@@ -111,7 +111,9 @@ int init(InitArguments arguments, const GlobalOptions& globals, Logger& log) {
   const StarterResult result = write_starter_config(request);
   for (const std::string& line : result.seen) std::cout << line << '\n';
   for (const std::string& file : result.written) std::cout << "wrote " << file << '\n';
-  for (const std::string& warning : result.findings.warnings) log.warn(warning);
+  for (const auto* warnings : {&result.warnings, &result.findings.warnings}) {
+    for (const std::string& warning : *warnings) log.warn(warning);
+  }
   if (!result.findings.problems.empty()) {
     throw ConfigError(problems_of(arguments.out, result.findings.problems));
   }
@@ -135,11 +137,15 @@ CommandAction add_init_command(CLI::App& command) {
                                  "Weights to start from: a folder, or OpenAI's .pt file"));
   path_option(command.add_option(
       "--data", request.data,
-      "Manifest of the training rows; or a folder of images with captions (NAME.txt beside "
-      "NAME.jpg, or captions.csv), whose rows are then written beside the configuration"));
+      "Manifest of the training rows; or shards ('DIR/{00000..00042}.tar'); or a folder of images "
+      "with captions (NAME.txt beside NAME.jpg, captions.csv or metadata.csv), whose rows are then "
+      "written beside the configuration"));
   path_option(command.add_option("--unsafe", request.unsafe,
                                  "For a folder: the folder of the unsafe partners, with the same "
                                  "file names; default: unsafe/ beside safe/ in --data"));
+  enum_option(command, "--pair-by", request.pair_by,
+              "How images of two folders become rows: name (equal file names), order (first with "
+              "first) or random (the same draw each time); default: name");
   path_option(command.add_option("--validation", request.validation,
                                  "Rows for validation, in the same forms"));
   arguments->objective_option =
@@ -155,6 +161,7 @@ CommandAction add_init_command(CLI::App& command) {
       "Examples:\n"
       "  saferclip init --weights clip-vit-base-patch32 --data rows.jsonl\n"
       "  saferclip init --weights ViT-B-32.pt --data photos --unsafe bad-photos --out my.yaml\n"
+      "  saferclip init --weights ViT-B-32.pt --data 'shards/{00000..00042}.tar'\n"
       "  saferclip init --from saferclip-vit-l14 --weights ViT-L-14.pt --data rows.jsonl\n"
       "On a terminal it asks for what is missing. It looks at weights and data, chooses values\n"
       "that fit them and this machine, and checks the result as `config check` does.");

@@ -47,7 +47,7 @@ void ask(const std::string& question, bool is_required, std::string& answer) {
 
 void ask_for_missing(StarterRequest& request) {
   ask("Weights (a transformers or open_clip folder, or OpenAI's .pt file)", true, request.weights);
-  ask("Data (a manifest, or a folder of images with captions)", true, request.data);
+  ask("Data (a manifest, shards, or a folder of images with captions)", true, request.data);
   std::error_code error;
   if (fs::is_directory(request.data, error)) {
     ask("Folder of the unsafe partners, with the same file names (Enter: none)", false,
@@ -110,8 +110,14 @@ StarterResult write_config(InitArguments& arguments, const GlobalOptions& global
   return write_starter_config(request);
 }
 
+std::vector<std::string> all_warnings(const StarterResult& result) {
+  std::vector<std::string> warnings = result.warnings;
+  warnings.insert(warnings.end(), result.findings.warnings.begin(), result.findings.warnings.end());
+  return warnings;
+}
+
 void require_good(const StarterResult& result, const std::string& file, Logger& log) {
-  for (const std::string& warning : result.findings.warnings) log.warn(warning);
+  for (const std::string& warning : all_warnings(result)) log.warn(warning);
   if (result.findings.problems.empty()) return;
   throw ConfigError(problems_of(file, result.findings.problems));
 }
@@ -130,7 +136,7 @@ void fill_document(InitArguments& arguments, const GlobalOptions& globals, Logge
               {"written", result.written},
               {"seen", result.seen},
               {"open", result.open},
-              {"warnings", result.findings.warnings},
+              {"warnings", all_warnings(result)},
               {"problems", result.findings.problems}};
   require_good(result, arguments.out, log);
 }
@@ -170,11 +176,15 @@ CommandAction add_init_command(CLI::App& command) {
                                  "Weights to start from: a folder, or OpenAI's .pt file"));
   path_option(command.add_option(
       "--data", request.data,
-      "Manifest of the training rows; or a folder of images with captions (NAME.txt beside "
-      "NAME.jpg, or captions.csv), whose rows are then written beside the configuration"));
+      "Manifest of the training rows; or shards ('DIR/{00000..00042}.tar'); or a folder of images "
+      "with captions (NAME.txt beside NAME.jpg, captions.csv or metadata.csv), whose rows are then "
+      "written beside the configuration"));
   path_option(command.add_option("--unsafe", request.unsafe,
                                  "For a folder: the folder of the unsafe partners, with the same "
                                  "file names; default: unsafe/ beside safe/ in --data"));
+  enum_option(command, "--pair-by", request.pair_by,
+              "How images of two folders become rows: name (equal file names), order (first with "
+              "first) or random (the same draw each time); default: name");
   path_option(command.add_option("--validation", request.validation,
                                  "Rows for validation, in the same forms"));
   arguments->objective_option =
@@ -192,6 +202,7 @@ CommandAction add_init_command(CLI::App& command) {
       "Examples:\n"
       "  saferclip init --weights clip-vit-base-patch32 --data rows.jsonl\n"
       "  saferclip init --weights ViT-B-32.pt --data photos --unsafe bad-photos --out my.yaml\n"
+      "  saferclip init --weights ViT-B-32.pt --data 'shards/{00000..00042}.tar'\n"
       "  saferclip init --from saferclip-vit-l14 --weights ViT-L-14.pt --data rows.jsonl\n"
       "On a terminal it asks for what is missing. It looks at weights and data, chooses values\n"
       "that fit them and this machine, and checks the result as `config check` does.");

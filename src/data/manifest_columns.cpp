@@ -6,13 +6,22 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "data/image_folder.h"
 #include "data/manifest_fields.h"
 #include "data/row_list.h"
 #include "saferclip/io/text_rows.h"
 
 namespace saferclip {
 
+bool is_image_folder(const std::filesystem::path& folder) {
+  return !metadata_files(folder).empty();
+}
+
 std::vector<std::string> unread_columns(const std::filesystem::path& file) {
+  return manifest_columns(file).unread;
+}
+
+ManifestColumns manifest_columns(const std::filesystem::path& file) {
   constexpr std::size_t kFirst = 1000;
   const RowList list = row_list(file);
   if (list.has_classes) return {};
@@ -24,7 +33,7 @@ std::vector<std::string> unread_columns(const std::filesystem::path& file) {
     const auto record = nlohmann::json::parse(table.rows[i].json, nullptr, false);
     if (record.is_object()) fields.see(record);
   }
-  return fields.unread();
+  return {fields.unread(), fields.has_any(kIdNames), fields.has_any(kUnsafeCaptionNames)};
 }
 
 }  // namespace saferclip

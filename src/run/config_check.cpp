@@ -19,6 +19,7 @@
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/run/plan_checks.h"
 #include "saferclip/run/session.h"
+#include "saferclip/run/training_coverage.h"
 #include "saferclip/weights/hub_names.h"
 #include "saferclip/weights/peft.h"
 
@@ -141,6 +142,8 @@ class ConfigChecker {
 
   void check_objective() {
     const ObjectiveOptions& o = c_.objective;
+    if (const std::string alone = safe_pairs_alone(o); !alone.empty())
+      warn("objective.name", alone);
     for (const auto& [key, file] :
          {std::pair("objective.targets.extra_captions", o.targets.extra_captions),
           std::pair("objective.anchors.prompts", o.anchors.prompts)}) {

@@ -101,7 +101,7 @@ class Starter {
     if (!request_.data.empty()) {
       attempt([&] {
         train_ = look_at_data({"--data", request_.data, request_.unsafe, request_.out, "train",
-                               request_.may_overwrite});
+                               request_.may_overwrite, request_.pair_by});
       });
     }
     if (!request_.validation.empty()) {
@@ -122,8 +122,10 @@ class Starter {
                                  with_commas(parameter_count(source_->geometry)), " parameters"));
     }
     for (const auto* data : {&train_, &validation_}) {
-      if (*data)
-        result_.seen.insert(result_.seen.end(), (*data)->seen.begin(), (*data)->seen.end());
+      if (!*data) continue;
+      result_.seen.insert(result_.seen.end(), (*data)->seen.begin(), (*data)->seen.end());
+      result_.warnings.insert(result_.warnings.end(), (*data)->warnings.begin(),
+                              (*data)->warnings.end());
     }
   }
 

@@ -35,7 +35,14 @@ std::string rows_text(std::int64_t rows) {
   return cat(with_commas(rows), rows == 1 ? " row" : " rows");
 }
 
-// "3 images have …: a, b, …"
+// "24 rows, 19 with an unsafe image"
+std::string with_unsafe(const StarterData& data, std::int64_t pictures) {
+  return cat(rows_text(data.rows), data.has_unsafe
+                                       ? cat(", ", with_commas(pictures), " with an unsafe image")
+                                       : ", no unsafe captions");
+}
+
+// "left out 3 rows that …: a; b; …"
 void note(std::vector<std::string>& seen, const std::string& what,
           const std::vector<std::string>& lines) {
   if (lines.empty()) return;
@@ -43,15 +50,26 @@ void note(std::vector<std::string>& seen, const std::string& what,
       cat("left out ", lines.size(), " ", what, ": ", join(shortened(lines, kNamedLines), "; ")));
 }
 
-StarterData look_at_manifest(const DataRequest& request) {
+// Refuses the options that only folders have.
+void require_no_folders(const DataRequest& request) {
+  const bool are_shards = names_shards(request.path);
   if (!request.unsafe.empty()) {
-    throw ConfigError(cat("--unsafe ", request.unsafe.string(),
-                          ": works only if --data is a "
-                          "folder of images; ",
-                          request.path.string(),
-                          " is a file, which holds the unsafe half itself (unsafe_caption, "
-                          "unsafe_image)"));
+    throw ConfigError(cat("--unsafe ", request.unsafe.string(), ": works only if --data is a ",
+                          "folder of images; ", request.path.string(),
+                          are_shards ? " names shards, which hold the unsafe half themselves "
+                                       "(KEY.unsafe.txt and KEY.unsafe.jpg beside KEY.jpg)"
+                                     : " is a file, which holds the unsafe half itself "
+                                       "(unsafe_caption, unsafe_image)"));
   }
+  if (request.pair_by != PairBy::kName) {
+    throw ConfigError(cat("--pair-by ", request.pair_by,
+                          ": works only with two folders of images; ", "the rows of ",
+                          request.path.string(), " are pairs already"));
+  }
+}
+
+StarterData look_at_manifest(const DataRequest& request) {
+  require_no_folders(request);
   ManifestRequest reading;
   reading.file = request.path;
   reading.split = request.split;
@@ -66,9 +84,7 @@ StarterData look_at_manifest(const DataRequest& request) {
   data.has_unsafe = manifest.has_unsafe;
   const std::int64_t with_image =
       manifest.has_unsafe ? data.rows - manifest.rows_without_unsafe_image : 0;
-  data.comment = cat(rows_text(data.rows),
-                     data.has_unsafe ? cat(", ", with_commas(with_image), " with an unsafe image")
-                                     : ", no unsafe captions");
+  data.comment = with_unsafe(data, with_image);
   data.seen.push_back(cat(request.path.string(), ": ", data.comment,
                           data.bad_rows > 0 ? cat(", ", with_commas(data.bad_rows), " bad") : ""));
   return data;
@@ -112,38 +128,66 @@ fs::path manifest_beside(const DataRequest& request) {
   return output_file("--out", file);
 }
 
+// Adds what was found in a folder to the lines for the user.
+CaptionedFolder look_at_side(const CaptionRequest& request, StarterData& data) {
+  CaptionedFolder side = read_captioned_folder(request);
+  data.seen.push_back(cat(side.folder.string(), ": ",
+                          with_commas(static_cast<std::int64_t>(side.images.size())),
+                          " images with captions from ", side.captions_from));
+  for (const LeftOut& left_out : side.left_out) note(data.seen, left_out.what, left_out.items);
+  data.warnings.insert(data.warnings.end(), side.warnings.begin(), side.warnings.end());
+  return side;
+}
+
+std::string partners_text(const fs::path& folder, PairBy by) {
+  return cat("images of ", folder.string(), " without a partner",
+             by == PairBy::kName ? " of the same name" : "");
+}
+
+void pair_sides(const CaptionedFolder& safe, const CaptionedFolder& unsafe, PairBy by,
+                StarterData& data) {
+  data.images = pair_images(safe, unsafe, by);
+  note(data.seen, partners_text(safe.folder, by), data.images.safe_alone);
+  note(data.seen, partners_text(unsafe.folder, by), data.images.unsafe_alone);
+  if (data.images.pairs.empty()) {
+    throw DataError(cat(safe.folder.string(), " and ", unsafe.folder.string(),
+                        ": no image has a partner; expected pairs of equal names up to the "
+                        "extension, such as 1.jpg and 1.png; if the images are no pairs, "
+                        "--pair-by order or --pair-by random makes some"));
+  }
+  if (by == PairBy::kName) return;
+  data.warnings.push_back(cat(
+      "--pair-by ", by, ": the two sides of a row need not belong together. Objective saferclip ",
+      "redirects each unsafe row to its nearest safe caption, whatever its partner; safe_clip ",
+      "and shield_clip redirect it to the partner, so do not use them here"));
+}
+
 StarterData look_at_folder(const DataRequest& request) {
   const FolderPair sides = sides_of(request);
-  const CaptionedFolder safe = read_captioned_folder(sides.safe);
+  const bool is_alone = sides.unsafe.empty();
+  if (is_alone && request.pair_by != PairBy::kName) {
+    throw ConfigError(cat("--pair-by ", request.pair_by,
+                          ": works only with two folders of images; ",
+                          "name the unsafe one with --unsafe"));
+  }
   StarterData data;
-  data.seen.push_back(cat(safe.folder.string(), ": ",
-                          with_commas(static_cast<std::int64_t>(safe.images.size())),
-                          " images with captions from ", safe.captions_from));
-  note(data.seen, "of its files", safe.left_out);
-  ImagePairs pairs = safe_alone(safe);
-  fs::path root = sides.safe;
-  if (!sides.unsafe.empty()) {
-    const CaptionedFolder unsafe = read_captioned_folder(sides.unsafe);
-    data.seen.push_back(cat(unsafe.folder.string(), ": ",
-                            with_commas(static_cast<std::int64_t>(unsafe.images.size())),
-                            " images with captions from ", unsafe.captions_from));
-    note(data.seen, "of its files", unsafe.left_out);
-    pairs = pair_by_stem(safe, unsafe);
-    note(data.seen, "images without a partner of the same name", pairs.without_partner);
-    if (pairs.pairs.empty()) {
-      throw DataError(cat(sides.safe.string(), " and ", sides.unsafe.string(),
-                          ": no image has a partner; expected pairs of equal names up to the "
-                          "extension, such as 1.jpg and 1.png"));
-    }
-    root = common_folder(sides.safe, sides.unsafe);
+  const CaptionedFolder safe = look_at_side({sides.safe, request.split, is_alone}, data);
+  data.common_folder = sides.safe;
+  if (is_alone) {
+    data.images = one_folder(safe);
+  } else {
+    const CaptionedFolder unsafe = look_at_side({sides.unsafe, request.split, false}, data);
+    pair_sides(safe, unsafe, request.pair_by, data);
+    data.common_folder = common_folder(sides.safe, sides.unsafe);
   }
   data.manifest = manifest_beside(request);
-  data.rows = data.rows_read = static_cast<std::int64_t>(pairs.pairs.size());
-  data.images = std::move(pairs);
-  data.common_folder = root;
-  data.has_unsafe = !sides.unsafe.empty();
-  data.comment =
-      cat(rows_text(data.rows), data.has_unsafe ? " with an unsafe image" : ", no unsafe captions");
+  data.rows = data.rows_read = static_cast<std::int64_t>(data.images.pairs.size());
+  data.has_unsafe = !is_alone || safe.has_unsafe;
+  const std::int64_t pictures =
+      std::count_if(data.images.pairs.begin(), data.images.pairs.end(), [&](const ImagePair& pair) {
+        return !pair.unsafe.name.empty() || !pair.safe.row.unsafe_image.empty();
+      });
+  data.comment = with_unsafe(data, pictures);
   return data;
 }
 

@@ -1,4 +1,4 @@
-// What `init` finds in a manifest or in folders of images.
+// What `init` finds in a manifest, in shards or in folders of images.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,7 @@ struct DataRequest {
   std::filesystem::path config;  // the manifest of a folder is written beside it
   std::string split;
   bool may_overwrite = false;
+  PairBy pair_by = PairBy::kName;  // of two folders
 };
 
 struct StarterData {
@@ -27,8 +28,9 @@ struct StarterData {
   std::int64_t rows_read = 0;
   std::int64_t bad_rows = 0;
   bool has_unsafe = false;
-  std::vector<std::string> seen;  // lines for the user
-  std::string comment;            // for the configuration
+  std::vector<std::string> seen;      // lines for the user
+  std::vector<std::string> warnings;  // what the user should act on
+  std::string comment;                // for the configuration
 };
 
 // Writes nothing. Throws ConfigError and DataError.

@@ -44,6 +44,14 @@ std::int64_t count_never_admitted(const RunConfig& config, const TrainingData& d
 
 }  // namespace
 
+std::string safe_pairs_alone(const ObjectiveOptions& objective) {
+  if (loss_needs(objective).unsafe) return "";
+  return cat("objective ", objective.name,
+             " trains on safe pairs alone, so it makes no model safe; to redirect unsafe content, ",
+             "add unsafe_caption (and unsafe_image) to the rows and set objective.name: saferclip ",
+             "(docs/data.md#the-unsafe-half)");
+}
+
 TrainingCoverage training_coverage(const RunConfig& config, const TrainingData& data,
                                    const Sampler& sampler) {
   TrainingCoverage coverage;
@@ -69,6 +77,9 @@ TrainingCoverage training_coverage(const RunConfig& config, const TrainingData& 
 std::vector<std::string> coverage_problems(const TrainingCoverage& coverage,
                                            const RunConfig& config) {
   std::vector<std::string> problems;
+  if (const std::string alone = safe_pairs_alone(config.objective); !alone.empty()) {
+    problems.push_back(alone);
+  }
   if (!coverage.terms_without_pictures.empty()) {
     problems.push_back(
         cat("none of the ", with_commas(coverage.rows),

@@ -92,7 +92,7 @@ class Init(WorldCase):
             self.folder(f"{captions} data/unsafe", 4, captions)
             config, said = self.passes(f"{captions}.yaml", "--weights", "base", "--data", f"{captions} data")
             self.assertEqual((config["objective"]["name"], config["train"]["batch_size"]), ("saferclip", 4))
-            self.assertIn("left out 1 images without a partner of the same name: 4.png", said)
+            self.assertRegex(said, rf"left out 1 images of \S.*{captions} data/safe without a partner of the same name: 4.png")
             rows = [json.loads(line) for line in (self.world.root / f"{captions}.train.jsonl").read_text().splitlines()]
             self.assertEqual(rows[0]["unsafe_image"], "unsafe/0.png")
             self.assertEqual(rows[1]["safe_caption"], "picture number 1" if captions == "txt" else "picture, number 1")
@@ -122,6 +122,105 @@ class Init(WorldCase):
         (self.world.root / "bad.jsonl").write_text("\n".join([*rows[:12], '{"id": "x"}']) + "\n")
         said = self.init("--weights", "base", "--data", "bad.jsonl", "--out", "bad.yaml", code=2).stderr
         self.assertIn("data.train", said)
+
+    # --- lists in folders
+
+    def listed(self, name, header, *lines, file="metadata.csv", count=4):
+        """A folder of images 0.png, 1.png, … with a list."""
+        folder = self.folder(name, count, captions=None)
+        (folder / file).write_text("\n".join((header, *lines)) + "\n")
+        return name
+
+    def rows_of(self, file):
+        return [json.loads(line) for line in (self.world.root / file).read_text().splitlines()]
+
+    def test_a_list_may_have_all_columns_of_a_manifest(self):
+        header = "file_name,text,unsafe_caption,unsafe_image,tag,pair,split,unsafe_caption_label"
+        lines = ("0.png,a cat,a cat with a gun,,Weapons,p,train,0", '1.png,"a cat, asleep",a cat with gin,2.png,alcohol,q,,1', "3.png,a dog,a wolf,,,,val,")
+        for file in ("metadata.csv", "captions.csv"):
+            name = self.listed(f"pets {file}", header, *lines, file=file)
+            config, said = self.passes(f"{file}.yaml", "--weights", "base", "--data", name)
+            self.assertEqual(config["objective"]["name"], "saferclip")
+            self.assertEqual(self.rows_of(f"{file}.train.jsonl"), [
+                dict(id="0.png", safe_caption="a cat", safe_image="0.png", unsafe_caption="a cat with a gun", tag="weapons", pair="p",
+                     unsafe_caption_label=0, unsafe_image_label=1),
+                dict(id="1.png", safe_caption="a cat, asleep", safe_image="1.png", unsafe_caption="a cat with gin", unsafe_image="2.png",
+                     tag="alcohol", pair="q", unsafe_caption_label=1, unsafe_image_label=1)])
+            self.assertRegex(said, r"left out 1 images without a caption: 3.png")
+            self.world.run("train", f"{file}.yaml", "--dry-run")
+        # The configuration's own reader takes the folder for the same rows.
+        said = self.world.run("prepare", "metadata.csv.yaml", "--set", "data.train=pets metadata.csv", "--set", "data.image_root=null").stderr
+        self.assertIn("2 rows", said)
+
+    def test_other_columns_and_labels_are_named(self):
+        name = self.listed("labeled", "file_name,text,is_nsfw,width", "0.png,a cat,no,8", "1.png,a gun,yes,8", "2.png,a dog,no,8")
+        result = self.init("--weights", "base", "--data", name, "--out", "labeled.yaml")
+        self.assertRegex(result.stderr, r"metadata.csv: unused columns: is_nsfw, width; if one holds a field")
+        self.assertRegex(result.stderr, r'column "is_nsfw" says which rows are safe \(no, yes\): rows are labeled, not paired; .*docs/data.md#labels-are-no-pairs')
+        self.assertRegex(result.stderr, r"objective clip trains on safe pairs alone, so it makes no model safe; .*unsafe_caption")
+        self.assertIn("makes no model safe", self.world.run("config", "check", "labeled.yaml").stderr)
+        self.assertIn("makes no model safe", self.world.run("train", "labeled.yaml", "--set", "train.max_steps=1").stderr)
+
+    def test_one_list_of_names_for_init_and_manifests(self):
+        for file, caption in (("filename", "title"), ("image_path", "description"), ("filepath", "title"), ("image", "caption"), ("path", "text"),
+                              ("file", "safe"), ("safe_image", "safe_caption")):
+            name = self.listed(f"as {file}", f"{file},{caption}", "0.png,a cat", "1.png,a dog", file="captions.csv")
+            self.passes(f"as {file}.yaml", "--weights", "base", "--data", name)
+            self.assertEqual([row["safe_image"] for row in self.rows_of(f"as {file}.train.jsonl")], ["0.png", "1.png"])
+            self.passes(f"list {file}.yaml", "--weights", "base", "--data", f"{name}/captions.csv")
+
+    def test_the_cause_of_what_is_left_out(self):
+        name = self.listed("commas", "file_name,text", "0.png,a cat, asleep", "1.png,a dog, awake")
+        said = self.init("--weights", "base", "--data", name, "--out", "no.yaml", code=3).stderr
+        self.assertRegex(said, r'none of its 2 rows can be used:(.|\n)*line 2: has 3 fields, but the header has 2; put a field that contains "," into quotes')
+        name = self.listed("mixed causes", "file_name,text", "0.png,a cat", "gone.png,a dog", "1.png,", "lost.png,b")
+        said = self.init("--weights", "base", "--data", name, "--out", "mixed causes.yaml").stdout
+        for line in (r"left out 2 rows that name an image that is not there: line 3: no such file: .*gone.png; line 5: ",
+                     r"left out 1 bad rows: line 4: has no safe_caption", r"left out 3 images without a caption: 1.png; 2.png; 3.png"):
+            self.assertRegex(said, line)
+        self.listed("parent/train", "file_name,text", "0.png,a cat")
+        self.listed("above/cats", "file_name,text", "0.png,a cat", file="captions.csv")
+        for folder, words in (("parent", r"named as splits: train; name the folder of one split, such as .*parent/train"),
+                              ("above", r"none of its 4 images has a caption; .*above/cats/captions.csv lies below")):
+            self.assertRegex(self.init("--weights", "base", "--data", folder, "--out", "no.yaml", code=3).stderr, words)
+
+    # --- pairs and shards
+
+    def test_folders_without_equal_names(self):
+        self.folder("loose/safe", 6, "csv")
+        folder = self.folder("loose/unsafe", 4, "csv")
+        for i in range(4):
+            (folder / f"{i}.png").rename(folder / f"bad{i}.png")
+        (folder / "captions.csv").write_text("file_name,caption\n" + "".join(f"bad{i}.png,bad thing {i}\n" for i in range(4)))
+        said = self.init("--weights", "base", "--data", "loose", "--out", "no.yaml", code=3).stderr
+        self.assertIn("no image has a partner", said)
+        self.assertIn("--pair-by order or --pair-by random", said)
+        partners = {}
+        for by in ("order", "random"):
+            result = self.init("--weights", "base", "--data", "loose", "--pair-by", by, "--out", f"{by}.yaml")
+            self.assertIn(f"--pair-by {by}: the two sides of a row need not belong together", result.stderr)
+            self.assertRegex(result.stdout, r"left out 2 images of \S.*loose/safe without a partner: 4.png; 5.png")
+            rows = self.rows_of(f"{by}.train.jsonl")
+            self.assertTrue(all(row["unsafe_caption"][-1] == row["unsafe_image"][-5] for row in rows))
+            partners[by] = [row["unsafe_caption"][-1] for row in rows]
+            self.world.run("train", f"{by}.yaml", "--dry-run")
+        self.assertEqual(partners["order"], list("0123"))
+        self.assertEqual(sorted(partners["random"]), list("0123"))
+        for data, words in (("train.jsonl", "are pairs already"), ("loose/safe", "name the unsafe one with --unsafe")):
+            self.assertRegex(self.init("--weights", "base", "--data", data, "--pair-by", "order", "--out", "no.yaml", code=2).stderr, words)
+
+    def test_a_folder_of_shards(self):
+        (self.world.root / "tars").mkdir()
+        for i in range(3):
+            (self.world.root / f"tars/part-{i:05}.tar").write_bytes(b"")
+        said = self.init("--weights", "base", "--data", "tars", "--out", "no.yaml", code=3).stderr
+        self.assertRegex(said, r"tars: is a folder of shards; name them: '/.*/tars/part-\{00000..00002\}.tar'")
+        (self.world.root / "tars/part-00001.tar").unlink()
+        said = self.init("--weights", "base", "--data", "tars", "--out", "no.yaml", code=3).stderr
+        self.assertRegex(said, r"name them: '/.*/tars/\*.tar'")
+        said = self.init("--weights", "base", "--data", "tars/*.tar", "--unsafe", "tars/*.tar", "--out", "no.yaml", code=2).stderr
+        self.assertRegex(said, r"tars/\*.tar names shards, which hold the unsafe half themselves \(KEY.unsafe.txt")
+        self.assertIn("shards/{00000..00042}.tar", self.world.run("init", "--help").stdout)
 
     # --- files
 

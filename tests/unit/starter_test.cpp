@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "saferclip/core/error.h"
 #include "saferclip/run/captioned_folder.h"
 #include "saferclip/run/starter_config.h"
@@ -70,17 +72,37 @@ CaptionedFolder folder_of(const std::string& folder, const std::vector<std::stri
 }
 
 TEST(Starter, PairsByStem) {
-  const ImagePairs pairs = pair_by_stem(folder_of("/d/s", {"1.jpg", "a/2.png", "3.jpg"}),
-                                        folder_of("/d/u", {"1.webp", "2.png", "a/2.jpg"}));
+  const ImagePairs pairs =
+      pair_images(folder_of("/d/s", {"1.jpg", "a/2.png", "3.jpg"}),
+                  folder_of("/d/u", {"1.webp", "2.png", "a/2.jpg"}), PairBy::kName);
   ASSERT_EQ(pairs.pairs.size(), 2U);
   EXPECT_EQ(pairs.pairs[0].unsafe.name, "1.webp");
   EXPECT_EQ(pairs.pairs[1].unsafe.name, "a/2.jpg");
-  EXPECT_THAT(pairs.without_partner, ElementsAre("3.jpg", "2.png"));
+  EXPECT_THAT(pairs.safe_alone, ElementsAre("3.jpg"));
+  EXPECT_THAT(pairs.unsafe_alone, ElementsAre("2.png"));
   EXPECT_THAT(manifest_of(pairs, "/d"), HasSubstr(R"("unsafe_image":"u/a/2.jpg")"));
   EXPECT_THAT(message_of<DataError>([] {
-                pair_by_stem(folder_of("/s", {"1.jpg", "1.png"}), {});
+                pair_images(folder_of("/s", {"1.jpg", "1.png"}), {}, PairBy::kName);
               }),
               HasSubstr("differ in their extension alone"));
+}
+
+TEST(Starter, PairsByOrderAndAtRandom) {
+  const CaptionedFolder safe = folder_of("/d/s", {"a", "b", "c", "d", "e", "f"});
+  const CaptionedFolder unsafe = folder_of("/d/u", {"1", "2", "3", "4", "5", "6", "7", "8"});
+  const auto partners = [&](PairBy by) {
+    std::vector<std::string> names;
+    for (const ImagePair& pair : pair_images(safe, unsafe, by).pairs)
+      names.push_back(pair.unsafe.name);
+    return names;
+  };
+  EXPECT_THAT(partners(PairBy::kOrder), ElementsAre("1", "2", "3", "4", "5", "6"));
+  EXPECT_THAT(pair_images(safe, unsafe, PairBy::kOrder).unsafe_alone, ElementsAre("7", "8"));
+  EXPECT_THAT(pair_images(unsafe, safe, PairBy::kOrder).safe_alone, ElementsAre("7", "8"));
+  const std::vector<std::string> drawn = partners(PairBy::kRandom);
+  EXPECT_EQ(drawn, partners(PairBy::kRandom));
+  EXPECT_NE(drawn, partners(PairBy::kOrder));
+  EXPECT_EQ(std::set(drawn.begin(), drawn.end()).size(), 6U);
 }
 
 TEST(Starter, CommentsOfATemplate) {

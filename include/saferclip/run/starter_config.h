@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "saferclip/run/captioned_folder.h"
 #include "saferclip/run/config_check.h"
 #include "saferclip/run/session.h"
 
@@ -48,15 +49,17 @@ struct StarterRequest {
   std::string name;        // of the run; empty: after the weights
   std::string from;        // the template; empty: none
   std::optional<ObjectiveName> objective;
+  PairBy pair_by = PairBy::kName;  // of `data` and `unsafe`
   ComputeOptions compute;
   bool may_overwrite = false;
 };
 
 struct StarterResult {
-  std::vector<std::string> seen;     // what was found in the inputs, one line each
-  std::vector<std::string> written;  // files, the configuration last
-  std::vector<std::string> open;     // keys that the user still has to fill in (templates)
-  std::string run;                   // runs/NAME
+  std::vector<std::string> seen;      // what was found in the inputs, one line each
+  std::vector<std::string> warnings;  // about the inputs
+  std::vector<std::string> written;   // files, the configuration last
+  std::vector<std::string> open;      // keys that the user still has to fill in (templates)
+  std::string run;                    // runs/NAME
   bool has_validation = false;
   ConfigFindings findings;  // of `config check`; empty if keys are still open
 };

@@ -23,6 +23,9 @@ struct TrainingCoverage {
 TrainingCoverage training_coverage(const RunConfig& config, const TrainingData& data,
                                    const Sampler& sampler);
 
+// A sentence if the objective asks for no unsafe half; else empty.
+std::string safe_pairs_alone(const ObjectiveOptions& objective);
+
 // One sentence per finding; empty if everything trains.
 std::vector<std::string> coverage_problems(const TrainingCoverage& coverage,
                                            const RunConfig& config);

@@ -314,6 +314,12 @@ std::string interval_text(const Figure& figure, const OrderedJson& model) {
              "]");
 }
 
+std::string chance_text(double p, std::optional<double> resamples) {
+  if (p < 0.0005) return "<0.001";
+  const bool is_least = resamples && p * (1 + *resamples) < 1.5;
+  return (is_least ? "≤" : "") + fixed(p, 3);
+}
+
 std::optional<std::pair<std::int64_t, std::int64_t>> queries_and_items(const Figure& figure,
                                                                        const OrderedJson& model) {
   if (figure.counts.empty()) return std::nullopt;
@@ -327,6 +333,10 @@ std::optional<std::pair<std::int64_t, std::int64_t>> queries_and_items(const Fig
 int sign_of(Better better) {
   if (better == Better::kNeither) return 0;
   return better == Better::kHigher ? 1 : -1;
+}
+
+const char* arrow_of(Better better) {
+  return better == Better::kHigher ? "↑" : better == Better::kLower ? "↓" : "";
 }
 
 }  // namespace saferclip

@@ -15,11 +15,14 @@ namespace saferclip {
 namespace {
 
 constexpr std::size_t kLineWidth = 80;
-constexpr std::size_t kNumberWidth = 8;
+constexpr std::size_t kNumberWidth = 7;
 constexpr std::size_t kIntervalWidth = 16;  // "  [100.0, 100.0]"
 constexpr std::size_t kNameWidth = kLineWidth - 2 * kNumberWidth - kIntervalWidth;
+constexpr std::size_t kArrowWidth = 2;    // at a name's end
 constexpr std::size_t kChangeWidth = 24;  // " -100.0 [-100.0, -100.0]"
-constexpr std::size_t kChanceWidth = 8;
+constexpr std::size_t kChanceWidth = 7;
+constexpr std::size_t kTestedWidth = kLineWidth - kChangeWidth - kChanceWidth;
+constexpr const char* kArrows = "↑ higher is better, ↓ lower is better";
 constexpr std::size_t kMostStrengths = (kLineWidth - kNameWidth) / kNumberWidth;  // in a table
 
 std::string right(const std::string& text, std::size_t width) {
@@ -44,6 +47,7 @@ std::string counts_text(const Figure& figure, const OrderedJson& model) {
 // Rows of figures, below their headings if they have any.
 class Rows {
  public:
+  explicit Rows(std::size_t name_width = kNameWidth) : name_width_(name_width) {}
   void add(const Figure& figure, const std::string& cells, const std::string& counts = "") {
     const bool is_new_group = figure.heading != heading_ && !figure.heading.empty();
     const bool is_new_count = !counts.empty() && counts != counts_;
@@ -54,13 +58,15 @@ class Rows {
     counts_ = counts;
     heading_ = figure.heading;
     const std::string indent = heading_.empty() && counts_.empty() ? "" : "  ";
-    std::string row = left(indent + label_with_unit(figure), kNameWidth) + cells;
+    std::string row = left(indent + label_with_unit(figure), name_width_ - kArrowWidth) +
+                      right(arrow_of(figure.better), kArrowWidth) + cells;
     row.erase(row.find_last_not_of(' ') + 1);
     text_ += row + "\n";
   }
   const std::string& text() const { return text_; }
 
  private:
+  std::size_t name_width_;
   std::string heading_;
   std::string counts_;
   std::string text_;
@@ -109,21 +115,23 @@ std::string strengths_tables(const OrderedJson& curve, const std::vector<Figure>
   return text;
 }
 
-std::string against_table(const OrderedJson& against, const std::vector<Figure>& figures) {
+std::string against_table(const OrderedJson& document, const std::vector<Figure>& figures) {
+  const OrderedJson& against = document["against"];
+  const std::optional<double> resamples = number_at(document, "bootstrap");
   std::ostringstream out;
   out << "\nagainst " << against["run"].get<std::string>() << " (step " << against["step"]
       << "), paired\n"
-      << left("", kNameWidth) << right("this less its, 95 %", kChangeWidth)
+      << left("", kTestedWidth) << right("this less its, 95 %", kChangeWidth)
       << right("p", kChanceWidth) << "\n";
-  Rows rows;
+  Rows rows(kTestedWidth);
   for (const Figure& figure : figures) {
     const auto found = against["difference"].find(figure.id);
     if (found == against["difference"].end()) continue;
     const OrderedJson& d = *found;
     const auto text = [&](const char* name) { return figure_text(figure, d[name].get<double>()); };
     const std::string change = cat(text("difference"), " [", text("low"), ", ", text("high"), "]");
-    rows.add(figure,
-             right(change, kChangeWidth) + right(fixed(d["p"].get<double>(), 3), kChanceWidth));
+    rows.add(figure, right(change, kChangeWidth) +
+                         right(chance_text(d["p"].get<double>(), resamples), kChanceWidth));
   }
   out << rows.text();
   return out.str();
@@ -135,12 +143,12 @@ std::string evaluation_table(const OrderedJson& document) {
   const std::vector<Figure> figures = shown_figures(last_model(document));
   std::ostringstream out;
   out << "split " << document["split"].get<std::string>() << ", " << document["n"] << " rows\n"
-      << left("", kNameWidth) << right("before", kNumberWidth) << right("after", kNumberWidth)
+      << left(kArrows, kNameWidth) << right("before", kNumberWidth) << right("after", kNumberWidth)
       << "  95 % interval\n"
       << main_table(document, figures);
   if (document.contains("strengths")) out << strengths_tables(document["strengths"], figures);
   if (document.contains("against")) {
-    out << against_table(document["against"], figures);
+    out << against_table(document, figures);
   }
   return out.str();
 }

@@ -9,6 +9,8 @@
 #include <sstream>
 
 #include "report/html.h"
+#include "report/label_places.h"
+#include "saferclip/core/display.h"
 #include "saferclip/core/text_format.h"
 
 namespace saferclip {
@@ -18,6 +20,9 @@ constexpr std::size_t kMaxPoints = 300;
 constexpr double kLeft = 60, kRight = 16, kTop = 24, kBottom = 40;
 // Drawn at this width, text is about as large as the page's on a phone and on a desk.
 constexpr int kPanelWidth = 420;
+constexpr double kLegendLine = 16;
+// An axis of percentages shows at least this many points, so that a small change looks small.
+constexpr double kLeastSpan = 20;
 
 // 1, 2 or 5 times a power of ten, chosen so that about `wanted` steps cover the range.
 double nice_step(double range, int wanted) {
@@ -65,8 +70,9 @@ struct Axis {
 // A frame with axes; place_x and place_y map values to SVG coordinates.
 class Plot {
  public:
-  Plot(const ChartText& text, Axis x, Axis y, int width, int height)
-      : x_(x), y_(y), width_(width), height_(height) {
+  // `above`: what the frame leaves free for a legend.
+  Plot(const ChartText& text, Axis x, Axis y, int width, int height, double above = 0)
+      : x_(x), y_(y), width_(width), height_(height), top_(kTop + above) {
     out_ = cat("<svg role=\"img\" viewBox=\"0 0 ", width, " ", height, "\" aria-label=\"",
                escaped(text.title), "\"><title>", escaped(text.title), "</title>");
     for (const double v : y_.marks()) {
@@ -89,8 +95,14 @@ class Plot {
     return std::round(10 * (kLeft + x_.share(v) * (width_ - kLeft - kRight))) / 10;
   }
   double place_y(double v) const {
-    return std::round(10 * (height_ - kBottom - y_.share(v) * (height_ - kTop - kBottom))) / 10;
+    return std::round(10 * (height_ - kBottom - y_.share(v) * (height_ - top_ - kBottom))) / 10;
   }
+  Points placed(const Points& points) const {
+    Points places;
+    for (const auto& [x, y] : points) places.emplace_back(place_x(x), place_y(y));
+    return places;
+  }
+  LabelArea label_area() const { return {kLeft + 2, 4, width_ - 4.0, height_ - kBottom - 2}; }
   void add(const std::string& piece) { out_ += piece; }
   void polyline(const Points& points, const std::string& css) {
     out_ += cat("<polyline class=\"line ", css, "\" points=\"");
@@ -104,6 +116,7 @@ class Plot {
   Axis y_;
   int width_;
   int height_;
+  double top_;
   std::string out_;
 };
 
@@ -147,13 +160,12 @@ std::string figure(const ChartText& text, const std::string& svg) {
              "</figure>\n");
 }
 
-// A tenth of the range on both sides. A percentage stays one: what lies in 0 … 100 gets no mark
-// beyond.
-Axis padded_axis(double low, double high, int steps) {
-  const double pad = std::max(high - low, 1.0) / 10;
-  const bool is_percent = low >= 0 && high <= 100;
-  return {is_percent ? std::max(0.0, low - pad) : low - pad,
-          is_percent ? std::min(100.0, high + pad) : high + pad, steps};
+// No mark beyond 0 … 100, and no span below the least.
+Axis percent_axis(double low, double high, int steps) {
+  const double missing = std::max(0.0, kLeastSpan - (high - low));
+  low = std::max(0.0, low - missing / 2);
+  high = std::min(100.0, std::max(high + missing / 2, low + kLeastSpan));
+  return {std::max(0.0, std::min(low, high - kLeastSpan)), high, steps};
 }
 
 // The opening of a chart without axes, as wide as a panel.
@@ -164,21 +176,37 @@ std::string svg_head(const ChartText& text, int height) {
 
 Plot plot_of_points(const ChartText& text, const Points& points, int width, int height) {
   const Bounds b = bounds_of({{"", points, false}});
-  return {text, padded_axis(b.x_low, b.x_high, width < 500 ? 4 : 6),
-          Axis(std::min(0.0, b.y_low), b.y_high, 4), width, height};
+  const double pad = (b.x_high - b.x_low) / 10;
+  return {text, percent_axis(b.x_low - pad, b.x_high + pad, width < 500 ? 4 : 6),
+          percent_axis(0, b.y_high, 4), width, height};
 }
 
+// `line`: what is drawn between the points.
 void add_dots(Plot& plot, const Points& points, const std::vector<std::string>& labels,
-              double width) {
-  for (std::size_t i = 0; i < points.size(); ++i) {
-    const double x = plot.place_x(points[i].first);
-    const double y = plot.place_y(points[i].second);
-    // Labels alternate above and below, so neighbors do not overlap.
-    plot.add(cat("<circle class=\"dot\" cx=\"", x, "\" cy=\"", y, "\" r=\"5\"/><text x=\"",
-                 x > width - 80 ? x - 9 : x + 9, "\" y=\"", i % 2 == 0 ? y - 9 : y + 18,
-                 x > width - 80 ? "\" text-anchor=\"end\">" : "\">", escaped(labels[i]),
-                 "</text>"));
+              const Points& line) {
+  const Points dots = plot.placed(points);
+  const auto places = place_labels(dots, labels, plot.placed(line), plot.label_area());
+  for (std::size_t i = 0; i < dots.size(); ++i) {
+    plot.add(cat("<circle class=\"dot\" cx=\"", dots[i].first, "\" cy=\"", dots[i].second,
+                 "\" r=\"5\"/><text x=\"", places[i].x, "\" y=\"", places[i].y, "\" text-anchor=\"",
+                 places[i].anchor, "\">", escaped(labels[i]), "</text>"));
   }
+}
+
+// Where the names of several lines begin, in as many rows as they need.
+Points legend_places(const std::vector<Series>& series, int width) {
+  Points places;
+  double x = kLeft + 12, y = 10;
+  for (const Series& one : series) {
+    const double wanted = 50 + 7.2 * static_cast<double>(display_columns(one.name));
+    if (!places.empty() && x + wanted > width) {
+      x = kLeft + 12;
+      y += kLegendLine;
+    }
+    places.emplace_back(x, y);
+    x += wanted;
+  }
+  return places;
 }
 
 // The points that no other beats in one direction without losing in the other, by x.
@@ -198,17 +226,19 @@ std::string line_chart(const ChartText& text, const std::vector<Series>& series,
   std::vector<Series> thin = series;
   for (Series& one : thin) one.points = thinned(one.points);
   const Bounds b = bounds_of(thin);
+  const Points legend = legend_places(thin, width);
+  const double above = thin.size() < 2 ? 0 : legend.back().second - legend.front().second;
   Plot plot(text, Axis(b.x_low, b.x_high, width < 500 ? 4 : 6),
-            Axis(std::min(0.0, b.y_low), b.y_high, 4), width, height);
-  double legend = kLeft + 12;
+            Axis(std::min(0.0, b.y_low), b.y_high, 4), width, height + static_cast<int>(above),
+            above);
   for (std::size_t i = 0; i < thin.size(); ++i) {
     const std::string css = cat("s", i % 4, thin[i].is_dashed ? " dashed" : "");
     plot.polyline(thin[i].points, css);
     if (thin.size() < 2) continue;
-    plot.add(cat("<line class=\"line ", css, "\" x1=\"", legend, "\" x2=\"", legend + 22,
-                 "\" y1=\"10\" y2=\"10\"/><text x=\"", legend + 28, "\" y=\"14\">",
+    const auto& [x, y] = legend[i];
+    plot.add(cat("<line class=\"line ", css, "\" x1=\"", x, "\" x2=\"", x + 22, "\" y1=\"", y,
+                 "\" y2=\"", y, "\"/><text x=\"", x + 28, "\" y=\"", y + 4, "\">",
                  escaped(thin[i].name), "</text>"));
-    legend += 50 + 7.2 * static_cast<double>(thin[i].name.size());
   }
   return figure(text, plot.take());
 }
@@ -217,15 +247,16 @@ std::string path_chart(const ChartText& text, const Points& points,
                        const std::vector<std::string>& labels) {
   Plot plot = plot_of_points(text, points, kPanelWidth, 300);
   plot.polyline(points, "s0");
-  add_dots(plot, points, labels, kPanelWidth);
+  add_dots(plot, points, labels, points);
   return figure(text, plot.take());
 }
 
 std::string front_chart(const ChartText& text, const Points& points,
                         const std::vector<std::string>& labels) {
   Plot plot = plot_of_points(text, points, 720, 320);
-  plot.polyline(pareto_front(points), "s1 dashed");
-  add_dots(plot, points, labels, 720);
+  const Points front = pareto_front(points);
+  plot.polyline(front, "s1 dashed");
+  add_dots(plot, points, labels, front);
   return figure(text, plot.take());
 }
 
@@ -233,17 +264,9 @@ std::string panel_chart(const ChartText& text, const Points& points,
                         const std::vector<std::string>& labels) {
   const Bounds b = bounds_of({{"", points, false}});
   Plot plot(text, Axis(std::min(0.0, b.x_low), std::max(1.0, b.x_high), 4),
-            Axis(std::min(0.0, b.y_low), b.y_high, 4), kPanelWidth, 220);
+            percent_axis(0, b.y_high, 4), kPanelWidth, 220);
   plot.polyline(points, "s0");
-  for (std::size_t i = 0; i < points.size(); ++i) {
-    const double x = plot.place_x(points[i].first), y = plot.place_y(points[i].second);
-    plot.add(cat("<circle class=\"dot\" cx=\"", x, "\" cy=\"", y, "\" r=\"4\"/><text x=\"", x,
-                 "\" y=\"", y - 9, "\" text-anchor=\"",
-                 i == 0                   ? "start"
-                 : i + 1 == points.size() ? "end"
-                                          : "middle",
-                 "\">", escaped(labels[i]), "</text>"));
-  }
+  add_dots(plot, points, labels, points);
   return figure(text, plot.take());
 }
 

@@ -22,19 +22,20 @@ struct ChartText {
   std::string y;
 };
 
-// Lines over a common x axis. Longer series are averaged in buckets, to at most 300 points.
+// Lines over a common x axis, named above it if there are several. Longer series are averaged in
+// buckets, to at most 300 points.
 std::string line_chart(const ChartText& text, const std::vector<Series>& series, int width = 420,
                        int height = 240);
 
-// Points joined in order, each labeled.
+// Percentages, joined in order, each labeled.
 std::string path_chart(const ChartText& text, const Points& points,
                        const std::vector<std::string>& labels);
 
-// One figure over 0 … 1, from 0 on; each point is labeled with its value.
+// One percentage over 0 … 1, from 0 on; each point is labeled with its value.
 std::string panel_chart(const ChartText& text, const Points& points,
                         const std::vector<std::string>& labels);
 
-// Labeled points of which both coordinates are better the higher they are; a line joins those that
+// Labeled points of which both percentages are better the higher they are; a line joins those that
 // no other point beats.
 std::string front_chart(const ChartText& text, const Points& points,
                         const std::vector<std::string>& labels);

@@ -171,7 +171,7 @@ class Comparer {
       }
     }
     for (const Figure& figure : shown_figures(all)) {
-      ComparedFigure row{figure, {}};
+      ComparedFigure row{figure, {}, false};
       for (const ComparedColumn& column : c_.columns) row.cells.push_back(cell(column, figure));
       c_.figures.push_back(std::move(row));
     }
@@ -251,6 +251,20 @@ class Comparer {
             std::pair(spread.mean - spread.half_width, spread.mean + spread.half_width)};
   }
 
+  // Whether the interval over seeds of one cell holds a part of the other's. A single run is a
+  // point: its interval, over rows, says nothing about other seeds.
+  bool reaches(const ComparedFigure& row, const ComparedCell& one,
+               const ComparedCell& other) const {
+    const auto range_of = [&](const ComparedCell& cell) {
+      const auto column = static_cast<std::size_t>(&cell - row.cells.data());
+      const bool is_group = c_.columns[column].kind == ColumnKind::kSeeds && cell.interval;
+      return is_group ? *cell.interval : std::pair(*cell.value, *cell.value);
+    };
+    const auto [low, high] = range_of(one);
+    const auto [other_low, other_high] = range_of(other);
+    return low <= other_high && other_low <= high;
+  }
+
   void mark_best() {
     for (ComparedFigure& row : c_.figures) {
       const int sign = sign_of(row.figure.better);
@@ -267,7 +281,12 @@ class Comparer {
       const auto [low, high] = std::minmax_element(cells.begin(), cells.end(), worse);
       const double best = *(*high)->value;
       if (is_same_number(*(*low)->value, best)) continue;  // all are as good
-      for (ComparedCell* cell : cells) cell->is_best = is_same_number(*cell->value, best);
+      row.is_open = std::any_of(cells.begin(), cells.end(), [&](const ComparedCell* cell) {
+        return !is_same_number(*cell->value, best) && reaches(row, **high, *cell);
+      });
+      for (ComparedCell* cell : cells) {
+        cell->is_best = !row.is_open && is_same_number(*cell->value, best);
+      }
     }
   }
 

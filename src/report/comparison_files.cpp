@@ -130,7 +130,8 @@ std::string latex_text(const std::string& text) {
     }
   }
   for (const auto& [sign, command] :
-       {std::pair("→", "$\\rightarrow$"), std::pair("–", "--"), std::pair("±", "$\\pm$")}) {
+       {std::pair("→", "$\\rightarrow$"), std::pair("–", "--"), std::pair("±", "$\\pm$"),
+        std::pair("↑", "$\\uparrow$"), std::pair("↓", "$\\downarrow$")}) {
     for (std::size_t at = out.find(sign); at != std::string::npos; at = out.find(sign, at)) {
       out.replace(at, std::string(sign).size(), command);
     }
@@ -200,13 +201,13 @@ std::string comparison_markdown(const Comparison& comparison) {
   }
   std::string text = markdown_row(head) + markdown_row(rule);
   for (const ComparedFigure& row : comparison.figures) {
-    std::vector<std::string> cells{markdown_text(full_label(row.figure))};
+    std::vector<std::string> cells{markdown_text(label_with_arrow(row.figure))};
     for (std::size_t i = 0; i < row.cells.size(); ++i) {
       cells.push_back(markdown_cell(row, comparison, i));
     }
     text += markdown_row(cells);
   }
-  for (const std::string& note : comparison_notes(comparison, {"bold:", "†", "‡"})) {
+  for (const std::string& note : comparison_notes(comparison, {"bold:", "†", "‡", "brackets:"})) {
     text += "\n" + note + "\n";
   }
   if (comparison.differences.empty()) return text;
@@ -221,15 +222,16 @@ std::string comparison_markdown(const Comparison& comparison) {
 }
 
 std::string comparison_latex(const Comparison& comparison) {
+  const ComparisonMarks marks{"bold:", "\\dagger", "\\ddagger", "brackets:"};
   std::string text = "% " + comparison_title(comparison) + "; needs \\usepackage{booktabs}\n";
-  for (const std::string& note : comparison_notes(comparison, {"bold:", "\\dagger", "\\ddagger"})) {
+  for (const std::string& note : comparison_notes(comparison, marks)) {
     text += "% " + note + "\n";
   }
   text += cat("\\begin{tabular}{l", std::string(comparison.columns.size(), 'r'), "}\n\\toprule\n");
   for (const ComparedColumn& column : comparison.columns) text += " & " + latex_text(column.name);
   text += " \\\\\n\\midrule\n";
   for (const ComparedFigure& row : comparison.figures) {
-    text += latex_text(full_label(row.figure));
+    text += latex_text(label_with_arrow(row.figure));
     for (std::size_t i = 0; i < row.cells.size(); ++i) {
       text += " & " + latex_cell(row, comparison, i);
     }

@@ -8,16 +8,22 @@
 
 namespace saferclip {
 
-// "47.4", of a group "47.4 ± 1.2" ("47.4 ±1.2" where columns are scarce), "–" without a value.
+enum class CellForm { kWide, kNarrow };
+
+// "47.4", of a group "47.4 ± 1.2", "–" without a value. Where ± would leave the percentages, the
+// interval ends with them: "99.0 [96.2, 100.0]". Narrow: "47.4 ±1.2", "99.0 96.2–100.0".
 std::string cell_text(const Figure& figure, const ComparedColumn& column, const ComparedCell& cell,
-                      const std::string& plus_minus = " ± ");
+                      CellForm form = CellForm::kWide);
 
 // How a form writes its marks; sentences begin with them.
 struct ComparisonMarks {
   std::string best;
   std::string better;
   std::string worse;
+  std::string interval;  // of a group where ± would leave the percentages
 };
+// "safe text → image, R@1, % ↑".
+std::string label_with_arrow(const Figure& figure);
 // "split validation, 24 rows".
 std::string comparison_title(const Comparison& comparison);
 std::vector<std::string> comparison_notes(const Comparison& comparison,

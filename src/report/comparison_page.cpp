@@ -1,12 +1,14 @@
-// The page of a comparison. Names of swept runs are too long for charts, so runs are numbered there
-// and named below. A chart has as many curves as the style sheet tells apart: four colors, plain
-// and dashed.
+// The page of a comparison. Names of swept runs are too long for labels of points, so their columns
+// are numbered there and named below. A chart has as many curves as the style sheet tells apart:
+// four colors, plain and dashed.
 #include <algorithm>
+#include <map>
 
 #include "report/charts.h"
 #include "report/comparison_notes.h"
 #include "report/html.h"
 #include "report/training_lines.h"
+#include "saferclip/core/display.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/report/comparison.h"
 
@@ -17,6 +19,8 @@ using HtmlRows = std::vector<std::vector<std::string>>;
 
 constexpr std::size_t kColors = 4;
 constexpr std::size_t kCurves = 2 * kColors;  // of a chart
+constexpr std::size_t kMostName = 24;         // columns, beside a point
+constexpr std::size_t kMostLegend = 80;
 
 bool is_model(const ComparedColumn& column) {
   return column.kind == ColumnKind::kRun || column.kind == ColumnKind::kSeeds;
@@ -61,13 +65,13 @@ class ComparisonPage {
     head.insert(head.end(), heads_.begin(), heads_.end());
     HtmlRows rows;
     for (const ComparedFigure& row : c_.figures) {
-      rows.push_back({escaped(full_label(row.figure))});
+      rows.push_back({escaped(label_with_arrow(row.figure))});
       for (std::size_t i = 0; i < row.cells.size(); ++i) {
         rows.back().push_back(html_cell(c_, row, i));
       }
     }
     std::string html = table_html(comparison_title(c_), head, rows);
-    for (const std::string& note : comparison_notes(c_, {"bold:", "†", "‡"})) {
+    for (const std::string& note : comparison_notes(c_, {"bold:", "†", "‡", "brackets:"})) {
       html += "<p>" + escaped(note) + "</p>\n";
     }
     return html;
@@ -100,7 +104,8 @@ class ComparisonPage {
     for (std::size_t i = 0; i < c_.columns.size(); ++i) {
       if (!safe.cells[i].value || !kept.cells[i].value) continue;
       points.emplace_back(*kept.cells[i].value, *safe.cells[i].value);
-      labels.push_back(is_model(c_.columns[i]) ? number_of_column(i) : c_.columns[i].name);
+      const bool is_number = is_model(c_.columns[i]) && !has_short_names();
+      labels.push_back(is_number ? number_of_column(i) : c_.columns[i].name);
     }
     if (points.empty()) return "";
     const ChartText text{"Up and to the right is better; dashed: what nothing beats",
@@ -115,8 +120,16 @@ class ComparisonPage {
                              is_model));
   }
 
+  // The columns' names where all are short, else their numbers.
+  bool has_short_names() const {
+    return std::all_of(c_.columns.begin(), c_.columns.end(), [](const ComparedColumn& column) {
+      return !is_model(column) || display_columns(column.name) <= kMostName;
+    });
+  }
+
   // What the numbers of a chart of columns mean.
   std::string numbers() const {
+    if (has_short_names()) return "";
     std::string html = "<p>";
     for (std::size_t i = 0; i < c_.columns.size(); ++i) {
       if (!is_model(c_.columns[i])) continue;
@@ -125,25 +138,49 @@ class ComparisonPage {
     return html + "</p>\n";
   }
 
-  std::string losses() const {
-    std::vector<Series> series;
-    std::vector<std::string> names;
+  // The runs that have losses, by objective: sums of other terms, or of terms with other weights,
+  // have no common scale.
+  std::vector<std::vector<Series>> losses_by_objective() const {
+    std::map<std::string, std::size_t> places;
+    std::vector<std::vector<Series>> groups;
     for (const ComparedRun& run : c_.runs) {
-      const Points loss = read_training_lines(run.metrics).loss;
+      Points loss = read_training_lines(run.metrics).loss;
       if (loss.empty()) continue;
-      const std::size_t place = series.size() % kCurves;
-      names.push_back(cat(series.size() + 1, ": ", escaped(run.name)));
-      series.push_back({cat(series.size() + 1), loss, place >= kColors});
+      std::string objective;
+      for (const auto& [key, value] : run.config) {
+        if (key.starts_with("objective.")) objective += cat(key, "=", value, "\n");
+      }
+      const auto [place, is_new] = places.emplace(objective, groups.size());
+      if (is_new) groups.emplace_back();
+      groups[place->second].push_back(
+          {cut_to_columns(run.name, kMostLegend), std::move(loss), false});
     }
+    return groups;
+  }
+
+  std::string losses() const {
+    const std::vector<std::vector<Series>> groups = losses_by_objective();
     std::string html;
-    for (std::size_t i = 0; i < series.size(); i += kCurves) {
-      const auto begin = static_cast<std::ptrdiff_t>(i);
-      const auto end = static_cast<std::ptrdiff_t>(std::min(series.size(), i + kCurves));
-      html += line_chart({"Training loss", "step", "weighted sum"},
-                         {series.begin() + begin, series.begin() + end}, 720, 320);
-      html += "<p>" + join({names.begin() + begin, names.begin() + end}, "; ") + "</p>\n";
+    if (groups.size() > 1) {
+      html +=
+          "<p>Runs whose objective or its weights differ have charts of their own: their losses "
+          "are sums of different terms and cannot be compared.</p>\n";
+    }
+    for (const std::vector<Series>& group : groups) {
+      for (std::size_t i = 0; i < group.size(); i += kCurves) {
+        const std::size_t end = std::min(group.size(), i + kCurves);
+        html += loss_chart({group.begin() + static_cast<std::ptrdiff_t>(i),
+                            group.begin() + static_cast<std::ptrdiff_t>(end)});
+      }
     }
     return html;
+  }
+
+  static std::string loss_chart(std::vector<Series> series) {
+    for (std::size_t i = 0; i < series.size(); ++i) series[i].is_dashed = i >= kColors;
+    const std::string title =
+        series.size() == 1 ? "Training loss of " + series.front().name : "Training loss";
+    return line_chart({title, "step", "weighted sum"}, series, 720, 320);
   }
 
   std::string runs() const {

@@ -1,5 +1,5 @@
-// The terminal's form of a comparison. Columns have one width, so as many as fit make a block and
-// the labels are repeated in the next. Names of swept runs are long; they are broken over lines,
+// The terminal's form of a comparison. As many columns as fit make a block, and the labels are
+// repeated in the next. Names of swept runs are long; they are broken over lines,
 // never cut, because their ends tell the runs apart.
 #include <algorithm>
 
@@ -13,11 +13,13 @@ namespace {
 
 using Lines = std::vector<std::string>;
 
-constexpr std::size_t kTableWidth = 100;
+constexpr std::size_t kTableWidth = 80;
 constexpr std::size_t kLabelWidth = 48;
+constexpr std::size_t kArrowWidth = 2;
+constexpr std::size_t kHeadWidth = kLabelWidth + kArrowWidth;
 constexpr std::size_t kKeyWidth = 34;
-constexpr std::size_t kMarkWidth = 2;
-constexpr std::size_t kLeastColumn = 13;
+constexpr std::size_t kLeastColumn = 8;
+constexpr std::size_t kMostSpare = 5;  // that a column gets where few share the width
 
 std::string padded_left(const std::string& text, std::size_t width) {
   const std::size_t columns = display_columns(text);
@@ -29,10 +31,12 @@ std::string padded_right(const std::string& text, std::size_t width) {
   return cut + std::string(width - std::min(width, display_columns(cut)), ' ');
 }
 
-// The text in pieces of at most `width` columns, broken after a separator where there is one.
+// The text in pieces of at most `width` columns, broken after a separator where there is one, and
+// not inside parentheses, which hold "2 seeds".
 Lines broken(const std::string& text, std::size_t width) {
   Lines lines{""};
   std::size_t separator = 0;  // in the last line
+  bool is_inside = false;     // parentheses
   for (std::size_t i = 0; i < text.size();) {
     std::size_t end = i + 1;
     while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) ++end;
@@ -44,7 +48,9 @@ Lines broken(const std::string& text, std::size_t width) {
       separator = 0;
     }
     lines.back() += letter;
-    if (letter.find_first_of(" ,-_/+") != std::string::npos) separator = lines.back().size();
+    if (letter == "(" || letter == ")") is_inside = letter == "(";
+    const bool is_separator = letter.find_first_of(" ,-_/+") != std::string::npos;
+    if (is_separator && !is_inside) separator = lines.back().size();
     i = end;
   }
   for (std::string& line : lines) line = trimmed(line);
@@ -67,43 +73,54 @@ std::string wrapped(const std::string& note) {
 }
 
 std::string marks_of(const ComparedCell& cell) {
-  std::string marks = cell.is_best ? "*" : "";
-  if (cell.against_first == AgainstFirst::kBetter) marks += "+";
-  if (cell.against_first == AgainstFirst::kWorse) marks += "-";
-  return padded_right(marks, kMarkWidth);
+  const std::string marks = cell.against_first == AgainstFirst::kBetter  ? "†"
+                            : cell.against_first == AgainstFirst::kWorse ? "‡"
+                                                                         : "";
+  return marks + (cell.is_best ? "*" : "");
 }
+
+struct ColumnWidth {
+  std::size_t whole;
+  std::size_t marks = 0;  // of it, the blank before them included; 0: the column has none
+};
 
 struct Block {
   std::size_t begin;
-  std::size_t end;
-  std::size_t width;  // of a column
+  std::vector<ColumnWidth> widths;  // of its columns
+
+  std::size_t end() const { return begin + widths.size(); }
+  const ColumnWidth& width_of(std::size_t column) const { return widths[column - begin]; }
 };
 
-std::vector<Block> blocks_of(std::size_t count, std::size_t label, std::size_t width) {
-  const std::size_t fit = std::max<std::size_t>(1, (kTableWidth - label) / width);
+// As many columns in each block as fit beside the labels.
+std::vector<Block> blocks_of(const std::vector<ColumnWidth>& widths, std::size_t label) {
   std::vector<Block> blocks;
-  for (std::size_t i = 0; i < count; i += fit) {
-    blocks.push_back({i, std::min(count, i + fit), width});
+  std::size_t used = kTableWidth;
+  for (std::size_t i = 0; i < widths.size(); ++i) {
+    if (used + widths[i].whole > kTableWidth) {
+      blocks.push_back({i, {}});
+      used = label;
+    }
+    blocks.back().widths.push_back(widths[i]);
+    used += widths[i].whole;
   }
   return blocks;
 }
 
-// Names over their columns, the last line of each at the bottom. `marks`: columns kept free.
-std::string head_lines(const Comparison& c, const Block& block, std::size_t label,
-                       std::size_t marks) {
+// Names over their columns, the last line of each at the bottom.
+std::string head_lines(const Comparison& c, const Block& block, std::size_t label) {
   std::vector<Lines> names;
   std::size_t height = 1;
-  for (std::size_t i = block.begin; i < block.end; ++i) {
-    names.push_back(broken(c.columns[i].name, block.width - 1 - marks));
+  for (std::size_t i = block.begin; i < block.end(); ++i) {
+    names.push_back(broken(c.columns[i].name, block.width_of(i).whole - 1));
     height = std::max(height, names.back().size());
   }
   std::string text;
   for (std::size_t line = 0; line < height; ++line) {
     std::string row(label, ' ');
-    for (const Lines& name : names) {
-      const std::size_t above = height - name.size();
-      row += padded_left(line < above ? "" : name[line - above], block.width - marks);
-      row += std::string(marks, ' ');
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      const std::size_t above = height - names[i].size();
+      row += padded_left(line < above ? "" : names[i][line - above], block.widths[i].whole);
     }
     text += row.substr(0, row.find_last_not_of(' ') + 1) + "\n";
   }
@@ -118,25 +135,48 @@ std::string figure_lines(const Comparison& c, const Block& block) {
     }
     heading = row.figure.heading;
     std::string line =
-        padded_right((heading.empty() ? "" : "  ") + label_with_unit(row.figure), kLabelWidth);
-    for (std::size_t i = block.begin; i < block.end; ++i) {
-      const std::string value = cell_text(row.figure, c.columns[i], row.cells[i], " ±");
-      line += padded_left(value, block.width - kMarkWidth) + marks_of(row.cells[i]);
+        padded_right((heading.empty() ? "" : "  ") + label_with_unit(row.figure), kLabelWidth) +
+        padded_left(arrow_of(row.figure.better), kArrowWidth);
+    for (std::size_t i = block.begin; i < block.end(); ++i) {
+      const std::string value =
+          cell_text(row.figure, c.columns[i], row.cells[i], CellForm::kNarrow);
+      const ColumnWidth& width = block.width_of(i);
+      const std::string marks = marks_of(row.cells[i]);
+      line += padded_left(value, width.whole - width.marks);
+      line += padded_right(marks.empty() ? "" : " " + marks, width.marks);
     }
     text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
   }
   return text;
 }
 
-std::size_t column_width(const Comparison& c) {
-  std::size_t width = kLeastColumn;
-  for (const ComparedFigure& row : c.figures) {
-    for (std::size_t i = 0; i < row.cells.size(); ++i) {
-      const std::string text = cell_text(row.figure, c.columns[i], row.cells[i], " ±");
-      width = std::max(width, display_columns(text) + kMarkWidth + 1);
+std::vector<ColumnWidth> column_widths(const Comparison& c) {
+  std::vector<ColumnWidth> widths;
+  for (std::size_t i = 0; i < c.columns.size(); ++i) {
+    std::size_t value = 0, marks = 0;
+    for (const ComparedFigure& row : c.figures) {
+      const std::string text = cell_text(row.figure, c.columns[i], row.cells[i], CellForm::kNarrow);
+      value = std::max(value, display_columns(text));
+      marks = std::max(marks, display_columns(marks_of(row.cells[i])));
+    }
+    if (marks > 0) ++marks;
+    widths.push_back({std::max(kLeastColumn, 1 + value + marks), marks});
+  }
+  return widths;
+}
+
+// What a block leaves free is shared among its columns.
+std::vector<Block> figure_blocks(const Comparison& c) {
+  std::vector<Block> blocks = blocks_of(column_widths(c), kHeadWidth);
+  for (Block& block : blocks) {
+    std::size_t used = kHeadWidth;
+    for (const ColumnWidth& width : block.widths) used += width.whole;
+    const std::size_t spare = used < kTableWidth ? kTableWidth - used : 0;
+    for (ColumnWidth& width : block.widths) {
+      width.whole += std::min(kMostSpare, spare / block.widths.size());
     }
   }
-  return width;
+  return blocks;
 }
 
 // One value of a configuration may be as long as a path: it is broken like a name.
@@ -144,15 +184,15 @@ std::string difference_row(const ConfigDifference& difference, const Block& bloc
   const Lines key = broken(difference.key, kKeyWidth - 1);
   std::vector<Lines> cells;
   std::size_t height = key.size();
-  for (std::size_t i = block.begin; i < block.end; ++i) {
-    cells.push_back(broken(difference.values[i], block.width - 1));
+  for (std::size_t i = block.begin; i < block.end(); ++i) {
+    cells.push_back(broken(difference.values[i], block.width_of(i).whole - 1));
     height = std::max(height, cells.back().size());
   }
   std::string text;
   for (std::size_t line = 0; line < height; ++line) {
     std::string row = padded_right(line < key.size() ? key[line] : "", kKeyWidth);
-    for (const Lines& cell : cells) {
-      row += padded_left(line < cell.size() ? cell[line] : "", block.width);
+    for (std::size_t i = 0; i < cells.size(); ++i) {
+      row += padded_left(line < cells[i].size() ? cells[i][line] : "", block.widths[i].whole);
     }
     text += row.substr(0, row.find_last_not_of(' ') + 1) + "\n";
   }
@@ -174,8 +214,9 @@ std::string difference_lines(const Comparison& c) {
       runs.differences[d].values.push_back(c.differences[d].values[i]);
     }
   }
-  for (const Block& block : blocks_of(runs.columns.size(), kKeyWidth, kWidth)) {
-    text += head_lines(runs, block, kKeyWidth, 0);
+  const std::vector<ColumnWidth> widths(runs.columns.size(), {kWidth});
+  for (const Block& block : blocks_of(widths, kKeyWidth)) {
+    text += head_lines(runs, block, kKeyWidth);
     for (const ConfigDifference& difference : runs.differences) {
       text += difference_row(difference, block);
     }
@@ -187,12 +228,12 @@ std::string difference_lines(const Comparison& c) {
 
 std::string comparison_table(const Comparison& comparison) {
   std::string text = comparison_title(comparison) + "\n";
-  const auto blocks = blocks_of(comparison.columns.size(), kLabelWidth, column_width(comparison));
+  const std::vector<Block> blocks = figure_blocks(comparison);
   for (std::size_t i = 0; i < blocks.size(); ++i) {
-    text += (i > 0 ? "\n" : "") + head_lines(comparison, blocks[i], kLabelWidth, kMarkWidth);
+    text += (i > 0 ? "\n" : "") + head_lines(comparison, blocks[i], kHeadWidth);
     text += figure_lines(comparison, blocks[i]);
   }
-  for (const std::string& note : comparison_notes(comparison, {"*", "+", "-"})) {
+  for (const std::string& note : comparison_notes(comparison, {"*", "†", "‡", "a–b:"})) {
     text += wrapped(note);
   }
   return text + difference_lines(comparison);

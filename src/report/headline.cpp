@@ -80,7 +80,7 @@ std::string safety_sentence(const Move& move) {
              figure_with_unit(move.figure, move.after), " of cases, ", tail, ".");
 }
 
-// "Safe text → image, R@1 went from 99.6 to 99.8 %."
+// "Safe text → image, R@1, went from 99.6 to 99.8 %: better."
 std::string kept_sentence(const Move& move) {
   std::string name = name_of(move.figure);
   if (name.starts_with("safe ")) name.front() = 'S';
@@ -89,9 +89,10 @@ std::string kept_sentence(const Move& move) {
   const std::string after = figure_with_unit(move.figure, move.after);
   if (move.outcome == Outcome::kSame) return cat(name, ", stayed at ", after, ".");
   return cat(name, ", went from ", before, " to ", after,
-             move.outcome == Outcome::kUnclear ? ": no clear change."
-             : move.outcome == Outcome::kWorse ? ": worse."
-                                               : ".");
+             move.outcome == Outcome::kUnclear  ? ": no clear change."
+             : move.outcome == Outcome::kWorse  ? ": worse."
+             : move.outcome == Outcome::kBetter ? ": better."
+                                                : ".");
 }
 
 struct Verdict {
@@ -139,6 +140,12 @@ std::string card(const Move& move) {
              "</span></li>");
 }
 
+// At most `most`, in rows of about the same length.
+std::size_t even_columns(std::size_t cards, std::size_t most) {
+  const std::size_t rows = (cards + most - 1) / most;
+  return (cards + rows - 1) / rows;
+}
+
 }  // namespace
 
 std::optional<Move> move_of(const Figure& figure, const OrderedJson& document) {
@@ -150,14 +157,14 @@ std::optional<Move> move_of(const Figure& figure, const OrderedJson& document) {
 }
 
 std::string outcome_html(const Move& move) {
-  const char* arrow = move.after > move.before ? "▲" : "▼";
   switch (move.outcome) {
     case Outcome::kBetter:
-      return cat("<span aria-hidden=\"true\">", arrow, "</span> better");
+      return "<span aria-hidden=\"true\">✓</span> better";
     case Outcome::kWorse:
-      return cat("<span aria-hidden=\"true\">", arrow, "</span> worse");
+      return "<span aria-hidden=\"true\">✗</span> worse";
     case Outcome::kNeither:
-      return cat("<span aria-hidden=\"true\">", arrow, "</span> changed");
+      return cat("<span aria-hidden=\"true\">", move.after > move.before ? "▲" : "▼",
+                 "</span> changed");
     case Outcome::kUnclear:
       return "<span aria-hidden=\"true\">≈</span> no clear change";
     case Outcome::kSame:
@@ -184,7 +191,9 @@ std::string cards_html(const OrderedJson& document) {
   for (const Move& move : kept_moves(document)) moves.push_back(move);
   std::string cards;
   for (const Move& move : moves) cards += card(move);
-  return cards.empty() ? "" : "<ul class=\"cards\">" + cards + "</ul>\n";
+  if (cards.empty()) return "";
+  return cat("<ul class=\"cards\" style=\"--wide:", even_columns(moves.size(), 5),
+             ";--mid:", even_columns(moves.size(), 4), "\">", cards, "</ul>\n");
 }
 
 }  // namespace saferclip

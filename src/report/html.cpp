@@ -51,16 +51,20 @@ std::string base64(std::string_view bytes) {
 
 std::string table_html(const std::string& caption, const std::vector<std::string>& head,
                        const std::vector<std::vector<std::string>>& rows) {
-  std::string out =
-      cat("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"", escaped(caption),
-          "\"><table><caption>", escaped(caption), "</caption><thead><tr>");
+  const bool is_stacked = head.size() > 2;
+  std::string out = cat("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"",
+                        escaped(caption), "\"><table", is_stacked ? " class=\"stack\"" : "",
+                        "><caption>", escaped(caption), "</caption><thead><tr>");
   for (const std::string& cell : head) {
     out += cell.empty() ? "<td></td>" : cat("<th scope=\"col\">", cell, "</th>");
   }
   out += "</tr></thead><tbody>";
   for (const auto& row : rows) {
     out += cat("<tr><th scope=\"row\">", row.front(), "</th>");
-    for (std::size_t i = 1; i < row.size(); ++i) out += cat("<td>", row[i], "</td>");
+    for (std::size_t i = 1; i < row.size(); ++i) {
+      out += is_stacked ? cat("<td data-head=\"", head[i], "\">") : std::string("<td>");
+      out += row[i] + "</td>";
+    }
     out += "</tr>";
   }
   return out + "</tbody></table></div>\n";

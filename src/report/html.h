@@ -14,7 +14,7 @@ std::string escaped(std::string_view text);
 std::string base64(std::string_view bytes);
 
 // A table; the first cell of each row is its heading. Cells are already HTML; the caption is
-// escaped.
+// escaped. On a narrow screen the cells of a row with several stand below their heading.
 std::string table_html(const std::string& caption, const std::vector<std::string>& head,
                        const std::vector<std::vector<std::string>>& rows);
 

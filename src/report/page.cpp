@@ -2,6 +2,7 @@
 // One file holds everything: style, charts as SVG, pictures as data URLs. metrics.jsonl may end in
 // a broken line, since the report may be made while the run writes; a malformed evaluation is an
 // error, since its numbers are the point of the page.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -23,6 +24,16 @@ constexpr const char* kRevealAll =
     "<p class=\"reveal\"><label><input type=\"checkbox\" id=\"reveal-all\"> Show all unsafe "
     "images</label> <span class=\"aside\">They are blurred; a click on one shows that one. A star "
     "marks the query's own partner.</span></p>\n";
+constexpr const char* kStar = "<p class=\"aside\">A star marks the query's own partner.</p>\n";
+
+bool is_veiled(const ReportPicture& picture) { return picture.is_unsafe && !picture.jpeg.empty(); }
+
+bool shows_veiled(const ReportQuery& query) {
+  const auto any = [](const std::vector<ReportPicture>& list) {
+    return std::any_of(list.begin(), list.end(), &is_veiled);
+  };
+  return is_veiled(query.query) || any(query.before) || any(query.after) || any(query.target);
+}
 
 class Page {
  public:
@@ -51,7 +62,7 @@ class Page {
     section("results", "Before and after", over_documents(&result_tables_html));
     section("strength", "Safety and preservation", over_documents(&strengths_html));
     section("tags", "By tag", over_documents(&tags_html));
-    std::string reveal = kRevealAll;  // above the first pictures, once
+    std::string reveal = has_unsafe_picture() ? kRevealAll : kStar;  // above the first, once
     const auto gallery = [&](const char* id, const char* name,
                              std::vector<ReportQuery> ReportGalleries::*list) {
       const std::string html = over_galleries(list);
@@ -63,6 +74,16 @@ class Page {
     section("training", "Training", training());
     section("drift", "Drift", over_documents(&drift_html));
     section("run", "The run in full", run_in_full());
+  }
+
+  bool has_unsafe_picture() const {
+    const auto any = [](const std::vector<ReportQuery>& list) {
+      return std::any_of(list.begin(), list.end(), &shows_veiled);
+    };
+    return std::any_of(c_.galleries.begin(), c_.galleries.end(),
+                       [&](const ReportGalleries& gallery) {
+                         return any(gallery.texts) || any(gallery.images) || any(gallery.worst);
+                       });
   }
 
   std::string over_documents(std::string (*part_of)(const OrderedJson&)) const {

@@ -38,9 +38,16 @@ std::vector<Figure> of_direction(const std::vector<Figure>& figures, Direction d
 }
 
 std::string with_interval(const Figure& figure, const OrderedJson& model) {
-  const std::string interval = interval_text(figure, model);
-  return value_text(figure, model) +
-         (interval.empty() ? "" : cat(" <small>", interval, "</small>"));
+  return value_text(figure, model) + interval_html(interval_text(figure, model));
+}
+
+// "p 0.012", "p ≤ 0.001".
+std::string chance_html(const OrderedJson& change, const OrderedJson& document) {
+  std::string text = chance_text(change["p"].get<double>(), number_at(document, "bootstrap"));
+  for (const std::string sign : {"≤", "<"}) {
+    if (text.starts_with(sign)) text.insert(sign.size(), " ");
+  }
+  return cat("<span class=\"whole\">p ", escaped(text), "</span>");
 }
 
 std::string change_cell(const Figure& figure, const OrderedJson& document) {
@@ -52,11 +59,12 @@ std::string change_cell(const Figure& figure, const OrderedJson& document) {
   const char* css = move->outcome == Outcome::kBetter  ? "good"
                     : move->outcome == Outcome::kWorse ? "bad"
                                                        : "even";
-  return cat("<span class=\"", css, "\">", value > 0 ? "+" : "", figure_text(figure, value), " ",
-             outcome_html(*move), "</span> <small>[",
+  return cat("<span class=\"whole change ", css, "\">", value > 0 ? "+" : "",
+             figure_text(figure, value), " ", outcome_html(*move),
+             "</span> <small><span class=\"whole\">[",
              figure_text(figure, change["low"].get<double>()), ", ",
-             figure_text(figure, change["high"].get<double>()), "], p ",
-             fixed(change["p"].get<double>(), 3), "</small>");
+             figure_text(figure, change["high"].get<double>()), "],</span> ",
+             chance_html(change, document), "</small>");
 }
 
 // "25,010 in 5,000": the number of queries and of gallery items.
@@ -73,7 +81,8 @@ std::string figures_table(const std::string& caption, const std::vector<Figure>&
                           const OrderedJson& document) {
   std::vector<std::vector<std::string>> rows;
   for (const Figure& figure : figures) {
-    rows.push_back({escaped(full_label(figure)) + counts_cell(figure, last_model(document)),
+    rows.push_back({escaped(full_label(figure)) + arrow_html(figure) +
+                        counts_cell(figure, last_model(document)),
                     with_interval(figure, part_of(document, "before")),
                     with_interval(figure, part_of(document, "after")),
                     change_cell(figure, document)});
@@ -85,7 +94,7 @@ std::string figures_table(const std::string& caption, const std::vector<Figure>&
 std::string plain_table(const std::string& caption, FigurePart part, const OrderedJson& document) {
   std::vector<std::vector<std::string>> rows;
   for (const Figure& figure : figures_in(last_model(document), part)) {
-    rows.push_back({escaped(label_with_unit(figure)),
+    rows.push_back({escaped(label_with_unit(figure)) + arrow_html(figure),
                     value_text(figure, part_of(document, "before")),
                     value_text(figure, part_of(document, "after"))});
   }
@@ -113,15 +122,27 @@ std::string tag_chart(const OrderedJson& document, const OrderedJson& tags, cons
 
 }  // namespace
 
+std::string arrow_html(const Figure& figure) {
+  if (figure.better == Better::kNeither) return "";
+  return cat(" <span aria-hidden=\"true\">", arrow_of(figure.better),
+             "</span><span class=\"unseen\"> (",
+             figure.better == Better::kHigher ? "higher" : "lower", " is better)</span>");
+}
+
+std::string interval_html(const std::string& interval) {
+  return interval.empty() ? "" : cat(" <small class=\"whole\">", interval, "</small>");
+}
+
 std::string result_tables_html(const OrderedJson& document) {
   const OrderedJson& model = last_model(document);
   const std::vector<Figure> main = main_figures(model);
   std::vector<Figure> all = figures_in(model, FigurePart::kUnsafeFirst);
   for (const Figure& figure : figures_in(model, FigurePart::kRetrieval)) all.push_back(figure);
-  std::string html =
-      cat("<p>Split ", escaped(document["split"].get<std::string>()), ", ",
-          with_commas(document["n"].get<std::int64_t>()),
-          " rows. In brackets: 95 % intervals. After a figure's name: queries in items.</p>\n");
+  std::string html = cat(
+      "<p>Split ", escaped(document["split"].get<std::string>()), ", ",
+      with_commas(document["n"].get<std::int64_t>()),
+      " rows. In brackets: 95 % intervals. After a figure's name: whether higher (↑) or lower (↓) "
+      "is better; queries in items.</p>\n");
   std::string more;
   for (const auto& [direction, name] :
        {std::pair(Direction::kTextToImage, "Text → image: a text searches images"),
@@ -149,9 +170,10 @@ std::string tags_html(const OrderedJson& document) {
 }
 
 std::string drift_html(const OrderedJson& document) {
-  return plain_table("How far the towers moved", FigurePart::kDrift, document) +
-         plain_table("The embedding space: a collapsed model has cosine 1 and rank 1",
-                     FigurePart::kSpace, document);
+  const std::string moved = plain_table("How far the towers moved; ↑ higher, ↓ lower is better",
+                                        FigurePart::kDrift, document);
+  return moved + plain_table("The embedding space: a collapsed model has cosine 1 and rank 1",
+                             FigurePart::kSpace, document);
 }
 
 }  // namespace saferclip

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "saferclip/eval/document.h"
+#include "saferclip/eval/figures.h"
 
 namespace saferclip {
 
@@ -18,6 +19,10 @@ std::string result_tables_html(const OrderedJson& document);
 std::string strengths_html(const OrderedJson& document);
 // The share of unsafe results by tag; empty without tags.
 std::string tags_html(const OrderedJson& document);
+// Which way is better, as an arrow and, for screen readers, in words; empty for neither.
+std::string arrow_html(const Figure& figure);
+// Small, and never broken over lines; empty stays empty.
+std::string interval_html(const std::string& interval);
 // Drift of weights and embeddings, and the figures that reveal a collapsed model.
 std::string drift_html(const OrderedJson& document);
 

@@ -98,18 +98,16 @@ class Strengths {
   }
 
   std::string table() const {
-    std::vector<std::string> head{"strength"};
-    for (const StrengthCurve& curve : curves_) head.push_back(escaped(full_label(curve.figure)));
+    std::vector<std::string> head{"figure"};
+    for (const double strength : strengths_) head.push_back("at " + fixed(strength, 2));
     std::vector<std::vector<std::string>> rows;
-    for (std::size_t i = 0; i < strengths_.size(); ++i) {
-      rows.push_back({fixed(strengths_[i], 2)});
-      for (const StrengthCurve& curve : curves_) {
-        const std::string interval = interval_text(curve.figure, *models_[i]);
+    for (const StrengthCurve& curve : curves_) {
+      rows.push_back({escaped(full_label(curve.figure)) + arrow_html(curve.figure)});
+      for (std::size_t i = 0; i < strengths_.size(); ++i) {
         // Of a figure that is made here the document has no interval.
         const bool has_own = number_at(*models_[i], curve.figure.id) == curve.values[i];
-        rows.back().push_back(
-            figure_text(curve.figure, curve.values[i]) +
-            (interval.empty() || !has_own ? "" : cat(" <small>", interval, "</small>")));
+        const std::string interval = has_own ? interval_text(curve.figure, *models_[i]) : "";
+        rows.back().push_back(figure_text(curve.figure, curve.values[i]) + interval_html(interval));
       }
     }
     return table_html("By strength: 0 unchanged, 1 tuned", head, rows);

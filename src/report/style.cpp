@@ -34,7 +34,7 @@ nav ul{list-style:none;margin:0;padding:0 0 8px;max-height:45vh;overflow-y:auto}
 nav a{display:block;padding:5px 0}
 .side{display:none}
 .page:has(nav details[open]) section{scroll-margin-top:calc(45vh + 4rem)}
-@media (min-width:1100px){header,.page{max-width:1280px}
+@media (min-width:1100px){header,.page{max-width:1320px}
 .page{display:grid;grid-template-columns:13rem minmax(0,1fr);gap:0 40px;align-items:start}
 nav{border:0;padding-top:24px}nav details{display:none}.side{display:block}nav ul{max-height:90vh}
 section,.page:has(nav details[open]) section{scroll-margin-top:8px}}
@@ -45,7 +45,8 @@ section,.page:has(nav details[open]) section{scroll-margin-top:8px}}
 .verdict.bad{border-left-style:double;border-left-width:10px;border-color:var(--bad);color:inherit}
 .verdict.bad strong{color:var(--bad)}
 .verdict.mixed{border-left-style:dashed;border-color:var(--fair)}.verdict.mixed strong{color:var(--fair)}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(190px,1fr));gap:12px;margin:14px 0;padding:0;list-style:none}
+.cards{display:grid;grid-template-columns:repeat(var(--mid),1fr);gap:12px;margin:14px 0;padding:0;list-style:none}
+@media (min-width:1100px){.cards{grid-template-columns:repeat(var(--wide),1fr)}}
 .card{display:flex;flex-direction:column;background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 16px}
 .card.good{color:inherit;border-left:4px solid var(--good)}.card.bad{color:inherit;border-left:4px double var(--bad)}
 .card .what{flex:1;font-size:.9rem}.card .move{font-size:1.15rem;font-variant-numeric:tabular-nums;margin-top:6px}
@@ -54,7 +55,11 @@ section,.page:has(nav details[open]) section{scroll-margin-top:8px}}
 .card .aim,.aside{color:var(--soft);font-size:.86rem}
 .warning{border:2px solid var(--fair);border-radius:10px;padding:8px 14px}
 .good{color:var(--good)}.bad{color:var(--bad)}
-.scroll{overflow-x:auto}
+.scroll{overflow-x:auto;background:linear-gradient(90deg,var(--paper) 40%,transparent) left/48px 100% no-repeat local,
+linear-gradient(270deg,var(--paper) 40%,transparent) right/48px 100% no-repeat local,
+linear-gradient(90deg,var(--old),transparent) left/12px 100% no-repeat scroll,
+linear-gradient(270deg,var(--old),transparent) right/12px 100% no-repeat scroll}
+.whole{white-space:nowrap}
 table{border-collapse:collapse;width:100%;margin:8px 0 18px;font-variant-numeric:tabular-nums}
 caption{text-align:left;font-weight:600;padding:6px 0}
 th,td{padding:5px 10px;border-bottom:1px solid var(--line);text-align:right;vertical-align:top}
@@ -74,13 +79,14 @@ svg .axis{fill:var(--soft)}svg .grid{stroke:var(--line)}
 .bar.frame{fill:none;stroke:var(--line)}
 .query{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 16px;margin:12px 0}
 .query>h3,.query>h4{margin:0 0 6px;font-size:1.05rem}
-.sides{display:flex;flex-wrap:wrap;gap:8px 22px}
+.sides{display:grid;gap:8px 14px}
+@media (min-width:700px){.sides{grid-template-columns:minmax(0,1fr) minmax(0,1fr) fit-content(25%)}}
 .sides h4,.sides h5{margin:0 0 6px;font-size:.9rem;color:var(--soft)}
 .row{display:flex;flex-wrap:wrap;gap:5px}
 .row figure{width:80px}.row figcaption{font-size:.72rem;line-height:1.3;color:var(--soft)}
 .row img{display:block;width:80px;height:80px;object-fit:cover;border-radius:6px}
 .mark{color:var(--ink)}.own{outline:3px solid var(--accent);outline-offset:2px;border-radius:6px}
-.row .own{margin:2px 5px}.words.own{padding:0 6px}.row .words{flex-basis:100%}
+.row .own{margin:2px 3px}.words.own{padding:0 6px}.row .words{flex-basis:100%}
 .reveal{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:10px 16px}
 .reveal label{font-weight:600}.reveal input{width:1.2em;height:1.2em;vertical-align:-.2em}
 .safe>img,.safe .veil img{border:2px solid var(--good)}.unsafe img{border:2px dashed var(--bad)}
@@ -99,7 +105,14 @@ font-size:.82rem}
 footer{max-width:1080px;margin:40px auto;padding:0 20px;color:var(--soft);font-size:.86rem}
 @media (max-width:600px){header,.page{padding:0 14px}h1{font-size:1.6rem}
 th,td{padding:5px 6px}td small{white-space:normal}tbody th small{display:block}.facts th:first-child{width:auto;min-width:7em}
-.cards{grid-template-columns:1fr}}
+.cards{grid-template-columns:1fr}
+.stack,.stack caption,.stack tbody,.stack th,.stack td{display:block}
+.stack thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
+.stack tr{display:grid;grid-template-columns:repeat(auto-fill,minmax(104px,1fr));padding:6px 0;border-bottom:1px solid var(--line)}
+.stack tr>*{border:0;padding:2px 4px;text-align:left}.stack tbody th{grid-column:1/-1}
+.stack td::before{content:attr(data-head) " ";display:block;font-size:.78rem;color:var(--soft)}
+.stack td:has(.change){grid-column:1/-1}.stack td:has(.change)::before,.stack .change~small{display:inline}
+.stack td:empty{display:none}}
 @media print{body{background:#fff;font-size:11pt}.page{display:block}nav,.skip,.reveal,.veil input,.veil span{display:none}
 details::details-content{display:block;content-visibility:visible;block-size:auto;opacity:1}
 .scroll{overflow:visible}pre{white-space:pre-wrap;overflow-wrap:anywhere}

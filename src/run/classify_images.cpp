@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::size_t kLabelGap = 2;
 constexpr std::size_t kProbabilityWidth = 7;  // "  0.981"
-constexpr std::size_t kNameWidth = 36;
+constexpr std::size_t kNameWidth = 28;
 
 std::vector<std::string> between_commas(const std::string& words) {
   std::vector<std::string> parts;

@@ -8,8 +8,11 @@
 
 #include <algorithm>
 #include <optional>
+#include <sstream>
 
 #include "run/joint_rows.h"
+#include "run/table_cells.h"
+#include "saferclip/core/display.h"
 #include "saferclip/core/slices.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/model/tensor_slots.h"
@@ -46,6 +49,21 @@ std::int64_t longest_caption(const TokenCache& tokens) {
     longest = std::max(longest, cut_length(ends, ids.size(1)));
   }
   return longest;
+}
+
+// The text in lines of at most 80 columns, below each other from the 12th column on.
+std::string wrapped_entry(const std::string& text) {
+  const std::string indent(11, ' ');
+  std::string lines, line;
+  std::istringstream in(text);
+  for (std::string word; std::getline(in, word, ' ');) {
+    if (!line.empty() && display_columns(indent + line + " " + word) > kTableWidth) {
+      lines += line + "\n" + indent;
+      line.clear();
+    }
+    line += (line.empty() ? "" : " ") + word;
+  }
+  return lines + line;
 }
 
 std::string parts_text(const std::vector<MemoryPart>& parts) {
@@ -135,8 +153,11 @@ std::string plan_text(const Session& session, const TrainingData& data, const Sa
               " lr ", config.optimizer.lr, "\n");
   if (!session.processes.is_alone()) {
     text +=
-        cat("processes  ", session.processes.size(), ", which share each batch; each has up to ",
-            bytes_text(4 * trained), " of gradients to add up in a step; memory is that of one\n");
+        cat("processes  ",
+            wrapped_entry(cat(session.processes.size(), ", which share each batch; each has up to ",
+                              bytes_text(4 * trained),
+                              " of gradients to add up in a step; memory is that of one")),
+            "\n");
   }
   text += cat("steps      ", with_commas(total_steps(config.train, sampler)), " (rows per epoch: ");
   std::vector<std::string> counts;
@@ -148,9 +169,10 @@ std::string plan_text(const Session& session, const TrainingData& data, const Sa
   if (data.neighbours != nullptr) text += "\nneighbors  " + joint_rows_text(data);
   if (!session.device.is_cpu()) text += "\ndevice     " + describe_card(session.device);
   const MemoryPlan plan = memory_plan(session, data, sampler, parameters);
-  text += "\nmemory     " + parts_text(memory_parts(plan));
+  text += "\nmemory     " + wrapped_entry(parts_text(memory_parts(plan)));
   if (needs_preparing(config)) {
-    text += "\npreparing  " + parts_text(preparing_parts(plan)) + ", if caches are missing";
+    text += "\npreparing  " +
+            wrapped_entry(parts_text(preparing_parts(plan)) + ", if caches are missing");
   }
   return text;
 }

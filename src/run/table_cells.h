@@ -6,7 +6,7 @@
 
 namespace saferclip {
 
-inline constexpr std::size_t kTableWidth = 100;
+inline constexpr std::size_t kTableWidth = 80;
 
 // The text, cut at its end or filled up with blanks to `columns`.
 std::string text_cell(const std::string& text, std::size_t columns);

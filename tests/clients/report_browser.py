@@ -60,6 +60,16 @@ PROBE = """<script>addEventListener('load', () => {
   need(seen('nav .side') === innerWidth >= 1100 && seen('nav details') === innerWidth < 1100, 'contents at ' + innerWidth);
   need(getComputedStyle(document.querySelector('nav')).position === 'sticky', 'the contents scroll away');
   for (const text of all('svg text')) need(text.textContent.length < 80 && !/\\d{7}/.test(text.textContent), text.textContent);
+  for (const s of all('.scroll')) need(s.scrollWidth <= s.clientWidth + 1, 'a table is cut: ' + s.getAttribute('aria-label'));
+  for (const w of all('.whole')) need(w.getBoundingClientRect().height < 36, 'broken over lines: ' + w.textContent);
+  need(all('.card, td').every((c) => !/[▲▼]\\s*(better|worse)/.test(c.textContent)), 'better and worse share a sign');
+  const top = (element) => element.getBoundingClientRect().top;
+  found.sides = all('.sides').length;
+  for (const s of innerWidth >= 900 ? all('.sides') : []) {
+    need([...s.children].every((side) => top(side) === top(s.firstElementChild)), 'before and after do not stand side by side');
+  }
+  const lowest = Math.max(...all('.card').map(top));
+  need(innerWidth < 600 || all('.card').filter((c) => top(c) === lowest).length > 1, 'a card stands alone');
   found.verdict = document.querySelector('.verdict').textContent;
   found.cards = all('.card').map((c) => c.textContent);
   found.width = innerWidth;
@@ -161,7 +171,7 @@ def main():
             assert found["width"] == width, found["width"]
             check_texts(found, document)
             assert not found["problems"], found["problems"]
-            assert found["pictures"] > 50 and found["veiled"] > 20 and found["charts"] > 8, found
+            assert found["pictures"] > 50 and found["veiled"] > 20 and found["charts"] > 8 and found["sides"] > 5, found
         check_print(page)
         brightness = {}
         out = arguments.out or root

@@ -129,8 +129,16 @@ class Compare(WorldCase):
         said = self.compare("runs/a1", "runs/a2").stdout
         self.assertIn("a (2 seeds)", said)
         self.assertIn("95 % t interval of the mean over seeds", said)
-        values = [number(m, "unsafe_top1.text") for m in models[:2]]
-        self.assertIn(f"{statistics.fmean(values):.1f} ±{T_95[2] * statistics.stdev(values) / math.sqrt(2):.1f}", said)
+        shown = 0
+        for row in self.document("runs/a1", "runs/a2")["figures"]:
+            values = [number(m, row["metric"]) for m in models[:2]]
+            mean, half = statistics.fmean(values), T_95[2] * statistics.stdev(values) / math.sqrt(2)
+            if row["unit"] == "percent":
+                whole = f"{mean:.1f} ±{half:.1f}" if 0 <= mean - half <= mean + half <= 100 else (
+                    f"{mean:.1f} {max(0, mean - half):.1f}–{min(100, mean + half):.1f}")
+                self.assertIn(whole, said)
+                shown += "–" in whole
+        self.assertGreater(shown, 0)
 
     def test_where_the_configurations_differ(self):
         found = {d["key"]: d["values"] for d in self.document("runs/a1", "runs/a2", "runs/b", "runs/far")["configuration"]}
@@ -143,12 +151,12 @@ class Compare(WorldCase):
         for runs in (["a1"], ["a1", "b"], ["a1", "a2", "a3", "b", "far"]):
             for extra in ([], ["--each"]):
                 lines = self.compare(*(f"runs/{r}" for r in runs), *extra).stdout.splitlines()
-                self.assertLessEqual(max(map(len, lines)), 100)
+                self.assertLessEqual(max(map(len, lines)), 80)
         self.assertEqual(sum("unsafe text finds" in line for line in lines), 2)  # blocks
         long = self.world.root / "runs" / "a,run=whose,name=is,longer=than,any=column"
         long.symlink_to("b")
         table = self.compare(long, "runs/a1").stdout
-        self.assertLessEqual(max(map(len, table.splitlines())), 100)
+        self.assertLessEqual(max(map(len, table.splitlines())), 80)
         self.assertIn("any=column", table)
         long.unlink()
 
@@ -190,7 +198,7 @@ class Compare(WorldCase):
         table = [[re.sub(r"<[^>]*>", "", cell) for cell in re.findall(r"<t[hd].*?</t[hd]>", row)] for row in re.findall(r"<tr>.*?</tr>", page)]
         rows = {row[0]: row[1:] for row in table}
         value = number(evaluation(w, "far")["after"], "safeground.gs")
-        self.assertTrue(rows["SafeGround: all four preferences safe, %"][3].startswith(f"{value:.1f}"))
+        self.assertTrue(rows["SafeGround: all four preferences safe, % ↑"][3].startswith(f"{value:.1f}"))
         self.assertEqual(rows["optimizer.lr"], ["0.01", "0.2", "1e-09"])
         loss, = (svg for svg in re.findall(r"<svg.*?</svg>", page, re.S) if "Training loss" in svg)
         lines = re.findall(r'<polyline class="line (s\d)" points="([^"]*)"', loss)

@@ -288,7 +288,9 @@ class EndToEnd(WorldCase):
             self.assertIn("top1", document[side]["zero_shot"]["z"])
         self.assertIn("embedding_cos", document["after"]["drift"]["text"])
         table = w.run("evaluate", "runs/whole", "--checkpoint", "best").stdout
-        self.assertLessEqual(max(map(len, table.splitlines())), 100)
+        self.assertLessEqual(max(map(len, table.splitlines())), 80)
+        self.assertIn("↑ higher is better, ↓ lower is better", table.splitlines()[1])
+        self.assertRegex(table, r"(?m)^ *unsafe text finds an unsafe image first, % +↓ +\d")
         w.run("export", "runs/whole", "--to", "hf", "--out", "out")
         w.run("export", "runs/whole", "--to", "hf", "--out", "out", code=2)
         w.run("export", "runs/whole", "--to", "hf", "--out", "twin")
@@ -327,7 +329,10 @@ class EndToEnd(WorldCase):
         lines = self.world.metrics("bf16")
         whole = self.world.metrics("whole")
         self.assertAlmostEqual(lines[0]["loss"], whole[0]["loss"], delta=0.05 * abs(whole[0]["loss"]))
-        self.assertIn("steps      40", self.world.run("train", "safe.yaml", "--dry-run", "--set", "run.name=dry").stdout)
+        plan = self.world.run("train", "safe.yaml", "--dry-run", "--set", "run.name=dry").stdout
+        self.assertIn("steps      40", plan)
+        self.assertRegex(plan, r"(?m)^memory     about .*\n {11}\S")
+        self.assertLessEqual(max(map(len, plan[plan.index("memory"):].splitlines())), 80)
         self.assertFalse((self.world.root / "runs" / "dry").exists())
 
 

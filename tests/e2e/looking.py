@@ -170,7 +170,7 @@ class Looking(WorldCase):
         shutil.copy(self.world.root / "images/safe20.png", long / "at_its_end.png")
         done = self.world.run("search", "runs/tuned", "--images", "photos", "--top", "13", "red " * 60, "blue")
         lines = done.stdout.splitlines()
-        self.assertLessEqual(max(map(len, lines)), 100)
+        self.assertLessEqual(max(map(len, lines)), 80)
         self.assertEqual(len(lines), 2 * 15 + 1)
         self.assertRegex(lines[1], r"^ +before +cosine +after +cosine$")
         self.assertEqual(done.stdout.count("at_its_end.png"), 4)
@@ -341,7 +341,7 @@ class Looking(WorldCase):
     def test_the_table_of_labels(self):
         done = self.classify("runs/tuned", "--labels", "red, " + "very " * 20 + "blue", cache="labelled")
         lines = done.stdout.splitlines()
-        self.assertLessEqual(max(map(len, lines)), 100)
+        self.assertLessEqual(max(map(len, lines)), 80)
         self.assertEqual(len(lines), 1 + 12 + 1 + 3 + 2)
         self.assertRegex(lines[-1], r"^\d+ of 12 images have another label after$")
         counts = [list(map(int, line.split()[-2:])) for line in lines[15:17]]

@@ -40,7 +40,7 @@ def measure(program, arguments, runs, name, steps, cwd=None, threads=1, is_fresh
             measured = bytes_in("peak memory:", run("train", *common, "--overwrite").stderr)
     else:
         measured = bytes_in("peak memory:", run("train", *common, "--overwrite").stderr)
-    return predicted, measured, re.search(("preparing" if is_fresh else "memory") + r" .*at most \((.*)\)", said)[1]
+    return predicted, measured, re.search(("preparing" if is_fresh else "memory") + r" .*?at most \((.*?)\)", " ".join(said.split()))[1]
 
 
 def main():

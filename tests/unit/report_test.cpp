@@ -4,16 +4,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <regex>
 
 #include "report/charts.h"
 #include "report/html.h"
+#include "report/label_places.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/report/search_page.h"
 
 namespace saferclip {
 namespace {
 
+using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -142,7 +146,7 @@ TEST(Report, TheVerdictSaysWhatGotBetter) {
   EXPECT_THAT(page, HasSubstr("Unsafe texts find an unsafe image first in 0.0 % of cases, down "
                               "from 99.8 % before."));
   EXPECT_THAT(page, HasSubstr("Safe text → image, R@1, stayed at 90.0 %."));
-  EXPECT_THAT(page, HasSubstr("<span aria-hidden=\"true\">▼</span> better"));
+  EXPECT_THAT(page, HasSubstr("<span aria-hidden=\"true\">✓</span> better"));
   EXPECT_THAT(page, HasSubstr("lower is better"));
 }
 
@@ -152,7 +156,7 @@ TEST(Report, TheVerdictHidesNothingThatGotWorse) {
   EXPECT_THAT(less_safe, HasSubstr("Less safe than before."));
   EXPECT_THAT(less_safe, HasSubstr("in 67.5 % of cases, up from 5.0 % before."));
   EXPECT_THAT(less_safe, HasSubstr("class=\"card bad\""));
-  EXPECT_THAT(less_safe, HasSubstr("<span aria-hidden=\"true\">▲</span> worse"));
+  EXPECT_THAT(less_safe, HasSubstr("<span aria-hidden=\"true\">✗</span> worse"));
 
   const std::string at_a_price = page_of(evaluation(90, 60, 40));
   EXPECT_THAT(at_a_price, HasSubstr("class=\"verdict mixed\""));
@@ -191,6 +195,79 @@ TEST(Report, AFigureThatHardlyMovesKeepsItsPanel) {
   EXPECT_THAT(page, HasSubstr(">90.5</text>"));
 }
 
+// The numbers at the axes of a chart, which stand in elements without a class.
+std::vector<std::string> marks_of(const std::string& chart) {
+  const std::regex mark(R"re(text-anchor="(?:end|middle)">([\d,.]+)</text>)re");
+  std::vector<std::string> marks;
+  for (std::sregex_iterator it(chart.begin(), chart.end(), mark), end; it != end; ++it) {
+    marks.push_back((*it)[1]);
+  }
+  return marks;
+}
+
+TEST(Report, ASmallChangeOfAPercentageLooksSmall) {
+  EXPECT_THAT(marks_of(panel_chart({"small", "strength", "%"}, {{0, 0}, {1, 2}}, {"a", "b"})),
+              Contains("20"));
+  const auto high =
+      marks_of(front_chart({"high", "x", "y"}, {{99, 98}, {100, 99}}, {"before", "after"}));
+  EXPECT_THAT(high, Contains("80"));
+  for (const std::string& mark : high) EXPECT_LE(std::stod(mark), 100) << mark;
+}
+
+TEST(Report, LabelsStandClearOfAxesLinesAndEachOther) {
+  const LabelArea area{62, 4, 416, 258};
+  const Points line{{130, 255}, {200, 150}, {410, 120}};
+  const Points dots{{66, 258}, {130, 255}, {200, 150}, {410, 120}, {400, 112}};
+  const std::vector<std::string> labels{"before", "one of the runs", "three", "run_four", "after"};
+  const auto places = place_labels(dots, labels, line, area);
+  ASSERT_EQ(places.size(), dots.size());
+  std::vector<std::array<double, 4>> boxes;
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    const double width = 6.8 * static_cast<double>(labels[i].size());
+    const std::string anchor = places[i].anchor;
+    const double left = places[i].x - (anchor == "end"      ? width
+                                       : anchor == "middle" ? width / 2
+                                                            : 0);
+    boxes.push_back({left, places[i].y - 10, left + width, places[i].y + 3});
+    EXPECT_LE(places[i].y + 3, area.bottom) << labels[i];
+    EXPECT_GE(left, area.left) << labels[i];
+    EXPECT_LE(left + width, area.right) << labels[i];
+    for (double t = 0; t <= 1; t += 0.001) {  // no sample of the line lies under the label
+      for (std::size_t k = 1; k < line.size(); ++k) {
+        const double x = line[k - 1].first + t * (line[k].first - line[k - 1].first);
+        const double y = line[k - 1].second + t * (line[k].second - line[k - 1].second);
+        const auto& [l, top, r, bottom] = boxes.back();
+        ASSERT_FALSE(x > l && x < r && y > top && y < bottom) << labels[i];
+      }
+    }
+    for (std::size_t k = 0; k < i; ++k) {
+      EXPECT_FALSE(boxes[i][0] < boxes[k][2] && boxes[k][0] < boxes[i][2] &&
+                   boxes[i][1] < boxes[k][3] && boxes[k][1] < boxes[i][3])
+          << labels[i] << " on " << labels[k];
+    }
+  }
+}
+
+TEST(Report, NothingToRevealWithoutUnsafePictures) {
+  ReportContent content = small_content();
+  ReportQuery query;
+  query.query = {"", "words", true};
+  query.before = {{"\xFF\xD8", "a cat", false}};
+  content.galleries = {{"validation", {query}, {}, {}}};
+  EXPECT_THAT(make_report(content), Not(HasSubstr("unsafe images")));
+  content.galleries.front().texts.front().after = {{"\xFF\xD8", "a gun", true}};
+  EXPECT_THAT(make_report(content), HasSubstr("Show all unsafe images"));
+}
+
+TEST(Report, TheLeastPossiblePIsNoExactOne) {
+  std::string document = evaluation(99.8, 0, 95);
+  document.pop_back();
+  const std::string page = page_of(document + R"(,"bootstrap":99})");
+  EXPECT_THAT(page, HasSubstr(">p ≤ 0.010</span>"));
+  EXPECT_THAT(page_of(document + R"(,"bootstrap":1000})"), HasSubstr(">p 0.010</span>"));
+  EXPECT_THAT(page, HasSubstr("R@1, went from 90.0 to 95.0 %: better."));
+}
+
 TEST(Report, PartnersAreMarkedAndOneBoxShowsAll) {
   ReportContent content = small_content();
   ReportQuery query;
@@ -221,6 +298,14 @@ TEST(Report, EachSplitHasItsGalleries) {
   content.galleries.pop_back();
   EXPECT_THAT(make_report(content),
               HasSubstr("<article class=\"query\"><h3>“an unsafe text”</h3>"));
+}
+
+TEST(SearchPage, NamesBreakAtTheirParts) {
+  SearchPage page;
+  page.queries = {{"a <b>", {{"before", {{"\xFF\xD8", "in/my-cat_1.large.png", 0.5, false}}}}}};
+  const std::string html = make_search_page(page);
+  EXPECT_THAT(html, HasSubstr("0.500 in/<wbr>my-<wbr>cat_<wbr>1<wbr>.large<wbr>.png</figcap"));
+  EXPECT_THAT(html, HasSubstr("alt=\"in/my-cat_1.large.png\""));
 }
 
 TEST(Report, Base64AsOfRfc4648) {

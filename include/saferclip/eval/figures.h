@@ -73,11 +73,17 @@ std::string figure_with_unit(const Figure& figure, std::optional<double> value);
 std::string value_text(const Figure& figure, const OrderedJson& model);
 std::string interval_text(const Figure& figure, const OrderedJson& model);
 
+// The p of a permutation test: "0.012"; "≤0.001" where no resample came as far, for which p is the
+// least that so many resamples can give; "<0.001" below.
+std::string chance_text(double p, std::optional<double> resamples);
+
 // The number of queries and of the items that they choose from.
 std::optional<std::pair<std::int64_t, std::int64_t>> queries_and_items(const Figure& figure,
                                                                        const OrderedJson& model);
 
 // +1: higher is better, -1: lower is, 0: neither.
 int sign_of(Better better);
+// "↑": higher is better, "↓": lower is; empty for neither.
+const char* arrow_of(Better better);
 
 }  // namespace saferclip

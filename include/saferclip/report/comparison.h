@@ -45,13 +45,15 @@ enum class AgainstFirst { kUntested, kBetter, kWorse, kUnclear };
 struct ComparedCell {
   std::optional<double> value;                        // of kSeeds: the mean
   std::optional<std::pair<double, double>> interval;  // 95 %: over rows; of kSeeds: t, over seeds
-  bool is_best = false;                               // of the tuned models
+  // Of the tuned models, unless an interval over seeds reaches another's.
+  bool is_best = false;
   AgainstFirst against_first = AgainstFirst::kUntested;
 };
 
 struct ComparedFigure {
   Figure figure;
   std::vector<ComparedCell> cells;  // by column
+  bool is_open = false;             // no best: intervals over seeds do not tell the leaders apart
 };
 
 struct ConfigDifference {
@@ -87,7 +89,7 @@ Comparison compare_figures(std::vector<ComparedRun> runs, Seeds seeds,
                            const std::vector<PublishedValue>& published,
                            std::vector<std::string>* skipped);
 
-// Within 100 columns: many runs make several blocks.
+// Within 80 columns: many runs make several blocks.
 std::string comparison_table(const Comparison& comparison);
 // Full precision, in the document's unit; a group also has its half width.
 std::string comparison_csv(const Comparison& comparison);

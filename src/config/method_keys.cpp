@@ -48,7 +48,9 @@ std::string no_meaning(const std::string& key, const AdapterOptions& adapter) {
     return cat("of the closed forms only project reads it, not ", adapter.form, "; leave it out");
   }
   return starts_with_any(key, kStepKeys) && !starts_with_any(key, kSharedKeys)
-             ? "has no meaning with adapter.method: closed_form, which takes no steps; leave it out"
+             ? "has no meaning with adapter.method: closed_form, which takes no steps; leave it "
+               "out, "
+               "or write null if a file that this one extends sets it"
              : "";
 }
 

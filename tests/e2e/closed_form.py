@@ -3,7 +3,9 @@
     closed_form.py --program build/release/saferclip
 """
 import json
+import signal
 import struct
+import time
 
 from world import WorldCase, main, read_safetensors, sets
 
@@ -109,6 +111,34 @@ class ClosedForms(WorldCase):
         plan = w.run("train", "closed.yaml", "--dry-run").stdout
         self.assertIn("closed form `ridge` in both towers", plan)
         self.assertIn("24, in one pass", plan)
+
+    def test_sweeps_and_preparing(self):
+        w = self.world
+        w.run("prepare", "closed.yaml")
+        said = w.run("sweep", "closed.yaml", *sets("adapter.form=project", "adapter.rank=1,2", "run.name=swept")).stdout
+        for rank in ("1", "2"):
+            self.assertRegex(said, rf"rank.{rank}")
+
+    def test_a_stopped_run_leaves_no_checkpoint(self):
+        w = self.world
+        process = w.start("train", "closed.yaml", *sets("run.name=stopped", "data.cache_dir=stopped_cache"))
+        while not (w.root / "runs" / "stopped" / "config.yaml").exists():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        code = process.wait()
+        if code:  # else it was done before the signal came
+            self.assertEqual(code, 128 + signal.SIGTERM)
+            self.assertFalse((w.root / "runs" / "stopped" / "checkpoints").exists())
+        self.solve("stopped", "data.cache_dir=stopped_cache", arguments=["--resume", "auto"])
+        self.assertEqual(self.weights("stopped"), self.weights("ridge"))
+
+    def test_a_null_undoes_what_is_extended(self):
+        (self.world.root / "extending.yaml").write_text(
+            "extends: safe.yaml\nadapter: {method: closed_form, rank: null, dropout: null, targets: null}\n"
+            "objective: {weights: null, anchors: null, curriculum: null}\noptimizer: null\nschedule: null\ntrain: null\n"
+            "checkpoint: null\nrun: {name: extending}\n")
+        self.world.run("train", "extending.yaml")
+        self.assertEqual(self.weights("extending"), self.weights("ridge"))
 
     def test_flips_are_flips(self):
         self.solve("flipped", "adapter.form=uwm", "adapter.flip_fraction=1")

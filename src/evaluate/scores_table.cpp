@@ -112,10 +112,12 @@ std::string against_table(const OrderedJson& against, const OrderedJson& after,
 
 std::string evaluation_table(const OrderedJson& document) {
   const std::vector<Figure> figures = shown_figures(last_model(document));
+  const std::string ranking = ranking_text(document);
   std::ostringstream out;
   out << "split " << document["split"].get<std::string>() << ", " << document["n"] << " rows\n"
-      << left("", kNameWidth) << right("before", kNumberWidth) << right("after", kNumberWidth)
-      << "  " << left("95 % interval", kIntervalWidth) << "queries in items\n"
+      << (ranking.empty() ? "" : ranking + "\n") << left("", kNameWidth)
+      << right("before", kNumberWidth) << right("after", kNumberWidth) << "  "
+      << left("95 % interval", kIntervalWidth) << "queries in items\n"
       << main_table(document, figures);
   if (document.contains("strengths")) out << strengths_table(document["strengths"], figures);
   if (document.contains("against")) {

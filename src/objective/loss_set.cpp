@@ -10,6 +10,7 @@
 #include <functional>
 #include <set>
 
+#include "objective/hysac_terms.h"
 #include "saferclip/core/error.h"
 #include "saferclip/objective/losses.h"
 
@@ -32,6 +33,7 @@ double weight_of(const ObjectiveOptions& options, const std::string& term) {
     return options.pres_cross.form == CrossPreservationForm::kOff ? 0 : weight;
   if (term.starts_with("pres_sim_"))
     return options.pres_sim.form == SimilarityForm::kOff ? 0 : weight;
+  if (term.starts_with("entail_")) return weight * options.entailment_weight;
   return weight;
 }
 
@@ -69,6 +71,8 @@ class LossSet {
         return options_.name == ObjectiveName::kSiglip ? sigmoid(t.safe_image, t.safe_text)
                                                        : contrastive(t.safe_text, t.safe_image);
       });
+    } else if (uses_lorentz(options_)) {
+      add_hysac();
     } else if (options_.name == ObjectiveName::kSafeClip) {
       add_safe_clip();
     } else {
@@ -142,6 +146,21 @@ class LossSet {
       return image_mean(symmetric_infonce(in_.target_text, unsafe_image_, in_.logit_scale,
                                           redirected_with_image_));
     });
+  }
+
+  void add_hysac() {
+    const at::Tensor& like = in_.tuned.safe_text;
+    HysacRows rows{in_.tuned,
+                   in_.lorentz,
+                   redirected_,
+                   redirected_with_image_,
+                   counts_.rows,
+                   counts_.redirected_rows,
+                   counts_.redirected_rows_with_unsafe_image};
+    rows.tuned.unsafe_image = unsafe_image_;
+    const HysacTerms terms(rows);
+    for (const std::string& name : ObjectiveOptions::term_names(options_.name))
+      add(name, [&] { return terms.value(name).to(like.dtype()); });
   }
 
   void add_preservation() {
@@ -248,12 +267,15 @@ LossInputs make_loss_inputs(const ObjectiveOptions& options, const LossConstants
   const bool is_own = uses_model_scale(options);
   inputs.logit_scale = is_own ? scales.model_logit_scale.exp() : scalar(scales.reference_scale);
   inputs.logit_bias = is_own ? scales.model_logit_bias : scalar(scales.reference_bias);
+  inputs.lorentz = scales.lorentz;
   return inputs;
 }
 
 bool uses_model_scale(const ObjectiveOptions& options) {
   return options.name == ObjectiveName::kClip || options.name == ObjectiveName::kSiglip;
 }
+
+bool uses_lorentz(const ObjectiveOptions& options) { return options.name == ObjectiveName::kHysac; }
 
 bool needs_logit_bias(const ObjectiveOptions& options) {
   if (options.name == ObjectiveName::kSiglip) return true;
@@ -263,9 +285,11 @@ bool needs_logit_bias(const ObjectiveOptions& options) {
 }
 
 std::vector<std::string> terms_with_unsafe_images(const ObjectiveOptions& options) {
-  static const std::set<std::string> kTerms{"cross_img",      "cross_txt",  "uni_img",
-                                            "mutual_txt",     "mutual_img", "redir_uni_img",
-                                            "redir_cross_img"};
+  static const std::set<std::string> kTerms{
+      "cross_img",       "cross_txt",       "uni_img",
+      "mutual_txt",      "mutual_img",      "redir_uni_img",
+      "redir_cross_img", "contrast_unsafe", "contrast_unsafe_image",
+      "entail_unsafe"};
   std::vector<std::string> terms;
   for (const std::string& term : ObjectiveOptions::term_names(options.name)) {
     if (kTerms.contains(term) && weight_of(options, term) > 0) terms.push_back(term);
@@ -288,7 +312,9 @@ std::vector<std::string> terms_of_one_tower(const ObjectiveOptions& options, Sid
 RowNeeds loss_needs(const ObjectiveOptions& options) {
   RowNeeds needs;
   if (uses_model_scale(options)) return needs;
-  needs.unsafe = needs.reference = needs.targets = true;
+  needs.unsafe = true;
+  if (uses_lorentz(options)) return needs;
+  needs.reference = needs.targets = true;
   needs.reference_unsafe_image = weight_of(options, "cross_txt") > 0;
   needs.anchor_text = weight_of(options, "anchor_txt") > 0;
   needs.anchor_image = weight_of(options, "anchor_img") > 0;

@@ -10,33 +10,40 @@ namespace {
 using Terms = std::vector<std::pair<std::string, double>>;
 
 const Terms& terms_of(ObjectiveName objective) {
-  static const std::map<ObjectiveName, Terms> kTerms{
-      {ObjectiveName::kSaferClip,
-       {{"cross_img", 1},
-        {"cross_txt", 1},
-        {"uni_img", 1},
-        {"uni_txt", 1},
-        {"pres_uni_img", 1},
-        {"pres_uni_txt", 1},
-        {"pres_cross_img", 1},
-        {"pres_cross_txt", 1},
-        {"mutual_txt", 0},
-        {"mutual_img", 0},
-        {"anchor_txt", 0},
-        {"anchor_img", 0},
-        {"pres_sim_txt", 0},
-        {"pres_sim_img", 0}}},
-      {ObjectiveName::kSafeClip,
-       {{"pres_uni_txt", 0.1},
-        {"redir_uni_txt", 0.1},
-        {"pres_uni_img", 0.1},
-        {"redir_uni_img", 0.2},
-        {"pres_cross_txt", 0.25},
-        {"redir_cross_txt", 0.25},
-        {"pres_cross_img", 0.25},
-        {"redir_cross_img", 0.5}}},
-      {ObjectiveName::kClip, {{"contrastive", 1}}},
-      {ObjectiveName::kSiglip, {{"contrastive", 1}}}};
+  static const std::map<ObjectiveName, Terms> kTerms{{ObjectiveName::kSaferClip,
+                                                      {{"cross_img", 1},
+                                                       {"cross_txt", 1},
+                                                       {"uni_img", 1},
+                                                       {"uni_txt", 1},
+                                                       {"pres_uni_img", 1},
+                                                       {"pres_uni_txt", 1},
+                                                       {"pres_cross_img", 1},
+                                                       {"pres_cross_txt", 1},
+                                                       {"mutual_txt", 0},
+                                                       {"mutual_img", 0},
+                                                       {"anchor_txt", 0},
+                                                       {"anchor_img", 0},
+                                                       {"pres_sim_txt", 0},
+                                                       {"pres_sim_img", 0}}},
+                                                     {ObjectiveName::kSafeClip,
+                                                      {{"pres_uni_txt", 0.1},
+                                                       {"redir_uni_txt", 0.1},
+                                                       {"pres_uni_img", 0.1},
+                                                       {"redir_uni_img", 0.2},
+                                                       {"pres_cross_txt", 0.25},
+                                                       {"redir_cross_txt", 0.25},
+                                                       {"pres_cross_img", 0.25},
+                                                       {"redir_cross_img", 0.5}}},
+                                                     {ObjectiveName::kClip, {{"contrastive", 1}}},
+                                                     {ObjectiveName::kSiglip, {{"contrastive", 1}}},
+                                                     {ObjectiveName::kHysac,
+                                                      {{"contrast_safe", 1},
+                                                       {"contrast_unsafe", 1},
+                                                       {"contrast_unsafe_image", 1},
+                                                       {"contrast_unsafe_text", 1},
+                                                       {"entail_safe", 1},
+                                                       {"entail_unsafe", 1},
+                                                       {"entail_cross", 1}}}};
   return kTerms.at(objective);
 }
 
@@ -50,7 +57,8 @@ ObjectiveOptions ObjectiveOptions::preset(ObjectiveName name) {
     options.targets.mode = TargetMode::kFixed;
     options.curriculum.enabled = false;
   }
-  if (name == ObjectiveName::kSafeClip) options.normalise = Normalization::kBySumAndCount;
+  if (name == ObjectiveName::kSafeClip || name == ObjectiveName::kHysac)
+    options.normalise = Normalization::kBySumAndCount;
   return options;
 }
 

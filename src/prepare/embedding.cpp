@@ -98,7 +98,9 @@ void embed_own(const std::vector<Block>& blocks, const Slice& range, const Embed
     if (job.processes.is_alone()) throw_if_stopped(job.stop, stopped_text(job));
     const Block& block = blocks[static_cast<std::size_t>(i)];
     Embedded now{block.rows.narrow(0, 0, block.count), {}, {}};
-    now.host = now.downloads.start(l2_normalized(embed(block.rows)).narrow(0, 0, block.count));
+    const at::Tensor rows = embed(block.rows);
+    now.host = now.downloads.start(
+        (job.normalises ? l2_normalized(rows) : rows).narrow(0, 0, block.count));
     store(std::move(now));
   }
   store({});

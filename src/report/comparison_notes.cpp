@@ -83,6 +83,10 @@ std::vector<std::string> comparison_notes(const Comparison& comparison,
     notes.emplace_back("± half of the 95 % t interval of the mean over seeds");
     break;
   }
+  for (const ComparedRun& run : comparison.runs) {
+    const std::string ranking = ranking_text(run.document);
+    if (!ranking.empty()) notes.push_back(cat(run.name, ": ", ranking));
+  }
   for (std::string& note : missing_tests(comparison)) notes.push_back(std::move(note));
   return notes;
 }

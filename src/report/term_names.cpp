@@ -26,7 +26,14 @@ std::string term_title(const std::string& term) {
       {"pres_sim_img", "Safe images keep their similarities"},
       {"anchor_txt", "Neutral texts stay where they were"},
       {"anchor_img", "Neutral images stay where they were"},
-      {"contrastive", "Safe texts and images match"}};
+      {"contrastive", "Safe texts and images match"},
+      {"contrast_safe", "Safe image matches its safe text"},
+      {"contrast_unsafe", "Unsafe image matches its unsafe text"},
+      {"contrast_unsafe_image", "Unsafe image matches its safe text"},
+      {"contrast_unsafe_text", "Safe image matches its unsafe text"},
+      {"entail_safe", "Safe image in the cone of its safe text"},
+      {"entail_unsafe", "Unsafe image in the cone of its unsafe text"},
+      {"entail_cross", "Unsafe text in the cone of its safe image"}};
   const auto found = kTitles.find(term);
   return found == kTitles.end() ? term : cat(found->second, " (", term, ")");
 }

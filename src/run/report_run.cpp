@@ -125,7 +125,8 @@ std::vector<OrderedJson> evaluations(const ReportRequest& request, const Session
   });
   std::vector<OrderedJson> documents;
   for (const std::string& split : splits) {
-    const EvaluationRequest wanted{split_source(session.config.data, split), documents.empty()};
+    const EvaluationRequest wanted{split_source(session.config.data, split), documents.empty(),
+                                   bounds_source(session.config.data)};
     // The gallery shows the first split's rows, so they must be those that were measured.
     if (documents.empty() && kept.contains(split) && kept[split].contains("content") &&
         kept[split]["content"] != evaluator.describe_split(wanted)["content"]) {
@@ -152,6 +153,9 @@ void add_galleries(const ReportRequest& request, const Session& session, Prepare
   if (!gallery.split->reference.safe_text.defined()) return;
   gallery.before = evaluator.reference_split(wanted);
   gallery.after = evaluator.embed_split(wanted, model);
+  const RowRanking ranking = evaluator.ranking_of(wanted, model, gallery.after);
+  gallery.unit = ranking.unit();
+  gallery.after = ranking.items(gallery.after);
   if (gallery.split->manifest.has_unsafe && loss_needs(session.config.objective).targets) {
     gallery.targets =
         preparer.targets(*gallery.split, data.train, session.config.objective.targets);

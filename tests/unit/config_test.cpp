@@ -204,11 +204,12 @@ TEST(ShippedConfigs, AreAllValid) {
           << file;
     }
   }
-  EXPECT_THAT(names, ::testing::UnorderedElementsAre(
-                         "base.yaml", "saferclip.yaml", "saferclip_plus.yaml", "safe_only.yaml",
-                         "safe_clip.yaml", "safe-clip-published.yaml", "saferclip-vit-l14.yaml",
-                         "saferclip-vit-b32.yaml", "siglip_base.yaml",
-                         "saferclip-siglip-b16-256.yaml", "saferclip-siglip-so400m.yaml"));
+  EXPECT_THAT(names,
+              ::testing::UnorderedElementsAre(
+                  "base.yaml", "saferclip.yaml", "saferclip_plus.yaml", "safe_only.yaml",
+                  "safe_clip.yaml", "safe-clip-published.yaml", "saferclip-vit-l14.yaml",
+                  "saferclip-vit-b32.yaml", "siglip_base.yaml", "saferclip-siglip-b16-256.yaml",
+                  "saferclip-siglip-so400m.yaml", "hysac-vit-l14.yaml"));
 }
 
 // A description of a published set is what an entry of evaluate.zero_shot extends.

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "saferclip/objective/lorentz.h"
 #include "saferclip/objective/loss_set.h"
 
 namespace saferclip {
@@ -18,8 +19,9 @@ struct Objective {
 // The published terms, ours in each of their forms, and the other objectives.
 std::vector<Objective> objectives() {
   std::vector<Objective> all;
-  for (const ObjectiveName name : {ObjectiveName::kSaferClip, ObjectiveName::kSafeClip,
-                                   ObjectiveName::kClip, ObjectiveName::kSiglip})
+  for (const ObjectiveName name :
+       {ObjectiveName::kSaferClip, ObjectiveName::kSafeClip, ObjectiveName::kClip,
+        ObjectiveName::kSiglip, ObjectiveName::kHysac})
     all.push_back({to_string(name), ObjectiveOptions::preset(name)});
   for (const bool is_first : {true, false}) {
     ObjectiveOptions o = ObjectiveOptions::preset(ObjectiveName::kSaferClip);
@@ -59,6 +61,7 @@ Case random_case(const std::string& name, std::int64_t rows, at::ScalarType type
   c.inputs.reference_anchor_image = draw();
   c.inputs.logit_scale = at::full({}, 10.0, type);
   c.inputs.logit_bias = at::full({}, -3.0, type);
+  c.inputs.lorentz = initial_lorentz_scalars(kWidth);
   return c;
 }
 

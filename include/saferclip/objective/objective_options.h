@@ -217,12 +217,13 @@ struct AnchorOptions {
   }
 };
 
-enum class ObjectiveName { kSaferClip, kSafeClip, kClip, kSiglip };
+enum class ObjectiveName { kSaferClip, kSafeClip, kClip, kSiglip, kHysac };
 constexpr auto enum_words(ObjectiveName) {
   return std::to_array<EnumWord<ObjectiveName>>({{ObjectiveName::kSaferClip, "saferclip"},
                                                  {ObjectiveName::kSafeClip, "safe_clip"},
                                                  {ObjectiveName::kClip, "clip"},
-                                                 {ObjectiveName::kSiglip, "siglip"}});
+                                                 {ObjectiveName::kSiglip, "siglip"},
+                                                 {ObjectiveName::kHysac, "hysac"}});
 }
 
 // What the weighted sum of the terms is divided by.
@@ -252,6 +253,7 @@ struct ObjectiveOptions {
   std::optional<double> infonce_scale;
   std::optional<double> logit_bias;
   double mutual_scale = 10;
+  double entailment_weight = 1;
   MutualNegatives mutual_negatives = MutualNegatives::kOwn;
   TargetsOptions targets;
   CurriculumOptions curriculum;
@@ -265,8 +267,9 @@ struct ObjectiveOptions {
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
     visit(field("name",
-                "saferclip (arXiv 2511.16743); safe_clip (arXiv 2311.16254); on the safe pairs "
-                "only: clip (symmetric InfoNCE) or siglip (sigmoid loss, arXiv 2303.15343)."),
+                "saferclip (arXiv 2511.16743); safe_clip (arXiv 2311.16254); hysac (hyperbolic, "
+                "arXiv 2503.12127); on the safe pairs only: clip (symmetric InfoNCE) or siglip "
+                "(sigmoid loss, arXiv 2303.15343)."),
           self.name);
     visit(
         field("weights", "Weights of the loss terms; a term not listed keeps the preset's weight.")
@@ -294,6 +297,9 @@ struct ObjectiveOptions {
           self.logit_bias);
     visit(field("mutual_scale", "Factor k on the cosine difference in the mutual terms.").above(0),
           self.mutual_scale);
+    visit(field("entailment_weight", "Factor λe on the weights of hysac's entail_* terms.")
+              .at_least(0),
+          self.entailment_weight);
     visit(field("mutual_negatives",
                 "Negatives of the mutual terms: the row's own unsafe partner, or all unsafe "
                 "partners in the batch."),

@@ -1,6 +1,6 @@
-// Embeds captions and pictures as L2-normalized fp32 rows. Rows of one length go through the model
-// in blocks of one shape, so a row's bits do not depend on its neighbors, nor on how many processes
-// share the blocks.
+// Embeds captions and pictures as fp32 rows, L2-normalized unless asked not to. Rows of one length
+// go through the model in blocks of one shape, so a row's bits do not depend on its neighbors, nor
+// on how many processes share the blocks.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -27,6 +27,7 @@ struct EmbedJob {
   // Pads a list shorter than a block to a whole one: then a row's bits do not depend on the number
   // of rows either, and it can be embedded separately.
   bool fills_blocks = false;
+  bool normalises = true;  // to L2 norm 1
   // They share the blocks, and each gets all rows: every one of them calls, with the same rows. A
   // request to stop in one of them stops all.
   Processes processes = {};

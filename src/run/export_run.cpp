@@ -86,7 +86,12 @@ ExportedRun export_run(const RunReference& run, const std::filesystem::path& che
   facts.step = state.step;
   request.model_card = model_card(session, facts);
   if (uses_lorentz(session.config.objective)) {
-    request.extra_files = {{kHysacFile, hysac_file_text(session, checkpoint, trained)}};
+    const std::string text = hysac_file_text(session, checkpoint, trained);
+    if (lacks_bounds(text)) {
+      log.warn(cat(kHysacFile, ": without bounds, because the run has no evaluation of step ",
+                   state.step, "; run `saferclip evaluate`, then export again"));
+    }
+    request.extra_files = {{kHysacFile, text}};
   }
   if (form.target == ExportTarget::kPeft) {
     warn_of_other_base(session.source, log);

@@ -61,6 +61,10 @@ std::string hysac_file_text(const Session& session, const fs::path& checkpoint,
   return json.dump(2) + "\n";
 }
 
+bool lacks_bounds(const std::string& text) {
+  return OrderedJson::parse(text).at("bounds").is_null();
+}
+
 LorentzScalars read_hysac_file(const fs::path& file) {
   const OrderedJson json = OrderedJson::parse(read_file(file), nullptr, false);
   std::vector<std::string> problems;

@@ -145,7 +145,7 @@ class Hysac(WorldCase):
         adapter = read_safetensors(w.root / "whole_peft/adapter_model.safetensors")
         self.assertTrue(adapter and all("lora_" in name for name in adapter))
         self.train("unseen", "data.validation=null", "train.max_steps=1")
-        w.run("export", "runs/unseen", "--to", "hf", "--out", "unseen_hf")
+        self.assertIn("hysac.json: without bounds", w.run("export", "runs/unseen", "--to", "hf", "--out", "unseen_hf").stderr)
         self.assertIsNone(json.loads((w.root / "unseen_hf/hysac.json").read_text())["bounds"])
 
     def test_unsafe_rows_end_up_farther_from_the_origin(self):

@@ -19,6 +19,9 @@ inline constexpr const char* kHysacFile = "hysac.json";
 std::string hysac_file_text(const Session& session, const std::filesystem::path& checkpoint,
                             const std::vector<NamedTensor>& trained);
 
+// Whether such a content lacks the bounds.
+bool lacks_bounds(const std::string& text);
+
 // The scalars of such a file, 0-d float64. Throws WeightsError that names each missing key.
 LorentzScalars read_hysac_file(const std::filesystem::path& file);
 

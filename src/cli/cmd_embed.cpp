@@ -50,6 +50,7 @@ LoadedModel load_any(const EmbedArguments& arguments, const ComputeOptions& comp
     const RunReference run = resolve_run(arguments.source.path);
     const auto checkpoint = choose_checkpoint(run, arguments.checkpoint, log);
     loaded.session = open_run(run.run_folder, arguments.overrides, compute, log);
+    say_if_cosine_is_untrained(loaded.session.config.objective, log);
     loaded.model =
         load_tuned(loaded.session, read_trained(loaded.session, checkpoint), checkpoint.string());
     return loaded;

@@ -21,6 +21,7 @@ class Checker {
   void run() {
     check_model();
     check_objective();
+    check_hysac();
     check_training();
     check_evaluation();
   }
@@ -94,6 +95,39 @@ class Checker {
             "objective.targets.pool is file; expected a file of captions");
     require(std::is_sorted(u.start_epochs.begin(), u.start_epochs.end()),
             "objective.curriculum.start_epochs", "expected epochs in ascending order");
+  }
+
+  // What only objective hysac has, and what it has no use for.
+  void check_hysac() {
+    const ObjectiveOptions& o = c_.objective;
+    const EvaluateOptions& e = c_.evaluate;
+    const bool is_lorentz = e.score == ScoreKind::kLorentz;
+    if (o.name != ObjectiveName::kHysac) {
+      require(o.entailment_weight == ObjectiveOptions().entailment_weight,
+              "objective.entailment_weight", cat("objective ", o.name, " has no entail_* terms"));
+      require(!is_lorentz, "evaluate.score",
+              cat("lorentz needs objective.name: hysac; objective ", o.name,
+                  " learns no curvature, so use auto or cosine"));
+      require(e.traversal == Traversal::kOff, "evaluate.traversal",
+              cat("needs objective.name: hysac; objective ", o.name, " learns no radii"));
+      return;
+    }
+    require(!o.infonce_scale, "objective.infonce_scale",
+            "objective hysac learns a scale of its own; leave it at auto");
+    require(!o.curriculum.enabled, "objective.curriculum.enabled",
+            "objective hysac has no targets to order rows by; set it to false");
+    const bool is_cosine = e.score == ScoreKind::kCosine;
+    require(
+        e.traversal == Traversal::kOff || !is_cosine, "evaluate.traversal",
+        "moves points of Lorentz geometry, but evaluate.score is cosine; use score: lorentz, or "
+        "traversal: off");
+    const std::string& metric = c_.checkpoint.best_metric;
+    require(
+        !metric.starts_with("space.") && !metric.ends_with(".embedding_cos"),
+        "checkpoint.best_metric",
+        cat("hysac with cosine-only metrics: \"", metric,
+            "\" is made of cosines, which objective hysac does not train; use auto, or a figure "
+            "that evaluate.score: lorentz ranks, e.g. safeground.gs"));
   }
 
   void check_training() {

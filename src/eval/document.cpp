@@ -49,6 +49,17 @@ const OrderedJson& last_model(const OrderedJson& document) {
   return kNone;
 }
 
+std::string ranking_text(const OrderedJson& document) {
+  const OrderedJson* hysac = find_path(document, "after.hysac");
+  if (hysac == nullptr) return "";
+  if (hysac->value("score", "") == "cosine") {
+    return "ranked by cosine, which objective hysac did not train";
+  }
+  const OrderedJson* mode = find_path(*hysac, "traversal.mode");
+  const std::string moved = mode == nullptr ? "" : ", traversal " + mode->get<std::string>();
+  return "after: ranked by Lorentz distance" + moved + "; before: by cosine";
+}
+
 std::optional<std::pair<double, double>> interval_at(const OrderedJson& model,
                                                      const std::string& path) {
   const OrderedJson* intervals = find_path(model, "intervals");

@@ -131,6 +131,17 @@ void add_space(Kinds& kinds) {
   }
 }
 
+// Where objective hysac put the rows: from the origin outwards.
+void add_radii(Kinds& kinds) {
+  for (const auto& [rows, items] :
+       {std::pair("safe_text", "safe texts"), std::pair("safe_image", "safe images"),
+        std::pair("unsafe_text", "unsafe texts"), std::pair("unsafe_image", "unsafe images")}) {
+    kinds.push_back({cat("hysac.radii.", rows, ".mean"), "distance from the origin",
+                     cat("mean of ", items), FigureUnit::kNone, Better::kNeither, 3,
+                     FigurePart::kSpace});
+  }
+}
+
 void add_loss(Kinds& kinds) {
   kinds.push_back(
       {"loss.total", "", "loss", FigureUnit::kNone, Better::kLower, 4, FigurePart::kLoss});
@@ -223,6 +234,7 @@ const std::vector<Figure>& figure_kinds() {
     add_tags(kinds);
     add_drift(kinds);
     add_space(kinds);
+    add_radii(kinds);
     add_loss(kinds);
     return kinds;
   }();

@@ -12,10 +12,8 @@
 #include "saferclip/core/error.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/progress.h"
-#include "saferclip/core/text_file.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/eval/space.h"
-#include "saferclip/image/picture_files.h"
 #include "saferclip/model/tensor_slots.h"
 #include "saferclip/prepare/embedding.h"
 #include "saferclip/prepare/prepare.h"
@@ -87,8 +85,9 @@ const StopFlag* Evaluator::own_stop() const {
   return preparer_.processes().is_alone() ? preparer_.stop() : nullptr;
 }
 
-EmbedJob Evaluator::embed_job(const std::string& label) const {
+EmbedJob Evaluator::embed_job(const ClipModel& model, const std::string& label) const {
   EmbedJob job{log_, label, options_.batch_size, preparer_.stop()};
+  job.normalizes = !model.lorentz.is_defined();
   job.processes = preparer_.processes();
   return job;
 }
@@ -133,13 +132,13 @@ EmbeddingSet Evaluator::embed_split(const EvaluationRequest& request, const Clip
   const std::string unsafe = cat("embedding ", split.name, " unsafe");
   const auto pictures = [&](const at::Tensor& pixels, const std::vector<std::int64_t>& picture,
                             const std::string& label) {
-    return embed_pictures(model, source_.preprocessing, pixels, picture, embed_job(label));
+    return embed_pictures(model, source_.preprocessing, pixels, picture, embed_job(model, label));
   };
   EmbeddingSet set;
-  set.safe_text = embed_ids(model, split.tokens.safe, embed_job(safe));
+  set.safe_text = embed_ids(model, split.tokens.safe, embed_job(model, safe));
   set.safe_image = pictures(images.safe, images.safe_picture, safe);
   if (split.manifest.has_unsafe) {
-    set.unsafe_text = embed_ids(model, split.tokens.unsafe, embed_job(unsafe));
+    set.unsafe_text = embed_ids(model, split.tokens.unsafe, embed_job(model, unsafe));
     set.unsafe_image = pictures(images.unsafe, images.unsafe_picture, unsafe);
   }
   return describe(split, std::move(set));
@@ -152,14 +151,34 @@ EmbeddingSet Evaluator::reference_split(const EvaluationRequest& request) {
   return describe(split, std::move(set));
 }
 
-ModelScores Evaluator::measure(const EmbeddingSet& set, const ClipModel* model,
-                               const SplitData& split) {
+RowRanking Evaluator::ranking_of(const EvaluationRequest& request, const ClipModel& model,
+                                 const EmbeddingSet& set) {
+  if (!model.lorentz.is_defined()) return {};
+  RowRanking ranking(model.lorentz, options_);
+  const bool is_own = !request.bounds || request.bounds->name == request.source.name;
+  if (is_own) {
+    ranking.set_bounds(ranking.find_bounds(request.source.name, set, distinct_safe_pictures(set)));
+  } else if (ranking.moves()) {
+    const EvaluationRequest other{*request.bounds};
+    const EmbeddingSet safe = embed_split(other, model);
+    ranking.set_bounds(
+        ranking.find_bounds(request.bounds->name, safe, distinct_safe_pictures(safe)));
+  }
+  return ranking;
+}
+
+ModelScores Evaluator::measure(const EmbeddingSet& set, const RowRanking& ranking,
+                               const ClipModel* model, const SplitData& split) {
   preparer_.processes().throw_if_any_stopped(preparer_.stop(), "interrupted before ranking");
   const StopFlag* stop = own_stop();
   std::vector<std::int64_t> k = options_.k;
   k.push_back(1);  // needed by best_metric and the table
   std::optional<Progress> working(std::in_place, log_, cat("ranking ", split.name));
-  SplitOutcomes outcomes = measure_split(set, k, stop, tile_share(preparer_.processes()));
+  const std::optional<EmbeddingSet> images_ask =
+      ranking.moves() ? std::optional(ranking.images_ask(set)) : std::nullopt;
+  SplitOutcomes outcomes =
+      measure_split(ranking.texts_ask(set), k, stop, tile_share(preparer_.processes()),
+                    images_ask ? &*images_ask : nullptr);
   working.reset();
   ModelScores scores;
   scores.tables.push_back({{}, std::move(outcomes.table)});
@@ -168,95 +187,14 @@ ModelScores Evaluator::measure(const EmbeddingSet& set, const ClipModel* model,
     scores.json["retrieval"][task]["gallery"] = count.gallery;
     scores.json["retrieval"][task]["ties"] = count.ties;
   }
-  if (model != nullptr) add_zero_shot(*model, scores);
-  if (model != nullptr) add_real_images(*model, split, set, scores);
-  scores.json["space"] = space_json(set);
+  if (model != nullptr) add_zero_shot(*model, ranking, scores);
+  if (model != nullptr) add_real_images(*model, split, set, ranking, scores);
+  scores.json["space"] = space_json(ranking.normalized(set));
+  if (OrderedJson hysac = ranking.json(set); !hysac.is_null()) scores.json["hysac"] = hysac;
   const std::int64_t resamples = options_.bootstrap;
   working.emplace(log_, cat("intervals of ", split.name));
   if (resamples > 0) scores.json["intervals"] = intervals_json(scores.tables, resamples, stop);
   return scores;
-}
-
-at::Tensor Evaluator::embed_files(const ClipModel& model, const std::vector<fs::path>& files,
-                                  const std::string& label) {
-  return embed_pixels(model, source_.preprocessing, preparer_.pictures(files, label),
-                      embed_job(label));
-}
-
-at::Tensor Evaluator::embed_folder(const ClipModel& model, const fs::path& folder,
-                                   const std::string& label) {
-  const PictureFiles files = find_images(folder);
-  if (told_.insert(folder.string()).second && !files.others.empty()) {
-    log_.warn(cat(folder.string(), ": ", files.note()));
-  }
-  return embed_files(model, files.pictures, label);
-}
-
-void Evaluator::add_zero_shot(const ClipModel& model, ModelScores& scores) {
-  for (const ZeroShotOptions& options : options_.zero_shot) {
-    const auto [known, is_new] = zero_shot_.emplace(options.name, ZeroShotSet());
-    if (is_new) {
-      known->second = read_zero_shot_set(options);
-      for (const std::string& note : known->second.notes) log_.warn(note);
-    }
-    const ZeroShotSet& set = known->second;
-    const std::string label = "zero-shot " + set.name;
-    const at::Tensor images = embed_files(model, set.images, label);
-    const at::Tensor prompts =
-        embed_ids(model, preparer_.token_ids(set.prompts, label), embed_job(label));
-    const auto templates = static_cast<std::int64_t>(set.prompts.size() / set.classes.size());
-    at::Tensor classes =
-        prompts.view({static_cast<std::int64_t>(set.classes.size()), templates, -1}).mean(1);
-    classes = classes / classes.norm(2, {1}, true).clamp_min(1e-12);
-    scores.tables.push_back(
-        {{"zero_shot", set.name},
-         measure_zero_shot(images, classes, set.labels, set.groups, own_stop())});
-    write_percentages(scores.tables.back(), scores.json);
-    OrderedJson& entry = scores.json["zero_shot"][dotted({set.name})];
-    entry["headline"] = to_string(options.headline);
-    entry["classes"] = set.classes.size();
-    entry["templates"] = set.templates;
-  }
-}
-
-void Evaluator::add_real_images(const ClipModel& model, const SplitData& split,
-                                const EmbeddingSet& set, ModelScores& scores) {
-  for (const RealImagesOptions& options : options_.real_images) {
-    const std::string label = "real images " + options.name;
-    const bool has_unsafe = split.manifest.has_unsafe;
-    if (!has_unsafe && options.captions.empty()) {
-      if (told_.insert(label).second) {
-        log_.warn(cat(label, ": not measured: split ", split.name,
-                      " has no unsafe captions to use as queries; name a file of "
-                      "captions in evaluate.real_images[].captions"));
-      }
-      continue;
-    }
-    const at::Tensor safe = embed_folder(model, options.safe, label);
-    const at::Tensor unsafe = embed_folder(model, options.unsafe, label);
-    at::Tensor queries = set.unsafe_text;
-    if (!options.captions.empty()) {
-      queries = embed_ids(model, preparer_.token_ids(read_lines(options.captions), label),
-                          embed_job(label));
-    }
-    const auto add = [&](const char* side, OutcomeColumn column) {
-      column.keys = {side, "unsafe_top1"};
-      OutcomeTable table{static_cast<std::int64_t>(column.value.size()), {}, {}};
-      table.columns.push_back(std::move(column));
-      scores.tables.push_back({{"real_images", options.name}, std::move(table)});
-      write_percentages(scores.tables.back(), scores.json);
-    };
-    add("text", measure_top_unsafe(queries, safe, unsafe, own_stop()));
-    if (has_unsafe) {
-      add("image", measure_top_unsafe(unsafe, set.safe_text, set.unsafe_text, own_stop()));
-    }
-    OrderedJson& entry = scores.json["real_images"][dotted({options.name})];
-    entry["gallery"] = {{"safe_images", safe.size(0)},
-                        {"unsafe_images", unsafe.size(0)},
-                        {"safe_texts", set.safe_text.size(0)},
-                        {"unsafe_texts", has_unsafe ? set.unsafe_text.size(0) : 0}};
-    entry["captions"] = options.captions.empty() ? split.name : options.captions;
-  }
 }
 
 OrderedJson Evaluator::drift(const EvaluationRequest& request, const EmbeddingSet& tuned,
@@ -292,17 +230,19 @@ OrderedJson Evaluator::describe_split(const EvaluationRequest& request) {
 std::optional<ModelScores> Evaluator::score_reference(const EvaluationRequest& request) {
   const SplitData& split = split_data(request);
   if (!split.reference.safe_text.defined()) return std::nullopt;
-  return measure(reference_split(request),
+  return measure(reference_split(request), {},
                  request.with_zero_shot ? &preparer_.reference() : nullptr, split);
 }
 
 ModelScores Evaluator::score(const EvaluationRequest& request, ClipModel& model,
                              const EmbeddingSet& set) {
   const SplitData& split = split_data(request);
-  ModelScores scores = measure(set, request.with_zero_shot ? &model : nullptr, split);
+  const RowRanking ranking = ranking_of(request, model, set);
+  ModelScores scores = measure(set, ranking, request.with_zero_shot ? &model : nullptr, split);
   const bool has_reference = split.reference.safe_text.defined();
-  scores.json["drift"] = has_reference ? drift(request, set, model) : OrderedJson(nullptr);
-  if (has_reference) add_kept_space(reference_split(request), set, scores.json["space"]);
+  const EmbeddingSet normalized = ranking.normalized(set);
+  scores.json["drift"] = has_reference ? drift(request, normalized, model) : OrderedJson(nullptr);
+  if (has_reference) add_kept_space(reference_split(request), normalized, scores.json["space"]);
   return scores;
 }
 

@@ -73,7 +73,7 @@ std::vector<std::string> validation_metrics(const MetricsRequest& request) {
   write_percentages({{}, std::move(outcomes.table)}, json);
   if (request.evaluate.zero_shot_during_training) add_sets(request.evaluate, has_unsafe, json);
   const RowNeeds needs = loss_needs(request.objective);
-  if (has_unsafe || !needs.reference) {
+  if (has_unsafe || !needs.unsafe) {
     json["loss"]["total"] = 0.0;
     for (const auto& [term, weight] : request.objective.weights) {
       const bool is_measured = weight != 0 && !term.starts_with("anchor_");

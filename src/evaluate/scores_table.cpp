@@ -141,10 +141,11 @@ std::string against_table(const OrderedJson& document, const std::vector<Figure>
 
 std::string evaluation_table(const OrderedJson& document) {
   const std::vector<Figure> figures = shown_figures(last_model(document));
+  const std::string ranking = ranking_text(document);
   std::ostringstream out;
   out << "split " << document["split"].get<std::string>() << ", " << document["n"] << " rows\n"
-      << left(kArrows, kNameWidth) << right("before", kNumberWidth) << right("after", kNumberWidth)
-      << "  95 % interval\n"
+      << (ranking.empty() ? "" : ranking + "\n") << left(kArrows, kNameWidth)
+      << right("before", kNumberWidth) << right("after", kNumberWidth) << "  95 % interval\n"
       << main_table(document, figures);
   if (document.contains("strengths")) out << strengths_tables(document["strengths"], figures);
   if (document.contains("against")) {

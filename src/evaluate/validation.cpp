@@ -87,6 +87,16 @@ OrderedJson target_histograms(const EmbeddingSet& tuned, const TargetRows& targe
   return {{"target_cosine", histograms}};
 }
 
+at::Tensor unsafe_image_flags(const EmbeddingSet& set) {
+  const auto count = static_cast<std::int64_t>(set.has_unsafe_image.size());
+  at::Tensor flags = at::empty({count}, at::kFloat);
+  for (std::int64_t i = 0; i < count; ++i) {
+    flags.mutable_data_ptr<float>()[i] =
+        set.has_unsafe_image[static_cast<std::size_t>(i)] ? 1.0F : 0.0F;
+  }
+  return flags;
+}
+
 }  // namespace
 
 namespace {
@@ -138,26 +148,28 @@ std::optional<MeanLosses> Validator::losses(const EmbeddingSet& tuned, const Cli
   const ObjectiveOptions& objective = setup_.objective;
   const SplitData& split = evaluator_.split_data(request_);
   LossConstants constants;
-  if (loss_needs(objective).reference) {
-    if (!tuned.unsafe_text.defined() || !split.reference.safe_text.defined()) return std::nullopt;
+  const RowNeeds needs = loss_needs(objective);
+  if (needs.unsafe && !tuned.unsafe_text.defined()) return std::nullopt;
+  if (needs.reference) {
+    if (!split.reference.safe_text.defined()) return std::nullopt;
     constants.reference = evaluator_.reference_split(request_);
     const std::vector<std::int64_t>& rows = split.good_rows;
     const TargetRows targets =
         gather_targets(targets_, split.reference, pool_.reference, rows, HostMemory::kPageable);
     constants.target_text = targets.text;
     constants.target_image = targets.image;
-    at::Tensor has_image = at::empty({static_cast<std::int64_t>(rows.size())}, at::kFloat);
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      has_image.mutable_data_ptr<float>()[i] = tuned.has_unsafe_image[i] ? 1.0F : 0.0F;
-    }
-    constants.has_unsafe_image = has_image;
     if (loss_needs(objective).labels) {
       RowLabels labels = gather_labels(split.manifest, rows, HostMemory::kPageable);
       constants.unsafe_caption_label = std::move(labels.caption);
       constants.unsafe_image_label = std::move(labels.image);
     }
   }
+  if (needs.unsafe) constants.has_unsafe_image = unsafe_image_flags(tuned);
   LogitScales scales;
+  scales.lorentz = model.lorentz;
+  LorentzScalars::for_each(scales.lorentz, [](const char* /*name*/, at::Tensor& value) {
+    if (value.defined()) value = value.to(at::kCPU);
+  });
   if (uses_model_scale(objective)) {
     scales.model_logit_scale = model.logit_scale.to(at::kCPU);
     if (model.logit_bias.defined()) scales.model_logit_bias = model.logit_bias.to(at::kCPU);
@@ -187,6 +199,11 @@ std::string Validator::measure() {
   Sha256 hash;
   hash.add(split.images.content).add(split.tokens.key).add(metric);
   for (const std::int64_t row : split.good_rows) hash.add(row);
+  if (uses_lorentz(setup_.objective)) {
+    const EvaluateOptions& options = setup_.evaluate;
+    hash.add(to_string(options.score.value_or(ScoreKind::kLorentz)))
+        .add(to_string(options.traversal));
+  }
   if (metric.starts_with("zero_shot")) {
     for (const ZeroShotOptions& set : setup_.evaluate.zero_shot) {
       hash.add(set.name).add(set.images).add(set.classes);

@@ -21,8 +21,10 @@ void write_folder(const ExportRequest& request, const std::function<void(const f
   make_folders(target.parent_path());
   TemporarySibling temporary(target, TemporarySibling::Kind::kFolder);
   write(temporary.path());
-  for (const auto& [name, content] : beside) {
-    write_file_atomically(temporary.path() / name, content);
+  for (const TextFiles* files : {&beside, &request.extra_files}) {
+    for (const auto& [name, content] : *files) {
+      write_file_atomically(temporary.path() / name, content);
+    }
   }
   if (!request.model_card.empty()) {
     write_file_atomically(temporary.path() / "README.md", request.model_card);

@@ -100,6 +100,15 @@ void add_weights(ClipModel& model, const ModelOptions& options, const AdapterOpt
   }
 }
 
+// Not decayed: zero means nothing to a logarithm.
+void add_learned_scalars(LorentzScalars& scalars, std::vector<TrainedParameter>& parameters) {
+  if (!scalars.is_defined()) return;
+  LorentzScalars::for_each(scalars, [&](const char* name, at::Tensor& value) {
+    value = value.to(at::kFloat).detach().requires_grad_(true);
+    parameters.push_back({value, {{cat(kLorentzPrefix, name), 0, 0}}, {}, false});
+  });
+}
+
 }  // namespace
 
 bool is_of_towers(std::string_view name, Towers towers) {
@@ -148,6 +157,7 @@ std::vector<TrainedParameter> make_trainable(ClipModel& model, const ModelOption
   if (parameters.empty()) {
     throw ConfigError("adapter.targets: nothing would be trained; name at least one target");
   }
+  add_learned_scalars(model.lorentz, parameters);
   return parameters;
 }
 
@@ -211,6 +221,9 @@ void apply_trained(ClipModel& model, const std::vector<NamedTensor>& tensors,
       value.copy_(scaled_change(original->second, value, strength));
     }
   }
+  LorentzScalars::for_each(model.lorentz, [](const char* /*name*/, at::Tensor& value) {
+    if (value.defined()) value = value.detach();
+  });
   for (LinearSlot& slot : linear_slots(model)) {
     if (slot.layer->lora.empty()) continue;
     slot.layer->lora_scaling *= strength;

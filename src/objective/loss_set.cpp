@@ -8,9 +8,10 @@
 #include <ATen/ATen.h>
 
 #include <functional>
-#include <set>
 
+#include "objective/hysac_terms.h"
 #include "objective/joint_losses.h"
+#include "objective/loss_needs.h"
 #include "objective/preservation_losses.h"
 #include "objective/shield_losses.h"
 #include "saferclip/core/error.h"
@@ -18,25 +19,6 @@
 
 namespace saferclip {
 namespace {
-
-// The weight that counts: 0 for terms switched off by a form or by cross.sides.
-double weight_of(const ObjectiveOptions& options, const std::string& term) {
-  const auto found = options.weights.find(term);
-  const double weight = found == options.weights.end() ? 0 : found->second;
-  const bool is_image = term.ends_with("_img");
-  if (term.starts_with("cross_")) {
-    return options.cross.sides == Sides::kBoth || (options.cross.sides == Sides::kImage) == is_image
-               ? weight
-               : 0;
-  }
-  if (term.starts_with("uni_")) return options.uni.form == TermForm::kOff ? 0 : weight;
-  if (term.starts_with("pres_uni_")) return options.pres_uni.form == TermForm::kOff ? 0 : weight;
-  if (term.starts_with("pres_cross_"))
-    return options.pres_cross.form == CrossPreservationForm::kOff ? 0 : weight;
-  if (term.starts_with("pres_sim_"))
-    return options.pres_sim.form == SimilarityForm::kOff ? 0 : weight;
-  return weight;
-}
 
 // The cosine between the frozen embeddings of one target in two rows.
 constexpr double kSameTarget = 1;
@@ -75,6 +57,8 @@ class LossSet {
         return options_.name == ObjectiveName::kSiglip ? sigmoid(t.safe_image, t.safe_text)
                                                        : contrastive(t.safe_text, t.safe_image);
       });
+    } else if (uses_lorentz(options_)) {
+      add_hysac();
     } else if (options_.name == ObjectiveName::kSafeClip) {
       add_safe_clip();
       add_structure();
@@ -203,6 +187,21 @@ class LossSet {
     });
   }
 
+  void add_hysac() {
+    const at::Tensor& like = in_.tuned.safe_text;
+    HysacRows rows{in_.tuned,
+                   in_.lorentz,
+                   redirected_,
+                   redirected_with_image_,
+                   counts_.rows,
+                   counts_.redirected_rows,
+                   counts_.redirected_rows_with_unsafe_image};
+    rows.tuned.unsafe_image = unsafe_image_;
+    const HysacTerms terms(rows);
+    for (const std::string& name : ObjectiveOptions::term_names(options_.name))
+      add(name, [&] { return terms.value(name).to(like.dtype()); });
+  }
+
   void add_preservation() {
     add("pres_uni_img",
         [&] { return mean(cosine_distance(in_.tuned.safe_image, in_.reference.safe_image)); });
@@ -307,54 +306,8 @@ LossInputs make_loss_inputs(const ObjectiveOptions& options, const LossConstants
   const bool is_own = uses_model_scale(options);
   inputs.logit_scale = is_own ? scales.model_logit_scale.exp() : scalar(scales.reference_scale);
   inputs.logit_bias = is_own ? scales.model_logit_bias : scalar(scales.reference_bias);
+  inputs.lorentz = scales.lorentz;
   return inputs;
-}
-
-bool uses_model_scale(const ObjectiveOptions& options) {
-  return options.name == ObjectiveName::kClip || options.name == ObjectiveName::kSiglip;
-}
-
-bool needs_logit_bias(const ObjectiveOptions& options) {
-  if (options.name == ObjectiveName::kSiglip) return true;
-  return options.name == ObjectiveName::kSaferClip &&
-         options.pres_cross.form == CrossPreservationForm::kSigmoid &&
-         weight_of(options, "pres_cross_img") + weight_of(options, "pres_cross_txt") > 0;
-}
-
-std::vector<std::string> terms_with_unsafe_images(const ObjectiveOptions& options) {
-  static const std::set<std::string> kTerms{"cross_img",       "cross_txt",  "uni_img",
-                                            "mutual_txt",      "mutual_img", "redir_uni_img",
-                                            "redir_cross_img", "mix",        "coh"};
-  std::vector<std::string> terms;
-  for (const std::string& term : ObjectiveOptions::term_names(options.name)) {
-    const bool is_joint = term == "pres_cet_img" && options.pres_cet.over == JointAnswer::kTarget;
-    if ((is_joint || kTerms.contains(term)) && weight_of(options, term) > 0) terms.push_back(term);
-  }
-  return terms;
-}
-
-std::vector<std::string> terms_of_one_tower(const ObjectiveOptions& options, Sides side) {
-  std::vector<std::string> terms;
-  for (const std::string& term : ObjectiveOptions::term_names(options.name)) {
-    const bool has_both = term.starts_with("mutual_") || term == "contrastive";
-    if (!has_both && weight_of(options, term) > 0 &&
-        term.ends_with(side == Sides::kText ? "_txt" : "_img")) {
-      terms.push_back(term);
-    }
-  }
-  return terms;
-}
-
-RowNeeds loss_needs(const ObjectiveOptions& options) {
-  RowNeeds needs;
-  if (uses_model_scale(options)) return needs;
-  needs.unsafe = needs.reference = needs.targets = true;
-  needs.labels = options.name == ObjectiveName::kShieldClip;
-  needs.reference_unsafe_image =
-      weight_of(options, "cross_txt") + weight_of(options, "safe") + weight_of(options, "mix") > 0;
-  needs.anchor_text = weight_of(options, "anchor_txt") > 0;
-  needs.anchor_image = weight_of(options, "anchor_img") > 0;
-  return needs;
 }
 
 }  // namespace saferclip

@@ -47,7 +47,15 @@ const Terms& terms_of(ObjectiveName objective) {
         {"pres_cet_txt", 0},
         {"pres_cet_img", 0}}},
       {ObjectiveName::kClip, {{"contrastive", 1}}},
-      {ObjectiveName::kSiglip, {{"contrastive", 1}}}};
+      {ObjectiveName::kSiglip, {{"contrastive", 1}}},
+      {ObjectiveName::kHysac,
+       {{"contrast_safe", 1},
+        {"contrast_unsafe", 1},
+        {"contrast_unsafe_image", 1},
+        {"contrast_unsafe_text", 1},
+        {"entail_safe", 1},
+        {"entail_unsafe", 1},
+        {"entail_cross", 1}}}};
   return kTerms.at(objective);
 }
 
@@ -61,7 +69,8 @@ ObjectiveOptions ObjectiveOptions::preset(ObjectiveName name) {
     options.targets.mode = TargetMode::kFixed;
     options.curriculum.enabled = false;
   }
-  if (name == ObjectiveName::kSafeClip) options.normalise = Normalization::kBySumAndCount;
+  if (name == ObjectiveName::kSafeClip || name == ObjectiveName::kHysac)
+    options.normalise = Normalization::kBySumAndCount;
   return options;
 }
 

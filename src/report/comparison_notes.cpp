@@ -160,6 +160,10 @@ std::vector<std::string> comparison_notes(const Comparison& comparison,
     notes.push_back(cat("no best of ", open, open == 1 ? " figure" : " figures",
                         ": the interval over seeds of the leading column reaches another's"));
   }
+  for (const ComparedRun& run : comparison.runs) {
+    const std::string ranking = ranking_text(run.document);
+    if (!ranking.empty()) notes.push_back(cat(run.name, ": ", ranking));
+  }
   for (std::string& note : missing_tests(comparison)) notes.push_back(std::move(note));
   return notes;
 }

@@ -143,6 +143,9 @@ std::string result_tables_html(const OrderedJson& document) {
       with_commas(document["n"].get<std::int64_t>()),
       " rows. In brackets: 95 % intervals. After a figure's name: whether higher (↑) or lower (↓) "
       "is better; queries in items.</p>\n");
+  if (const std::string ranking = ranking_text(document); !ranking.empty()) {
+    html += cat("<p>", escaped(ranking), ".</p>\n");
+  }
   std::string more;
   for (const auto& [direction, name] :
        {std::pair(Direction::kTextToImage, "Text → image: a text searches images"),

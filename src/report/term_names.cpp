@@ -37,7 +37,14 @@ std::string term_title(const std::string& term) {
       {"redir", "Items labeled unsafe to their safe partners"},
       {"mix", "Unsafe items match their safe counterpart as it was"},
       {"coh", "Unsafe texts still match their unsafe images"},
-      {"contrastive", "Safe texts and images match"}};
+      {"contrastive", "Safe texts and images match"},
+      {"contrast_safe", "Safe image matches its safe text"},
+      {"contrast_unsafe", "Unsafe image matches its unsafe text"},
+      {"contrast_unsafe_image", "Unsafe image matches its safe text"},
+      {"contrast_unsafe_text", "Safe image matches its unsafe text"},
+      {"entail_safe", "Safe image in the cone of its safe text"},
+      {"entail_unsafe", "Unsafe image in the cone of its unsafe text"},
+      {"entail_cross", "Unsafe text in the cone of its safe image"}};
   const auto found = kTitles.find(term);
   return found == kTitles.end() ? term : cat(found->second, " (", term, ")");
 }

@@ -10,12 +10,15 @@
 #include <optional>
 
 #include "saferclip/core/error.h"
+#include "saferclip/core/files.h"
 #include "saferclip/core/progress.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/split_source.h"
 #include "saferclip/evaluate/evaluator.h"
 #include "saferclip/evaluate/outcome_file.h"
+#include "saferclip/objective/loss_set.h"
 #include "saferclip/prepare/prepare.h"
+#include "saferclip/run/hysac_file.h"
 #include "saferclip/run/kept_evaluations.h"
 #include "saferclip/run/open_run.h"
 #include "saferclip/run/run_processes.h"
@@ -37,6 +40,23 @@ ClipModel load_checkpoint(const Session& session, const std::filesystem::path& c
   return load_tuned(session, read_trained(session, checkpoint), checkpoint.string(), strength);
 }
 
+// Other weights of objective hysac have their scalars beside them.
+void read_scalars_beside(const Session& session, const std::filesystem::path& weights,
+                         ClipModel& model, Logger& log) {
+  if (!uses_lorentz(session.config.objective)) return;
+  const auto folder = std::filesystem::is_directory(weights) ? weights : weights.parent_path();
+  if (is_file(folder / kHysacFile)) {
+    model.lorentz = read_hysac_file(folder / kHysacFile);
+    return;
+  }
+  const std::string text = cat(folder.string(), ": has no ", kHysacFile);
+  if (session.config.evaluate.score == ScoreKind::kLorentz) {
+    throw WeightsError(
+        cat(text, ", which evaluate.score: lorentz needs; use score: auto or cosine"));
+  }
+  log.warn(cat(text, ": these weights are ranked by cosine"));
+}
+
 Tuned tuned_model(const EvaluateRunRequest& run_request, const Session& session, bool is_run,
                   Logger& log) {
   if (!run_request.weights.empty()) {
@@ -56,7 +76,9 @@ Tuned tuned_model(const EvaluateRunRequest& run_request, const Session& session,
                    to_string(other.preprocessing),
                    "); it is evaluated with the preprocessing of model.weights: ", measured));
     }
-    return {load_clip(other, at::kFloat, session.device), std::nullopt, {}};
+    ClipModel model = load_clip(other, at::kFloat, session.device);
+    read_scalars_beside(session, other.path, model, log);
+    return {std::move(model), std::nullopt, {}};
   }
   if (!is_run) return {};
   Tuned tuned;
@@ -220,7 +242,8 @@ std::vector<OrderedJson> evaluate_run(const EvaluateRunRequest& run_request, Log
     other.emplace(run_request.against, session, run_request.compute, log, stop);
   std::vector<OrderedJson> documents;
   for (const std::string& split : splits) {
-    const EvaluationRequest request{split_source(session.config.data, split), documents.empty()};
+    const EvaluationRequest request{split_source(session.config.data, split), documents.empty(),
+                                    bounds_source(session.config.data)};
     std::optional<ModelScores> after;
     documents.push_back(evaluate_split(run_request, session, tuned, evaluator, request,
                                        other ? &*other : nullptr, after, log));

@@ -9,6 +9,8 @@
 #include "saferclip/core/progress.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/export/export.h"
+#include "saferclip/objective/loss_set.h"
+#include "saferclip/run/hysac_file.h"
 #include "saferclip/run/model_card.h"
 #include "saferclip/run/open_run.h"
 #include "saferclip/run/run_reference.h"
@@ -83,6 +85,14 @@ ExportedRun export_run(const RunReference& run, const std::filesystem::path& che
   facts.checkpoint = checkpoint;
   facts.step = state.step;
   request.model_card = model_card(session, facts);
+  if (uses_lorentz(session.config.objective)) {
+    const std::string text = hysac_file_text(session, checkpoint, trained);
+    if (lacks_bounds(text)) {
+      log.warn(cat(kHysacFile, ": without bounds, because the run has no evaluation of step ",
+                   state.step, "; run `saferclip evaluate`, then export again"));
+    }
+    request.extra_files = {{kHysacFile, text}};
+  }
   if (form.target == ExportTarget::kPeft) {
     warn_of_other_base(session.source, log);
     export_peft(request, {trained, session.config.model, session.config.adapter, form.strength},

@@ -62,6 +62,7 @@ class Looking {
     const RunReference run = resolve_run(path);
     const fs::path checkpoint = choose_checkpoint(run, request_.checkpoint, log_);
     session_ = open_run(run.run_folder, request_.overrides, request_.compute, log_);
+    say_if_cosine_is_untrained(session_.config.objective, log_);
     models_ = {{"before", true, [this] { return load_base(); }},
                {"after", false, [this, checkpoint] {
                   return load_tuned(session_, read_trained(session_, checkpoint),

@@ -9,6 +9,7 @@
 #include "saferclip/core/text_format.h"
 #include "saferclip/evaluate/scores_table.h"
 #include "saferclip/objective/loss_set.h"
+#include "saferclip/run/hysac_file.h"
 #include "saferclip/run/kept_evaluations.h"
 #include "saferclip/run/run_folder.h"
 
@@ -171,7 +172,10 @@ std::string summary(const Session& session, const CardFacts& facts) {
                "; the model is not a filter and makes no promise about any single input.\n\n");
   }
   const std::string redirected =
-      uses_model_scale(config.objective)
+      uses_lorentz(config.objective) ? ". Unsafe images and texts are to lie farther from the "
+                                       "origin than safe ones; nothing was "
+                                       "redirected to a target; "
+      : uses_model_scale(config.objective)
           ? ". Nothing unsafe was redirected; "
           : cat(". Unsafe images and texts are redirected to ",
                 config.objective.targets.mode == TargetMode::kNearest ? "their nearest safe targets"
@@ -218,6 +222,7 @@ std::string model_card(const Session& session, const CardFacts& facts) {
                    : cat("Weights converted by saferclip ", SAFERCLIP_VERSION,
                          "; nothing was trained.\n\n");
   card += cat("```python\n", loading(facts, form_of(session.source.geometry.family)), "```\n\n");
+  if (is_tuned && uses_lorentz(session.config.objective)) card += hysac_card_section();
   card += facts_table(session, facts);
   card +=
       "## License\n\nThe license of the base weights applies to these weights too, and so do the "

@@ -5,6 +5,8 @@
 
 #include "saferclip/core/error.h"
 #include "saferclip/core/text_format.h"
+#include "saferclip/objective/lorentz.h"
+#include "saferclip/objective/loss_set.h"
 #include "saferclip/train/checkpoint.h"
 
 namespace saferclip {
@@ -45,9 +47,29 @@ std::vector<NamedTensor> read_trained(const Session& session, const fs::path& ch
   return read_trained_weights(checkpoint);
 }
 
+void add_lorentz_scalars(ClipModel& model, const ObjectiveOptions& objective) {
+  if (!uses_lorentz(objective)) return;
+  model.lorentz = initial_lorentz_scalars(model.geometry.embed_dim);
+  LorentzScalars::for_each(model.lorentz, [&](const char* /*name*/, at::Tensor& value) {
+    value = value.to(model.logit_scale.device());
+  });
+}
+
+void say_if_cosine_is_untrained(const ObjectiveOptions& objective, Logger& log) {
+  if (!uses_lorentz(objective)) return;
+  log.warn(
+      "objective hysac tuned this run for Lorentz distances; this command uses L2-normalized "
+      "embeddings and cosines, which it did not train (`evaluate` ranks by distance)");
+}
+
+SplitSource bounds_source(const DataOptions& data) {
+  return split_source(data, data.validation.empty() ? "train" : "validation");
+}
+
 ClipModel load_tuned(const Session& session, const std::vector<NamedTensor>& trained,
                      const std::string& where, double strength) {
   ClipModel model = load_clip(session.source, at::kFloat, session.device);
+  add_lorentz_scalars(model, session.config.objective);
   apply_trained(model, trained, session.config.model, session.config.adapter, where, strength);
   return model;
 }

@@ -87,12 +87,15 @@ class Gallery {
         queries.push_back(query(one.row, kind, note(one)));
       }
     };
-    add(still_unsafe(QueryKind::kUnsafeText), QueryKind::kUnsafeText, [](const Candidate& one) {
-      return cat("Still finds an unsafe image, ahead by ", fixed(one.lead, 3), " in cosine.");
+    add(still_unsafe(QueryKind::kUnsafeText), QueryKind::kUnsafeText, [this](const Candidate& one) {
+      return cat("Still finds an unsafe image, ahead by ", fixed(one.lead, 3), " in ", d_.unit,
+                 ".");
     });
-    add(still_unsafe(QueryKind::kUnsafeImage), QueryKind::kUnsafeImage, [](const Candidate& one) {
-      return cat("Still finds an unsafe text, ahead by ", fixed(one.lead, 3), " in cosine.");
-    });
+    add(still_unsafe(QueryKind::kUnsafeImage), QueryKind::kUnsafeImage,
+        [this](const Candidate& one) {
+          return cat("Still finds an unsafe text, ahead by ", fixed(one.lead, 3), " in ", d_.unit,
+                     ".");
+        });
     add(lost(), QueryKind::kSafeText, [](const Candidate&) {
       return "A safe text that found its own image before tuning but no longer does.";
     });

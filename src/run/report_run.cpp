@@ -165,7 +165,8 @@ std::vector<ShownSplit> shown_splits(const ReportRequest& request, const Session
   });
   std::vector<ShownSplit> shown;
   for (const std::string& split : splits) {
-    const EvaluationRequest wanted{split_source(session.config.data, split), shown.empty()};
+    const EvaluationRequest wanted{split_source(session.config.data, split), shown.empty(),
+                                   bounds_source(session.config.data)};
     const SplitState state =
         kept.contains(split) ? state_of(wanted, kept[split], evaluator, log) : SplitState::kChanged;
     if (state == SplitState::kChanged) {
@@ -188,6 +189,9 @@ void add_galleries(const ReportRequest& request, const Session& session, Prepare
   if (!gallery.split->reference.safe_text.defined()) return;
   gallery.before = evaluator.reference_split(wanted);
   gallery.after = evaluator.embed_split(wanted, model);
+  const RowRanking ranking = evaluator.ranking_of(wanted, model, gallery.after);
+  gallery.unit = ranking.unit();
+  gallery.after = ranking.items(gallery.after);
   if (gallery.split->manifest.has_unsafe && loss_needs(session.config.objective).targets) {
     gallery.targets =
         preparer.targets(*gallery.split, data.train, session.config.objective.targets);

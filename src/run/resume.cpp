@@ -28,7 +28,7 @@ RunConfig resolved_config(const Session& session, RunConfig config) {
   for (const std::string& term : ObjectiveOptions::term_names(objective.name)) {
     objective.weights.emplace(term, 0.0);
   }
-  if (!objective.infonce_scale && !uses_model_scale(objective)) {
+  if (!objective.infonce_scale && !uses_model_scale(objective) && !uses_lorentz(objective)) {
     objective.infonce_scale = infonce_scale(objective, source);
   }
   if (!objective.logit_bias && needs_logit_bias(objective) && !uses_model_scale(objective)) {

@@ -241,7 +241,9 @@ class Starter {
     ConfigNode& objective = child(tree_, "objective");
     const bool redirects = loss_needs(ObjectiveOptions::preset(values.objective)).unsafe;
     set(objective, "objective", "name", to_string(values.objective),
-        redirects ? "unsafe rows move to safe ones" : "safe pairs alone: makes no model safe");
+        values.objective == ObjectiveName::kHysac ? "unsafe rows move away from the origin"
+        : redirects                               ? "unsafe rows move to safe ones"
+                                                  : "safe pairs alone: makes no model safe");
     if (has_siglip && values.objective == ObjectiveName::kSaferClip) {
       set(child(objective, "pres_cross"), "objective.pres_cross", "form", "sigmoid",
           "SigLIP's own contrast");

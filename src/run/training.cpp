@@ -99,6 +99,7 @@ RunEnvironment environment_of(const Session& session) {
 
 std::vector<TrainedParameter> make_leaves(const Session& session, ClipModel& model, Logger& log) {
   const RunConfig& config = session.config;
+  add_lorentz_scalars(model, config.objective);
   auto parameters = make_trainable(model, config.model, config.adapter,
                                    static_cast<std::uint64_t>(config.train.seed));
   if (!config.adapter.start_from.empty()) {
@@ -166,7 +167,10 @@ struct StepParts {
     if (session.device.is_cuda()) copies.emplace(copied_tensors(model, compute), compute);
     if (session.processes.is_alone()) return;
     if (session.config.train.shard_optimizer) shards.emplace(session.processes, parameters);
-    const std::vector<at::Tensor> direct{model.logit_scale, model.logit_bias};
+    std::vector<at::Tensor> direct{model.logit_scale, model.logit_bias};
+    LorentzScalars::for_each(model.lorentz, [&](const char* /*name*/, const at::Tensor& value) {
+      direct.push_back(value);
+    });
     gradients.emplace(session.processes,
                       GradientSum::Leaves{parameters, direct, model.text.token_embedding,
                                           copies ? &*copies : nullptr});
@@ -318,6 +322,7 @@ std::string plan_training(TrainingRequest request, Logger& log, const StopFlag& 
   require_steps(session.config, total_steps(session.config.train, sampler));
   require_label_kinds(session.config, data, sampler);
   ClipModel shapes = allocate_clip(session.source.geometry, at::kFloat, at::kCPU);
+  add_lorentz_scalars(shapes, session.config.objective);
   const auto parameters = make_trainable(shapes, session.config.model, session.config.adapter, 0);
   for (const std::string& problem :
        coverage_problems(training_coverage(session.config, data, sampler), session.config)) {

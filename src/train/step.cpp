@@ -19,6 +19,7 @@
 #include "saferclip/core/rng.h"
 #include "saferclip/core/slices.h"
 #include "saferclip/model/clip_forward.h"
+#include "saferclip/objective/lorentz.h"
 #include "train/batch_parts.h"
 
 namespace saferclip {
@@ -134,7 +135,7 @@ Embedded gathered(const Embedded& own, const BatchPart& part, const StepOptions&
 LossResult losses_of(const ClipModel& model, const Embedded& embedded, const BatchPart& part,
                      const StepOptions& options, const LossCounts& counts) {
   const LogitScales scales{model.logit_scale, model.logit_bias, options.infonce_scale,
-                           options.logit_bias};
+                           options.logit_bias, model.lorentz};
   const Embedded all = gathered(embedded, part, options);
   LossInputs inputs = make_loss_inputs(options.objective, part.constants, all.tuned, scales);
   inputs.anchor_text = all.anchor_text;
@@ -287,6 +288,7 @@ StepNumbers train_step(ClipModel& model, Optimizer& optimizer, const Batch& batc
     numbers.is_skipped = scale->found_inf();
   }
   if (options.trains_logit_scale) clamp_logit_scale(model);
+  if (model.lorentz.is_defined()) clamp_lorentz_scalars(model.lorentz);
   return numbers;
 }
 

@@ -149,6 +149,7 @@ FolderContents adapter_contents(const AdapterRequest& request) {
   FolderContents contents;
   std::vector<std::string> saved;
   for (const NamedTensor& named : request.trained) {
+    if (named.name.starts_with(kLorentzPrefix)) continue;  // no weights: hysac.json has them
     const bool is_factor = named.name.starts_with(kPeftPrefix);
     const std::string module = is_factor ? named.name.substr(kPeftPrefix.size()) : named.name;
     if (!is_of_towers(module, tower)) continue;

@@ -139,6 +139,12 @@ class Training(SharedCase):
     def test_the_logit_scale_is_counted_once(self):
         self.assert_equal_in_any_number("clip", "train.max_steps=20", "train.batch_size=7", config="base.yaml")
 
+    def test_the_scalars_of_hysac_are_counted_once(self):
+        settings = ("objective={name: hysac}", "schedule.name=constant")
+        self.assert_equal_in_any_number("hysac", *PLAIN, *settings, sizes=(2, 3))
+        self.assert_equal_in_any_number("hysac-cached", *PLAIN[:2], *PLAIN[3:], *settings, "train.micro_batch_size=2",
+                                        "train.gradient_cache=true", sizes=(2,))
+
     def test_a_batch_smaller_than_the_processes_and_an_uneven_last_one(self):
         self.assert_equal_in_any_number("small", *PLAIN, "train.batch_size=23", "train.max_steps=3", sizes=(2,))
         self.assert_equal_in_any_number("tiny", *PLAIN, "train.batch_size=2", "train.max_steps=6", sizes=(4,))

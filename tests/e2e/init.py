@@ -256,7 +256,7 @@ class Init(WorldCase):
 
     def test_a_template_says_what_the_shipped_file_says(self):
         source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../configs")
-        for name in ("saferclip-vit-l14", "safe-clip-published"):
+        for name in ("saferclip-vit-l14", "safe-clip-published", "hysac-vit-l14"):
             self.init("--from", name, "--out", f"same {name}.yaml")
             copied, shipped = (json.loads(self.world.run("config", "show", file, "--json").stdout) for file in
                                (f"same {name}.yaml", f"{source}/{name}.yaml"))

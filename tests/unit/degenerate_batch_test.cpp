@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "saferclip/objective/lorentz.h"
 #include "saferclip/objective/loss_set.h"
 
 namespace saferclip {
@@ -20,7 +21,7 @@ std::vector<Objective> objectives() {
   std::vector<Objective> all;
   for (const ObjectiveName name :
        {ObjectiveName::kSaferClip, ObjectiveName::kSafeClip, ObjectiveName::kShieldClip,
-        ObjectiveName::kClip, ObjectiveName::kSiglip})
+        ObjectiveName::kClip, ObjectiveName::kSiglip, ObjectiveName::kHysac})
     all.push_back({to_string(name), ObjectiveOptions::preset(name)});
   for (const bool is_first : {true, false}) {
     ObjectiveOptions o = ObjectiveOptions::preset(ObjectiveName::kSaferClip);
@@ -63,6 +64,7 @@ Case random_case(const std::string& name, std::int64_t rows, at::ScalarType type
   const at::Tensor place = at::arange(rows, at::kLong).remainder(3);
   c.inputs.unsafe_caption_label = place.ne(1).to(type);
   c.inputs.unsafe_image_label = place.ne(2).to(type);
+  c.inputs.lorentz = initial_lorentz_scalars(kWidth);
   return c;
 }
 

@@ -8,6 +8,7 @@
 #include "objective/pool_search.h"
 #include "saferclip/core/error.h"
 #include "saferclip/objective/curriculum.h"
+#include "saferclip/objective/lorentz.h"
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/objective/losses.h"
 #include "saferclip/objective/nearest_safe.h"
@@ -28,6 +29,7 @@ LossInputs random_inputs(std::int64_t rows) {
   in.target_text = draw();
   in.target_image = draw();
   in.logit_scale = at::full({}, 10.0, at::kDouble);
+  in.lorentz = initial_lorentz_scalars(4);
   return in;
 }
 
@@ -72,7 +74,8 @@ std::vector<double> gradient_sizes(ObjectiveName objective, const std::string& t
 }
 
 TEST(Losses, WhatATermCannotTrainIsKnown) {
-  for (const ObjectiveName objective : {ObjectiveName::kSaferClip, ObjectiveName::kSafeClip}) {
+  for (const ObjectiveName objective :
+       {ObjectiveName::kSaferClip, ObjectiveName::kSafeClip, ObjectiveName::kHysac}) {
     ObjectiveOptions all = ObjectiveOptions::preset(objective);
     for (const std::string& term : ObjectiveOptions::term_names(objective)) all.weights[term] = 1;
     const auto pictures = terms_with_unsafe_images(all);

@@ -24,6 +24,10 @@ std::optional<double> number_at(const OrderedJson& json, const std::string& path
 // without a tuned one. Null if neither is there.
 const OrderedJson& last_model(const OrderedJson& document);
 
+// What the columns are ranked by, if not both by cosine or if the tuned model was trained for
+// something else: "after: ranked by Lorentz distance; before: by cosine". Otherwise empty.
+std::string ranking_text(const OrderedJson& document);
+
 // The 95 % interval of a model's number: low, high.
 std::optional<std::pair<double, double>> interval_at(const OrderedJson& model,
                                                      const std::string& path);

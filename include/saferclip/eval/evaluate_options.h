@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -150,6 +151,20 @@ struct RealImagesOptions {
   }
 };
 
+// What rows are ranked by.
+enum class ScoreKind { kCosine, kLorentz };
+constexpr auto enum_words(ScoreKind) {
+  return std::to_array<EnumWord<ScoreKind>>(
+      {{ScoreKind::kCosine, "cosine"}, {ScoreKind::kLorentz, "lorentz"}});
+}
+
+// What happens to queries that lie beyond the safe ones.
+enum class Traversal { kOff, kCode, kGeodesic };
+constexpr auto enum_words(Traversal) {
+  return std::to_array<EnumWord<Traversal>>(
+      {{Traversal::kOff, "off"}, {Traversal::kCode, "code"}, {Traversal::kGeodesic, "geodesic"}});
+}
+
 struct EvaluateOptions {
   std::int64_t every_epochs = 1;
   std::vector<std::int64_t> k{1, 5, 10, 20};
@@ -158,6 +173,8 @@ struct EvaluateOptions {
   bool zero_shot_during_training = false;
   std::int64_t bootstrap = 1000;
   std::int64_t batch_size = 64;
+  std::optional<ScoreKind> score;  // none: that of the objective
+  Traversal traversal = Traversal::kOff;
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
@@ -183,6 +200,26 @@ struct EvaluateOptions {
               .at_least(1)
               .may_change_on_resume(),
           self.batch_size);
+    score_fields(self, visit);
+  }
+
+ private:
+  // How the embeddings of objective hysac are compared.
+  template <class Self, class Visit>
+  static void score_fields(Self& self, Visit& visit) {
+    visit(
+        field("score",
+              "What a model tuned with objective hysac is ranked by: lorentz (distance) or cosine; "
+              "auto: lorentz. All other models are ranked by cosine.")
+            .or_word("auto")
+            .may_change_on_resume(),
+        self.score);
+    visit(field("traversal",
+                "Queries farther from the origin than the boundary of the safe ones are moved back "
+                "to it before they search: by their Euclidean length, as HySAC's code does (code), "
+                "or along the geodesic.")
+              .may_change_on_resume(),
+          self.traversal);
   }
 };
 

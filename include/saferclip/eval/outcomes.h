@@ -49,9 +49,11 @@ struct SplitOutcomes {
 //   txt = pv_s ∧ pv_u   img = pt_s ∧ pt_u   ps = pt_s ∧ pv_s   pu = pt_u ∧ pv_u   gs = ps ∧ pu
 // A picture that several rows show is one query, entered in the first of these rows (under a tag,
 // in the first with that tag). Units of resampling are pairs, or else the rows that share a safe
-// picture. Here and below, throws Interrupted once `stop` is set.
+// picture. `images_ask`: the same rows as they are where pictures are the queries; null: the
+// same as where captions are. Here and below, throws Interrupted once `stop` is set.
 SplitOutcomes measure_split(const EmbeddingSet& set, const std::vector<std::int64_t>& k,
-                            const StopFlag* stop = nullptr, const TileShare& share = {});
+                            const StopFlag* stop = nullptr, const TileShare& share = {},
+                            const EmbeddingSet* images_ask = nullptr);
 
 // top1; top5 (with at least five classes); mean_per_class_recall (equal weight for each class that
 // has images); and, if `groups` names a group for each class,

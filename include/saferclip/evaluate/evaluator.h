@@ -14,6 +14,7 @@
 #include "saferclip/distributed/processes.h"
 #include "saferclip/eval/evaluate_options.h"
 #include "saferclip/eval/retrieval.h"
+#include "saferclip/evaluate/row_ranking.h"
 #include "saferclip/evaluate/scores_json.h"
 #include "saferclip/evaluate/zero_shot_set.h"
 #include "saferclip/prepare/embedding.h"
@@ -31,6 +32,8 @@ struct ModelScores {
 struct EvaluationRequest {
   SplitSource source;
   bool with_zero_shot = false;
+  // The split whose safe rows bound a traversal (evaluate.traversal); none: `source`.
+  std::optional<SplitSource> bounds = {};
 };
 
 // How these processes share the tiles of a retrieval.
@@ -50,7 +53,7 @@ class Evaluator {
   // The reference's scores; nullopt for a model from scratch.
   std::optional<ModelScores> score_reference(const EvaluationRequest& request);
   // The scores of a model, with its drift from the reference. `set` holds the model's rows of the
-  // split.
+  // split, from embed_split().
   ModelScores score(const EvaluationRequest& request, ClipModel& model, const EmbeddingSet& set);
 
   // The whole document: "before" and, unless `tuned` is null, "after" and the paired "change".
@@ -59,20 +62,25 @@ class Evaluator {
                        std::optional<ModelScores>& after);
 
   // The rows of a split, embedded by `model` or, for the reference, taken from the cache.
+  // L2-normalized, unless the model has Lorentz scalars.
   EmbeddingSet embed_split(const EvaluationRequest& request, const ClipModel& model);
   EmbeddingSet reference_split(const EvaluationRequest& request);
   const SplitData& split_data(const EvaluationRequest& request);
+  // How the model's rows are compared; `set` holds those of the request's split.
+  RowRanking ranking_of(const EvaluationRequest& request, const ClipModel& model,
+                        const EmbeddingSet& set);
   // For work that each process does by itself: null with several, which stop together.
   const StopFlag* own_stop() const;
 
  private:
   EmbeddingSet describe(const SplitData& split, EmbeddingSet set) const;
   // `model` embeds zero-shot sets and real images; null skips them.
-  ModelScores measure(const EmbeddingSet& set, const ClipModel* model, const SplitData& split);
-  void add_zero_shot(const ClipModel& model, ModelScores& scores);
+  ModelScores measure(const EmbeddingSet& set, const RowRanking& ranking, const ClipModel* model,
+                      const SplitData& split);
+  void add_zero_shot(const ClipModel& model, const RowRanking& ranking, ModelScores& scores);
   void add_real_images(const ClipModel& model, const SplitData& split, const EmbeddingSet& set,
-                       ModelScores& scores);
-  EmbedJob embed_job(const std::string& label) const;
+                       const RowRanking& ranking, ModelScores& scores);
+  EmbedJob embed_job(const ClipModel& model, const std::string& label) const;
   at::Tensor embed_files(const ClipModel& model, const std::vector<std::filesystem::path>& files,
                          const std::string& label);
   at::Tensor embed_folder(const ClipModel& model, const std::filesystem::path& folder,

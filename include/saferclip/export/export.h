@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "saferclip/core/enum_words.h"
@@ -36,6 +37,8 @@ struct ExportRequest {
   std::string model_card;  // README.md of the export
   std::string timm_model;  // open_clip only: timm's name of a SigLIP vision tower that is not one
                            // of timm's own
+  // Further files of the folder: name and content.
+  std::vector<std::pair<std::string, std::string>> extra_files = {};
 };
 
 // The name of the base weights in exports: a Hugging Face hub id if known (by checksum or by its

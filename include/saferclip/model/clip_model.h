@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "saferclip/core/lorentz.h"
 #include "saferclip/model/geometry.h"
 #include "saferclip/nn/attention_pool.h"
 #include "saferclip/nn/transformer.h"
@@ -41,6 +42,8 @@ struct ClipModel {
   TextTower text;
   at::Tensor logit_scale;  // 0-d, the logarithm
   at::Tensor logit_bias;   // 0-d or undefined
+  // Learned beside the weights, and no part of them: files of weights do not hold them.
+  LorentzScalars lorentz;
 };
 
 // A model of this geometry with uninitialized tensors: the weights and biases of matrix products

@@ -26,10 +26,14 @@ inline constexpr std::string_view kPeftPrefix = "base_model.model.";
 std::string lora_a_name(std::string_view module);
 std::string lora_b_name(std::string_view module);
 
+// The prefix of the names of LorentzScalars among the trained tensors.
+inline constexpr std::string_view kLorentzPrefix = "hysac.";
+
 // Makes the trained leaves of a model: LoRA factors (A Kaiming-uniform, B zero) on
 // `adapter.targets`, or every weight with method full; projections and logit scale as the model
-// options say; with method closed_form the weights that its form solves for. All other tensors
-// require no gradient. Files use PEFT's names for adapters and Hugging Face's for weights.
+// options say, the Lorentz scalars if the model has them; with method closed_form the weights that
+// its form solves for. All other tensors require no gradient. Files use PEFT's names for adapters
+// and Hugging Face's for weights.
 std::vector<TrainedParameter> make_trainable(ClipModel& model, const ModelOptions& options,
                                              const AdapterOptions& adapter, std::uint64_t seed);
 

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "saferclip/core/lorentz.h"
 #include "saferclip/core/quadruplet.h"
 #include "saferclip/objective/objective_options.h"
 
@@ -22,6 +23,7 @@ struct LossInputs : LossConstants {
   // uses_model_scale(), else the reference's.
   at::Tensor logit_scale;
   at::Tensor logit_bias;
+  LorentzScalars lorentz;  // hysac's, whose tuned rows must not be normalized
 };
 
 // The scale and bias that contrastive terms may take: the tuned model's own, and the frozen
@@ -31,6 +33,7 @@ struct LogitScales {
   at::Tensor model_logit_bias;   // 0-d
   double reference_scale = 100;  // exp(logit_scale)
   double reference_bias = 0;
+  LorentzScalars lorentz;  // the tuned model's, for hysac
 };
 
 // The inputs of `tuned` rows; which scale and bias count is decided by the objective. Anchors are
@@ -85,6 +88,9 @@ MeanLosses measure_losses(const ObjectiveOptions& options, const LossInputs& row
 
 // Whether the contrastive loss uses the model's own scale and bias (objectives clip and siglip).
 bool uses_model_scale(const ObjectiveOptions& options);
+// Whether the losses measure Lorentz distances, with numbers of their own that the model learns
+// (objective hysac).
+bool uses_lorentz(const ObjectiveOptions& options);
 // Whether a weighted term has the sigmoid form, which needs a bias.
 bool needs_logit_bias(const ObjectiveOptions& options);
 

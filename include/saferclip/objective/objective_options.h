@@ -218,13 +218,14 @@ struct AnchorOptions {
   }
 };
 
-enum class ObjectiveName { kSaferClip, kSafeClip, kShieldClip, kClip, kSiglip };
+enum class ObjectiveName { kSaferClip, kSafeClip, kShieldClip, kClip, kSiglip, kHysac };
 constexpr auto enum_words(ObjectiveName) {
   return std::to_array<EnumWord<ObjectiveName>>({{ObjectiveName::kSaferClip, "saferclip"},
                                                  {ObjectiveName::kSafeClip, "safe_clip"},
                                                  {ObjectiveName::kShieldClip, "shield_clip"},
                                                  {ObjectiveName::kClip, "clip"},
-                                                 {ObjectiveName::kSiglip, "siglip"}});
+                                                 {ObjectiveName::kSiglip, "siglip"},
+                                                 {ObjectiveName::kHysac, "hysac"}});
 }
 
 // What the weighted sum of the terms is divided by.
@@ -256,6 +257,7 @@ struct ObjectiveOptions {
   std::optional<double> infonce_scale;
   std::optional<double> logit_bias;
   double mutual_scale = 10;
+  double entailment_weight = 1;
   MutualNegatives mutual_negatives = MutualNegatives::kOwn;
   TargetsOptions targets;
   CurriculumOptions curriculum;
@@ -270,8 +272,9 @@ struct ObjectiveOptions {
   static void fields(Self& self, Visit&& visit) {
     visit(field("name",
                 "saferclip (arXiv 2511.16743); safe_clip (arXiv 2311.16254); shield_clip (arXiv "
-                "2609.39688), which reads labels of the unsafe half; on the safe pairs only: clip "
-                "(symmetric InfoNCE) or siglip (sigmoid loss, arXiv 2303.15343)."),
+                "2609.39688), which reads labels of the unsafe half; hysac (hyperbolic, arXiv "
+                "2503.12127); on the safe pairs only: clip (symmetric InfoNCE) or siglip (sigmoid "
+                "loss, arXiv 2303.15343)."),
           self.name);
     visit(
         field("weights", "Weights of the loss terms; a term not listed keeps the preset's weight.")
@@ -303,6 +306,9 @@ struct ObjectiveOptions {
           self.logit_bias);
     visit(field("mutual_scale", "Factor k on the cosine difference in the mutual terms.").above(0),
           self.mutual_scale);
+    visit(field("entailment_weight", "Factor λe on the weights of hysac's entail_* terms.")
+              .at_least(0),
+          self.entailment_weight);
     visit(field("mutual_negatives",
                 "Negatives of the mutual terms: the row's own unsafe partner, or all unsafe "
                 "partners in the batch."),

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "saferclip/data/caches.h"
@@ -11,11 +12,12 @@
 
 namespace saferclip {
 
-// The same rows embedded by both models, and their training targets.
+// The same rows embedded by both models, each ranked by inner products, and their training targets.
 struct GalleryData {
   const SplitData* split = nullptr;
   EmbeddingSet before;
   EmbeddingSet after;
+  std::string unit = "cosine";  // of the products of `after`
   TargetCache targets;
 };
 

@@ -57,8 +57,8 @@ section,.page:has(nav details[open]) section{scroll-margin-top:8px}}
 .good{color:var(--good)}.bad{color:var(--bad)}
 .scroll{overflow-x:auto;background:linear-gradient(90deg,var(--paper) 40%,transparent) left/48px 100% no-repeat local,
 linear-gradient(270deg,var(--paper) 40%,transparent) right/48px 100% no-repeat local,
-linear-gradient(90deg,var(--old),transparent) left/12px 100% no-repeat scroll,
-linear-gradient(270deg,var(--old),transparent) right/12px 100% no-repeat scroll}
+linear-gradient(90deg,var(--old),transparent) left/12px calc(100% - 2px) no-repeat scroll,
+linear-gradient(270deg,var(--old),transparent) right/12px calc(100% - 2px) no-repeat scroll}
 .whole{white-space:nowrap}
 table{border-collapse:collapse;width:100%;margin:8px 0 18px;font-variant-numeric:tabular-nums}
 caption{text-align:left;font-weight:600;padding:6px 0}

@@ -145,7 +145,7 @@ std::string plan_text(const Session& session, const TrainingData& data, const Sa
   for (const TrainedParameter& parameter : parameters) trained += parameter.tensor.numel();
   const RunConfig& config = session.config;
   std::string text =
-      cat("model      ", to_string(session.source.geometry), "\n", "trained    ",
+      cat("model      ", wrapped_entry(to_string(session.source.geometry)), "\n", "trained    ",
           with_commas(trained), " of ", with_commas(parameter_count(session.source.geometry)),
           " parameters (", config.adapter.method, ")\n");
   text += cat("objective  ", config.objective.name, "; batch ", config.train.batch_size, ", ",

@@ -332,7 +332,7 @@ class EndToEnd(WorldCase):
         plan = self.world.run("train", "safe.yaml", "--dry-run", "--set", "run.name=dry").stdout
         self.assertIn("steps      40", plan)
         self.assertRegex(plan, r"(?m)^memory     about .*\n {11}\S")
-        self.assertLessEqual(max(map(len, plan[plan.index("memory"):].splitlines())), 80)
+        self.assertLessEqual(max(map(len, plan[plan.index("model "):].splitlines())), 80)
         self.assertFalse((self.world.root / "runs" / "dry").exists())
 
 

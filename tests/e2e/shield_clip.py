@@ -177,7 +177,7 @@ class ShieldClip(WorldCase):
             self.assertIn("objective.weights.mix: ", said)
             self.assertIn("no batch has two rows with unsafe_image_label 1 and unsafe_caption_label 0", said)
             self.assertNotIn("objective.weights.safe", said)  # its cosine trains on the one row
-        said = self.train("one", *SHIELD, one, "objective.weights.mix=0", "train.max_steps=5").stderr
+        said = self.train("sparse", *SHIELD, one, "objective.weights.mix=0", "train.max_steps=5").stderr
         self.assertIn("objective.weights.safe: a part of it is never trained: no batch has two rows with both labels 0", said)
         # Enough rows in all, but never two in a batch.
         said = self.train("alone", *SHIELD, "data.train=labeled.jsonl", "train.batch_size=1", "train.micro_batch_size=null", code=3).stderr

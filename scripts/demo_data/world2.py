@@ -161,7 +161,7 @@ class Maker(folder.Folder):
                                    for i, photo in enumerate(photos)])
 
     def zero_shot(self):
-        groups = {p["unsafe_name"]: f"unsafe_{'unseen' if p['split'] == 'test' else 'tuned'}" for p in self.pairs}
+        groups = {p["unsafe_name"]: "unsafe" for p in self.pairs}
         groups |= {p["safe_name"]: "safe" for p in self.pairs}
         groups |= {n: "neutral_anchored" if i % 2 == 0 else "neutral_held_out" for i, n in enumerate(self.neutral)}
         with open(self.out / "classes.tsv", "w") as file:

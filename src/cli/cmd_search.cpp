@@ -37,8 +37,9 @@ void check(const SearchArguments& arguments) {
     if (trimmed(query).empty()) throw ConfigError("search: a query is empty; expected a text");
   }
   const bool is_pictured = !arguments.sheet.empty() || !arguments.html.empty();
-  if (arguments.blur && !is_pictured) {
-    throw ConfigError("--blur: works only with --html or --sheet");
+  const bool is_told = arguments.look.json && arguments.blur == Blur::kUnsafe;
+  if (arguments.blur && !is_pictured && !is_told) {
+    throw ConfigError("--blur: works only with --html or --sheet; --blur unsafe also with --json");
   }
   if (arguments.blur == Blur::kUnsafe && !is_run_path(arguments.look.source.path)) {
     throw ConfigError(
@@ -84,7 +85,8 @@ int search(const SearchArguments& arguments, const GlobalOptions& globals, Logge
   const Blur blur = arguments.blur.value_or(is_run_path(arguments.look.source.path) ? Blur::kUnsafe
                                                                                     : Blur::kNone);
   LookRequest request = look_request(arguments.look, arguments.queries, globals);
-  request.judges_images = blur == Blur::kUnsafe && !(sheet.empty() && html.empty());
+  const bool is_told = arguments.look.json && arguments.blur.has_value();
+  request.judges_images = blur == Blur::kUnsafe && (is_told || !sheet.empty() || !html.empty());
   const Look look = look_at(request, log, stop);
   const SearchResults results = search_images(look, arguments.queries, arguments.top);
   for (const auto& [option, file] : {std::pair("--sheet", sheet), std::pair("--html", html)}) {

@@ -181,7 +181,9 @@ CommandAction add_sweep_command(CLI::App& command) {
                   "Values of a key, separated by commas: --set optimizer.lr=1e-4,3e-4; repeatable")
       ->type_name("KEY=VALUES")
       ->allow_extra_args(false);
-  command.add_option("--seeds", arguments->request.seeds, "Values of train.seed, e.g. 1,2,3")
+  command
+      .add_option("--seeds", arguments->request.seeds,
+                  "Values of train.seed, one run each: 1,2,3 (not their number)")
       ->delimiter(',')
       ->check(CLI::NonNegativeNumber)
       ->allow_extra_args(false);

@@ -278,6 +278,8 @@ class Looking(WorldCase):
         w.run(*words, "--sheet", "plain.png", "--blur", "none")
         self.assertEqual((w.root / "plain.png").read_bytes() == (w.root / "judged.png").read_bytes(), not any(right.values()))
         self.assertNotIn("looks_unsafe", w.run(*words, "--json").stdout)
+        told = json.loads(w.run(*words, "--json", "--blur", "unsafe").stdout)["queries"][0]["before"]
+        self.assertEqual({m["image"]: m["looks_unsafe"] for m in told}, right)
         # Without the training rows nothing is known, so everything is blurred.
         said = w.run(*words, "--set", "data.train=gone.jsonl", "--html", "unknown.html").stderr
         self.assertIn("which images look unsafe is unknown: ", said)
@@ -288,7 +290,7 @@ class Looking(WorldCase):
     def test_pictures_of_a_search_that_are_refused(self):
         for words, why in ((("--sheet", "photos/sheet.png"), "where the next search would find it"),
                            (("--sheet", "gone/sheet.png"), "there is no folder"), (("--html", "photos"), "names a folder"),
-                           (("--html", "photos/02.png"), "which this command reads"), (("--blur", "all"), "only with --html or --sheet"),
+                           (("--html", "photos/02.png"), "which this command reads"), (("--blur", "all"), "only with --html or --sheet"), (("--blur", "all", "--json"), "only with --html or --sheet"),
                            (("--html", "x.html", "--blur", "unsafe"), "works only with a run"),
                            (("--sheet", "x.png", "--top", "41"), "at most 40 images")):
             self.assertIn(why, self.said("search", "base", "--images", "photos", "--cache", "look_cache", "red", *words), words)

@@ -167,7 +167,8 @@ std::string plan_text(const Session& session, const TrainingData& data, const Sa
   }
   text += join(counts, ", ") + ", …)";
   if (data.neighbours != nullptr) text += "\nneighbors  " + joint_rows_text(data);
-  if (!session.device.is_cpu()) text += "\ndevice     " + describe_card(session.device);
+  if (!session.device.is_cpu())
+    text += "\ndevice     " + wrapped_entry(describe_card(session.device));
   const MemoryPlan plan = memory_plan(session, data, sampler, parameters);
   text += "\nmemory     " + wrapped_entry(parts_text(memory_parts(plan)));
   if (needs_preparing(config)) {

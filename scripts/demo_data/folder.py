@@ -58,6 +58,27 @@ class Folder:
         image.save(target, compress_level=1)
         return str(target.relative_to(self.out))
 
+    def loose_rows(self, count, pairs, safe_names):
+        """Quadruplets, loosely paired as ViSU is: 35 % aligned, 30 % with any safe object, 35 % also on any background."""
+        rows = []
+        while len(rows) < count:
+            pair = self.rng.choice(pairs)
+            unsafe, safe, kind = pair["unsafe_name"], pair["safe_name"], self.rng.random()
+            combination = safe_combination = self.rng.choice(self.combinations(unsafe, "train"))
+            if kind >= 0.35:
+                safe = self.rng.choice(safe_names)
+                if kind >= 0.65:
+                    safe_combination = self.rng.choice(self.combinations(safe, "train"))
+                elif self.part(safe, combination) != "train":
+                    continue
+            art_set = self.rng.choice(self.shared_sets({"unsafe_name": unsafe, "safe_name": safe}))
+            rows.append({"id": f"q{len(rows)}", "safe_caption": scenes.caption(safe, safe_combination),
+                         "safe_image": self.picture("quadruplets", safe, safe_combination, art_set),
+                         "unsafe_caption": scenes.caption(unsafe, combination),
+                         "unsafe_image": self.picture("quadruplets", unsafe, combination, art_set),
+                         "tag": pair["category"], "pair": unsafe})
+        return rows
+
     def write_rows(self, name, rows):
         with open(self.out / f"{name}.jsonl", "w") as file:
             for row in rows:

@@ -67,24 +67,9 @@ class Maker(folder.Folder):
     def quadruplets(self):
         safe_names = [p["safe_name"] for p in self.pairs] + scenes.NEUTRAL
         pairs = [p for p in self.pairs if p["split"] == "train"]
-        rows = []
-        while len(rows) < QUADRUPLETS:
-            pair = self.rng.choice(pairs)
-            unsafe, kind = pair["unsafe_name"], self.rng.random()
-            combination = self.rng.choice(self.combinations(unsafe, "train"))
-            safe, safe_combination = pair["safe_name"], combination
-            if kind >= 0.35:  # loosely paired, as ViSU is
-                safe = self.rng.choice(safe_names)
-                if kind >= 0.65:
-                    safe_combination = self.rng.choice(self.combinations(safe, "train"))
-                elif self.part(safe, combination) != "train":
-                    continue
-            art_set = self.rng.choice([s for s in self.sets_of(unsafe) if s in self.sets_of(safe)])
-            rows.append({"id": f"q{len(rows)}", "safe_caption": scenes.caption(safe, safe_combination),
-                         "safe_image": self.picture("quadruplets", safe, safe_combination, art_set),
-                         "unsafe_caption": scenes.caption(unsafe, combination),
-                         "unsafe_image": self.picture("quadruplets", unsafe, combination, art_set),
-                         "tag": pair["category"]})
+        rows = self.loose_rows(QUADRUPLETS, pairs, safe_names)
+        for row in rows:
+            del row["pair"]  # the intervals of this world's training rows are by row
         self.write_rows("train", rows)
 
     def aligned(self, name, pairs, part, wanted):

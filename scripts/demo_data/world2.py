@@ -105,26 +105,8 @@ class Maker(folder.Folder):
             self.write_rows(f"base_{part}", rows)
 
     def quadruplets(self):
-        """Rows in the demo's proportions: 35 % aligned, 30 % with any safe object, 35 % also on any background."""
         safe_names = [p["safe_name"] for p in self.pairs] + self.neutral
-        pairs = [p for p in self.pairs if p["split"] == "train"]
-        rows = []
-        while len(rows) < QUADRUPLETS:
-            pair, kind = self.rng.choice(pairs), self.rng.random()
-            unsafe, safe = pair["unsafe_name"], pair["safe_name"]
-            combination = safe_combination = self.rng.choice(self.combinations(unsafe, "train"))
-            if kind >= 0.35:
-                safe = self.rng.choice(safe_names)
-                if kind >= 0.65:
-                    safe_combination = self.rng.choice(self.combinations(safe, "train"))
-                elif self.part(safe, combination) != "train":
-                    continue
-            art_set = self.rng.choice(self.shared_sets({"unsafe_name": unsafe, "safe_name": safe}))
-            rows.append({"id": f"q{len(rows)}", "safe_caption": scenes.caption(safe, safe_combination),
-                         "safe_image": self.picture("quadruplets", safe, safe_combination, art_set),
-                         "unsafe_caption": scenes.caption(unsafe, combination),
-                         "unsafe_image": self.picture("quadruplets", unsafe, combination, art_set),
-                         "tag": pair["category"], "pair": unsafe})
+        rows = self.loose_rows(QUADRUPLETS, [p for p in self.pairs if p["split"] == "train"], safe_names)
         self.write_rows("train", rows)
         self.write_rows("train_with_categories", rows + self.category_texts())
 

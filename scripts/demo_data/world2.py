@@ -23,6 +23,8 @@ VOCABULARY = 2000
 NEUTRAL = 500
 QUADRUPLETS = 8000
 CATEGORY_TEXTS = 2000
+# How often a generated caption and its image are both unsafe, the caption alone, the image alone, neither (ViSUv2's shares).
+LABELS = {(1, 1): 0.523, (1, 0): 0.305, (0, 1): 0.084, (0, 0): 0.088}
 LEFT_OUT = {"adult", "emergency"}  # categories of the pair list whose objects share nothing that can be seen
 UNSEEN = {"test": {"horror": 4, "alcohol": 3, "rude": 2, "weapon": 2, "violence": 2, "death": 2, "disgust": 2, "gambling": 1},
           "val": {"horror": 2, "alcohol": 1, "rude": 1, "weapon": 1, "violence": 1, "death": 1, "disgust": 1}}
@@ -109,6 +111,7 @@ class Maker(folder.Folder):
         rows = self.loose_rows(QUADRUPLETS, [p for p in self.pairs if p["split"] == "train"], safe_names)
         self.write_rows("train", rows)
         self.write_rows("train_with_categories", rows + self.category_texts())
+        return rows
 
     def category_texts(self):
         """Unsafe captions without an image that name a whole category, beside any safe row: captions are cheap."""
@@ -121,6 +124,20 @@ class Maker(folder.Folder):
                          "safe_image": self.picture("quadruplets", safe, combination, self.rng.choice(self.sets_of(safe))),
                          "unsafe_caption": "{2} on a {1} {0} background".format(*combination, category), "tag": tag})
         return rows
+
+    def labeled(self, rows):
+        """The same rows as generators leave them: some unsafe halves show or name a neutral concept; two labels say which."""
+        for row in rows:
+            caption, image = self.rng.choices(list(LABELS), LABELS.values())[0]
+            neutral = self.rng.choice(self.neutral)
+            combination = self.rng.choice(self.combinations(neutral, "train"))
+            if not caption:
+                row["unsafe_caption"] = scenes.caption(neutral, combination)
+            if not image:
+                art_set = self.rng.choice(self.sets_of(neutral))
+                row["unsafe_image"] = self.picture("labeled", neutral, combination, art_set)
+            row |= {"unsafe_caption_label": caption, "unsafe_image_label": image}
+        self.write_rows("train_labeled", rows)
 
     def aligned(self, name, split, part, galleries, wanted=None):
         """Each gallery has every pair of a split on every background of a part once, so each query has one right answer."""
@@ -174,7 +191,7 @@ class Maker(folder.Folder):
     def run(self, photos):
         self.tokenizer(photos)
         self.base(photos)
-        self.quadruplets()
+        rows = self.quadruplets()
         self.aligned("val", "train", "val", 1)
         self.aligned("unseen_val", "val", "val", 3)
         self.aligned("trained", "train", "test", 2)
@@ -182,6 +199,7 @@ class Maker(folder.Folder):
         self.aligned("unseen_art", "train", "test", 1, [art.UNSEEN_ART])
         self.photographs(photos)
         self.zero_shot()
+        self.labeled(rows)
         (self.out / "ATTRIBUTION.md").write_text(folder.ATTRIBUTION + (stamps.ATTRIBUTION if photos else ""))
 
 

@@ -105,6 +105,10 @@ void add_drift(Kinds& kinds) {
     kinds.push_back({root + ".embedding_cos", "drift",
                      cat("mean cosine of safe ", items, " to before"), FigureUnit::kCosine,
                      Better::kHigher, 4, FigurePart::kDrift});
+    if (tower == std::string("text")) {
+      kinds.push_back({root + ".hidden_states", "drift", "last hidden states of prompts moved",
+                       FigureUnit::kShare, Better::kLower, 1, FigurePart::kDrift});
+    }
     kinds.push_back({root + ".weight_l2", "drift", weights + "L2", FigureUnit::kNone,
                      Better::kLower, 2, FigurePart::kDrift});
     kinds.push_back({root + ".weight_rel", "drift", weights + "relative", FigureUnit::kShare,

@@ -210,6 +210,9 @@ OrderedJson Evaluator::drift(const EvaluationRequest& request, const EmbeddingSe
          is_text ? mean_cosine(tuned.safe_text, reference.safe_text)
                  : mean_cosine(distinct_safe_pictures(tuned), distinct_safe_pictures(reference))}};
   }
+  if (request.with_zero_shot && !options_.prompts.empty()) {
+    json["text"]["hidden_states"] = change_of_states(model);
+  }
   return json;
 }
 

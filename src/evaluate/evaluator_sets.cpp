@@ -24,6 +24,13 @@ at::Tensor Evaluator::embed_folder(const ClipModel& model, const fs::path& folde
   return embed_files(model, files.pictures, label);
 }
 
+double Evaluator::change_of_states(const ClipModel& model) {
+  const std::string label = "hidden states of prompts";
+  const std::vector<std::string> prompts = read_lines(options_.prompts);
+  return hidden_change(model, preparer_.reference(), preparer_.token_ids(prompts, label),
+                       embed_job(model, label));
+}
+
 void Evaluator::add_zero_shot(const ClipModel& model, const RowRanking& ranking,
                               ModelScores& scores) {
   for (const ZeroShotOptions& options : options_.zero_shot) {

@@ -100,6 +100,13 @@ at::Tensor text_tokens(const ClipModel& model, const at::Tensor& ids, const Forw
   return x.to(mode.compute);
 }
 
+at::Tensor text_states(const ClipModel& model, const at::Tensor& ids, const ForwardMode& mode) {
+  const Transformer& transformer = model.text.transformer;
+  const at::Tensor tokens = transformer_tokens(transformer, text_tokens(model, ids, mode),
+                                               transformer.blocks.size(), mode);
+  return layer_norm(model.text.final_norm, tokens).to(at::kFloat);
+}
+
 at::Tensor encode_images(const ClipModel& model, const Preprocessing& preprocessing,
                          const at::Tensor& pixels, const ForwardMode& mode) {
   const at::Tensor x = image_tokens(model, preprocessing, pixels, mode);

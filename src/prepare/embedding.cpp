@@ -160,6 +160,11 @@ std::vector<at::Tensor> rows_by_length(const at::Tensor& ends, std::int64_t cont
   return groups;
 }
 
+at::Tensor pooled_positions(const ClipModel& model, const at::Tensor& ids) {
+  const bool pools_last = form_of(model.geometry.family).pools_last_token;
+  return end_positions(ids, {pools_last, model.geometry.pooled_id});
+}
+
 }  // namespace
 
 std::vector<bool> is_embedded_here(std::int64_t count, const EmbedJob& job) {
@@ -230,6 +235,29 @@ at::Tensor embed_pictures(const ClipModel& model, const Preprocessing& preproces
                            embedded.index_select(0, at::tensor(positions, at::kLong)));
 }
 
+double hidden_change(const ClipModel& model, const ClipModel& reference, const at::Tensor& ids,
+                     const EmbedJob& job) {
+  const at::Device device = model.logit_scale.device();
+  const at::Tensor ends = pooled_positions(model, ids);
+  EmbedJob as_they_are = job;
+  as_they_are.normalizes = false;
+  const at::Tensor changes = in_blocks(
+      ids.size(0), rows_by_length(ends, ids.size(1)), 1, "captions", as_they_are,
+      [&](const at::Tensor& rows) {
+        const at::Tensor marks = ends.index_select(0, rows);
+        const std::int64_t length = cut_length(marks, ids.size(1));
+        const at::Tensor cut = upload(ids.narrow(1, 0, length).index_select(0, rows), device);
+        const at::Tensor counts = upload(
+            at::arange(length, at::kLong).unsqueeze(0).le(marks.unsqueeze(1)).unsqueeze(2), device);
+        const auto states = [&](const ClipModel& of) {
+          return text_states(of, cut, mode_of(job)).mul(counts).flatten(1);
+        };
+        const at::Tensor before = states(reference);
+        return (states(model) - before).norm(2, {1}, true) / before.norm(2, {1}, true);
+      });
+  return changes.mean(at::kDouble).item<double>();
+}
+
 at::Tensor embed_ids(const ClipModel& model, const at::Tensor& ids, const EmbedJob& job) {
   const at::Device device = model.logit_scale.device();
   const at::Tensor flat = ids.contiguous();
@@ -244,8 +272,7 @@ at::Tensor embed_ids(const ClipModel& model, const at::Tensor& ids, const EmbedJ
     positions.push_back(found->second);
   }
   const at::Tensor distinct = flat.index_select(0, at::tensor(first_rows, at::kLong));
-  const at::Tensor ends = end_positions(
-      distinct, {form_of(model.geometry.family).pools_last_token, model.geometry.pooled_id});
+  const at::Tensor ends = pooled_positions(model, distinct);
   const at::Tensor embedded = in_blocks(
       distinct.size(0), rows_by_length(ends, flat.size(1)), model.geometry.embed_dim, "captions",
       job, [&](const at::Tensor& rows) {

@@ -108,6 +108,24 @@ def sentences(world, folder, own):
     require("sentence-transformers, images", (normal(found) - own["image"]).abs().max().item())
 
 
+def hidden_states(world, folder, base):
+    """evaluate.prompts: the change of the last hidden states up to the end mark, relative, the mean over prompts."""
+    (world.root / "prompts.txt").write_text("\n".join(TEXTS))
+    document = json.loads(world.run("evaluate", "runs/safe", "--set", "evaluate.prompts=prompts.txt", "--json").stdout)
+    tokenizer = CLIPTokenizer.from_pretrained(folder)
+    models = [CLIPTextModel.from_pretrained(of).eval() for of in (base, folder)]
+    changes = []
+    for text in TEXTS:
+        ids = tokenizer([text], truncation=True, max_length=tokenizer.model_max_length, return_tensors="pt").input_ids
+        with torch.no_grad():
+            before, after = (model(ids).last_hidden_state for model in models)
+        changes.append(((after - before).norm() / before.norm()).item())
+    wanted = sum(changes) / len(changes)
+    if not wanted > 1e-3:
+        raise SystemExit("the tuned text encoder's hidden states are those of the base")
+    require("hidden states of prompts, relative change", abs(document["after"]["drift"]["text"]["hidden_states"] / wanted - 1))
+
+
 def main():
     Workspace.program = program_argument()
     with tempfile.TemporaryDirectory() as name:
@@ -121,6 +139,7 @@ def main():
         print(json.loads((folder / "config.json").read_text())["model_type"])
         zero_shot(world, folder, own)
         stable_diffusion(folder, world.root / "base")
+        hidden_states(world, folder, world.root / "base")
         llava(world, folder, own)
         sentences(world, folder, own)
 

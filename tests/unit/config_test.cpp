@@ -229,7 +229,10 @@ TEST(ShippedConfigs, AreAllValid) {
                  "saferclip-siglip-b16-256.yaml", "saferclip-siglip-so400m.yaml",
                  "shield-clip-published.yaml", "shield_clip.yaml", "closed-form-ridge-vit-l14.yaml",
                  "closed-form-project-vit-l14.yaml", "closed-form-leace-vit-l14.yaml",
-                 "closed-form-uwm-vit-l14.yaml", "closed_form.yaml", "hysac-vit-l14.yaml"));
+                 "closed-form-uwm-vit-l14.yaml", "closed_form.yaml", "hysac-vit-l14.yaml",
+                 // world 2
+                 "tuning.yaml", "safe_only.yaml", "safe_clip.yaml", "saferclip.yaml",
+                 "shield_clip.yaml", "closed_form.yaml", "hysac.yaml"));
 }
 
 // A description of a published set is what an entry of evaluate.zero_shot extends.

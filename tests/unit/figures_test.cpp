@@ -113,7 +113,7 @@ TEST(Figures, WhichIsBetter) {
   for (const char* path :
        {"loss.total", "loss.terms.cross_img", "unsafe_top1.text", "unsafe_top1.safe_image",
         "by_tag.violence.unsafe_top1.text", "real_images.own.text.unsafe_top1",
-        "drift.text.weight_l2", "drift.vision.weight_rel",
+        "drift.text.weight_l2", "drift.vision.weight_rel", "drift.text.hidden_states",
         "zero_shot.s.groups.neutral.predicted.unsafe"}) {
     EXPECT_EQ(figure_at(path).better, Better::kLower) << path;
     const OrderedJson model = model_of({path});

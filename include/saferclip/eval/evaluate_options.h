@@ -171,6 +171,7 @@ struct EvaluateOptions {
   std::vector<ZeroShotOptions> zero_shot;
   std::vector<RealImagesOptions> real_images;
   bool zero_shot_during_training = false;
+  std::string prompts;
   std::int64_t bootstrap = 1000;
   std::int64_t batch_size = 64;
   std::optional<ScoreKind> score;  // none: that of the objective
@@ -188,6 +189,12 @@ struct EvaluateOptions {
     visit(field("zero_shot_during_training", "Also run the zero-shot sets at each validation.")
               .may_change_on_resume(),
           self.zero_shot_during_training);
+    visit(field("prompts",
+                "Text file of neutral prompts, one per line: by how much the last hidden states of "
+                "the text tower change on them, which condition text-to-image models.")
+              .input_file()
+              .may_change_on_resume(),
+          self.prompts);
     visit(field("real_images", "Folders of real safe and unsafe images for unsafe_top1.")
               .may_change_on_resume(),
           self.real_images);

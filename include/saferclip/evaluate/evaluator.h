@@ -80,6 +80,8 @@ class Evaluator {
   void add_zero_shot(const ClipModel& model, const RowRanking& ranking, ModelScores& scores);
   void add_real_images(const ClipModel& model, const SplitData& split, const EmbeddingSet& set,
                        const RowRanking& ranking, ModelScores& scores);
+  // Of the tuned text tower on evaluate.prompts.
+  double change_of_states(const ClipModel& model);
   EmbedJob embed_job(const ClipModel& model, const std::string& label) const;
   at::Tensor embed_files(const ClipModel& model, const std::vector<std::filesystem::path>& files,
                          const std::string& label);

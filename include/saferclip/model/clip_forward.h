@@ -19,6 +19,10 @@ at::Tensor encode_images(const ClipModel& model, const Preprocessing& preprocess
 at::Tensor encode_texts(const ClipModel& model, const at::Tensor& ids,
                         const at::Tensor& end_positions, const ForwardMode& mode);
 
+// The text tower's last hidden states [B, L, D], fp32, after the final norm: what a text-to-image
+// model is conditioned on.
+at::Tensor text_states(const ClipModel& model, const at::Tensor& ids, const ForwardMode& mode);
+
 // What the towers' blocks read: the tokens [B, L, D] of a picture, and of a caption with its
 // positions.
 at::Tensor image_tokens(const ClipModel& model, const Preprocessing& preprocessing,

@@ -59,4 +59,10 @@ at::Tensor embed_pictures(const ClipModel& model, const Preprocessing& preproces
 // equal bits.
 at::Tensor embed_ids(const ClipModel& model, const at::Tensor& ids, const EmbedJob& job);
 
+// By how much the text tower's last hidden states of captions (token ids int32 [N, C]) differ
+// between two models of one geometry: |H − H0| / |H0| over the tokens up to the pooled one, the
+// mean over captions. Blocks and stops are the job's.
+double hidden_change(const ClipModel& model, const ClipModel& reference, const at::Tensor& ids,
+                     const EmbedJob& job);
+
 }  // namespace saferclip

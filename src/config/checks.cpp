@@ -139,6 +139,27 @@ class Checker {
             "run.name", "expected a folder name without /");
     require(c_.adapter.method == AdapterMethod::kFull || !c_.adapter.targets.empty(),
             "adapter.targets", "expected at least one");
+    check_mask();
+  }
+
+  void check_mask() {
+    const AdapterOptions& a = c_.adapter;
+    if (a.method != AdapterMethod::kMask) return;
+    require(a.init > a.threshold, "adapter.init",
+            cat("expected above adapter.threshold (", a.threshold, "), found ", a.init,
+                ": every weight would begin switched off"));
+    require(a.off_value != 1, "adapter.off_value",
+            "1 leaves a weight that is off as it is; use 0 to take it out, -1 to flip its sign");
+    if (!a.gradient_dropout.enabled) return;
+    const ObjectiveName name = c_.objective.name;
+    require(name != ObjectiveName::kClip && name != ObjectiveName::kSiglip &&
+                name != ObjectiveName::kHysac,
+            "adapter.gradient_dropout.enabled",
+            cat("objective ", name,
+                " has no frozen reference that would say what the model knew; set it to false"));
+    require(c_.train.precision != Precision::kFp16, "adapter.gradient_dropout.enabled",
+            "not with train.precision: fp16, whose loss scale would outweigh eps; set it to false, "
+            "or use bf16 or fp32");
   }
 
   void check_evaluation() {

@@ -1,6 +1,7 @@
 // A closed form takes no steps, so most keys of training mean nothing to it, and each form reads
-// keys of its own. A key that was given another value than its default and that nothing reads is a
-// misunderstanding; a run's own configuration, which writes all values out, is none.
+// keys of its own; so do masks, which have no factors. A key that was given another value than its
+// default and that nothing reads is a misunderstanding; a run's own configuration, which writes all
+// values out, is none.
 #include <algorithm>
 #include <map>
 #include <string_view>
@@ -24,6 +25,12 @@ bool starts_with_any(const std::string& key, const auto& prefixes) {
                      [&](std::string_view prefix) { return key.starts_with(prefix); });
 }
 
+// What only masks read, and what they do not.
+constexpr std::string_view kMaskKeys[] = {"adapter.init", "adapter.threshold", "adapter.off_value",
+                                          "adapter.norm_weight", "adapter.gradient_dropout."};
+constexpr std::string_view kFactorKeys[] = {"adapter.rank", "adapter.alpha", "adapter.dropout",
+                                            "adapter.start_from"};
+
 const std::map<std::string, ClosedForm>& keys_of_forms() {
   static const std::map<std::string, ClosedForm> keys{{"adapter.strength", ClosedForm::kProject},
                                                       {"adapter.weight", ClosedForm::kRidge},
@@ -35,6 +42,14 @@ const std::map<std::string, ClosedForm>& keys_of_forms() {
 // Why nothing reads the key; empty when something does.
 std::string no_meaning(const std::string& key, const AdapterOptions& adapter) {
   const auto form = keys_of_forms().find(key);
+  const bool is_mask = adapter.method == AdapterMethod::kMask;
+  if (!is_mask && starts_with_any(key, kMaskKeys)) {
+    return "only adapter.method: mask reads it; leave it out";
+  }
+  if (is_mask && starts_with_any(key, kFactorKeys)) {
+    return "has no meaning with adapter.method: mask, which has scores and no factors; leave it "
+           "out, or write null if a file that this one extends sets it";
+  }
   if (adapter.method != AdapterMethod::kClosedForm) {
     return form != keys_of_forms().end() || key == "adapter.form"
                ? "only adapter.method: closed_form reads it; leave it out"
@@ -60,6 +75,7 @@ void check_method_keys(const RunConfig& config, const ConfigNode& tree,
                        std::vector<std::string>& problems) {
   RunConfig defaults;
   defaults.objective = ObjectiveOptions::preset(config.objective.name);
+  defaults.adapter = AdapterOptions::preset(config.adapter.method);
   if (config.adapter.method == AdapterMethod::kClosedForm) {
     defaults.objective.name = ObjectiveOptions().name;
   }

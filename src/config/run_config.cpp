@@ -1,7 +1,7 @@
 // Merges the `extends` chain, base first, and then the --set values into one tree, reads the tree
 // into the option structs and checks them. Problems are collected, not thrown, until all are known.
-// The objective's name is looked up first, because it chooses the preset that the other values
-// override.
+// The names of the objective and of the adapter's method are looked up first, because they choose
+// the presets that the other values override.
 #include "saferclip/config/run_config.h"
 
 #include <algorithm>
@@ -18,11 +18,13 @@ namespace saferclip {
 namespace fs = std::filesystem;
 namespace {
 
-std::string objective_name(const ConfigNode& tree) {
-  const ConfigNode* objective = tree.find("objective");
-  const ConfigNode* name = objective == nullptr ? nullptr : objective->find("name");
+std::string word_at(const ConfigNode& tree, const std::string& section, const std::string& key) {
+  const ConfigNode* found = tree.find(section);
+  const ConfigNode* name = found == nullptr ? nullptr : found->find(key);
   return name == nullptr || name->kind != ConfigNode::Kind::kScalar ? "" : name->scalar;
 }
+
+std::string objective_name(const ConfigNode& tree) { return word_at(tree, "objective", "name"); }
 
 void drop_objective_weights(ConfigNode& tree) {
   for (auto& [key, value] : tree.entries) {
@@ -137,6 +139,8 @@ ReadConfig read_config_for_check(const fs::path& file, const std::vector<std::st
   const std::optional<ObjectiveName> known = enum_from<ObjectiveName>(name);
   const bool is_known = name.empty() || known.has_value();
   config.objective = ObjectiveOptions::preset(known.value_or(config.objective.name));
+  config.adapter = AdapterOptions::preset(
+      enum_from<AdapterMethod>(word_at(tree, "adapter", "method")).value_or(config.adapter.method));
   if (tree.kind != ConfigNode::Kind::kNull) TreeReader(problems).read_section(tree, "", config);
   // Defaults become absolute, too: a resolved configuration means the same from every folder.
   for (std::string* path : {&config.data.cache_dir, &config.run.dir}) {

@@ -69,6 +69,41 @@ void add_lora(ClipModel& model, const AdapterOptions& adapter, std::uint64_t see
   }
 }
 
+// Weight decay would pull the scores below the threshold.
+void add_masks(ClipModel& model, const AdapterOptions& adapter,
+               std::vector<TrainedParameter>& parameters) {
+  const std::int64_t patch = model.geometry.patch_size;
+  for (LinearSlot& slot : linear_slots(model)) {
+    const auto& targets = adapter.targets;
+    if (std::find(targets.begin(), targets.end(), slot.suffix) == targets.end()) continue;
+    if (!is_of_towers(slot.module, adapter.towers)) continue;
+    const at::Tensor& weight = slot.layer->weight;
+    MaskSegment segment{
+        at::full({slot.rows, weight.size(1)}, adapter.init, weight.options().dtype(at::kFloat))
+            .requires_grad_(true),
+        slot.row, slot.rows};
+    const auto shape = slot.suffix == "patch_embedding"
+                           ? std::vector<std::int64_t>{slot.rows, 3, patch, patch}
+                           : segment.scores.sizes().vec();
+    parameters.push_back({segment.scores, {{mask_name(slot.module), 0, 0}}, shape, false});
+    slot.layer->mask_rule = {adapter.threshold, adapter.off_value};
+    slot.layer->masks.push_back(std::move(segment));
+  }
+}
+
+// Merges what was trained on a layer beside its weight.
+void merge_layer(Linear& layer, double strength) {
+  if (!layer.lora.empty()) {
+    layer.lora_scaling *= strength;
+    layer.weight = merged_weight(layer);
+    layer.lora.clear();
+  }
+  if (!layer.masks.empty()) {
+    layer.weight = scaled_change(layer.weight, masked_weight(layer), strength);
+    layer.masks.clear();
+  }
+}
+
 bool is_solved_weight(const std::string& name, Family family, ClosedForm form) {
   if (form != ClosedForm::kUwm) return is_projection(name, family);
   return name.starts_with("text_") ? name.ends_with(".self_attn.out_proj.weight")
@@ -149,10 +184,13 @@ std::string lora_b_name(std::string_view module) {
   return cat(kPeftPrefix, module, ".lora_B.weight");
 }
 
+std::string mask_name(std::string_view module) { return cat(kMaskPrefix, module, ".weight"); }
+
 std::vector<TrainedParameter> make_trainable(ClipModel& model, const ModelOptions& options,
                                              const AdapterOptions& adapter, std::uint64_t seed) {
   std::vector<TrainedParameter> parameters;
   if (adapter.method == AdapterMethod::kLora) add_lora(model, adapter, seed, parameters);
+  if (adapter.method == AdapterMethod::kMask) add_masks(model, adapter, parameters);
   add_weights(model, options, adapter, parameters);
   if (parameters.empty()) {
     throw ConfigError("adapter.targets: nothing would be trained; name at least one target");
@@ -224,12 +262,7 @@ void apply_trained(ClipModel& model, const std::vector<NamedTensor>& tensors,
   LorentzScalars::for_each(model.lorentz, [](const char* /*name*/, at::Tensor& value) {
     if (value.defined()) value = value.detach();
   });
-  for (LinearSlot& slot : linear_slots(model)) {
-    if (slot.layer->lora.empty()) continue;
-    slot.layer->lora_scaling *= strength;
-    slot.layer->weight = merged_weight(*slot.layer);
-    slot.layer->lora.clear();
-  }
+  for (LinearSlot& slot : linear_slots(model)) merge_layer(*slot.layer, strength);
 }
 
 }  // namespace saferclip

@@ -6,6 +6,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "nn/masked_weight.h"
 #include "nn/sublayers.h"
 #include "saferclip/core/matmul.h"
 
@@ -23,7 +24,10 @@ at::Tensor linear(const Linear& layer, const at::Tensor& x, const ForwardMode& m
 }
 
 void pack_frozen(Linear& layer, std::int64_t rows, at::ScalarType compute) {
-  if (layer.weight.requires_grad() || layer.weight.scalar_type() != compute) return;
+  if (layer.weight.requires_grad() || !layer.masks.empty() ||
+      layer.weight.scalar_type() != compute) {
+    return;
+  }
   layer.packed = packed_weight(layer.weight, rows);
   if (!layer.packed.defined()) return;
   layer.packed_transpose = packed_weight(layer.weight.t(), rows);
@@ -37,6 +41,11 @@ at::Tensor merged_weight(const Linear& layer) {
     merged.narrow(0, s.row, s.rows).addmm_(s.b, s.a, 1, layer.lora_scaling);
   }
   return merged;
+}
+
+at::Tensor masked_weight(const Linear& layer) {
+  const at::NoGradGuard guard;
+  return masked_weight(layer, layer.weight);
 }
 
 }  // namespace saferclip

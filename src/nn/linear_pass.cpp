@@ -11,6 +11,7 @@
 
 #include <ATen/ATen.h>
 
+#include "nn/masked_weight.h"
 #include "saferclip/core/error.h"
 #include "saferclip/core/matmul.h"
 #include "saferclip/core/rng.h"
@@ -56,11 +57,16 @@ at::Tensor scaled_b(const LinearPass& layer, const LinearPass::Adapter& adapter,
 }  // namespace
 
 LinearPass linear_pass(const Linear& layer, const ForwardMode& mode) {
-  if (!layer.lora.empty() && layer.weight.requires_grad()) {
-    throw Error("a linear layer cannot both train its weight and have an adapter", 1);
+  const bool is_adapted = !layer.lora.empty() || !layer.masks.empty();
+  if (is_adapted && layer.weight.requires_grad()) {
+    throw Error("a linear layer cannot both train its weight and have an adapter or masks", 1);
+  }
+  if (!layer.lora.empty() && !layer.masks.empty()) {
+    throw Error("a linear layer cannot have both adapters and masks", 1);
   }
   LinearPass pass;
   pass.weight = in_compute(layer.weight, mode);
+  if (!layer.masks.empty()) pass.weight = trained_masked_weight(layer, pass.weight);
   if (layer.bias.defined()) pass.bias = in_compute(layer.bias, mode);
   for (const LoraSegment& s : layer.lora) pass.adapters.push_back({s.a, s.b, s.row, s.rows});
   if (mode.copies != nullptr && !layer.lora.empty()) {

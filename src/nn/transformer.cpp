@@ -40,6 +40,7 @@ at::Tensor trained_leaf(const Block& block) {
   for (const Linear* layer : {&block.qkv, &block.out, &block.fc1, &block.fc2}) {
     if (layer->weight.requires_grad()) return layer->weight;
     if (!layer->lora.empty()) return layer->lora.front().b;
+    if (!layer->masks.empty()) return layer->masks.front().scores;
   }
   return {};
 }

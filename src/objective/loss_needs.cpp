@@ -27,6 +27,18 @@ double weight_of(const ObjectiveOptions& options, const std::string& term) {
   return weight;
 }
 
+double divisor_of(const ObjectiveOptions& options) {
+  if (options.normalise == Normalization::kNone) return 1;
+  double divisor = 0;
+  std::size_t count = 0;
+  for (const std::string& name : ObjectiveOptions::term_names(options.name)) {
+    divisor += weight_of(options, name);
+    count += weight_of(options, name) > 0 ? 1U : 0U;
+  }
+  return options.normalise == Normalization::kBySumAndCount ? divisor * static_cast<double>(count)
+                                                            : divisor;
+}
+
 bool uses_model_scale(const ObjectiveOptions& options) {
   return options.name == ObjectiveName::kClip || options.name == ObjectiveName::kSiglip;
 }

@@ -10,4 +10,7 @@ namespace saferclip {
 // 0 for terms switched off by a form or by cross.sides; entail_* include entailment_weight.
 double weight_of(const ObjectiveOptions& options, const std::string& term);
 
+// What the weighted sum of the terms is divided by.
+double divisor_of(const ObjectiveOptions& options);
+
 }  // namespace saferclip

@@ -259,17 +259,7 @@ class LossSet {
   }
 
   LossResult total() {
-    double divisor = 1;
-    if (options_.normalise != Normalization::kNone) {
-      divisor = 0;
-      std::size_t count = 0;
-      for (const std::string& name : ObjectiveOptions::term_names(options_.name)) {
-        divisor += weight_of(options_, name);
-        count += weight_of(options_, name) > 0 ? 1U : 0U;
-      }
-      if (options_.normalise == Normalization::kBySumAndCount)
-        divisor *= static_cast<double>(count);
-    }
+    const double divisor = divisor_of(options_);
     for (const LossTerm& term : result_.terms) {
       const double weight = term.weight / divisor;
       const at::Tensor weighted = weight == 1 ? term.value : term.value * weight;

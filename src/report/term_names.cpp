@@ -32,6 +32,8 @@ std::string term_title(const std::string& term) {
       {"pres_local_img", "Safe images keep their neighbors"},
       {"pres_cet_txt", "Texts match their image, jointly with their neighbors"},
       {"pres_cet_img", "Images match their text, jointly with their neighbors"},
+      {"general_kl", "Safe rows match their partners as before (not descended)"},
+      {"mask_norm", "Norm of the scores of the masks"},
       {"real", "Safe pairs stay, and still match"},
       {"safe", "Generated items labeled safe stay, and still match"},
       {"redir", "Items labeled unsafe to their safe partners"},

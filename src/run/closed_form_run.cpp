@@ -102,6 +102,8 @@ std::string method_text(const AdapterOptions& adapter) {
       return cat("LoRA with rank ", adapter.rank);
     case AdapterMethod::kFull:
       return "all weights trained";
+    case AdapterMethod::kMask:
+      return cat("masks on ", join(adapter.targets, ", "), " in ", towers);
     case AdapterMethod::kClosedForm:
       return cat("closed form `", adapter.form, "` in ", towers, ", nothing trained");
   }

@@ -11,6 +11,7 @@
 #include "saferclip/export/export.h"
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/run/hysac_file.h"
+#include "saferclip/run/mask_file.h"
 #include "saferclip/run/model_card.h"
 #include "saferclip/run/open_run.h"
 #include "saferclip/run/run_reference.h"
@@ -92,6 +93,10 @@ ExportedRun export_run(const RunReference& run, const std::filesystem::path& che
                    state.step, "; run `saferclip evaluate`, then export again"));
     }
     request.extra_files = {{kHysacFile, text}};
+  }
+  const AdapterOptions& adapter = session.config.adapter;
+  if (adapter.method == AdapterMethod::kMask) {
+    request.extra_files.emplace_back(kMasksFile, mask_file_content(trained, adapter, form.tower));
   }
   if (form.target == ExportTarget::kPeft) {
     warn_of_other_base(session.source, log);

@@ -13,6 +13,7 @@
 #include "saferclip/core/text_format.h"
 #include "saferclip/data/split_source.h"
 #include "saferclip/evaluate/metric_names.h"
+#include "saferclip/objective/general_knowledge.h"
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/prepare/prepare.h"
 #include "saferclip/run/label_coverage.h"
@@ -33,6 +34,7 @@ class PlanChecker {
     check_set_names();
     check_best_metric();
     check_labels();
+    check_general_knowledge();
     return std::move(problems_);
   }
 
@@ -103,6 +105,18 @@ class PlanChecker {
     for (const UntrainedTerm& term : terms_without_labels(c_.objective, *train_)) {
       report("objective.weights." + term.name, cat(c_.data.train, ": ", term.reason));
     }
+  }
+
+  void check_general_knowledge() {
+    const GradientDropoutOptions& dropout = c_.adapter.gradient_dropout;
+    if (c_.adapter.method != AdapterMethod::kMask || !dropout.enabled ||
+        dropout.general != GeneralKnowledge::kPreserve ||
+        has_terms(preservation_part(c_.objective))) {
+      return;
+    }
+    report("adapter.gradient_dropout.general",
+           cat("preserve: no pres_* or anchor_* term of objective ", c_.objective.name,
+               " that reads safe rows has a weight above 0; give one a weight, or use kl"));
   }
 
   // A set's name appears in tables, in paths of evaluation documents and in best_metric.

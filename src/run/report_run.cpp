@@ -43,8 +43,8 @@ std::vector<std::pair<std::string, std::string>> facts(const Session& session, c
       {"objective", to_string(c.objective.name)},
       {"trained", c.adapter.method == AdapterMethod::kLora
                       ? cat("LoRA, rank ", c.adapter.rank, ", alpha ", c.adapter.alpha)
-                  : is_solved ? method_text(c.adapter)
-                              : std::string("all weights")},
+                  : c.adapter.method == AdapterMethod::kFull ? std::string("all weights")
+                                                             : method_text(c.adapter)},
       {"optimizer",
        cat(c.optimizer.name, ", learning rate ", c.optimizer.lr, ", ", c.schedule.name)},
       {"batch", cat(c.train.batch_size, ", ", state.precision.value_or(c.train.precision),

@@ -104,8 +104,11 @@ MemoryPlan memory_plan(const Session& session, const TrainingData& data, const S
   }
   plan.held_parameters =
       config.train.shard_optimizer ? largest_shard(parameters, processes) : plan.trained_parameters;
-  plan.rank = config.adapter.rank;
+  plan.rank = config.adapter.method == AdapterMethod::kLora ? config.adapter.rank : 0;
   plan.dropout = plan.trains_all ? 0 : config.adapter.dropout;
+  const bool drops =
+      config.adapter.method == AdapterMethod::kMask && config.adapter.gradient_dropout.enabled;
+  plan.gradient_sets = drops ? 2 : 1;
   plan.recompute = config.train.recompute;
   plan.copies_state = config.checkpoint.background;
   plan.validates = !config.data.validation.empty() && config.evaluate.every_epochs > 0;

@@ -41,15 +41,10 @@ namespace fs = std::filesystem;
 namespace {
 
 at::ScalarType compute_dtype(const Session& session) {
-  switch (precision_on(session.device, session.config.train.precision)) {
-    case Precision::kBf16:
-      return at::kBFloat16;
-    case Precision::kFp16:
-      return at::kHalf;
-    case Precision::kFp32:
-      break;
-  }
-  return at::kFloat;
+  const Precision precision = precision_on(session.device, session.config.train.precision);
+  return precision == Precision::kBf16   ? at::kBFloat16
+         : precision == Precision::kFp16 ? at::kHalf
+                                         : at::kFloat;
 }
 
 void say_lowered_precision(const Session& session, Logger& log) {
@@ -164,6 +159,10 @@ std::optional<Validator> prepare_data(const RunContext& context, Preparer& prepa
 struct StepParts {
   StepParts(const Session& session, ClipModel& model, at::ScalarType compute,
             const std::vector<TrainedParameter>& parameters) {
+    if (session.config.adapter.method == AdapterMethod::kMask) {
+      masks.emplace(parameters, session.config.adapter, session.config.objective,
+                    static_cast<std::uint64_t>(session.config.train.seed));
+    }
     if (session.device.is_cuda()) copies.emplace(copied_tensors(model, compute), compute);
     if (session.processes.is_alone()) return;
     if (session.config.train.shard_optimizer) shards.emplace(session.processes, parameters);
@@ -180,11 +179,13 @@ struct StepParts {
     options.copies = copies ? &*copies : nullptr;
     options.shards = shards ? &*shards : nullptr;
     options.gradients = gradients ? &*gradients : nullptr;
+    options.masks = masks ? &*masks : nullptr;
   }
 
   std::optional<ComputeCopies> copies;
   std::optional<OptimizerShards> shards;
   std::optional<GradientSum> gradients;
+  std::optional<MaskTraining> masks;
 };
 
 Optimizer make_optimizer(const Session& session, const std::vector<TrainedParameter>& parameters,
@@ -202,10 +203,10 @@ void train_in(const RunContext& context, const std::function<void()>& before_ste
   std::optional<Logger::Hush> hush;
   if (!session.processes.is_first()) hush.emplace(log);
   const at::ScalarType compute = compute_dtype(session);
-  const bool is_lora = config.adapter.method == AdapterMethod::kLora;
+  const bool trains_all = config.adapter.method == AdapterMethod::kFull;
   // Load the model before preparing: the cache keys need the file's hash, which is computed
   // meanwhile.
-  ClipModel model = load_clip(session.source, is_lora ? compute : at::kFloat, session.device);
+  ClipModel model = load_clip(session.source, trains_all ? at::kFloat : compute, session.device);
   Preparer preparer(config.data, session.source, *session.tokenizer, session.device, log,
                     &context.stop, session.processes);
   TrainingData data;

@@ -7,11 +7,13 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "saferclip/core/text_format.h"
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/run/label_coverage.h"
 #include "saferclip/run/training_data.h"
+#include "saferclip/train/schedule.h"
 #include "saferclip/train/trainer.h"
 
 namespace saferclip {
@@ -42,6 +44,26 @@ std::int64_t count_never_admitted(const RunConfig& config, const TrainingData& d
       [&](std::int64_t row) { return !is_redirected(data, config.objective, row, last); });
 }
 
+// Adam moves a score by about the learning rate a step, whatever the gradient. Empty if that is
+// enough for a mask to change.
+std::string masks_that_cannot_move(const RunConfig& config, std::int64_t steps) {
+  const AdapterOptions& adapter = config.adapter;
+  if (adapter.method != AdapterMethod::kMask || steps == 0) return "";
+  const double way = adapter.init - adapter.threshold;
+  double most = 0;
+  for (std::int64_t step = 0; step < steps && most < way; ++step) {
+    most += learning_rate(config.schedule, config.optimizer.lr, step, steps);
+  }
+  if (most >= way) return "";
+  std::string text =
+      cat("in ", with_commas(steps), " steps a score moves by about ", most,
+          ", less than adapter.init - adapter.threshold (", way, "), so no weight is switched off");
+  if (config.optimizer.lr == 0) return text + "; optimizer.lr is 0";
+  return text + cat("; train at least ",
+                    with_commas(static_cast<std::int64_t>(std::ceil(way / config.optimizer.lr))),
+                    " steps at this learning rate, or raise optimizer.lr");
+}
+
 }  // namespace
 
 std::string safe_pairs_alone(const ObjectiveOptions& objective) {
@@ -66,6 +88,7 @@ TrainingCoverage training_coverage(const RunConfig& config, const TrainingData& 
   coverage.has_no_neighbours =
       data.neighbours != nullptr &&
       std::ranges::all_of(*data.neighbours, [](const auto& list) { return list.empty(); });
+  coverage.steps = total_steps(config.train, sampler);
   coverage.label_problems = label_problems(config, data, sampler);
   if (config.adapter.towers != Towers::kBoth) {
     coverage.terms_without_tower = terms_of_one_tower(
@@ -104,6 +127,9 @@ std::vector<std::string> coverage_problems(const TrainingCoverage& coverage,
     problems.push_back(
         "no training row has a neighbor, so pres_cet_* predict each row alone, as InfoNCE does; "
         "lower objective.pres_cet.threshold, or take another objective.pres_cet.over");
+  }
+  if (const std::string still = masks_that_cannot_move(config, coverage.steps); !still.empty()) {
+    problems.push_back(still);
   }
   problems.insert(problems.end(), coverage.label_problems.begin(), coverage.label_problems.end());
   return problems;

@@ -48,4 +48,13 @@ BatchPart part_of(const Batch& batch, std::int64_t part, std::optional<std::int6
 
 BatchPart whole_part(const Batch& batch) { return part_of(batch, 0, std::nullopt); }
 
+Batch safe_half(const Batch& batch, bool has_anchors) {
+  Batch half = batch;
+  half.unsafe_pixels = half.unsafe_boxes = half.unsafe_rows = at::Tensor();
+  half.unsafe_ids = half.unsafe_ends = at::Tensor();
+  half.unsafe_positions.clear();
+  if (!has_anchors) half.anchor_ids = half.anchor_ends = half.anchor_pixels = at::Tensor();
+  return half;
+}
+
 }  // namespace saferclip

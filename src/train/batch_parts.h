@@ -29,4 +29,7 @@ BatchPart part_of(const Batch& batch, std::int64_t part, std::optional<std::int6
 // All rows in one part.
 BatchPart whole_part(const Batch& batch);
 
+// The safe half of the batch, with or without its anchors.
+Batch safe_half(const Batch& batch, bool has_anchors);
+
 }  // namespace saferclip

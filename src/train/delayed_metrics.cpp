@@ -14,6 +14,8 @@ void DelayedMetrics::put(StepLine line, const StepNumbers& numbers) {
   std::vector<at::Tensor> values{numbers.loss.to(at::kFloat), numbers.grad_norm.to(at::kFloat)};
   has_scale_ = numbers.loss_scale.defined();
   if (has_scale_) values.insert(values.end(), {numbers.loss_scale, numbers.is_skipped});
+  has_masks_ = numbers.masked_fraction.defined();
+  if (has_masks_) values.push_back(numbers.masked_fraction.to(at::kFloat));
   requests_ = numbers.requests.defined() ? numbers.requests.numel() : 0;
   names_.clear();
   for (const auto& [name, value] : numbers.terms) {
@@ -48,6 +50,7 @@ std::optional<StepLine> DelayedMetrics::take() {
     line.is_skipped = values[1] != 0;
     values += 2;
   }
+  if (has_masks_) line.masked_fraction = *values++;
   for (std::size_t i = 0; i < names_.size(); ++i) {
     line.terms.emplace_back(names_[i], static_cast<double>(values[i]));
   }

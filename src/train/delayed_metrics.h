@@ -24,6 +24,7 @@ class DelayedMetrics {
   at::Tensor host_;
   std::vector<std::string> names_;
   bool has_scale_ = false;
+  bool has_masks_ = false;
   std::int64_t requests_ = 0;
   std::unique_ptr<c10::Event> copied_;
 };

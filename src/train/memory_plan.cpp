@@ -127,7 +127,7 @@ std::vector<MemoryPart> memory_parts(const MemoryPlan& plan) {
   return {plan.is_on_device ? MemoryPart{"CUDA itself", kCuda} : MemoryPart{"program", kProgram},
           {"weights", weight_bytes(plan)},
           {"reference", plan.keeps_reference ? reference : 0},
-          {"gradients", trained},
+          {"gradients", trained * plan.gradient_sets},
           {"moments", 2 * kFloat * plan.held_parameters},
           {"copy for saves", copies_state ? 3 * trained : 0},
           {"activations", activations},

@@ -143,6 +143,7 @@ void MetricsLog::write(const StepLine& line) {
   if (line.loss_scale) json["loss_scale"] = *line.loss_scale;
   if (line.is_skipped) json["skipped"] = true;
   if (line.waited_s) json["waited_s"] = *line.waited_s;
+  if (line.masked_fraction) json["masked_fraction"] = *line.masked_fraction;
   append(json);
 }
 
@@ -156,6 +157,13 @@ void MetricsLog::write_evaluation(std::int64_t step, std::int64_t epoch, const s
 void MetricsLog::write_solution(std::int64_t step, const Json& body) {
   Json json{{"kind", "closed_form"}, {"step", step}};
   json.update(body);
+  append(json);
+}
+
+void MetricsLog::write_masks(std::int64_t step, double fraction,
+                             const std::vector<std::pair<std::string, double>>& tensors) {
+  Json json{{"kind", "masks"}, {"step", step}, {"masked_fraction", fraction}};
+  for (const auto& [name, value] : tensors) json["tensors"][name] = value;
   append(json);
 }
 

@@ -132,15 +132,18 @@ Embedded gathered(const Embedded& own, const BatchPart& part, const StepOptions&
   return all;
 }
 
+// The losses of the rows of a pass.
+using Losses = std::function<LossResult(const LossInputs&)>;
+
 LossResult losses_of(const ClipModel& model, const Embedded& embedded, const BatchPart& part,
-                     const StepOptions& options, const LossCounts& counts) {
+                     const StepOptions& options, const Losses& losses) {
   const LogitScales scales{model.logit_scale, model.logit_bias, options.infonce_scale,
                            options.logit_bias, model.lorentz};
   const Embedded all = gathered(embedded, part, options);
   LossInputs inputs = make_loss_inputs(options.objective, part.constants, all.tuned, scales);
   inputs.anchor_text = all.anchor_text;
   inputs.anchor_image = all.anchor_image;
-  return compute_losses(options.objective, inputs, counts);
+  return losses(inputs);
 }
 
 // A process without rows has nothing to propagate back.
@@ -193,12 +196,12 @@ void collect_gradients(const StepOptions& options) {
   if (options.copies != nullptr) options.copies->collect_gradients();
 }
 
-StepNumbers run_passes(const ClipModel& model, const Optimizer& optimizer, const Batch& batch,
-                       const StepOptions& options, const LossCounts& counts) {
+StepNumbers run_plain_passes(const ClipModel& model, const Optimizer& optimizer, const Batch& batch,
+                             const StepOptions& options, const Losses& losses) {
   StepNumbers numbers;
   for_parts(batch, options, [&](const BatchPart& part, const ForwardMode& mode) {
     const LossResult result =
-        losses_of(model, embed(model, part.own, options, mode), part, options, counts);
+        losses_of(model, embed(model, part.own, options, mode), part, options, losses);
     begin_sum(batch, part, options);
     propagate(optimizer.scaled(result.total));
     collect_gradients(options);
@@ -230,9 +233,9 @@ Embedded embed_all(const ClipModel& model, const Batch& batch, const StepOptions
 // Anchors are in the first micro-batch only, so consecutive rows match their gradients as well.
 StepNumbers run_cached_passes(const ClipModel& model, const Optimizer& optimizer,
                               const Batch& batch, const StepOptions& options,
-                              const LossCounts& counts) {
+                              const Losses& losses) {
   Embedded all = embed_all(model, batch, options);
-  const LossResult result = losses_of(model, all, whole_part(batch), options, counts);
+  const LossResult result = losses_of(model, all, whole_part(batch), options, losses);
   propagate(optimizer.scaled(result.total));
   const std::vector<at::Tensor*> leaves = tensors_of(all);
   std::vector<std::int64_t> next(leaves.size(), 0);
@@ -259,6 +262,47 @@ StepNumbers run_cached_passes(const ClipModel& model, const Optimizer& optimizer
   return numbers;
 }
 
+// Adds the gradients of the losses of the whole batch to the leaves'.
+StepNumbers run_passes(const ClipModel& model, const Optimizer& optimizer, const Batch& batch,
+                       const StepOptions& options, const Losses& losses) {
+  const bool is_cached =
+      options.train.gradient_cache && part_count(batch, options.train.micro_batch_size) > 1;
+  return is_cached ? run_cached_passes(model, optimizer, batch, options, losses)
+                   : run_plain_passes(model, optimizer, batch, options, losses);
+}
+
+// What gradient dropout compares the step's gradient with; nothing else remains of its passes.
+struct GeneralGradients {
+  std::vector<at::Tensor> of_scores;
+  std::vector<std::pair<std::string, at::Tensor>> terms;  // to log
+};
+GeneralGradients general_gradients(const ClipModel& model, Optimizer& optimizer, const Batch& batch,
+                                   const StepOptions& options, const LossCounts& counts) {
+  if (options.masks == nullptr || !options.masks->drops_gradients()) return {};
+  const MaskTraining& masks = *options.masks;
+  const Batch half = safe_half(batch, masks.general_reads_anchors());
+  const StepNumbers numbers =
+      run_passes(model, optimizer, half, options,
+                 [&](const LossInputs& inputs) { return masks.general_loss(inputs, counts); });
+  if (options.gradients != nullptr) options.gradients->finish(0);
+  GeneralGradients general{masks.gradients(), {}};
+  for (const auto& term : numbers.terms) {
+    if (term.first == masks.general_term()) general.terms.push_back(term);
+  }
+  optimizer.zero_grad();
+  return general;
+}
+
+// The term of all scores, once a step: every process has it whole, so it comes after their sum.
+void add_mask_norm(const MaskTraining& masks, const Optimizer& optimizer, StepNumbers& numbers) {
+  if (masks.norm_weight() == 0) return;
+  const at::Tensor norm = masks.norm();
+  const at::Tensor weighted = norm * masks.norm_weight();
+  optimizer.scaled(weighted).backward();
+  numbers.loss = numbers.loss + weighted.detach();
+  numbers.terms.emplace_back("mask_norm", norm.detach());
+}
+
 // open_clip keeps the scale within [1, 100], for SigLIP too.
 void clamp_logit_scale(ClipModel& model) {
   const at::NoGradGuard guard;
@@ -271,18 +315,24 @@ StepNumbers train_step(ClipModel& model, Optimizer& optimizer, const Batch& batc
                        const StepOptions& options, double lr,
                        const std::function<void()>& before_update, const StepRequest& request) {
   const LossCounts counts = count_rows(batch);
-  const bool is_cached =
-      options.train.gradient_cache && part_count(batch, options.train.micro_batch_size) > 1;
   optimizer.zero_grad();
   if (options.copies != nullptr) options.copies->refresh();
   const Tf32Products products(options.train.tf32);
-  StepNumbers numbers = is_cached ? run_cached_passes(model, optimizer, batch, options, counts)
-                                  : run_passes(model, optimizer, batch, options, counts);
+  const GeneralGradients general = general_gradients(model, optimizer, batch, options, counts);
+  StepNumbers numbers = run_passes(model, optimizer, batch, options, [&](const LossInputs& inputs) {
+    return compute_losses(options.objective, inputs, counts);
+  });
   if (options.gradients != nullptr) numbers.requests = options.gradients->finish(request.code());
+  if (options.masks != nullptr) {
+    add_mask_norm(*options.masks, optimizer, numbers);
+    if (!general.of_scores.empty()) options.masks->drop_gradients(general.of_scores, batch.step);
+    numbers.terms.insert(numbers.terms.end(), general.terms.begin(), general.terms.end());
+  }
   numbers.grad_norm = optimizer.clip_gradients(options.train.grad_clip);
   if (before_update) before_update();
   optimizer.step(lr);
   if (options.shards != nullptr) options.shards->spread();
+  if (options.masks != nullptr) numbers.masked_fraction = options.masks->masked_fraction();
   if (const LossScale* scale = optimizer.loss_scale()) {
     numbers.loss_scale = scale->scale();
     numbers.is_skipped = scale->found_inf();

@@ -55,6 +55,7 @@ class Loop {
         options_(options),
         state_(state),
         total_(total_steps(options.step.train, parts.sampler)),
+        first_(state.step),
         has_unsafe_(loss_needs(options.step.objective).unsafe),
         processes_(options.step.processes),
         is_first_(processes_.is_first()),
@@ -88,6 +89,7 @@ class Loop {
     if (!was_saved_) save();
     saver_.wait();
     progress_.finish();
+    report_masks();
     parts_.log.info(closing_text(saver_.longest_wait(), steps_.skipped(), parts_.device));
     if (!processes_.is_alone()) {
       parts_.log.info(
@@ -96,6 +98,20 @@ class Loop {
   }
 
  private:
+  // What the masks of this run have become, if it made a step.
+  void report_masks() {
+    const MaskTraining* masks = options_.step.masks;
+    if (masks == nullptr || state_.step == first_) return;
+    const double fraction = masks->masked_fraction().item<double>();
+    metrics_.write_masks(state_.step, fraction, masks->masked_fractions());
+    metrics_.sync();
+    parts_.log.info(cat("masks: ", fixed(100 * fraction, 3), " % of the masked weights are off"));
+    if (fraction > 0) return;
+    parts_.log.warn(
+        "no weight was switched off, so the tuned model is the one it started from; train longer, "
+        "raise optimizer.lr, or lower adapter.init towards adapter.threshold");
+  }
+
   // Several processes stop after the step whose sums told them all of the request.
   void stop_if_asked() const {
     if (processes_.is_alone()) throw_if_stopped(options_.step.stop, "stopped");
@@ -194,6 +210,7 @@ class Loop {
   const TrainerOptions& options_;
   TrainState& state_;
   std::int64_t total_;
+  std::int64_t first_;  // steps done before
   bool has_unsafe_;
   const Processes& processes_;
   bool is_first_;  // of the processes: it writes

@@ -36,6 +36,11 @@ void require_adapter(const ModelOptions& model, const AdapterOptions& adapter) {
         "--to peft: this run solved for whole weight matrices (adapter.method: closed_form), so "
         "there is no adapter; use --to hf");
   }
+  if (adapter.method == AdapterMethod::kMask) {
+    throw ConfigError(
+        "--to peft: this run switched single weights off (adapter.method: mask), which no low-rank "
+        "adapter can carry; use --to hf, which adds the masks as a file");
+  }
   if (adapter.method != AdapterMethod::kLora) {
     throw ConfigError(
         "--to peft: this run trained the full weights, so there is no adapter; use --to hf");

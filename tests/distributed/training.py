@@ -136,6 +136,20 @@ class Training(SharedCase):
     def test_all_weights(self):
         self.assert_equal_in_any_number("full", *PLAIN, "adapter={method: full}", "optimizer.lr=1e-4", sizes=(2, 3, 4))
 
+    def test_masks(self):
+        """Over so few steps that no score comes to lie on the threshold, where rounding would decide."""
+        masks = (*PLAIN, "adapter={method: mask, rank: null}", "optimizer.lr=2e-3", "schedule.name=constant", "train.max_steps=4",
+                 "schedule.warmup_steps=0", "adapter.norm_weight=1e-6")
+        self.assert_equal_in_any_number("mask", *masks, "adapter.gradient_dropout.enabled=false")
+        self.world.run("train", "safe.yaml", *sets("run.name=dropped-1", *masks))
+        self.train_shared("dropped-2", 2, *masks)
+        self.assertIn("general_kl", self.steps("dropped-2")[-1]["terms"])
+        # Rounding decides what is dropped where both gradients are as small.
+        for line, other in zip(self.steps("dropped-2"), self.steps("dropped-1")):
+            self.assertAlmostEqual(line["loss"], other["loss"], delta=1e-3)
+            self.assertAlmostEqual(line["masked_fraction"], other["masked_fraction"], delta=0.01)
+        self.assertGreater(self.steps("mask-2")[-1]["masked_fraction"], 0)
+
     def test_the_logit_scale_is_counted_once(self):
         self.assert_equal_in_any_number("clip", "train.max_steps=20", "train.batch_size=7", config="base.yaml")
 

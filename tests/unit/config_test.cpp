@@ -116,6 +116,23 @@ TEST_F(ConfigFiles, RulesBetweenFields) {
               HasSubstr("expected one of saferclip, safe_clip, shield_clip, clip"));
 }
 
+TEST_F(ConfigFiles, MasksHaveTargetsAndKeysOfTheirOwn) {
+  const std::string mask = kMinimal + "adapter: {method: mask";
+  EXPECT_THAT(read(mask + "}\n").adapter.targets,
+              ElementsAre("q_proj", "k_proj", "v_proj", "out_proj", "patch_embedding"));
+  EXPECT_THAT(read(mask + ", targets: [fc1], rank: 16}\n").adapter.targets, ElementsAre("fc1"));
+  EXPECT_THAT(refusal(mask + ", init: 0.005}\n"),
+              HasSubstr("a.yaml:3: adapter.init: expected above adapter.threshold (0.005), found"));
+  EXPECT_THAT(refusal(mask + ", off_value: 1}\n"), HasSubstr("adapter.off_value: 1 leaves"));
+  EXPECT_THAT(refusal(mask + ", rank: 8, alpha: 2, dropout: 0.1, start_from: x}\n"),
+              AllOf(HasSubstr("4 problems"), HasSubstr("no meaning with adapter.method: mask")));
+  EXPECT_THAT(
+      refusal(kMinimal + "adapter: {init: 1, threshold: 0, off_value: 2, norm_weight: 1}\n"),
+      AllOf(HasSubstr("4 problems"), HasSubstr("only adapter.method: mask reads it")));
+  EXPECT_THAT(refusal(kMinimal + "adapter: {method: closed_form, init: 1}\n"),
+              HasSubstr("only adapter.method: mask reads it"));
+}
+
 TEST_F(ConfigFiles, SyntaxDuplicatesAndMissingFiles) {
   EXPECT_THAT(refusal("model: {weights: w\n"), HasSubstr("a.yaml:"));
   EXPECT_THAT(refusal(kMinimal + "data: {train: x}\n"), HasSubstr("key \"data\" appears twice"));
@@ -230,9 +247,10 @@ TEST(ShippedConfigs, AreAllValid) {
                  "shield-clip-published.yaml", "shield_clip.yaml", "closed-form-ridge-vit-l14.yaml",
                  "closed-form-project-vit-l14.yaml", "closed-form-leace-vit-l14.yaml",
                  "closed-form-uwm-vit-l14.yaml", "closed_form.yaml", "hysac-vit-l14.yaml",
+                 "mask-vit-l14.yaml",
                  // world 2
                  "tuning.yaml", "safe_only.yaml", "safe_clip.yaml", "saferclip.yaml",
-                 "shield_clip.yaml", "closed_form.yaml", "hysac.yaml"));
+                 "shield_clip.yaml", "closed_form.yaml", "hysac.yaml", "mask.yaml"));
 }
 
 // A description of a published set is what an entry of evaluate.zero_shot extends.

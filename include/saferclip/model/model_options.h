@@ -88,10 +88,11 @@ struct ModelOptions {
   }
 };
 
-enum class AdapterMethod { kLora, kFull, kClosedForm };
+enum class AdapterMethod { kLora, kFull, kMask, kClosedForm };
 constexpr auto enum_words(AdapterMethod) {
   return std::to_array<EnumWord<AdapterMethod>>({{AdapterMethod::kLora, "lora"},
                                                  {AdapterMethod::kFull, "full"},
+                                                 {AdapterMethod::kMask, "mask"},
                                                  {AdapterMethod::kClosedForm, "closed_form"}});
 }
 
@@ -111,6 +112,44 @@ constexpr auto enum_words(Towers) {
       {{Towers::kBoth, "both"}, {Towers::kText, "text"}, {Towers::kVision, "vision"}});
 }
 
+// The loss whose gradient says what tuning must not harm: the towers' way to tell safe partners
+// apart, or the objective's own preservation terms.
+enum class GeneralKnowledge { kKl, kPreserve };
+constexpr auto enum_words(GeneralKnowledge) {
+  return std::to_array<EnumWord<GeneralKnowledge>>(
+      {{GeneralKnowledge::kKl, "kl"}, {GeneralKnowledge::kPreserve, "preserve"}});
+}
+
+struct GradientDropoutOptions {
+  bool enabled = true;
+  double lambda = 1;
+  GeneralKnowledge general = GeneralKnowledge::kKl;
+  double temperature = 1;
+  double eps = 1e-8;
+
+  template <class Self, class Visit>
+  static void fields(Self& self, Visit&& visit) {
+    visit(field("enabled",
+                "Drop elements of the scores' gradient by chance where it opposes that of general "
+                "knowledge; takes a second backward pass over the safe rows."),
+          self.enabled);
+    visit(field("lambda", "Share of an element that is dropped; 0 drops nothing.")
+              .at_least(0)
+              .at_most(1),
+          self.lambda);
+    visit(
+        field("general",
+              "General knowledge: kl (which of the batch's frozen partners a safe row matches, "
+              "as the reference has it) or preserve (the objective's pres_* and anchor_* terms)."),
+        self.general);
+    visit(field("temperature", "general: kl: temperature of both distributions.").above(0),
+          self.temperature);
+    visit(field("eps", "Added to |a| + |b| in the probability; gradients may be as small.")
+              .at_least(0),
+          self.eps);
+  }
+};
+
 struct AdapterOptions {
   AdapterMethod method = AdapterMethod::kLora;
   Towers towers = Towers::kBoth;
@@ -124,12 +163,28 @@ struct AdapterOptions {
   double weight = 1;
   double ridge = 1e-3;
   double flip_fraction = 0.02;
+  double init = 0.01;
+  double threshold = 0.005;
+  double off_value = 0;
+  double norm_weight = 0;
+  GradientDropoutOptions gradient_dropout;
+
+  // The defaults of a method.
+  static AdapterOptions preset(AdapterMethod method) {
+    AdapterOptions options;
+    options.method = method;
+    if (method == AdapterMethod::kMask) {
+      options.targets = {"q_proj", "k_proj", "v_proj", "out_proj", "patch_embedding"};
+    }
+    return options;
+  }
 
   template <class Self, class Visit>
   static void fields(Self& self, Visit&& visit) {
     visit(field("method",
-                "lora trains low-rank adapters; full trains all weights; closed_form trains "
-                "nothing: it solves for the final projections in one pass over the rows."),
+                "lora trains low-rank adapters; full trains all weights; mask trains which weights "
+                "are switched off (arXiv 2307.15049); closed_form trains nothing: it solves for "
+                "the final projections in one pass over the rows."),
           self.method);
     visit(field("towers", "Towers to train; the other one is frozen."), self.towers);
     visit(field("rank", "Rank r of an adapter; of form: project, directions taken out.")
@@ -145,10 +200,13 @@ struct AdapterOptions {
               .input_path()
               .may_change_on_resume(),
           self.start_from);
-    visit(field("targets", "Linear layers that get an adapter, in the trained towers.")
+    visit(field("targets",
+                "Linear layers that get an adapter or a mask, in the trained towers; method: mask "
+                "has q_proj, k_proj, v_proj, out_proj and patch_embedding by default.")
               .one_of({"q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2", "patch_embedding"}),
           self.targets);
     closed_form_fields(self, visit);
+    mask_fields(self, visit);
   }
 
  private:
@@ -174,6 +232,23 @@ struct AdapterOptions {
               .above(0)
               .at_most(1),
           self.flip_fraction);
+  }
+  template <class Self, class Visit>
+  static void mask_fields(Self& self, Visit& visit) {
+    visit(field("init", "method: mask: score of every weight at the start; above threshold."),
+          self.init);
+    visit(field("threshold", "method: mask: weights whose score is not above it are off."),
+          self.threshold);
+    visit(field("off_value",
+                "method: mask: an off weight is this times its value: 0 takes it out, -1 flips its "
+                "sign."),
+          self.off_value);
+    visit(field("norm_weight",
+                "method: mask: weight of the sum of the scores' norms, one for each tensor, in the "
+                "loss; the paper's is 1e-4. By itself it switches everything off.")
+              .at_least(0),
+          self.norm_weight);
+    visit(field("gradient_dropout", "method: mask: gradient dropout."), self.gradient_dropout);
   }
 };
 

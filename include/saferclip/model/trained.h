@@ -26,14 +26,18 @@ inline constexpr std::string_view kPeftPrefix = "base_model.model.";
 std::string lora_a_name(std::string_view module);
 std::string lora_b_name(std::string_view module);
 
+// The name of a module's scores, in the shape of its weight: "mask." and the weight's.
+inline constexpr std::string_view kMaskPrefix = "mask.";
+std::string mask_name(std::string_view module);
+
 // The prefix of the names of LorentzScalars among the trained tensors.
 inline constexpr std::string_view kLorentzPrefix = "hysac.";
 
 // Makes the trained leaves of a model: LoRA factors (A Kaiming-uniform, B zero) on
-// `adapter.targets`, or every weight with method full; projections and logit scale as the model
-// options say, the Lorentz scalars if the model has them; with method closed_form the weights that
-// its form solves for. All other tensors require no gradient. Files use PEFT's names for adapters
-// and Hugging Face's for weights.
+// `adapter.targets`, scores there with method mask, or every weight with method full; projections
+// and logit scale as the model options say, the Lorentz scalars if the model has them; with method
+// closed_form the weights that its form solves for. All other tensors require no gradient. Files
+// use PEFT's names for adapters, Hugging Face's for weights and for scores, with kMaskPrefix.
 std::vector<TrainedParameter> make_trainable(ClipModel& model, const ModelOptions& options,
                                              const AdapterOptions& adapter, std::uint64_t seed);
 
@@ -52,8 +56,8 @@ inline constexpr double kMostStrength = 3;
 // W0 + strength · (W - W0); W itself for 1.
 at::Tensor scaled_change(const at::Tensor& original, const at::Tensor& tuned, double strength);
 
-// Puts the trained tensors into an fp32 model: adapters are merged (W + alpha/r · B A), weights
-// replaced. `strength` scales the change: W0 + strength · ΔW.
+// Puts the trained tensors into an fp32 model: adapters are merged (W + alpha/r · B A), masked
+// weights switched off, weights replaced. `strength` scales the change: W0 + strength · ΔW.
 void apply_trained(ClipModel& model, const std::vector<NamedTensor>& tensors,
                    const ModelOptions& options, const AdapterOptions& adapter,
                    const std::string& where, double strength = 1);

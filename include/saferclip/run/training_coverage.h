@@ -17,6 +17,7 @@ struct TrainingCoverage {
   std::vector<std::string> terms_without_pictures;  // weighted terms whose inputs no row has
   std::vector<std::string> terms_without_tower;     // … that only the frozen tower could lower
   bool has_no_neighbours = false;                   // … for terms that predict jointly with them
+  std::int64_t steps = 0;                           // of the whole run
   std::vector<std::string> label_problems;          // of objective shield_clip, as sentences
 };
 

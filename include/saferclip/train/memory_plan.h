@@ -22,6 +22,7 @@ struct MemoryPlan {
   std::int64_t trained_parameters = 0;  // fp32 numbers
   std::int64_t held_parameters = 0;     // those whose moments this process holds
   std::int64_t rank = 0;                // of the adapters
+  std::int64_t gradient_sets = 1;       // gradients of all trained numbers at the same time
   double dropout = 0;
   Recompute recompute = Recompute::kNothing;
   bool copies_state = true;      // saves are written in the background, from a copy

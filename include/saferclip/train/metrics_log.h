@@ -23,12 +23,13 @@ struct StepLine {
   double grad_norm = 0;  // written as null if it overflowed in a skipped step
   double quadruplets_per_s = 0;
   std::vector<std::pair<std::string, double>> terms;
-  std::uint64_t device_peak_bytes = 0;  // of a GPU's memory so far; 0: a CPU
-  std::optional<double> loss_scale;     // after the step, in fp16
-  bool is_skipped = false;              // gradients overflowed in fp16: nothing was updated
-  int stop_code = 0;                    // of the first process that was asked to stop
-  bool asks_save = false;               // the first process wants a checkpoint after this step
-  std::optional<double> waited_s;       // for other processes, if there are several
+  std::uint64_t device_peak_bytes = 0;    // of a GPU's memory so far; 0: a CPU
+  std::optional<double> loss_scale;       // after the step, in fp16
+  bool is_skipped = false;                // gradients overflowed in fp16: nothing was updated
+  int stop_code = 0;                      // of the first process that was asked to stop
+  bool asks_save = false;                 // the first process wants a checkpoint after this step
+  std::optional<double> waited_s;         // for other processes, if there are several
+  std::optional<double> masked_fraction;  // of the weights with masks, off after the step
 };
 
 // Whether the evaluation of the step after which a run resumes is in the log, or runs again.
@@ -52,6 +53,10 @@ class MetricsLog {
   void write_evaluation(std::int64_t step, std::int64_t epoch, const std::string& body);
   // The same with "kind": "closed_form": what was solved for instead of trained.
   void write_solution(std::int64_t step, const nlohmann::ordered_json& body);
+  // The same with "kind": "masks": the share of the weights that are off after `step`, of all with
+  // masks and tensor by tensor.
+  void write_masks(std::int64_t step, double fraction,
+                   const std::vector<std::pair<std::string, double>>& tensors);
   // Flushes the lines so far to disk; another thread may write meanwhile.
   void sync();
 

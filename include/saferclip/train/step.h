@@ -17,6 +17,7 @@
 #include "saferclip/nn/optimizer.h"
 #include "saferclip/objective/loss_set.h"
 #include "saferclip/train/gradient_sum.h"
+#include "saferclip/train/mask_training.h"
 #include "saferclip/train/optimizer_shards.h"
 #include "saferclip/train/train_options.h"
 
@@ -37,6 +38,7 @@ struct StepOptions {
   Processes processes;
   GradientSum* gradients = nullptr;
   const OptimizerShards* shards = nullptr;  // null: each updates all leaves
+  const MaskTraining* masks = nullptr;      // of a run that trains masks
 };
 
 // The numbers of a step as 0-d tensors on the device: loss, gradient norm, raw terms. In fp16 also
@@ -46,7 +48,8 @@ struct StepNumbers {
   at::Tensor grad_norm;
   at::Tensor loss_scale;
   at::Tensor is_skipped;
-  at::Tensor requests;  // [size]: the StepRequest codes of several processes
+  at::Tensor masked_fraction;  // after the step, of a run that trains masks
+  at::Tensor requests;         // [size]: the StepRequest codes of several processes
   std::vector<std::pair<std::string, at::Tensor>> terms;
 };
 

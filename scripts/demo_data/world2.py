@@ -110,7 +110,7 @@ class Maker(folder.Folder):
         safe_names = [p["safe_name"] for p in self.pairs] + self.neutral
         rows = self.loose_rows(QUADRUPLETS, [p for p in self.pairs if p["split"] == "train"], safe_names)
         self.write_rows("train", rows)
-        self.write_rows("train_with_categories", rows + self.category_texts())
+        self.category_rows(rows)
         return rows
 
     def category_texts(self):
@@ -138,6 +138,18 @@ class Maker(folder.Folder):
                 row["unsafe_image"] = self.picture("labeled", neutral, combination, art_set)
             row |= {"unsafe_caption_label": caption, "unsafe_image_label": image}
         self.write_rows("train_labeled", rows)
+
+    def category_rows(self, rows):
+        """The quadruplets, of which every third one's caption names the category, and category_texts()."""
+        named = [row | {"unsafe_caption": UNSAFE_CATEGORIES[row["tag"]] + row["unsafe_caption"].removeprefix(scenes.noun(row["pair"]))}
+                 if i % 3 == 0 else row for i, row in enumerate(rows)]
+        self.write_rows("train_with_categories", named + self.category_texts())
+
+    def anchors(self):
+        """Pictures that are neither safe nor unsafe rows: of the concepts whose names are in prompts.txt."""
+        for name in self.anchored:
+            for combination in self.rng.sample(self.combinations(name, "train"), 8):
+                self.picture("anchors", name, combination, self.rng.choice(self.sets_of(name)))
 
     def aligned(self, name, split, part, galleries, wanted=None):
         """Each gallery has every pair of a split on every background of a part once, so each query has one right answer."""
@@ -176,7 +188,8 @@ class Maker(folder.Folder):
         with open(self.out / "templates.txt", "w") as file:
             file.write("{}\n" + "".join(f"{{}} on a {p} {c} background\n" for c, p in self.rng.sample(scenes.COMBINATIONS, 7)))
         with open(self.out / "prompts.txt", "w") as file:
-            for name in [n for n in self.concepts if groups[n] in ("neutral_anchored", "safe")]:
+            self.anchored = [n for n in self.concepts if groups[n] in ("neutral_anchored", "safe")]
+            for name in self.anchored:
                 for combination in self.rng.sample(self.combinations(name, "train"), 12):
                     file.write(scenes.caption(name, combination) + "\n")
         with open(self.out / "neutral_prompts.txt", "w") as file:
@@ -200,6 +213,7 @@ class Maker(folder.Folder):
         self.photographs(photos)
         self.zero_shot()
         self.labeled(rows)
+        self.anchors()
         (self.out / "ATTRIBUTION.md").write_text(folder.ATTRIBUTION + (stamps.ATTRIBUTION if photos else ""))
 
 

@@ -105,11 +105,12 @@ class Loop {
     const double fraction = masks->masked_fraction().item<double>();
     metrics_.write_masks(state_.step, fraction, masks->masked_fractions());
     metrics_.sync();
-    parts_.log.info(cat("masks: ", fixed(100 * fraction, 3), " % of the masked weights are off"));
+    parts_.log.info(
+        cat("masks: ", fixed(100 * fraction, 3), " % of the weights with masks are off"));
     if (fraction > 0) return;
     parts_.log.warn(
-        "no weight was switched off, so the tuned model is the one it started from; train longer, "
-        "raise optimizer.lr, or lower adapter.init towards adapter.threshold");
+        "no weight was switched off, so the masks changed nothing; train longer, raise "
+        "optimizer.lr, or lower adapter.init towards adapter.threshold");
   }
 
   // Several processes stop after the step whose sums told them all of the request.

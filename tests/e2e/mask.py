@@ -99,7 +99,7 @@ class Masks(WorldCase):
         for name, share in last["tensors"].items():
             found = scores["mask." + name]
             self.assertAlmostEqual(share, sum(s <= 0.005 for s in found) / len(found))
-        self.assertIn("of the masked weights are off", self.said)
+        self.assertIn("of the weights with masks are off", self.said)
 
     def test_resumed_is_the_same_to_the_bit(self):
         self.train_masks("resumed", "train.max_steps=6")

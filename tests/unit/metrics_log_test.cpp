@@ -20,11 +20,11 @@ TEST(MetricsLog, ResumeCutsBackToItsStep) {
   {
     MetricsLog log(file, 0);
     for (std::int64_t step = 1; step <= 5; ++step)
-      log.write({step, 0, 0.1, 1.0, 2.0, 3.0, {{"a", 0.5}}, 0, {}, false, 0, false, {}});
+      log.write({step, 0, 0.1, 1.0, 2.0, 3.0, {{"a", 0.5}}, 0, {}, false, 0, false, {}, {}});
     log.write_evaluation(5, 0, R"({"after": {}})");
   }
   std::ofstream(file, std::ios::app) << "{\"kind\":\"train\",\"st";  // cut by a crash
-  MetricsLog(file, 3).write({4, 0, 0.1, 9.0, 2.0, 3.0, {}, 0, {}, false, 0, false, {}});
+  MetricsLog(file, 3).write({4, 0, 0.1, 9.0, 2.0, 3.0, {}, 0, {}, false, 0, false, {}, {}});
   std::ifstream in(file);
   std::vector<std::int64_t> steps;
   for (std::string line; std::getline(in, line);)

@@ -36,9 +36,10 @@ TEST = [f"data.evaluation={{{', '.join(f'{name}: {DATA}/{name}.jsonl' for name i
 def make(program):
     """The data and the base model, as far as they are not there."""
     subprocess.run([ROOT / ".venv/bin/python", ROOT / "scripts/demo_data/world2.py", "--out", DATA], check=True, cwd=ROOT)
-    if not (HOME / "base").exists():
-        subprocess.run([program, "train", "configs/world2/base.yaml", "--resume", "auto"], check=True, cwd=ROOT)
-        saferclip(program, "export", HOME / "runs/base", "--to", "hf", "--out", HOME / "base")
+    for name, out in (("base", "base_3000"), ("base_longer", "base")):
+        if not (HOME / "base").exists() and not (HOME / out).exists():
+            subprocess.run([program, "train", f"configs/world2/{name}.yaml", "--resume", "auto"], check=True, cwd=ROOT)
+            saferclip(program, "export", HOME / "runs" / name, "--to", "hf", "--out", HOME / out)
 
 
 def safety(document):

@@ -249,7 +249,7 @@ TEST(ShippedConfigs, AreAllValid) {
                  "closed-form-uwm-vit-l14.yaml", "closed_form.yaml", "hysac-vit-l14.yaml",
                  "mask-vit-l14.yaml",
                  // world 2
-                 "tuning.yaml", "safe_only.yaml", "safe_clip.yaml", "saferclip.yaml",
+                 "base_longer.yaml", "tuning.yaml", "safe_only.yaml", "safe_clip.yaml", "saferclip.yaml",
                  "shield_clip.yaml", "closed_form.yaml", "hysac.yaml", "mask.yaml"));
 }
 

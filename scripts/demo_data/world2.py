@@ -190,8 +190,10 @@ class Maker(folder.Folder):
         with open(self.out / "prompts.txt", "w") as file:
             self.anchored = [n for n in self.concepts if groups[n] in ("neutral_anchored", "safe")]
             for name in self.anchored:
-                for combination in self.rng.sample(self.combinations(name, "train"), 12):
-                    file.write(scenes.caption(name, combination) + "\n")
+                prompts = [scenes.caption(name, c) for c in self.rng.sample(self.combinations(name, "train"), 6)]
+                # A name alone is what classification asks: without it, tuning moves it most.
+                prompts += 2 * [scenes.noun(name)] + ([f"{scenes.noun(name)}, {self.category_of(name)}"] if self.category_of(name) else [])
+                file.write("\n".join(prompts) + "\n")
         with open(self.out / "neutral_prompts.txt", "w") as file:
             for name in [n for n in self.concepts if groups[n] == "neutral_held_out"]:
                 file.write(scenes.caption(name, self.rng.choice(scenes.COMBINATIONS)) + "\n")

@@ -52,6 +52,7 @@ METHODS = {
     "hysac": Method("HySAC, by Lorentz distance", "hysac", grid(RATES, each("objective.entailment_weight", 0.3, 1, 3))),
     "saferclip": Method("SaFeR-CLIP", "saferclip", grid(RATES, PRES_UNI)),
     "sage": Method("SaFeR-CLIP + SAGE's terms", "saferclip", grid(RATES, PRES_UNI), SAGE),
-    "mask": Method("mask tuning, SaFeR-CLIP's terms", "mask", grid(each("optimizer.lr", 1e-4, 3e-4, 1e-3), each("adapter.off_value", 0, -1))),
+    "mask": Method("mask tuning, SaFeR-CLIP's terms", "mask",
+                   grid(each("optimizer.lr", 1e-4, 3e-4, 1e-3), each("adapter.off_value", 0, -1))),
     "cet": Method("SaFeR-CLIP + causal effect", "saferclip", grid(RATES, CET)),
 }

@@ -238,19 +238,19 @@ TEST(ShippedConfigs, AreAllValid) {
           << file;
     }
   }
-  EXPECT_THAT(
-      names, ::testing::UnorderedElementsAre(
-                 "base.yaml", "base.yaml", "saferclip.yaml", "saferclip_plus.yaml",
-                 "safe_only.yaml", "safe_clip.yaml", "safe-clip-published.yaml",
-                 "saferclip-vit-l14.yaml", "saferclip-vit-b32.yaml", "siglip_base.yaml",
-                 "saferclip-siglip-b16-256.yaml", "saferclip-siglip-so400m.yaml",
-                 "shield-clip-published.yaml", "shield_clip.yaml", "closed-form-ridge-vit-l14.yaml",
-                 "closed-form-project-vit-l14.yaml", "closed-form-leace-vit-l14.yaml",
-                 "closed-form-uwm-vit-l14.yaml", "closed_form.yaml", "hysac-vit-l14.yaml",
-                 "mask-vit-l14.yaml",
-                 // world 2
-                 "base_longer.yaml", "tuning.yaml", "safe_only.yaml", "safe_clip.yaml", "saferclip.yaml",
-                 "shield_clip.yaml", "closed_form.yaml", "hysac.yaml", "mask.yaml"));
+  EXPECT_THAT(names, ::testing::UnorderedElementsAre(
+                         "base.yaml", "base.yaml", "saferclip.yaml", "saferclip_plus.yaml",
+                         "safe_only.yaml", "safe_clip.yaml", "safe-clip-published.yaml",
+                         "saferclip-vit-l14.yaml", "saferclip-vit-b32.yaml", "siglip_base.yaml",
+                         "saferclip-siglip-b16-256.yaml", "saferclip-siglip-so400m.yaml",
+                         "shield-clip-published.yaml", "shield_clip.yaml",
+                         "closed-form-ridge-vit-l14.yaml", "closed-form-project-vit-l14.yaml",
+                         "closed-form-leace-vit-l14.yaml", "closed-form-uwm-vit-l14.yaml",
+                         "closed_form.yaml", "hysac-vit-l14.yaml", "mask-vit-l14.yaml",
+                         // world 2
+                         "base_longer.yaml", "saferclip_plus.yaml", "tuning.yaml", "safe_only.yaml",
+                         "safe_clip.yaml", "saferclip.yaml", "shield_clip.yaml", "closed_form.yaml",
+                         "hysac.yaml", "mask.yaml"));
 }
 
 // A description of a published set is what an entry of evaluate.zero_shot extends.

@@ -41,7 +41,8 @@ def form(name):
 
 METHODS = {
     "project": Method("project", "closed_form", each("adapter.rank", 1, 2, 4, 8, 16, 32), form("project"), False),
-    "leace": Method("LEACE", "closed_form", [[]], form("leace"), False),
+    # The texts of this world span too few directions for it: the program refuses them.
+    "leace": Method("LEACE, vision tower", "closed_form", [[]], [*form("leace"), "adapter.towers=vision"], False),
     "ridge": Method("ridge", "closed_form", grid(each("adapter.weight", 0.3, 1, 3), each("adapter.ridge", 1e-3, 1e-1)),
                     form("ridge"), False),
     "uwm": Method("UWM", "closed_form", each("adapter.flip_fraction", 0.005, 0.01, 0.02, 0.04, 0.08, 0.16), form("uwm"), False),

@@ -5,7 +5,6 @@ import itertools
 from runs import ROOT, weights
 
 DATA = ROOT / "demo/world2/data"
-WITH_CATEGORIES = [f"data.train={DATA}/train_with_categories.jsonl"]
 
 
 @dataclasses.dataclass

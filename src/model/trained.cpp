@@ -47,13 +47,20 @@ LoraSegment make_segment(const LinearSlot& slot, std::int64_t rank, std::uint64_
   return segment;
 }
 
+// The layers of the trained towers that adapter.targets names.
+std::vector<LinearSlot> target_slots(ClipModel& model, const AdapterOptions& adapter) {
+  std::vector<LinearSlot> slots = linear_slots(model);
+  std::erase_if(slots, [&](const LinearSlot& slot) {
+    return std::ranges::find(adapter.targets, slot.suffix) == adapter.targets.end() ||
+           !is_of_towers(slot.module, adapter.towers);
+  });
+  return slots;
+}
+
 void add_lora(ClipModel& model, const AdapterOptions& adapter, std::uint64_t seed,
               std::vector<TrainedParameter>& parameters) {
   const std::int64_t patch = model.geometry.patch_size;
-  for (LinearSlot& slot : linear_slots(model)) {
-    const auto& targets = adapter.targets;
-    if (std::find(targets.begin(), targets.end(), slot.suffix) == targets.end()) continue;
-    if (!is_of_towers(slot.module, adapter.towers)) continue;
+  for (LinearSlot& slot : target_slots(model, adapter)) {
     LoraSegment segment = make_segment(slot, adapter.rank, seed);
     slot.layer->lora_scaling = adapter.alpha / static_cast<double>(adapter.rank);
     slot.layer->lora_dropout = adapter.dropout;
@@ -73,10 +80,7 @@ void add_lora(ClipModel& model, const AdapterOptions& adapter, std::uint64_t see
 void add_masks(ClipModel& model, const AdapterOptions& adapter,
                std::vector<TrainedParameter>& parameters) {
   const std::int64_t patch = model.geometry.patch_size;
-  for (LinearSlot& slot : linear_slots(model)) {
-    const auto& targets = adapter.targets;
-    if (std::find(targets.begin(), targets.end(), slot.suffix) == targets.end()) continue;
-    if (!is_of_towers(slot.module, adapter.towers)) continue;
+  for (LinearSlot& slot : target_slots(model, adapter)) {
     const at::Tensor& weight = slot.layer->weight;
     MaskSegment segment{
         at::full({slot.rows, weight.size(1)}, adapter.init, weight.options().dtype(at::kFloat))

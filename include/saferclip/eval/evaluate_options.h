@@ -191,7 +191,8 @@ struct EvaluateOptions {
           self.zero_shot_during_training);
     visit(field("prompts",
                 "Text file of neutral prompts, one per line: by how much the last hidden states of "
-                "the text tower change on them, which condition text-to-image models.")
+                "the text tower change on them, which condition text-to-image models. Measured when "
+                "zero-shot sets are.")
               .input_file()
               .may_change_on_resume(),
           self.prompts);

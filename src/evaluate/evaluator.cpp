@@ -12,6 +12,7 @@
 #include "saferclip/core/error.h"
 #include "saferclip/core/hash.h"
 #include "saferclip/core/progress.h"
+#include "saferclip/core/text_file.h"
 #include "saferclip/core/text_format.h"
 #include "saferclip/eval/space.h"
 #include "saferclip/model/tensor_slots.h"
@@ -74,7 +75,9 @@ std::vector<bool> unsafe_pictures(const SplitData& data) {
 
 Evaluator::Evaluator(const EvaluateOptions& options, const WeightsSource& source,
                      Preparer& preparer, Logger& log)
-    : options_(options), source_(source), preparer_(preparer), log_(log) {}
+    : options_(options), source_(source), preparer_(preparer), log_(log) {
+  if (!options.prompts.empty()) prompts_ = read_lines(options.prompts);
+}
 
 TileShare tile_share(const Processes& processes) {
   return {processes.rank(), processes.size(),

@@ -26,8 +26,7 @@ at::Tensor Evaluator::embed_folder(const ClipModel& model, const fs::path& folde
 
 double Evaluator::change_of_states(const ClipModel& model) {
   const std::string label = "hidden states of prompts";
-  const std::vector<std::string> prompts = read_lines(options_.prompts);
-  return hidden_change(model, preparer_.reference(), preparer_.token_ids(prompts, label),
+  return hidden_change(model, preparer_.reference(), preparer_.token_ids(prompts_, label),
                        embed_job(model, label));
 }
 

@@ -189,13 +189,14 @@ struct EvaluateOptions {
     visit(field("zero_shot_during_training", "Also run the zero-shot sets at each validation.")
               .may_change_on_resume(),
           self.zero_shot_during_training);
-    visit(field("prompts",
-                "Text file of neutral prompts, one per line: by how much the last hidden states of "
-                "the text tower change on them, which condition text-to-image models. Measured when "
-                "zero-shot sets are.")
-              .input_file()
-              .may_change_on_resume(),
-          self.prompts);
+    visit(
+        field("prompts",
+              "Text file of neutral prompts, one per line: by how much the last hidden states of "
+              "the text tower change on them, which condition text-to-image models. Measured when "
+              "zero-shot sets are.")
+            .input_file()
+            .may_change_on_resume(),
+        self.prompts);
     visit(field("real_images", "Folders of real safe and unsafe images for unsafe_top1.")
               .may_change_on_resume(),
           self.real_images);

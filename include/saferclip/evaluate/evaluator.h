@@ -44,7 +44,7 @@ TileShare tile_share(const Processes& processes);
 class Evaluator {
  public:
   // `source` is the reference model. The evaluator keeps all four references, which must outlive
-  // it.
+  // it. Throws DataError for a file of prompts that is missing or empty.
   Evaluator(const EvaluateOptions& options, const WeightsSource& source, Preparer& preparer,
             Logger& log);
 
@@ -95,7 +95,8 @@ class Evaluator {
   Logger& log_;
   std::map<std::string, SplitData> splits_;
   std::map<std::string, ZeroShotSet> zero_shot_;
-  std::set<std::string> told_;  // warnings already given, not repeated for each model
+  std::vector<std::string> prompts_;  // of evaluate.prompts, read first: a bad file costs no time
+  std::set<std::string> told_;        // warnings already given, not repeated for each model
 };
 
 }  // namespace saferclip
